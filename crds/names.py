@@ -1,0 +1,51 @@
+"""Every name that the operator shares with its users and with itself: groups, labels, annotations.
+
+They are the contract between processes that never import each other, so they stand in one place.
+"""
+
+from typing import Final
+
+GROUP: Final = "asya.io"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+KIND: Final = "AsyncActor"
+PLURAL: Final = "asyncactors"
+
+LABEL_ACTOR: Final = "asya.io/actor"
+"""On a pod template, a Pod or a workload: the AsyncActor of the same namespace to inject for."""
+
+INJECT: Final = "asya.io/inject"
+"""Label or annotation; the value ``disabled`` opts out of injection."""
+DISABLED: Final = "disabled"
+
+ANNOTATION_INJECTED: Final = "asya.io/injected"
+"""On an injected template: what was injected and what was there before, as JSON."""
+
+ANNOTATION_RUNTIME_CONTAINER: Final = "asya.io/runtime-container"
+"""On a pod template: the name of the container that holds the user's function."""
+
+ANNOTATION_ACTOR_GENERATION: Final = "asya.io/actor-generation"
+"""On an owned workload: the actor's generation that it was made from, so that admission can tell a stale cache."""
+
+ANNOTATION_APPLIED: Final = "asya.io/applied"
+"""On an owned object: a digest of what was applied last, so that an unchanged one is not written again."""
+
+ANNOTATION_SCALING: Final = "asya.io/scaling"
+"""On an owned workload: ``enabled`` while KEDA owns ``spec.replicas``, ``disabled`` while the operator does."""
+
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+OPERATOR: Final = "asya-operator"
+"""Value of ``managed-by``, and the field manager of every server-side apply."""
+
+SIDECAR: Final = "sidecar"
+RUNTIME: Final = "runtime"
+SOCKET_VOLUME: Final = "asya-socket"
+RUNTIME_VOLUME: Final = "asya-runtime"
+RUNTIME_CONFIGMAP: Final = "asya-runtime"
+RUNTIME_KEY: Final = "asya_runtime.py"
+RUNTIME_PATH: Final = "/opt/asya/asya_runtime.py"
+
+KEDA_GROUP: Final = "keda.sh"
+KEDA_API_VERSION: Final = "keda.sh/v1alpha1"
