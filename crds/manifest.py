@@ -1,0 +1,143 @@
+"""The CustomResourceDefinition, generated from the models.
+
+A structural schema is stricter than JSON schema: no ``$ref``, no ``null`` unions, a type at every
+node. :func:`structural` turns what pydantic prints into one and keeps descriptions, defaults,
+bounds and CEL rules. Kubernetes applies defaults from the outside in, so a nested default reaches
+a stored object only if its parent has a default of ``{}``; that is what ``default={}`` is for.
+
+Source of the rules: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from crds.models import AsyncActorSpec, AsyncActorStatus
+from crds.names import GROUP, KIND, PLURAL, VERSION
+
+MANIFEST = Path(__file__).with_name("asyncactors.yaml")
+NAME = f"{PLURAL}.{GROUP}"
+
+_KEPT = (
+    "type",
+    "format",
+    "enum",
+    "minimum",
+    "maximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "required",
+    "x-kubernetes-validations",
+    "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys",
+)
+
+COLUMNS: list[dict[str, Any]] = [
+    {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
+    {"name": "Type", "type": "string", "jsonPath": ".spec.workload.type"},
+    {"name": "Queue", "type": "string", "jsonPath": ".spec.queueName"},
+    {"name": "Transport", "type": "string", "jsonPath": ".spec.transport.type"},
+    {"name": "Replicas", "type": "integer", "jsonPath": ".status.replicas"},
+    {"name": "Min", "type": "integer", "jsonPath": ".spec.scaling.minReplicas"},
+    {"name": "Max", "type": "integer", "jsonPath": ".spec.scaling.maxReplicas"},
+    {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+    {"name": "Reason", "type": "string", "jsonPath": ".status.reason", "priority": 1},
+]
+
+
+def structural(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
+    """``node`` of a pydantic JSON schema as a Kubernetes structural schema.
+
+    ``defs`` is the schema's ``$defs``. Pure; the result shares nothing with the input.
+    """
+    outer = node
+    if "anyOf" in node:
+        node = next(option for option in node["anyOf"] if option.get("type") != "null")
+    if "$ref" in node:
+        node = defs[node["$ref"].rpartition("/")[2]]
+    if "const" in node:
+        node = {"type": "string", "enum": [node["const"]], **node}
+    result: dict[str, Any] = {}
+    description = outer.get("description") or node.get("description")
+    if description:
+        result["description"] = " ".join(description.split())
+    if "x-structural" in outer:
+        result.update(outer["x-structural"])
+        return result
+    for key in _KEPT:
+        for source in (node, outer):
+            if key in source:
+                result[key] = source[key]
+    if outer.get("default") is not None:
+        default = outer["default"]
+        result["default"] = {} if isinstance(default, dict) else default
+    if "properties" in node:
+        result["properties"] = {name: structural(child, defs) for name, child in node["properties"].items()}
+    if "items" in node:
+        result["items"] = structural(node["items"], defs)
+    return result
+
+
+def schema_of(model: type[AsyncActorSpec] | type[AsyncActorStatus]) -> dict[str, Any]:
+    """The structural schema of ``model``."""
+    raw = model.model_json_schema()
+    return structural(raw, raw.get("$defs", {}))
+
+
+def manifest() -> dict[str, Any]:
+    """The CustomResourceDefinition as a plain object."""
+    root = {
+        "type": "object",
+        "description": "A Python function that runs as autoscaled pods and consumes a queue.",
+        "required": ["spec"],
+        "properties": {
+            "apiVersion": {"type": "string"},
+            "kind": {"type": "string"},
+            "metadata": {"type": "object"},
+            "spec": schema_of(AsyncActorSpec),
+            "status": schema_of(AsyncActorStatus),
+        },
+        "x-kubernetes-validations": [
+            {
+                "rule": "self.metadata.name.size() <= 63",
+                "message": "metadata.name: must be at most 63 characters, "
+                "since it is the value of the label asya.io/actor",
+            }
+        ],
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": NAME},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["asya", "asyas"],
+                "categories": ["all"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": root},
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": COLUMNS,
+                }
+            ],
+        },
+    }
+
+
+def rendered() -> str:
+    """The manifest as YAML, as ``asya-operator crd`` prints it and the repository holds it."""
+    return "# Generated from crds/models.py by `make generate`. Do not edit.\n" + yaml.safe_dump(
+        manifest(), sort_keys=False, width=110, allow_unicode=True
+    )

@@ -1,0 +1,65 @@
+"""Does a live object hold what was asked for?
+
+The API server adds defaults and other writers add their own, so equality is the wrong question:
+the live object must *contain* the wanted one. Containment also forgives what the API server
+rewrites without a change of meaning, namely quantities (``1000m`` is ``1``) and empty values,
+which it drops.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from kubernetes.utils.quantity import parse_quantity
+
+_QUANTITY_PARENTS = frozenset({"limits", "requests", "capacity"})
+_MERGE_KEYS = ("name", "mountPath", "key", "type", "uid", "devicePath")
+
+
+def contains(live: Any, wanted: Any, *, quantity: bool = False) -> bool:
+    """Whether ``live`` holds all of ``wanted``, both plain JSON.
+
+    Mappings may have more keys in ``live``. Lists of named mappings are matched by name and may have
+    more elements; other lists must have the same elements in order. ``quantity`` says that strings
+    are resource quantities.
+    """
+    if isinstance(wanted, Mapping):
+        if live is None and not wanted:
+            return True
+        if not isinstance(live, Mapping):
+            return False
+        for key, value in wanted.items():
+            child = live.get(key)
+            if child is None and value in (None, "", [], {}, 0, False):
+                continue
+            of_quantity = key == "sizeLimit" or (quantity and not isinstance(value, Mapping))
+            if not contains(child, value, quantity=of_quantity or key in _QUANTITY_PARENTS):
+                return False
+        return True
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        if live is None:
+            return not wanted
+        if not isinstance(live, Sequence) or isinstance(live, str):
+            return False
+        return _contains_list(live, wanted)
+    if quantity and isinstance(live, str | int | float) and isinstance(wanted, str | int | float):
+        return _quantity(live) == _quantity(wanted)
+    return bool(live == wanted) and isinstance(live, bool) == isinstance(wanted, bool)
+
+
+def _contains_list(live: Sequence[Any], wanted: Sequence[Any]) -> bool:
+    for merge_key in _MERGE_KEYS:
+        if wanted and all(isinstance(w, Mapping) and merge_key in w for w in wanted):
+            by_key: dict[Any, list[Any]] = {}
+            for item in live:
+                if isinstance(item, Mapping):
+                    by_key.setdefault(item.get(merge_key), []).append(item)
+            return all(any(contains(i, w) for i in by_key.get(w[merge_key], ())) for w in wanted)
+    return len(live) == len(wanted) and all(contains(a, b) for a, b in zip(live, wanted, strict=True))
+
+
+def _quantity(value: Any) -> Decimal | str:
+    try:
+        return Decimal(parse_quantity(value))  # type: ignore[no-untyped-call]
+    except ValueError:
+        return str(value)

@@ -1,0 +1,1 @@
+"""Admission: injects labelled pod templates, and checks AsyncActors before they are stored."""

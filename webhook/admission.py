@@ -1,0 +1,193 @@
+"""Decides on an AdmissionReview; pure but for the lookup of actors that it is given.
+
+What the label on an object means depends on the object:
+
+* on a workload's own metadata: its template is injected, and un-injected when the label goes;
+* on a template alone: the workload stays as its owner wrote it and its pods are injected;
+* on a Pod: the pod is injected, unless its template was already.
+
+A template that cannot be injected rightly is denied with the reason; anything unlabelled is let
+through as it is.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from crds.names import (
+    ANNOTATION_ACTOR_GENERATION,
+    ANNOTATION_RUNTIME_CONTAINER,
+    DISABLED,
+    INJECT,
+    LABEL_ACTOR,
+    SIDECAR,
+)
+from crds.parse import InvalidActor
+from webhook.injection import Denied, Object, inject, read_record, uninject
+from webhook.patch import Operation, operations
+from webhook.plan import Plan
+
+Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where a resource keeps its pod template, and whether its pods are meant to complete."""
+
+    path: tuple[str, ...]
+    job: bool = False
+
+
+KINDS: Final[dict[tuple[str, str], Kind]] = {
+    ("", "pods"): Kind(()),
+    ("apps", "deployments"): Kind(("spec", "template")),
+    ("apps", "statefulsets"): Kind(("spec", "template")),
+    ("apps", "daemonsets"): Kind(("spec", "template")),
+    ("batch", "jobs"): Kind(("spec", "template"), job=True),
+    ("batch", "cronjobs"): Kind(("spec", "jobTemplate", "spec", "template"), job=True),
+    ("keda.sh", "scaledjobs"): Kind(("spec", "jobTargetRef", "template"), job=True),
+}
+"""Every resource that is injected, by API group and plural name."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which actor's plan is wanted, and what is known of how fresh it must be."""
+
+    namespace: str
+    actor: str
+    generation: int = 0
+    uid: str = ""
+
+
+PlanLookup = Callable[[Wanted], Plan | None]
+"""The plan of an actor, or None if there is no such actor. May raise :class:`InvalidActor`."""
+
+
+@dataclass
+class Decision:
+    """The answer to one review."""
+
+    outcome: Outcome
+    patch: list[Operation] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    message: str = ""
+    """Why it was denied."""
+
+
+UNCHANGED: Final = Decision("unchanged")
+
+
+def decide(request: Object, lookup: PlanLookup) -> Decision:
+    """The decision on ``request``, an AdmissionReview's ``request``."""
+    resource = request.get("resource") or {}
+    kind = KINDS.get((resource.get("group", ""), resource.get("resource", "")))
+    if kind is None or request.get("subResource") or request.get("operation") not in ("CREATE", "UPDATE"):
+        return UNCHANGED
+    obj = request.get("object")
+    if not isinstance(obj, dict):
+        return UNCHANGED
+    try:
+        if not kind.path:
+            return _decide_pod(request, obj, lookup)
+        return _decide_workload(request, obj, kind, lookup)
+    except Denied as denied:
+        return Decision("denied", message=str(denied))
+    except InvalidActor as invalid:
+        actor = _labels(obj).get(LABEL_ACTOR)
+        return Decision("denied", message=f"AsyncActor {actor!r} is not valid: {invalid}; correct it first")
+
+
+def _decide_pod(request: Object, pod: Object, lookup: PlanLookup) -> Decision:
+    actor = _labels(pod).get(LABEL_ACTOR)
+    if request["operation"] != "CREATE" or not actor or _disabled(pod):
+        return UNCHANGED
+    if read_record(pod) is not None and _has_sidecar(pod):
+        # The template was injected, maybe for an earlier plan: its roll-out brings the new one, and a
+        # ReplicaSet's pods must be alike.
+        return UNCHANGED
+    namespace = request.get("namespace") or "default"
+    plan = lookup(Wanted(namespace, actor))
+    if plan is None:
+        raise Denied(
+            f"metadata.labels[{LABEL_ACTOR}]: there is no AsyncActor {actor!r} in namespace {namespace!r}; "
+            "create it, or take the label off"
+        )
+    return _changed(pod, inject(pod, plan), "", "injected")
+
+
+def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: PlanLookup) -> Decision:
+    if kind.job and request["operation"] == "UPDATE" and kind.path == ("spec", "template"):
+        return UNCHANGED  # a Job's template is immutable
+    template = _template(workload, kind)
+    if template is None:
+        return UNCHANGED  # the API server itself says what is missing
+    prefix = "".join(f"/{part}" for part in kind.path)
+    actor = _labels(workload).get(LABEL_ACTOR)
+    if not actor or _disabled(workload) or _disabled(template):
+        return _changed(template, uninject(template), prefix, "uninjected")
+    namespace = request.get("namespace") or "default"
+    metadata = workload["metadata"]
+    generation = (metadata.get("annotations") or {}).get(ANNOTATION_ACTOR_GENERATION, "")
+    plan = lookup(
+        Wanted(
+            namespace,
+            actor,
+            int(generation) if generation.isdecimal() and len(generation) < 19 else 0,
+            _owner_uid(metadata, actor),
+        )
+    )
+    if plan is None:
+        decision = _changed(template, uninject(template), prefix, "uninjected")
+        decision.warnings.append(
+            f"there is no AsyncActor {actor!r} in namespace {namespace!r} yet: "
+            "this workload is injected as soon as it is created"
+        )
+        return decision
+    chosen = (metadata.get("annotations") or {}).get(ANNOTATION_RUNTIME_CONTAINER)
+    if chosen and ANNOTATION_RUNTIME_CONTAINER not in _annotations(template):
+        raise Denied(
+            f"metadata.annotations[{ANNOTATION_RUNTIME_CONTAINER}]: belongs on the pod template, not on the workload"
+        )
+    try:
+        return _changed(template, inject(template, plan, job=kind.job), prefix, "injected")
+    except Denied as denied:
+        raise Denied(f"{'.'.join(kind.path)}.{denied}") from None
+
+
+def _changed(old: Object, new: Object, prefix: str, outcome: Outcome) -> Decision:
+    patch = operations(old, new, prefix)
+    return Decision(outcome if patch else "unchanged", patch)
+
+
+def _template(workload: Object, kind: Kind) -> Object | None:
+    node: Any = workload
+    for part in kind.path:
+        node = node.get(part) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else None
+
+
+def _labels(obj: Object) -> Object:
+    return (obj.get("metadata") or {}).get("labels") or {}
+
+
+def _annotations(obj: Object) -> Object:
+    return (obj.get("metadata") or {}).get("annotations") or {}
+
+
+def _disabled(obj: Object) -> bool:
+    return DISABLED in (_labels(obj).get(INJECT), _annotations(obj).get(INJECT))
+
+
+def _owner_uid(metadata: Object, actor: str) -> str:
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller") and owner.get("kind") == "AsyncActor" and owner.get("name") == actor:
+            return str(owner.get("uid", ""))
+    return ""
+
+
+def _has_sidecar(pod: Object) -> bool:
+    spec = pod.get("spec") or {}
+    return any(
+        c.get("name") == SIDECAR for place in ("containers", "initContainers") for c in spec.get(place) or ()
+    )

@@ -1,0 +1,151 @@
+"""What an actor's injection consists of, made once per actor and not once per request.
+
+A :class:`Plan` is everything that follows from the actor and the operator's settings alone. The
+template's share (which container is the runtime, whom it runs as) is added in
+:mod:`webhook.injection`. The environment is the table of the specification's section 3: released
+sidecars read one name of a row and earlier ones another, so both are set.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from crds.models import AsyncActor, SecretKeyRef
+from crds.names import RUNTIME_CONFIGMAP, RUNTIME_KEY, RUNTIME_PATH, RUNTIME_VOLUME, SIDECAR, SOCKET_VOLUME
+from webhook.settings import RESTRICTED, SidecarDefaults
+
+CONTRACT = 1
+"""Version of what injection does and of the record it leaves; part of every digest."""
+
+QUEUE_PREFIX = "asya-"
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An actor's injection, ready to be put into a template. Its values are shared: never change them."""
+
+    actor: str
+    sidecar: Object
+    """The container, but for whom it runs as."""
+    volumes: tuple[Object, ...]
+    mounts: tuple[Object, ...]
+    """Volume mounts of the runtime container."""
+    env: tuple[Object, ...]
+    """Environment variables of the runtime container."""
+    grace_period: int
+    """Seconds: the least ``terminationGracePeriodSeconds``."""
+    native_sidecars: bool
+    digest: str
+    """Changes exactly when any of the above does."""
+
+
+def sidecar_actor_name(actor: AsyncActor) -> str:
+    """``ASYA_ACTOR_NAME``: released sidecars consume the queue ``asya-<ASYA_ACTOR_NAME>``."""
+    queue = actor.spec.queue_name
+    if consumed_by_released_sidecars(actor):
+        return queue[len(QUEUE_PREFIX) :]
+    return actor.metadata.name
+
+
+def consumed_by_released_sidecars(actor: AsyncActor) -> bool:
+    """Whether the queue's name has the form that released sidecars derive from ``ASYA_ACTOR_NAME``."""
+    queue = actor.spec.queue_name
+    return queue.startswith(QUEUE_PREFIX) and len(queue) > len(QUEUE_PREFIX)
+
+
+def environment(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
+    """The sidecar's environment, in order; ``spec.sidecar.env`` is last and wins over a name above."""
+    spec = actor.spec
+    env: list[Object] = []
+
+    def value(name: str, text: object) -> None:
+        env.append({"name": name, "value": str(text)})
+
+    def secret(name: str, ref: SecretKeyRef) -> None:
+        env.append({"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}})
+
+    value("ASYA_ACTOR_NAME", sidecar_actor_name(actor))
+    value("ASYA_QUEUE_NAME", spec.queue_name)
+    value("ASYA_TRANSPORT", spec.transport.type)
+    value("ASYA_SOCKET_DIR", spec.socket.directory)
+    value("ASYA_SOCKET_PATH", spec.socket.path)
+    value("ASYA_METRICS_ADDR", f":{defaults.metrics_port}")
+    value("ASYA_RUNTIME_TIMEOUT", f"{spec.timeout.processing}s")
+    rabbitmq, sqs = spec.transport.rabbitmq, spec.transport.sqs
+    if rabbitmq is not None:
+        if rabbitmq.url_secret_ref is not None:
+            secret("ASYA_RABBITMQ_URL", rabbitmq.url_secret_ref)
+        else:
+            value("ASYA_RABBITMQ_HOST", rabbitmq.host)
+            value("ASYA_RABBITMQ_PORT", rabbitmq.port)
+            value("ASYA_RABBITMQ_USERNAME", rabbitmq.username)
+            if rabbitmq.password_secret_ref is not None:
+                secret("ASYA_RABBITMQ_PASSWORD", rabbitmq.password_secret_ref)
+    if sqs is not None:
+        value("ASYA_AWS_REGION", sqs.region)
+        value("AWS_REGION", sqs.region)
+        url = urlsplit(sqs.queue_base_url)
+        if not is_amazon(url.hostname or ""):
+            value("ASYA_SQS_ENDPOINT", f"{url.scheme}://{url.netloc}")
+        value("ASYA_SQS_VISIBILITY_TIMEOUT", sqs.visibility_timeout)
+        value("ASYA_SQS_WAIT_TIME_SECONDS", sqs.wait_time_seconds)
+        value("QUEUE_BASE_URL", sqs.queue_base_url)
+    value("ASYA_LOG_LEVEL", defaults.log_level)
+    if defaults.gateway_url:
+        value("ASYA_GATEWAY_URL", defaults.gateway_url)
+    overrides = {entry["name"]: entry for entry in spec.sidecar.env or ()}
+    return [entry for entry in env if entry["name"] not in overrides] + list(overrides.values())
+
+
+def is_amazon(host: str) -> bool:
+    """Whether ``host`` is one of AWS's own endpoints, in any partition."""
+    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
+
+
+def make_plan(actor: AsyncActor, defaults: SidecarDefaults) -> Plan:
+    """The plan for ``actor``. Pure."""
+    spec = actor.spec
+    socket_mount = {"name": SOCKET_VOLUME, "mountPath": spec.socket.directory}
+    runtime_mount = {
+        "name": RUNTIME_VOLUME,
+        "mountPath": RUNTIME_PATH,
+        "subPath": RUNTIME_KEY,
+        "readOnly": True,
+    }
+    resources = spec.sidecar.resources if spec.sidecar.resources is not None else dict(defaults.resources)
+    sidecar: Object = {
+        "name": SIDECAR,
+        "image": spec.sidecar.image or defaults.image,
+        "imagePullPolicy": spec.sidecar.image_pull_policy or defaults.image_pull_policy,
+        "env": environment(actor, defaults),
+        "ports": [{"name": "asya-metrics", "containerPort": defaults.metrics_port, "protocol": "TCP"}],
+        **({"resources": resources} if resources else {}),
+        "volumeMounts": [socket_mount],
+        "securityContext": RESTRICTED,
+    }
+    volumes: tuple[Object, ...] = (
+        {"name": SOCKET_VOLUME, "emptyDir": {}},
+        {"name": RUNTIME_VOLUME, "configMap": {"name": RUNTIME_CONFIGMAP, "defaultMode": 0o555}},
+    )
+    env = (
+        {"name": "ASYA_SOCKET_DIR", "value": spec.socket.directory},
+        {"name": "ASYA_SOCKET_PATH", "value": spec.socket.path},
+        {"name": "ASYA_SOCKET_MAX_SIZE", "value": spec.socket.max_size},
+    )
+    inputs = (CONTRACT, actor.metadata.name, sidecar, volumes, env, spec.timeout.graceful_shutdown)
+    return Plan(
+        actor=actor.metadata.name,
+        sidecar=sidecar,
+        volumes=volumes,
+        mounts=(socket_mount, runtime_mount),
+        env=env,
+        grace_period=spec.timeout.graceful_shutdown,
+        native_sidecars=defaults.native_sidecars,
+        digest=hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16],
+    )
+

@@ -1,0 +1,74 @@
+"""The operator's side of an injection: what holds for every sidecar unless its actor says otherwise.
+
+Read once at start-up from the environment that the chart sets, so that a request does no such work.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+DEFAULT_IMAGE = "ghcr.io/deliveryhero/asya-sidecar:latest"
+
+DEFAULT_RESOURCES: dict[str, Any] = {
+    "requests": {"cpu": "50m", "memory": "64Mi"},
+    "limits": {"memory": "256Mi"},
+}
+
+RESTRICTED: dict[str, Any] = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""What the ``restricted`` Pod Security profile asks of a container, but for ``runAsNonRoot``, which
+follows the runtime container: https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
+
+
+@dataclass(frozen=True)
+class SidecarDefaults:
+    """Sidecar settings of the operator; an actor's ``spec.sidecar`` wins over the first three."""
+
+    image: str = DEFAULT_IMAGE
+    image_pull_policy: str = "IfNotPresent"
+    resources: Mapping[str, Any] = field(default_factory=lambda: DEFAULT_RESOURCES)
+    metrics_port: int = 9095
+    log_level: str = "INFO"
+    gateway_url: str = ""
+    native_sidecars: bool = True
+    """Whether the cluster has native sidecars (Kubernetes 1.29)."""
+
+
+class InvalidSetting(ValueError):
+    """A setting that cannot be used; the message names the variable, what was found and what is valid."""
+
+
+def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> SidecarDefaults:
+    """Sidecar defaults from ``ASYA_SIDECAR_*``, ``ASYA_LOG_LEVEL`` and ``ASYA_GATEWAY_URL``.
+
+    Raises:
+        InvalidSetting: if one of them cannot be used.
+    """
+    try:
+        resources = orjson.loads(env.get("ASYA_SIDECAR_RESOURCES") or orjson.dumps(DEFAULT_RESOURCES))
+    except orjson.JSONDecodeError as error:
+        raise InvalidSetting(f"ASYA_SIDECAR_RESOURCES: must be JSON: {error}") from None
+    if not isinstance(resources, dict):
+        raise InvalidSetting("ASYA_SIDECAR_RESOURCES: must be a JSON object with requests and limits")
+    port = env.get("ASYA_SIDECAR_METRICS_PORT") or "9095"
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise InvalidSetting(f"ASYA_SIDECAR_METRICS_PORT: must be a port from 1 to 65535; found {port!r}")
+    policy = env.get("ASYA_SIDECAR_IMAGE_PULL_POLICY") or "IfNotPresent"
+    if policy not in ("Always", "IfNotPresent", "Never"):
+        raise InvalidSetting(
+            f"ASYA_SIDECAR_IMAGE_PULL_POLICY: must be Always, IfNotPresent or Never; found {policy!r}"
+        )
+    return SidecarDefaults(
+        image=env.get("ASYA_SIDECAR_IMAGE") or DEFAULT_IMAGE,
+        image_pull_policy=policy,
+        resources=resources,
+        metrics_port=int(port),
+        log_level=env.get("ASYA_SIDECAR_LOG_LEVEL") or "INFO",
+        gateway_url=env.get("ASYA_GATEWAY_URL") or "",
+        native_sidecars=native_sidecars,
+    )
