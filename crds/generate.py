@@ -22,7 +22,11 @@ def rows(schema: dict[str, Any], path: str = "") -> list[str]:
         else:
             kind = child["type"]
         default = child.get("default")
-        shown = "" if default is None or default == {} else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        shown = (
+            ""
+            if default is None or default == {}
+            else f"`{str(default).lower() if isinstance(default, bool) else default}`"
+        )
         if name in schema.get("required", ()):
             shown = "required"
         result.append(f"| `{here}` | {kind} | {shown} | {child.get('description', '')} |")

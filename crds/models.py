@@ -134,7 +134,8 @@ class SQS(Model):
         ),
     ]
     visibility_timeout: Annotated[
-        int, Field(ge=0, le=43200, description="Seconds for which a received message stays hidden from others.")
+        int,
+        Field(ge=0, le=43200, description="Seconds for which a received message stays hidden from others."),
     ] = 300
     wait_time_seconds: Annotated[int, Field(ge=0, le=20, description="Seconds of one long poll.")] = 20
 
@@ -265,9 +266,7 @@ class Scaling(Model):
     min_replicas: Annotated[int, Field(ge=0, description="Fewest replicas; 0 sleeps on an empty queue.")] = 0
     max_replicas: Annotated[int, Field(ge=1, description="Most replicas.")] = 50
     polling_interval: Annotated[int, Field(ge=1, description="Seconds between two looks at the queue.")] = 10
-    cooldown_period: Annotated[
-        int, Field(ge=0, description="Seconds of an empty queue before scaling to zero.")
-    ] = 60
+    cooldown_period: Annotated[int, Field(ge=0, description="Seconds of an empty queue before scaling to zero.")] = 60
     queue_length: Annotated[int, Field(ge=1, description="Messages that one replica is meant to hold.")] = 5
 
     @model_validator(mode="after")
@@ -292,7 +291,10 @@ class Workload(Model):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            ("has(self.template) || has(self.name)", "template: required unless name refers to an existing workload"),
+            (
+                "has(self.template) || has(self.name)",
+                "template: required unless name refers to an existing workload",
+            ),
             (
                 "!has(self.volumeClaimTemplates) || self.type == 'StatefulSet'",
                 "volumeClaimTemplates: only a StatefulSet has them",
@@ -382,9 +384,7 @@ class AsyncActorSpec(Model):
     @model_validator(mode="after")
     def _scaled_job(self) -> "AsyncActorSpec":
         if self.scaling.enabled and self.workload.type == "Job" and self.workload.template is None:
-            raise fail(
-                "workload.template", "required to scale a Job, since KEDA starts Jobs from a template"
-            )
+            raise fail("workload.template", "required to scale a Job, since KEDA starts Jobs from a template")
         return self
 
 
@@ -440,8 +440,7 @@ class ObjectMeta(Model):
         if len(name) > MAX_NAME:
             raise PydanticCustomError(
                 "asya",
-                "must be at most 63 characters, since it is the value of the label asya.io/actor; "
-                "found {n} characters",
+                "must be at most 63 characters, since it is the value of the label asya.io/actor; found {n} characters",
                 {"n": len(name)},
             )
         return name

@@ -23,9 +23,9 @@ from crds.names import (
     SIDECAR,
 )
 from crds.parse import InvalidActor
-from webhook.injection import Denied, Object, inject, read_record, uninject
+from webhook.injection import Denied, inject, read_record, uninject
 from webhook.patch import Operation, operations
-from webhook.plan import Plan
+from webhook.plan import Object, Plan
 
 Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]
 
@@ -188,6 +188,4 @@ def _owner_uid(metadata: Object, actor: str) -> str:
 
 def _has_sidecar(pod: Object) -> bool:
     spec = pod.get("spec") or {}
-    return any(
-        c.get("name") == SIDECAR for place in ("containers", "initContainers") for c in spec.get(place) or ()
-    )
+    return any(c.get("name") == SIDECAR for place in ("containers", "initContainers") for c in spec.get(place) or ())

@@ -221,9 +221,7 @@ def _sidecar(plan: Plan, runtime: Object, native: bool) -> Object:
     return {**sidecar, "restartPolicy": "Always"} if native else sidecar
 
 
-def _in_place(
-    template: Object, plan: Plan, record: Record, runtime_name: str, sidecar: Object, native: bool
-) -> bool:
+def _in_place(template: Object, plan: Plan, record: Record, runtime_name: str, sidecar: Object, native: bool) -> bool:
     if (record.digest, record.actor, record.runtime, record.native) != (
         plan.digest,
         plan.actor,
@@ -293,9 +291,7 @@ def _uninject_runtime(runtime: Object, record: Record) -> Object:
     result = dict(runtime)
     if isinstance(result.get("volumeMounts"), list):
         kept = [
-            m
-            for m in result["volumeMounts"]
-            if not (_name(m) in OUR_VOLUMES and m.get("mountPath") in record.mounts)
+            m for m in result["volumeMounts"] if not (_name(m) in OUR_VOLUMES and m.get("mountPath") in record.mounts)
         ]
         _put_list(result, "volumeMounts", kept, record)
     if isinstance(result.get("env"), list):
@@ -353,9 +349,7 @@ def _uninject_metadata(template: Object, record: Record) -> Object:
     labels = metadata.get("labels")
     if record.label and isinstance(labels, dict) and labels.get(LABEL_ACTOR) == record.actor:
         kept = (
-            _without(labels, [LABEL_ACTOR])
-            if record.label_was is None
-            else {**labels, LABEL_ACTOR: record.label_was}
+            _without(labels, [LABEL_ACTOR]) if record.label_was is None else {**labels, LABEL_ACTOR: record.label_was}
         )
         _put_map(metadata, "labels", kept, record)
     if not metadata and "metadata" in record.created:

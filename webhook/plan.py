@@ -148,4 +148,3 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults) -> Plan:
         native_sidecars=defaults.native_sidecars,
         digest=hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16],
     )
-

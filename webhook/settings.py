@@ -60,9 +60,7 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
         raise InvalidSetting(f"ASYA_SIDECAR_METRICS_PORT: must be a port from 1 to 65535; found {port!r}")
     policy = env.get("ASYA_SIDECAR_IMAGE_PULL_POLICY") or "IfNotPresent"
     if policy not in ("Always", "IfNotPresent", "Never"):
-        raise InvalidSetting(
-            f"ASYA_SIDECAR_IMAGE_PULL_POLICY: must be Always, IfNotPresent or Never; found {policy!r}"
-        )
+        raise InvalidSetting(f"ASYA_SIDECAR_IMAGE_PULL_POLICY: must be Always, IfNotPresent or Never; found {policy!r}")
     return SidecarDefaults(
         image=env.get("ASYA_SIDECAR_IMAGE") or DEFAULT_IMAGE,
         image_pull_policy=policy,

@@ -1,0 +1,240 @@
+"""A Kubernetes client for plain JSON: the official client's connection and credentials, orjson's speed.
+
+``kubernetes.client`` builds a model object for every field of every object it reads; the operator
+needs the JSON. So this client takes configuration, credentials (with their renewal) and the pooled
+TLS connections from the official one, and leaves the rest out.
+"""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import quote, urlencode
+
+import kubernetes.client
+import kubernetes.config
+import orjson
+import urllib3
+
+from crds.names import OPERATOR
+from telemetry.metrics import API_REQUESTS
+
+Object = dict[str, Any]
+
+CONNECT_TIMEOUT = 5.0
+READ_TIMEOUT = 15.0
+"""Seconds. Server-side apply through an admission webhook may take the webhook's whole timeout."""
+
+
+class ApiError(Exception):
+    """An answer of the API server that is not a success, or no answer at all (``code`` 0).
+
+    ``reason`` is Kubernetes' own word (``NotFound``, ``Invalid``, …), ``message`` its sentence.
+    """
+
+    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{code} {reason}: {message}" if code else message)
+        self.code, self.reason, self.message, self.retry_after = code, reason, message, retry_after
+
+    @classmethod
+    def of(cls, response: Any) -> "ApiError":
+        """The error in ``response``, whose body need not be a Status, or even JSON."""
+        after = response.headers.get("Retry-After", "")
+        retry_after = float(after) if after.isdigit() else None
+        try:
+            status = orjson.loads(response.data)
+        except orjson.JSONDecodeError:
+            status = None
+        if not isinstance(status, dict):
+            return cls(response.status, "Unknown", response.data[:200].decode(errors="replace"), retry_after)
+        return cls(response.status, status.get("reason") or "", status.get("message") or "", retry_after)
+
+
+class Resource:
+    """A resource by group, version and plural name; its paths."""
+
+    def __init__(self, api_version: str, kind: str, plural: str) -> None:
+        self.api_version, self.kind, self.plural = api_version, kind, plural
+        self._root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+
+    def __repr__(self) -> str:
+        return f"{self.plural}.{self.api_version}"
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path; names are quoted, so that none can reach outside its namespace."""
+        parts = [self._root]
+        if namespace:
+            parts += ["namespaces", quote(namespace, safe="")]
+        parts.append(self.plural)
+        if name:
+            parts.append(quote(name, safe=""))
+        if subresource:
+            parts.append(subresource)
+        return "/".join(parts)
+
+
+ASYNC_ACTORS = Resource("asya.io/v1alpha1", "AsyncActor", "asyncactors")
+CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
+EVENTS = Resource("v1", "Event", "events")
+PODS = Resource("v1", "Pod", "pods")
+DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
+STATEFUL_SETS = Resource("apps/v1", "StatefulSet", "statefulsets")
+JOBS = Resource("batch/v1", "Job", "jobs")
+SCALED_OBJECTS = Resource("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
+SCALED_JOBS = Resource("keda.sh/v1alpha1", "ScaledJob", "scaledjobs")
+TRIGGER_AUTHENTICATIONS = Resource("keda.sh/v1alpha1", "TriggerAuthentication", "triggerauthentications")
+LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
+
+
+def load_configuration(kubeconfig: str | None = None) -> kubernetes.client.Configuration:
+    """Credentials: those of ``kubeconfig`` if given, else the pod's own, else ``KUBECONFIG``'s."""
+    configuration = kubernetes.client.Configuration()
+    if kubeconfig is None and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists():
+        kubernetes.config.load_incluster_config(client_configuration=configuration)
+    else:
+        kubernetes.config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
+    return configuration
+
+
+class Client:
+    """Requests to one API server. Safe to share between threads."""
+
+    def __init__(self, configuration: kubernetes.client.Configuration, pool_size: int = 16) -> None:
+        # The type stubs know only the configuration's public half.
+        self._configuration: Any = configuration
+        self._configuration.connection_pool_maxsize = pool_size
+        self._configuration.retries = False
+        self.official: Any = kubernetes.client.ApiClient(configuration)
+        self._pool: urllib3.PoolManager = self.official.rest_client.pool_manager
+        self._host = configuration.host.rstrip("/")
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout: urllib3.Timeout | None = None,
+        stream: bool = False,
+    ) -> Any:
+        """One request; the answer as JSON, or as an open urllib3 response if ``stream``.
+
+        Raises:
+            ApiError: for every other answer, and with code 0 if there is none.
+        """
+        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": OPERATOR}
+        for setting in self._configuration.auth_settings().values():
+            headers[setting["key"]] = setting["value"]
+        started = time.monotonic()
+        try:
+            response = self._pool.request(
+                method,
+                url,
+                body=None if body is None else orjson.dumps(body),
+                headers=headers,
+                timeout=timeout or urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+                preload_content=not stream,
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError as failure:
+            API_REQUESTS.labels(method, "0").inc()
+            seconds = time.monotonic() - started
+            raise ApiError(
+                0, "Unreachable", f"no answer after {seconds:.1f}s from {self._host}: {failure}"
+            ) from failure
+        API_REQUESTS.labels(method, str(response.status)).inc()
+        if response.status >= 300:
+            error = ApiError.of(response)
+            response.release_conn()
+            raise error
+        if stream:
+            return response
+        try:
+            return orjson.loads(response.data)
+        except orjson.JSONDecodeError as failure:
+            raise ApiError(0, "Unreadable", f"answer of {path} is not JSON: {failure}") from None
+
+    def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
+        """The object, or None if there is none."""
+        try:
+            return cast(Object, self.request("GET", resource.path(namespace, name)))
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise
+
+    def list(self, resource: Resource, namespace: str = "", **query: str) -> list[Object]:
+        """All objects of a namespace, or of all."""
+        return cast(list[Object], self.request("GET", resource.path(namespace), query=query)["items"])
+
+    def apply(self, resource: Resource, obj: Object, *, manager: str = OPERATOR, subresource: str = "") -> Object:
+        """Server-side apply of ``obj`` with force: the object as it is then."""
+        metadata = obj["metadata"]
+        return cast(
+            Object,
+            self.request(
+                "PATCH",
+                resource.path(metadata.get("namespace", ""), metadata["name"], subresource),
+                query={"fieldManager": manager, "force": "true"},
+                body=obj,
+                content_type="application/apply-patch+yaml",
+            ),
+        )
+
+    def merge_patch(
+        self, resource: Resource, namespace: str, name: str, patch: Object, *, subresource: str = ""
+    ) -> Object:
+        """JSON merge patch: the object as it is then."""
+        return cast(
+            Object,
+            self.request(
+                "PATCH",
+                resource.path(namespace, name, subresource),
+                query={"fieldManager": OPERATOR},
+                body=patch,
+                content_type="application/merge-patch+json",
+            ),
+        )
+
+    def create(self, resource: Resource, obj: Object) -> Object:
+        """Create ``obj``: the object as it is then."""
+        return cast(
+            Object,
+            self.request(
+                "POST",
+                resource.path(obj["metadata"].get("namespace", "")),
+                query={"fieldManager": OPERATOR},
+                body=obj,
+            ),
+        )
+
+    def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> bool:
+        """Delete in the background; only the object of ``uid``, if given. False if it was not there."""
+        body: Object = {"propagationPolicy": "Background"}
+        if uid is not None:
+            body["preconditions"] = {"uid": uid}
+        try:
+            self.request("DELETE", resource.path(namespace, name), body=body)
+        except ApiError as error:
+            if error.code in (404, 409):
+                return False
+            raise
+        return True
+
+    def serves(self, api_version: str, plural: str) -> bool:
+        """Whether the API server serves a resource, from discovery."""
+        try:
+            found = self.request("GET", f"/apis/{api_version}")
+        except ApiError as error:
+            if error.code == 404:
+                return False
+            raise
+        return any(r.get("name") == plural for r in found.get("resources") or ())
+
+    def version(self) -> tuple[int, int]:
+        """Kubernetes' major and minor version."""
+        found = self.request("GET", "/version")
+        return int(found["major"]), int("".join(c for c in found["minor"] if c.isdigit()))

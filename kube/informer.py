@@ -1,0 +1,229 @@
+"""Watch caches: ``kubernetes.informer.SharedInformer``, kept from its two ways of going silent.
+
+The informer of ``kubernetes`` 37 reads a watch without a timeout, so a connection that a firewall
+forgot hangs for ever, and reconnects without a pause, so an API server that is down gets a storm.
+Both are cured where the informer meets the API, in the function that it lists and watches with:
+each watch asks the server to end it after some minutes and gives up on a silent socket soon after,
+and a reconnect that follows a failure waits, longer each time, with jitter.
+
+What is kept is only what is needed: ``managedFields`` are dropped before an object is cached.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import structlog
+import urllib3
+from kubernetes.client.exceptions import ApiException
+from kubernetes.informer import ADDED, DELETED, MODIFIED, SharedInformer
+
+from kube.client import CONNECT_TIMEOUT, ApiError, Client, Object, Resource
+
+log = structlog.get_logger(__name__)
+
+WATCH_SECONDS = 290
+"""After how long the server is asked to end a watch, so that a new connection proves it alive."""
+SILENT_SECONDS = 75
+"""A watch without a byte for so long is dead: bookmarks arrive every minute."""
+MAX_BACKOFF = 15.0
+HEALTHY_SECONDS = 5.0
+"""A watch that lived so long was not a failure."""
+
+Key = tuple[str, str]
+"""Namespace and name."""
+
+
+def key_of(obj: Object) -> Key:
+    """Namespace and name of ``obj``."""
+    metadata = obj["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+@dataclass
+class _Metadata:
+    resource_version: str
+
+
+@dataclass
+class _List:
+    items: list[Object]
+    metadata: _Metadata
+
+
+class _Stream:
+    """A watch's response as ``kubernetes.watch.Watch`` reads it, without managedFields."""
+
+    status = 200
+
+    def __init__(self, response: Any, touched: Callable[[], None]) -> None:
+        self._response, self._touched = response, touched
+
+    @property
+    def connection(self) -> Any:
+        return self._response.connection
+
+    def stream(self, **_: Any) -> Iterator[bytes]:
+        rest = b""
+        for chunk in self._response.stream(amt=None, decode_content=False):
+            self._touched()
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line:
+                    yield _slim_event(line) + b"\n"
+
+    def close(self) -> None:
+        self._response.close()
+
+    def release_conn(self) -> None:
+        self._response.release_conn()
+
+
+def _slim_event(line: bytes) -> bytes:
+    event = orjson.loads(line)
+    slim(event.get("object") or {})
+    return orjson.dumps(event)
+
+
+def slim(obj: Object) -> Object:
+    """``obj`` without its managedFields, which are half of it and never read from a cache."""
+    if isinstance(obj.get("metadata"), dict):
+        obj["metadata"].pop("managedFields", None)
+    return obj
+
+
+class Informer:
+    """A watch cache of one resource.
+
+    ``on_change`` is called with the namespace and name of each object that appeared, changed or
+    went, on the informer's thread; ``resource`` may be served only later.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        on_change: Callable[[Object, bool], None] | None = None,
+        *,
+        label_selector: str | None = None,
+        namespace: str = "",
+    ) -> None:
+        self.resource = resource
+        self._client, self._namespace = client, namespace
+        self._synced = threading.Event()
+        self._stopping = threading.Event()
+        self._failures = 0
+        self._connected = 0.0
+        self.last_contact = time.monotonic()
+        self._informer: Any = SharedInformer(  # type: ignore[no-untyped-call]
+            self._list_or_watch, label_selector=label_selector, key_func=key_of
+        )
+        if on_change is not None:
+            change = on_change
+            self._informer.add_event_handler(ADDED, lambda obj: change(obj, False))
+            self._informer.add_event_handler(MODIFIED, lambda obj: change(obj, False))
+            self._informer.add_event_handler(DELETED, lambda obj: change(obj, True))
+
+    def start(self) -> None:
+        """Start to list and watch, on a thread of its own."""
+        self._informer.start()
+
+    def stop(self) -> None:
+        """Stop without waiting for the thread, which is a daemon."""
+        self._stopping.set()
+        self._informer._stop_event.set()
+        watch = self._informer._watch
+        if watch is not None:
+            watch.stop()
+
+    @property
+    def synced(self) -> bool:
+        """Whether the first list has arrived."""
+        return self._synced.is_set()
+
+    def wait(self, timeout: float) -> bool:
+        """Wait at most ``timeout`` seconds for the first list; whether it has arrived."""
+        return self._synced.wait(timeout)
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        """The cached object, or None. Shared: never change it."""
+        found: Object | None = self._informer.cache.get_by_key((namespace, name))
+        return found
+
+    def all(self) -> list[Object]:
+        """All cached objects. Shared: never change them."""
+        found: list[Object] = self._informer.cache.list()
+        return found
+
+    def _list_or_watch(self, **query: Any) -> Any:
+        """List, or watch when asked to; what ``SharedInformer`` calls for both.
+
+        :return: object
+        """
+        watch = query.pop("watch", False)
+        query.pop("_preload_content", None)
+        self._pause()
+        try:
+            return self._watch(query) if watch else self._list(query)
+        except ApiError as error:
+            self._failures += 1
+            log.warning("watch_failed", resource=repr(self.resource), error=str(error), failures=self._failures)
+            raise ApiException(status=error.code, reason=str(error)) from error
+
+    def _pause(self) -> None:
+        if self._connected and time.monotonic() - self._connected < HEALTHY_SECONDS:
+            self._failures += 1
+        elif self._connected:
+            self._failures = 0
+        self._connected = 0.0
+        if self._failures:
+            limit = min(MAX_BACKOFF, 0.2 * 2.0 ** min(self._failures, 10))
+            self._stopping.wait(random.uniform(limit / 2, limit))
+        if self._stopping.is_set():
+            raise ApiException(status=0, reason="stopping")
+
+    def _list(self, query: dict[str, Any]) -> _List:
+        answer = self._client.request("GET", self.resource.path(self._namespace), query=_wire(query))
+        self._touch()
+        items = []
+        for item in answer["items"]:
+            item.setdefault("apiVersion", self.resource.api_version)
+            item.setdefault("kind", self.resource.kind)
+            items.append(slim(item))
+        # The informer replaces its cache after this returns and then calls the handlers; "synced" is
+        # set once the watch starts, when both are done.
+        return _List(items, _Metadata(answer["metadata"]["resourceVersion"]))
+
+    def _watch(self, query: dict[str, Any]) -> _Stream:
+        self._synced.set()
+        response = self._client.request(
+            "GET",
+            self.resource.path(self._namespace),
+            query={
+                **_wire(query),
+                "watch": "true",
+                "allowWatchBookmarks": "true",
+                "timeoutSeconds": WATCH_SECONDS + random.randint(0, 60),
+            },
+            timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=SILENT_SECONDS),
+            stream=True,
+        )
+        self._connected = time.monotonic()
+        self._touch()
+        return _Stream(response, self._touch)
+
+    def _touch(self) -> None:
+        self.last_contact = time.monotonic()
+
+
+def _wire(query: dict[str, Any]) -> dict[str, Any]:
+    names = {
+        "label_selector": "labelSelector",
+        "field_selector": "fieldSelector",
+        "resource_version": "resourceVersion",
+    }
+    return {names[k]: v for k, v in query.items() if k in names and v is not None}

@@ -1,0 +1,67 @@
+"""``python -m sandbox``: serve the API on loopback over TLS and write a kubeconfig for it."""
+
+import argparse
+import base64
+import signal
+import ssl
+import sys
+import threading
+from pathlib import Path
+
+import trustme
+import yaml
+
+from sandbox.api import Api
+from sandbox.controllers import Controllers
+from sandbox.http import Server
+
+NOTICE = """\
+This is a sandbox: an in-memory imitation of the Kubernetes API for demonstration and tests.
+It keeps nothing, checks no credentials and runs no containers. Never run anything on it.
+"""
+
+
+def kubeconfig(server: str, ca: bytes, token: str) -> str:
+    """A kubeconfig for ``server``."""
+    cluster = {"server": server, "certificate-authority-data": base64.b64encode(ca).decode()}
+    return yaml.safe_dump(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "sandbox", "cluster": cluster}],
+            "users": [{"name": "sandbox", "user": {"token": token}}],
+            "contexts": [{"name": "sandbox", "context": {"cluster": "sandbox", "user": "sandbox"}}],
+            "current-context": "sandbox",
+        }
+    )
+
+
+def main() -> None:
+    """Serve until interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox", description=NOTICE)
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; a free one by default")
+    parser.add_argument("--kubeconfig", type=Path, required=True, help="file to write a kubeconfig to")
+    options = parser.parse_args()
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    api = Api()
+    controllers = Controllers(api)
+    controllers.start()
+    server = Server(("127.0.0.1", options.port), api, context)
+    server.start()
+    address = f"https://127.0.0.1:{server.server_address[1]}"
+    temporary = options.kubeconfig.with_suffix(".tmp")
+    temporary.write_text(kubeconfig(address, authority.cert_pem.bytes(), "sandbox"))
+    temporary.rename(options.kubeconfig)
+    sys.stderr.write(f"{NOTICE}Serving at {address}; export KUBECONFIG={options.kubeconfig}\n")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
+    controllers.stop()
+    server.close()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,438 @@
+"""The verbs: create, read, update, patch, apply, delete, for every resource alike.
+
+A write is worked out without the store's lock, since admission calls out, and then stored only if
+nothing changed meanwhile; a patch tries again, an update is told of the conflict, as in Kubernetes.
+"""
+
+import copy
+import random
+import string
+import uuid
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sandbox import builtin, ownership, patches, schema
+from sandbox.admission import Admission
+from sandbox.builtin import ResourceType
+from sandbox.errors import Failure, invalid, not_found
+from sandbox.store import Key, Store
+from sandbox.structure import Shape
+
+Object = dict[str, Any]
+APPLY = "application/apply-patch+yaml"
+RETRIES = 5
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+
+
+@dataclass
+class Call:
+    """What a request says beside its object."""
+
+    manager: str = "unknown"
+    force: bool = False
+    dry_run: bool = False
+    subresource: str = ""
+    user: str = "system:admin"
+    warnings: list[str] = field(default_factory=list)
+
+
+def now() -> str:
+    """The time as Kubernetes writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Api:
+    """An API server without its HTTP."""
+
+    def __init__(self) -> None:
+        self.store = Store()
+        self.types: dict[tuple[str, str, str], ResourceType] = {
+            (t.group, t.version, t.plural): t for t in builtin.BUILTIN
+        }
+        self.admission = Admission(self.store.all, self._namespace_labels)
+        for name in ("default", "kube-system"):
+            self.create(
+                self.types["", "v1", "namespaces"],
+                "",
+                {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}},
+                Call("sandbox"),
+            )
+
+    def type(self, group: str, version: str, plural: str) -> ResourceType:
+        """The resource served there.
+
+        Raises:
+            Failure: 404, if there is none.
+        """
+        found = self.types.get((group, version, plural))
+        if found is None:
+            raise Failure(404, "the server could not find the requested resource")
+        return found
+
+    def get(self, resource: ResourceType, namespace: str, name: str) -> Object:
+        """The object, or a 404 :class:`Failure`."""
+        found = self.store.get(resource.qualified, self._key(resource, namespace, name))
+        if found is None:
+            raise not_found(resource.qualified, name)
+        return found
+
+    def create(self, resource: ResourceType, namespace: str, obj: Object, call: Call) -> Object:
+        """Store a new object."""
+        prepared = self._incoming(resource, namespace, obj)
+        metadata = prepared["metadata"]
+        if not metadata.get("name") and metadata.get("generateName"):
+            metadata["name"] = metadata["generateName"] + "".join(
+                random.choices(string.ascii_lowercase + string.digits, k=5)
+            )
+        if metadata.get("resourceVersion"):
+            raise Failure(500, "resourceVersion should not be set on objects to be created")
+        self._require_namespace(resource, metadata.get("namespace", ""))
+        if "status" in resource.subresources:
+            prepared.pop("status", None)
+        prepared = self._new(resource, prepared)
+        tracked = ownership.update(None, prepared, call.manager, self._shape(resource))
+        return self._commit(resource, None, tracked, call, "CREATE")
+
+    def update(self, resource: ResourceType, namespace: str, name: str, obj: Object, call: Call) -> Object:
+        """Replace an object."""
+        old = self.get(resource, namespace, name)
+        version = (obj.get("metadata") or {}).get("resourceVersion")
+        if version and version != old["metadata"]["resourceVersion"]:
+            raise Failure(
+                409,
+                f'Operation cannot be fulfilled on {resource.qualified} "{name}": the object has been modified; '
+                "please apply your changes to the latest version and try again",
+            )
+        return self._write(resource, old, self._incoming(resource, namespace, obj), call)
+
+    def patch(
+        self, resource: ResourceType, namespace: str, name: str, content_type: str, body: Any, call: Call
+    ) -> Object:
+        """Change an object by one of the four kinds of patch."""
+        for attempt in range(RETRIES):
+            try:
+                return self._patch(resource, namespace, name, content_type, body, call)
+            except Failure as failure:
+                changed_meanwhile = failure.code == 409 and "has been modified" in failure.message
+                pinned = isinstance(body, dict) and (body.get("metadata") or {}).get("resourceVersion")
+                if not changed_meanwhile or pinned or attempt == RETRIES - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    def delete(
+        self, resource: ResourceType, namespace: str, name: str, call: Call, options: Object | None = None
+    ) -> Object:
+        """Delete an object, or mark it for deletion while it has finalizers."""
+        for _ in range(RETRIES):
+            old = self.get(resource, namespace, name)
+            wanted = ((options or {}).get("preconditions") or {}).get("uid")
+            if wanted and wanted != old["metadata"]["uid"]:
+                raise Failure(409, f"Precondition failed: UID in precondition: {wanted}")
+            if call.dry_run:
+                return old
+            key = self._key(resource, namespace, name)
+            try:
+                if (options or {}).get("propagationPolicy") == "Orphan":
+                    self._orphan(old["metadata"]["uid"])
+                if not old["metadata"].get("finalizers"):
+                    return self.store.remove(resource.qualified, key, expect=old)
+                if old["metadata"].get("deletionTimestamp"):
+                    return old
+                metadata = {**old["metadata"], "deletionTimestamp": now(), "deletionGracePeriodSeconds": 0}
+                metadata["generation"] = metadata.get("generation", 0) + 1
+                return self.store.put(resource.qualified, key, {**old, "metadata": metadata}, expect=old)
+            except Failure as failure:
+                if failure.code != 409:
+                    raise
+        raise Failure(409, f'could not delete {resource.qualified} "{name}": it keeps changing')
+
+    def scale(self, resource: ResourceType, namespace: str, name: str) -> Object:
+        """The ``scale`` subresource."""
+        obj = self.get(resource, namespace, name)
+        metadata = obj["metadata"]
+        kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        return {
+            "apiVersion": "autoscaling/v1",
+            "kind": "Scale",
+            "metadata": {k: metadata[k] for k in kept if k in metadata},
+            "spec": {"replicas": (obj.get("spec") or {}).get("replicas", 0)},
+            "status": {"replicas": (obj.get("status") or {}).get("replicas", 0)},
+        }
+
+    def set_scale(self, resource: ResourceType, namespace: str, name: str, scale: Object, call: Call) -> Object:
+        """Write the ``scale`` subresource; no webhook on the resource itself is asked."""
+        old = self.get(resource, namespace, name)
+        new = {**old, "spec": {**old["spec"], "replicas": scale["spec"]["replicas"]}}
+        self._write(resource, old, new, call)
+        return self.scale(resource, namespace, name)
+
+    # -- how a write comes about ---------------------------------------------------------------
+
+    def _patch(
+        self, resource: ResourceType, namespace: str, name: str, content_type: str, body: Any, call: Call
+    ) -> Object:
+        key = self._key(resource, namespace, name)
+        old = self.store.get(resource.qualified, key)
+        shape = self._shape(resource)
+        if content_type == APPLY:
+            return self._apply(resource, key, old, body, call)
+        if old is None:
+            raise not_found(resource.qualified, name)
+        if call.subresource == "scale":
+            scale = self.scale(resource, namespace, name)
+            patched = patches.json_patch(scale, body) if isinstance(body, list) else patches.merge_patch(scale, body)
+            return self.set_scale(resource, namespace, name, patched, call)
+        if content_type == "application/json-patch+json":
+            new = patches.json_patch(copy.deepcopy(old), body)
+        elif content_type == "application/merge-patch+json":
+            new = patches.merge_patch(old, body)
+        elif content_type == "application/strategic-merge-patch+json":
+            if resource.schema is not None:
+                raise Failure(415, "the body of the request was in an unknown format: strategic merge patch")
+            new = patches.strategic_merge_patch(old, body, shape)
+        else:
+            raise Failure(415, f"the body of the request was in an unknown format: {content_type}")
+        version = (new.get("metadata") or {}).get("resourceVersion")
+        if version != old["metadata"]["resourceVersion"]:
+            raise Failure(409, f'Operation cannot be fulfilled on {resource.qualified} "{name}": it has been modified')
+        return self._write(resource, old, self._incoming(resource, namespace, new), call)
+
+    def _apply(self, resource: ResourceType, key: Key, old: Object | None, body: Object, call: Call) -> Object:
+        if not isinstance(body, dict) or not body.get("kind") or not body.get("apiVersion"):
+            raise Failure(400, "invalid object: apiVersion and kind must be set")
+        config = copy.deepcopy(body)
+        config.setdefault("metadata", {})
+        config["metadata"] |= {"name": key[1]} | ({"namespace": key[0]} if key[0] else {})
+        uid = config["metadata"].pop("uid", None)
+        version = config["metadata"].pop("resourceVersion", None)
+        if uid and (old is None or old["metadata"]["uid"] != uid):
+            raise Failure(409, f"uid mismatch: the provided object specified uid {uid}, and no such object exists")
+        if old is not None and version and version != old["metadata"]["resourceVersion"]:
+            raise Failure(409, f'Operation cannot be fulfilled on "{key[1]}": the object has been modified')
+        shape = self._shape(resource)
+        if old is None:
+            if call.subresource:
+                raise not_found(resource.qualified, key[1])
+            self._require_namespace(resource, key[0])
+        merged = ownership.apply(old, config, call.manager, force=call.force, shape=shape, subresource=call.subresource)
+        prepared = self._incoming(resource, key[0], merged)
+        if old is None:
+            if "status" in resource.subresources:
+                prepared.pop("status", None)
+            return self._commit(resource, None, self._new(resource, prepared), call, "CREATE")
+        return self._finish(resource, old, prepared, call)
+
+    def _write(self, resource: ResourceType, old: Object, new: Object, call: Call) -> Object:
+        restricted = self._restrict(resource, old, new, call.subresource)
+        tracked = ownership.update(old, restricted, call.manager, self._shape(resource), call.subresource)
+        return self._finish(resource, old, tracked, call)
+
+    def _finish(self, resource: ResourceType, old: Object, new: Object, call: Call) -> Object:
+        new = self._restrict(resource, old, new, call.subresource)
+        return self._commit(resource, old, new, call, "UPDATE")
+
+    def _restrict(self, resource: ResourceType, old: Object, new: Object, subresource: str) -> Object:
+        """``new`` without what this endpoint does not write."""
+        kept = (
+            "uid",
+            "creationTimestamp",
+            "generation",
+            "resourceVersion",
+            "deletionTimestamp",
+            "namespace",
+            "name",
+        )
+        metadata = {**new["metadata"], **{k: old["metadata"][k] for k in kept if k in old["metadata"]}}
+        if "deletionTimestamp" not in old["metadata"]:
+            metadata.pop("deletionTimestamp", None)
+        if subresource == "status":
+            managed = new["metadata"].get("managedFields")
+            return {
+                **old,
+                "metadata": {**old["metadata"], "managedFields": managed},
+                **({"status": new["status"]} if "status" in new else {}),
+            }
+        result = {**new, "metadata": metadata}
+        if "status" in resource.subresources:
+            result.pop("status", None)
+            if "status" in old:
+                result["status"] = old["status"]
+        return result
+
+    def _commit(self, resource: ResourceType, old: Object | None, new: Object, call: Call, operation: str) -> Object:
+        metadata = new["metadata"]
+        namespace = metadata.get("namespace", "")
+
+        def normalise(obj: Object) -> Object:
+            return self._incoming(resource, namespace, obj)
+
+        request = {
+            "kind": {"group": resource.group, "version": resource.version, "kind": resource.kind},
+            "resource": {"group": resource.group, "version": resource.version, "resource": resource.plural},
+            "subResource": call.subresource,
+            "name": metadata["name"],
+            "namespace": namespace,
+            "operation": operation,
+            "userInfo": {"username": call.user},
+            "object": new,
+            "oldObject": old,
+            "dryRun": call.dry_run,
+        }
+        if resource.group not in ("admissionregistration.k8s.io", "apiextensions.k8s.io"):
+            new = self.admission.mutate(request, resource, normalise, call.warnings)
+            self._check(resource, old, new)
+            self.admission.validate({**request, "object": new}, resource, call.warnings)
+        else:
+            self._check(resource, old, new)
+        new = self._generation(old, new)
+        if old is not None and _same(old, new):
+            return old
+        if call.dry_run:
+            return new
+        key = (namespace if resource.namespaced else "", metadata["name"])
+        if old is not None and new["metadata"].get("deletionTimestamp") and not new["metadata"].get("finalizers"):
+            return self.store.remove(resource.qualified, key, expect=old)
+        stored = self.store.put(resource.qualified, key, new, expect=old)
+        if resource.qualified == CRDS:
+            self._establish(stored)
+        return stored
+
+    def _generation(self, old: Object | None, new: Object) -> Object:
+        ignored = ("metadata", "status")
+        if old is not None and {k: v for k, v in old.items() if k not in ignored} != {
+            k: v for k, v in new.items() if k not in ignored
+        }:
+            new = {
+                **new,
+                "metadata": {**new["metadata"], "generation": old["metadata"].get("generation", 0) + 1},
+            }
+        return new
+
+    def _check(self, resource: ResourceType, old: Object | None, new: Object) -> None:
+        found = builtin.faults(new, old)
+        if resource.schema is not None:
+            found += schema.faults(new, resource.schema)
+        if found:
+            kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+            raise invalid(kind, new["metadata"]["name"], found)
+
+    def _incoming(self, resource: ResourceType, namespace: str, obj: Any) -> Object:
+        """A copy of ``obj``, checked for what every object has, with defaults, pruned by its schema."""
+        if not isinstance(obj, dict):
+            raise Failure(400, "the body of the request must be an object")
+        if obj.get("kind") != resource.kind or obj.get("apiVersion") != resource.api_version:
+            raise Failure(
+                400,
+                f"{obj.get('apiVersion')}, Kind={obj.get('kind')} does not match the endpoint, "
+                f"which takes {resource.api_version}, Kind={resource.kind}",
+            )
+        result: Object = copy.deepcopy(obj)
+        metadata = result.setdefault("metadata", {})
+        if resource.namespaced:
+            if metadata.setdefault("namespace", namespace) != namespace:
+                raise Failure(400, "the namespace of the provided object does not match the namespace of the request")
+        else:
+            metadata.pop("namespace", None)
+        if resource.schema is not None:
+            pruned: Object = schema.prepare(result, resource.schema)
+            return pruned
+        builtin.default(result)
+        return result
+
+    def _new(self, resource: ResourceType, obj: Object) -> Object:
+        obj["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now(), "generation": 1}
+        if resource.kind == "Namespace":
+            obj["metadata"].setdefault("labels", {})["kubernetes.io/metadata.name"] = obj["metadata"]["name"]
+            obj["status"] = {"phase": "Active"}
+        if resource.kind == "Job":
+            self._job_selector(obj)
+        return obj
+
+    @staticmethod
+    def _job_selector(job: Object) -> None:
+        uid = job["metadata"]["uid"]
+        template = job.setdefault("spec", {}).setdefault("template", {})
+        labels = template.setdefault("metadata", {}).setdefault("labels", {})
+        name = job["metadata"]["name"]
+        labels |= {
+            "batch.kubernetes.io/controller-uid": uid,
+            "controller-uid": uid,
+            "batch.kubernetes.io/job-name": name,
+            "job-name": name,
+        }
+        job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+
+    def _establish(self, crd: Object) -> None:
+        spec = crd["spec"]
+        for version in spec["versions"]:
+            names = spec["names"]
+            declared = version.get("subresources") or {}
+            self.types[spec["group"], version["name"], names["plural"]] = ResourceType(
+                spec["group"],
+                version["name"],
+                names["plural"],
+                names["kind"],
+                spec["scope"] == "Namespaced",
+                tuple(names.get("shortNames") or ()),
+                tuple(s for s in ("status", "scale") if s in declared),
+                (version.get("schema") or {}).get("openAPIV3Schema") or {},
+                tuple(version.get("additionalPrinterColumns") or ()),
+                tuple(names.get("categories") or ()),
+            )
+        if not (crd.get("status") or {}).get("conditions"):
+            status = {
+                "conditions": [
+                    {
+                        "type": t,
+                        "status": "True",
+                        "reason": "Sandbox",
+                        "message": "",
+                        "lastTransitionTime": now(),
+                    }
+                    for t in ("NamesAccepted", "Established")
+                ],
+                "acceptedNames": spec["names"],
+                "storedVersions": [v["name"] for v in spec["versions"]],
+            }
+            self.store.put(CRDS, ("", crd["metadata"]["name"]), {**crd, "status": status}, expect=crd)
+
+    def forget(self, crd: Object) -> None:
+        """Stop to serve what a deleted CRD had defined, and drop its objects."""
+        spec = crd["spec"]
+        for version in spec["versions"]:
+            resource = self.types.pop((spec["group"], version["name"], spec["names"]["plural"]), None)
+            for obj in self.store.all(resource.qualified) if resource else ():
+                key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+                self.store.remove(resource.qualified if resource else "", key, expect=obj)
+
+    def _orphan(self, uid: str) -> None:
+        for resource, key in self.store.dependents(uid):
+            obj = self.store.get(resource, key)
+            if obj:
+                owners = [o for o in obj["metadata"]["ownerReferences"] if o["uid"] != uid]
+                metadata = {**obj["metadata"], "ownerReferences": owners}
+                self.store.put(resource, key, {**obj, "metadata": metadata}, expect=obj)
+
+    def _require_namespace(self, resource: ResourceType, namespace: str) -> None:
+        if resource.namespaced and self.store.get("namespaces", ("", namespace)) is None:
+            raise not_found("namespaces", namespace)
+
+    def _namespace_labels(self, namespace: str) -> dict[str, str]:
+        found = self.store.get("namespaces", ("", namespace))
+        return ((found or {}).get("metadata") or {}).get("labels") or {}
+
+    @staticmethod
+    def _key(resource: ResourceType, namespace: str, name: str) -> Key:
+        return (namespace if resource.namespaced else "", name)
+
+    @staticmethod
+    def _shape(resource: ResourceType) -> Shape:
+        return Shape("", resource.schema)
+
+
+def _same(old: Object, new: Object) -> bool:
+    return old == new or old == {
+        **new,
+        "metadata": {**new["metadata"], "resourceVersion": old["metadata"].get("resourceVersion")},
+    }

@@ -1,0 +1,119 @@
+"""Custom resources: defaulting, pruning and validation by their structural schema, CEL included."""
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import cel
+import jsonschema
+
+from sandbox.errors import Object
+
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+
+
+def prepare(value: Any, schema: Object, *, root: bool = True) -> Any:
+    """``value`` pruned of unknown fields and with defaults filled in; shares nothing that changed."""
+    if isinstance(value, dict) and (schema.get("properties") or schema.get("additionalProperties") or root):
+        properties = schema.get("properties") or {}
+        additional = schema.get("additionalProperties")
+        result = {}
+        for name, child in value.items():
+            if root and name in ("apiVersion", "kind", "metadata"):
+                result[name] = child
+            elif name in properties:
+                if child is None and not properties[name].get("nullable"):
+                    continue  # null is taken for absent, and then defaulted
+                result[name] = prepare(child, properties[name], root=False)
+            elif isinstance(additional, dict):
+                result[name] = prepare(child, additional, root=False)
+            elif additional is True or schema.get(PRESERVE):
+                result[name] = child
+        for name, child in properties.items():
+            if name not in result and "default" in child:
+                result[name] = prepare(child["default"], child, root=False)
+        return result
+    if isinstance(value, dict) and schema.get("type") == "object" and not schema.get(PRESERVE):
+        return {}
+    if isinstance(value, list) and isinstance(schema.get("items"), dict):
+        return [prepare(item, schema["items"], root=False) for item in value]
+    return value
+
+
+def unknown_fields(value: Any, schema: Object, path: str = "") -> list[str]:
+    """Paths of the fields that pruning would drop."""
+    found: list[str] = []
+    if isinstance(value, dict) and "properties" in schema:
+        for name, child in value.items():
+            if not path and name in ("apiVersion", "kind", "metadata"):
+                continue
+            here = f"{path}.{name}".lstrip(".")
+            if name in schema["properties"]:
+                found += unknown_fields(child, schema["properties"][name], here)
+            elif not schema.get(PRESERVE) and not schema.get("additionalProperties"):
+                found.append(here)
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for i, item in enumerate(value):
+            found += unknown_fields(item, schema["items"], f"{path}[{i}]")
+    return found
+
+
+def faults(obj: Object, schema: Object) -> list[str]:
+    """Sentences that start with a field's path, one a broken rule."""
+    validator = jsonschema.Draft202012Validator(_as_json_schema(schema))
+    found = []
+    for error in validator.iter_errors(obj):
+        path = _dotted(error.absolute_path)
+        if error.validator == "required":
+            missing = re.sub(r"^'(.*)' is a required property$", r"\1", error.message)
+            found.append(f"{path + '.' if path else ''}{missing}: Required value")
+        elif error.validator == "enum":
+            listed = ", ".join(f'"{v}"' for v in error.validator_value)
+            found.append(f'{path}: Unsupported value: "{error.instance}": supported values: {listed}')
+        else:
+            found.append(f"{path}: Invalid value: {error.message}")
+    return found or _cel_faults(obj, schema, "", obj)
+
+
+def _dotted(path: Any) -> str:
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
+
+
+def _cel_faults(value: Any, schema: Object, path: str, root: Any) -> list[str]:
+    found = []
+    for rule in schema.get("x-kubernetes-validations") or ():
+        if not evaluate(rule["rule"], {"self": value}):
+            found.append(f"{path or '<nil>'}: Invalid value: {rule.get('message') or 'failed rule: ' + rule['rule']}")
+    if isinstance(value, dict):
+        for name, child in (schema.get("properties") or {}).items():
+            if name in value:
+                found += _cel_faults(value[name], child, f"{path}.{name}".lstrip("."), root)
+    elif isinstance(value, list) and isinstance(schema.get("items"), dict):
+        for i, item in enumerate(value):
+            found += _cel_faults(item, schema["items"], f"{path}[{i}]", root)
+    return found
+
+
+@lru_cache(maxsize=512)
+def _program(expression: str) -> Any:
+    return cel.compile(expression)
+
+
+def evaluate(expression: str, variables: Object) -> bool:
+    """The truth of a CEL expression."""
+    return bool(_program(expression).execute(variables))
+
+
+def _as_json_schema(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_as_json_schema(n) for n in node]
+    if not isinstance(node, dict):
+        return node
+    if node.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    result = {k: _as_json_schema(v) for k, v in node.items() if k not in ("default", "format", "example")}
+    if node.get("nullable") and isinstance(node.get("type"), str):
+        result["type"] = [node["type"], "null"]
+    if "properties" in node and "metadata" in node["properties"] and "spec" in node["properties"]:
+        result["properties"] = {**result["properties"], "metadata": {"type": "object"}}
+    return result

@@ -1,0 +1,141 @@
+"""The Flask application: AdmissionReview in, AdmissionReview out.
+
+Whatever arrives gets a well-formed answer: a review the decision on it, anything else a 4xx with a
+sentence. A failure of our own is logged with the review's uid and answered as a denial, which the
+API server reports to whoever asked.
+"""
+
+import base64
+import time
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import structlog
+from flask import Flask, Request, Response, request
+
+from kube.client import ApiError
+from telemetry.metrics import ADMISSION_SECONDS, ADMISSIONS
+from webhook.admission import Decision, PlanLookup, decide
+from webhook.plan import Object
+from webhook.settings import SidecarDefaults
+from webhook.validation import validate
+
+log = structlog.get_logger(__name__)
+
+MAX_BODY = 8 * 1024 * 1024
+"""Bytes. The API server holds an object to 1.5 MiB and sends at most two of them."""
+JSON = "application/json"
+
+
+class BadRequest(Exception):
+    """A body that is no AdmissionReview; the message says why."""
+
+
+def create_app(lookup: PlanLookup, defaults: SidecarDefaults, ready: Callable[[], str] = lambda: "") -> Flask:
+    """The application.
+
+    Args:
+        lookup: finds an actor's plan.
+        defaults: the operator's sidecar settings, for validation.
+        ready: why the process is not ready, or an empty string.
+    """
+    app = Flask("asya-webhook", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+
+    @app.post("/mutate")
+    def mutate() -> Response:
+        return _answer(request, lambda review: _mutate(review, lookup))
+
+    @app.post("/validate")
+    def validate_actor() -> Response:
+        return _answer(request, lambda review: _validate(review, defaults))
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        why = ready()
+        return Response(f"{why or 'ok'}\n", status=503 if why else 200, mimetype="text/plain")
+
+    return app
+
+
+def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
+    started = time.perf_counter()
+    try:
+        review = _review(http)
+    except BadRequest as bad:
+        return Response(f"{bad}\n", status=400, mimetype="text/plain")
+    uid = review["uid"]
+    try:
+        decision = decide_on(review)
+    except ApiError as error:
+        decision = Decision("error", message=f"the AsyncActor could not be read from the API: {error}")
+    except Exception:
+        log.exception("admission_failed", uid=uid, name=review.get("name"), namespace=review.get("namespace"))
+        decision = Decision("error", message="the webhook failed on this object; its log has the details")
+    resource = review.get("resource") or {}
+    ADMISSIONS.labels(
+        str(resource.get("resource", "")) if decision.outcome != "error" else "unknown",
+        str(review.get("operation", "")),
+        decision.outcome,
+    ).inc()
+    ADMISSION_SECONDS.observe(time.perf_counter() - started)
+    if decision.outcome != "unchanged":
+        log.info(
+            "admission",
+            uid=uid,
+            outcome=decision.outcome,
+            resource=resource.get("resource"),
+            namespace=review.get("namespace"),
+            name=review.get("name"),
+            dry_run=review.get("dryRun", False),
+            reason=decision.message,
+        )
+    return Response(orjson.dumps(_review_of(uid, decision)), mimetype=JSON)
+
+
+def _review(http: Request) -> Object:
+    if http.mimetype != JSON:
+        raise BadRequest(f"Content-Type: must be {JSON}; found {http.mimetype or 'none'!r}")
+    try:
+        body = orjson.loads(http.get_data(cache=False))
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"body: must be JSON: {error}") from None
+    review: Any = body.get("request") if isinstance(body, dict) else None
+    if not isinstance(review, dict) or body.get("apiVersion") != "admission.k8s.io/v1":
+        raise BadRequest("body: must be an AdmissionReview of admission.k8s.io/v1 with a request")
+    if not isinstance(review.get("uid"), str):
+        raise BadRequest("request.uid: required")
+    return review
+
+
+def _mutate(review: Object, lookup: PlanLookup) -> Decision:
+    return decide(review, lookup)
+
+
+def _validate(review: Object, defaults: SidecarDefaults) -> Decision:
+    obj = review.get("object")
+    if not isinstance(obj, dict) or (obj.get("metadata") or {}).get("deletionTimestamp"):
+        return Decision("unchanged")
+    errors, warnings = validate(obj, defaults)
+    if errors:
+        return Decision("denied", message="; ".join(errors))
+    return Decision("unchanged", warnings=warnings)
+
+
+def _review_of(uid: str, decision: Decision) -> Object:
+    denied = decision.outcome in ("denied", "error")
+    response: Object = {"uid": uid, "allowed": not denied}
+    if decision.patch:
+        response["patchType"] = "JSONPatch"
+        response["patch"] = base64.b64encode(orjson.dumps(decision.patch)).decode()
+    if decision.warnings:
+        response["warnings"] = decision.warnings
+    if denied:
+        code = 422 if decision.outcome == "denied" else 500
+        response["status"] = {"code": code, "message": decision.message}
+    return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}

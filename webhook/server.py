@@ -1,0 +1,137 @@
+"""The webhook process: the application under gunicorn over TLS, one watch cache in each worker.
+
+Most imports are inside functions: ``prometheus_client`` decides on its first import whether the
+workers' metrics are put together, so the directory for that must be named before.
+"""
+
+import os
+import shutil
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from gunicorn.app.base import BaseApplication
+
+from webhook.settings import from_environment
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the process is run."""
+
+    certificate: Path
+    key: Path
+    bind: str = "0.0.0.0:8443"
+    metrics_port: int = 8080
+    workers: int = 2
+    threads: int = 8
+    kubeconfig: str | None = None
+    log_level: str = "INFO"
+    environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+NATIVE_SIDECARS = (1, 29)
+"""The first Kubernetes version that runs native sidecars without a feature gate."""
+
+
+def run(options: Options) -> None:
+    """Serve until told to stop by a signal."""
+    metrics_directory = tempfile.mkdtemp(prefix="asya-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory
+    try:
+        _Gunicorn(options).run()
+    finally:
+        shutil.rmtree(metrics_directory, ignore_errors=True)
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        # A setting that cannot be used stops the process here, before there are workers.
+        from_environment(options.environment)
+        self._expiry = _expiry(options.certificate)
+        super().__init__()
+
+    def load_config(self) -> None:
+        options = self._options
+        settings: dict[str, Any] = {
+            "bind": options.bind,
+            "workers": options.workers,
+            "worker_class": "gthread",
+            "threads": options.threads,
+            "keepalive": 75,
+            "timeout": 60,
+            "graceful_timeout": 25,
+            "max_requests": 0,
+            "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
+            "certfile": str(options.certificate),
+            "keyfile": str(options.key),
+            "ssl_context": _tls,
+            "loglevel": "warning",
+            "proc_name": "asya-webhook",
+            "limit_request_line": 2048,
+            "when_ready": self._when_ready,
+            "child_exit": _child_exit,
+        }
+        for name, value in settings.items():
+            if value is not None:
+                self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        """The application, made in the worker after the fork, since threads do not survive one."""
+        from kube.client import Client, load_configuration
+        from telemetry import logs
+        from telemetry.metrics import BUILD, CERTIFICATE_EXPIRY
+        from webhook.actors import ActorCache
+        from webhook.app import create_app
+
+        options = self._options
+        logs.configure(options.log_level)
+        client = Client(load_configuration(options.kubeconfig))
+        native_sidecars = client.version() >= NATIVE_SIDECARS
+        defaults = from_environment(options.environment, native_sidecars=native_sidecars)
+        cache = ActorCache(client, defaults)
+        cache.start()
+        CERTIFICATE_EXPIRY.set(self._expiry)
+        BUILD.labels(_version()).set(1)
+        return create_app(
+            cache.plan,
+            defaults,
+            lambda: "" if cache.synced else "the list of AsyncActors has not arrived yet",
+        )
+
+    def _when_ready(self, _server: Any) -> None:
+        from prometheus_client import CollectorRegistry
+        from prometheus_client.multiprocess import MultiProcessCollector
+
+        from telemetry.server import serve
+
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        serve("0.0.0.0", self._options.metrics_port, registry, {"/healthz": lambda: ""})
+
+
+def _tls(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    context = default()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _child_exit(_server: Any, worker: Any) -> None:
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+
+
+def _expiry(certificate: Path) -> float:
+    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp()
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("asya-operator")
