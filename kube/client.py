@@ -6,7 +6,7 @@ TLS connections from the official one, and leaves the rest out.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import quote, urlencode
@@ -99,12 +99,18 @@ def load_configuration(kubeconfig: str | None = None) -> kubernetes.client.Confi
 class Client:
     """Requests to one API server. Safe to share between threads."""
 
-    def __init__(self, configuration: kubernetes.client.Configuration, pool_size: int = 16) -> None:
-        # The type stubs know only the configuration's public half.
-        self._configuration: Any = configuration
+    def __init__(
+        self,
+        configuration: kubernetes.client.Configuration,
+        pool_size: int = 16,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        # The type stubs know only half of these two.
+        self._configuration = cast(Any, configuration)
         self._configuration.connection_pool_maxsize = pool_size
         self._configuration.retries = False
-        self.official: Any = kubernetes.client.ApiClient(configuration)
+        self.official = cast(Any, kubernetes.client.ApiClient(configuration))
+        self._may_write = may_write
         self._pool: urllib3.PoolManager = self.official.rest_client.pool_manager
         self._host = configuration.host.rstrip("/")
 
@@ -122,8 +128,11 @@ class Client:
         """One request; the answer as JSON, or as an open urllib3 response if ``stream``.
 
         Raises:
-            ApiError: for every other answer, and with code 0 if there is none.
+            ApiError: for every other answer, and with code 0 if there is none, or none was asked for
+                because this process may not write (any more).
         """
+        if method != "GET" and not self._may_write():
+            raise ApiError(0, "NotLeading", f"{method} {path} was not sent: another process leads")
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": OPERATOR}
         for setting in self._configuration.auth_settings().values():

@@ -34,6 +34,9 @@ MAX_BACKOFF = 15.0
 HEALTHY_SECONDS = 5.0
 """A watch that lived so long was not a failure."""
 
+WRITTEN_SECONDS = 5.0
+"""For how long a write of our own stands in for what the watch has not brought yet."""
+
 Key = tuple[str, str]
 """Namespace and name."""
 
@@ -42,6 +45,18 @@ def key_of(obj: Object) -> Key:
     """Namespace and name of ``obj``."""
     metadata = obj["metadata"]
     return metadata.get("namespace", ""), metadata["name"]
+
+
+def controller_of(obj: Object) -> str:
+    """Uid of the owner that controls ``obj``, or an empty string."""
+    owners = obj["metadata"].get("ownerReferences") or ()
+    return next((o["uid"] for o in owners if o.get("controller")), "")
+
+
+def _version(obj: Object) -> int:
+    """Resource versions of one resource can be compared, by Kubernetes' promise since 1.35 and etcd's before."""
+    version = obj["metadata"].get("resourceVersion", "")
+    return int(version) if version.isdecimal() else 0
 
 
 @dataclass
@@ -110,6 +125,7 @@ class Informer:
         on_change: Callable[[Object, bool], None] | None = None,
         *,
         label_selector: str | None = None,
+        field_selector: str | None = None,
         namespace: str = "",
     ) -> None:
         self.resource = resource
@@ -119,14 +135,16 @@ class Informer:
         self._failures = 0
         self._connected = 0.0
         self.last_contact = time.monotonic()
-        self._informer: Any = SharedInformer(  # type: ignore[no-untyped-call]
-            self._list_or_watch, label_selector=label_selector, key_func=key_of
+        self._on_change = on_change
+        self._written: dict[Key, tuple[float, Object]] = {}
+        self._owned: dict[str, set[Key]] = {}
+        shared: Any = SharedInformer
+        self._informer: Any = shared(
+            self._list_or_watch, label_selector=label_selector, field_selector=field_selector, key_func=key_of
         )
-        if on_change is not None:
-            change = on_change
-            self._informer.add_event_handler(ADDED, lambda obj: change(obj, False))
-            self._informer.add_event_handler(MODIFIED, lambda obj: change(obj, False))
-            self._informer.add_event_handler(DELETED, lambda obj: change(obj, True))
+        self._informer.add_event_handler(ADDED, lambda obj: self._arrived(obj, False))
+        self._informer.add_event_handler(MODIFIED, lambda obj: self._arrived(obj, False))
+        self._informer.add_event_handler(DELETED, lambda obj: self._arrived(obj, True))
 
     def start(self) -> None:
         """Start to list and watch, on a thread of its own."""
@@ -152,7 +170,35 @@ class Informer:
     def get(self, namespace: str, name: str) -> Object | None:
         """The cached object, or None. Shared: never change it."""
         found: Object | None = self._informer.cache.get_by_key((namespace, name))
+        written = self._written.get((namespace, name))
+        if written is not None:
+            until, obj = written
+            if time.monotonic() < until and (found is None or _version(found) < _version(obj)):
+                return obj
+            self._written.pop((namespace, name), None)
         return found
+
+    def observe(self, obj: Object) -> None:
+        """Have :meth:`get` answer with ``obj``, which was just written, until the watch has caught up."""
+        self._written[key_of(obj)] = (time.monotonic() + WRITTEN_SECONDS, slim(obj))
+
+    def _arrived(self, obj: Object, deleted: bool) -> None:
+        key = key_of(obj)
+        if deleted:
+            self._written.pop(key, None)
+        for owner in obj["metadata"].get("ownerReferences") or ():
+            if owner.get("controller"):
+                keys = self._owned.setdefault(owner["uid"], set())
+                keys.discard(key) if deleted else keys.add(key)
+                if not keys:
+                    del self._owned[owner["uid"]]
+        if self._on_change is not None:
+            self._on_change(obj, deleted)
+
+    def owned_by(self, uid: str) -> list[Object]:
+        """Cached objects whose controller is the object of that uid."""
+        found = [self.get(*key) for key in sorted(self._owned.get(uid, ()))]
+        return [obj for obj in found if obj is not None and controller_of(obj) == uid]
 
     def all(self) -> list[Object]:
         """All cached objects. Shared: never change them."""

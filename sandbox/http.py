@@ -112,8 +112,8 @@ class _Handler(BaseHTTPRequestHandler):
             code, body = failure.code, failure.status()
         except (TypeError, AttributeError, KeyError, ValueError) as error:
             # A built-in type has no schema here that would have found a value of the wrong type.
-            failure = Failure(400, f"the object cannot be handled, a field has the wrong type: {error!r}")
-            code, body = failure.code, failure.status()
+            code = 400
+            body = Failure(code, f"the object cannot be handled, a field has the wrong type: {error!r}").status()
         self._send(code, body, warnings)
 
     def _send(self, code: int, body: Any, warnings: list[str]) -> None:

@@ -24,3 +24,10 @@ CERTIFICATE_EXPIRY = Gauge(
     multiprocess_mode="min",
 )
 BUILD = Gauge("asya_build_info", "1, labelled with the version.", ["version"], multiprocess_mode="max")
+
+
+def build_version() -> str:
+    """The installed operator's version."""
+    from importlib.metadata import version
+
+    return version("asya-operator")

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import structlog
 
 from crds.parse import InvalidActor, parse_actor
+from injection.plan import Plan, make_plan
+from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS, Client, Object
 from kube.informer import Informer, Key, key_of
 from webhook.admission import Wanted
-from webhook.plan import Plan, make_plan
-from webhook.settings import SidecarDefaults
 
 log = structlog.get_logger(__name__)
 

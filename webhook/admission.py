@@ -12,7 +12,7 @@ through as it is.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from crds.names import (
     ANNOTATION_ACTOR_GENERATION,
@@ -23,31 +23,12 @@ from crds.names import (
     SIDECAR,
 )
 from crds.parse import InvalidActor
-from webhook.injection import Denied, inject, read_record, uninject
+from injection.inject import Denied, inject, read_record, uninject
+from injection.kinds import KINDS, Kind
+from injection.plan import Object, Plan
 from webhook.patch import Operation, operations
-from webhook.plan import Object, Plan
 
 Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """Where a resource keeps its pod template, and whether its pods are meant to complete."""
-
-    path: tuple[str, ...]
-    job: bool = False
-
-
-KINDS: Final[dict[tuple[str, str], Kind]] = {
-    ("", "pods"): Kind(()),
-    ("apps", "deployments"): Kind(("spec", "template")),
-    ("apps", "statefulsets"): Kind(("spec", "template")),
-    ("apps", "daemonsets"): Kind(("spec", "template")),
-    ("batch", "jobs"): Kind(("spec", "template"), job=True),
-    ("batch", "cronjobs"): Kind(("spec", "jobTemplate", "spec", "template"), job=True),
-    ("keda.sh", "scaledjobs"): Kind(("spec", "jobTargetRef", "template"), job=True),
-}
-"""Every resource that is injected, by API group and plural name."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +100,7 @@ def _decide_pod(request: Object, pod: Object, lookup: PlanLookup) -> Decision:
 def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: PlanLookup) -> Decision:
     if kind.job and request["operation"] == "UPDATE" and kind.path == ("spec", "template"):
         return UNCHANGED  # a Job's template is immutable
-    template = _template(workload, kind)
+    template = kind.template(workload)
     if template is None:
         return UNCHANGED  # the API server itself says what is missing
     prefix = "".join(f"/{part}" for part in kind.path)
@@ -158,13 +139,6 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
 def _changed(old: Object, new: Object, prefix: str, outcome: Outcome) -> Decision:
     patch = operations(old, new, prefix)
     return Decision(outcome if patch else "unchanged", patch)
-
-
-def _template(workload: Object, kind: Kind) -> Object | None:
-    node: Any = workload
-    for part in kind.path:
-        node = node.get(part) if isinstance(node, dict) else None
-    return node if isinstance(node, dict) else None
 
 
 def _labels(obj: Object) -> Object:

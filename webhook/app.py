@@ -14,11 +14,11 @@ import orjson
 import structlog
 from flask import Flask, Request, Response, request
 
+from injection.plan import Object
+from injection.settings import SidecarDefaults
 from kube.client import ApiError
 from telemetry.metrics import ADMISSION_SECONDS, ADMISSIONS
 from webhook.admission import Decision, PlanLookup, decide
-from webhook.plan import Object
-from webhook.settings import SidecarDefaults
 from webhook.validation import validate
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ Kubernetes 1.30 and newer, no pod whose template was injected already.
 from typing import Any
 
 from crds.names import ANNOTATION_INJECTED, API_VERSION, GROUP, LABEL_ACTOR, PLURAL
-from webhook.admission import KINDS
+from injection.kinds import KINDS
 
 NAME = "asya-operator"
 

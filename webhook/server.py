@@ -16,7 +16,7 @@ from typing import Any
 from cryptography import x509
 from gunicorn.app.base import BaseApplication
 
-from webhook.settings import from_environment
+from injection.settings import from_environment, has_native_sidecars
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,6 @@ class Options:
     kubeconfig: str | None = None
     log_level: str = "INFO"
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
-
-
-NATIVE_SIDECARS = (1, 29)
-"""The first Kubernetes version that runs native sidecars without a feature gate."""
 
 
 def run(options: Options) -> None:
@@ -85,19 +81,19 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         """The application, made in the worker after the fork, since threads do not survive one."""
         from kube.client import Client, load_configuration
         from telemetry import logs
-        from telemetry.metrics import BUILD, CERTIFICATE_EXPIRY
+        from telemetry.metrics import BUILD, CERTIFICATE_EXPIRY, build_version
         from webhook.actors import ActorCache
         from webhook.app import create_app
 
         options = self._options
         logs.configure(options.log_level)
         client = Client(load_configuration(options.kubeconfig))
-        native_sidecars = client.version() >= NATIVE_SIDECARS
+        native_sidecars = has_native_sidecars(client.version())
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)
         cache = ActorCache(client, defaults)
         cache.start()
         CERTIFICATE_EXPIRY.set(self._expiry)
-        BUILD.labels(_version()).set(1)
+        BUILD.labels(build_version()).set(1)
         return create_app(
             cache.plan,
             defaults,
@@ -129,9 +125,3 @@ def _child_exit(_server: Any, worker: Any) -> None:
 
 def _expiry(certificate: Path) -> float:
     return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp()
-
-
-def _version() -> str:
-    from importlib.metadata import version
-
-    return version("asya-operator")

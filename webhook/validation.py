@@ -9,9 +9,9 @@ from typing import Any
 
 from crds.models import AsyncActor
 from crds.parse import InvalidActor, parse_actor
-from webhook.injection import Denied, inject, runtime_container
-from webhook.plan import consumed_by_released_sidecars, make_plan
-from webhook.settings import SidecarDefaults
+from injection.inject import Denied, inject, runtime_container
+from injection.plan import consumed_by_released_sidecars, make_plan
+from injection.settings import SidecarDefaults
 
 TEMPLATE = "spec.workload.template"
 

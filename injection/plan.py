@@ -2,7 +2,7 @@
 
 A :class:`Plan` is everything that follows from the actor and the operator's settings alone. The
 template's share (which container is the runtime, whom it runs as) is added in
-:mod:`webhook.injection`. The environment is the table of the specification's section 3: released
+:mod:`injection.inject`. The environment is the table of the specification's section 3: released
 sidecars read one name of a row and earlier ones another, so both are set.
 """
 
@@ -15,7 +15,7 @@ import orjson
 
 from crds.models import AsyncActor, SecretKeyRef
 from crds.names import RUNTIME_CONFIGMAP, RUNTIME_KEY, RUNTIME_PATH, RUNTIME_VOLUME, SIDECAR, SOCKET_VOLUME
-from webhook.settings import RESTRICTED, SidecarDefaults
+from injection.settings import RESTRICTED, SidecarDefaults
 
 CONTRACT = 1
 """Version of what injection does and of the record it leaves; part of every digest."""

@@ -39,6 +39,11 @@ class SidecarDefaults:
     """Whether the cluster has native sidecars (Kubernetes 1.29)."""
 
 
+def has_native_sidecars(version: tuple[int, int]) -> bool:
+    """Whether Kubernetes of that major and minor version runs native sidecars without a feature gate."""
+    return version >= (1, 29)
+
+
 class InvalidSetting(ValueError):
     """A setting that cannot be used; the message names the variable, what was found and what is valid."""
 

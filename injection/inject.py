@@ -27,8 +27,8 @@ from crds.names import (
     SIDECAR,
     SOCKET_VOLUME,
 )
+from injection.plan import CONTRACT, Object, Plan
 from kube.compare import contains
-from webhook.plan import CONTRACT, Object, Plan
 
 COMMAND = ["python3", RUNTIME_PATH]
 HANDLER = "ASYA_HANDLER"

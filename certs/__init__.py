@@ -1,0 +1,1 @@
+"""Certificates for the webhook: a certificate authority and what it signs."""

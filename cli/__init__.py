@@ -1,0 +1,1 @@
+"""The command ``asya-operator``."""

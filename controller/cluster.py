@@ -1,0 +1,152 @@
+"""What the reconcilers see of the cluster: a watch cache a resource, and writes that these know at once.
+
+Objects are applied only where the live one does not hold what is wanted. Where the API server or
+admission keeps a field different from what was applied, for good reasons of its own, that is noticed
+after one try and not tried again until something changes.
+"""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
+from kube import client as resources
+from kube.client import Client, Object
+from kube.compare import contains
+from kube.informer import Informer
+
+Changed = Callable[[Object, bool], None]
+"""Called with each object that changed, and whether it was deleted."""
+
+
+class Keda:
+    """KEDA's resources, while the cluster has them."""
+
+    def __init__(self, client: Client, on_change: Changed) -> None:
+        self.scaled_objects = Informer(client, resources.SCALED_OBJECTS, on_change)
+        self.scaled_jobs = Informer(client, resources.SCALED_JOBS, on_change)
+        self.trigger_authentications = Informer(client, resources.TRIGGER_AUTHENTICATIONS, on_change)
+        self.informers = (self.scaled_objects, self.scaled_jobs, self.trigger_authentications)
+
+
+class Cluster:
+    """Watch caches of everything the controller deals with. Start it, and wait until it is synced."""
+
+    def __init__(
+        self, client: Client, on_actor: Changed, on_owned: Changed, on_config_map: Changed, on_keda: Callable[[], None]
+    ) -> None:
+        self.client = client
+        self._on_owned, self._on_keda = on_owned, on_keda
+        self.actors = Informer(client, resources.ASYNC_ACTORS, on_actor)
+        self.workloads = {
+            resource.kind: Informer(client, resource, on_owned, label_selector=LABEL_ACTOR)
+            for resource in (resources.DEPLOYMENTS, resources.STATEFUL_SETS, resources.JOBS)
+        }
+        self.config_maps = Informer(
+            client, resources.CONFIG_MAPS, on_config_map, label_selector=f"{LABEL_NAME}={RUNTIME_CONFIGMAP}"
+        )
+        self.keda: Keda | None = None
+        self._settled: dict[tuple[str, str], tuple[Any, ...]] = {}
+
+    @property
+    def informers(self) -> list[Informer]:
+        """All that are running."""
+        keda = self.keda.informers if self.keda else ()
+        return [self.actors, *self.workloads.values(), self.config_maps, *keda]
+
+    def start(self) -> None:
+        """Start to watch, KEDA's resources too if the API server serves them."""
+        for informer in (self.actors, *self.workloads.values(), self.config_maps):
+            informer.start()
+
+    @property
+    def synced(self) -> bool:
+        """Whether all caches are filled."""
+        return all(informer.synced for informer in self.informers)
+
+    def discover_keda(self, timeout: float = 10.0) -> None:
+        """Start or stop watching KEDA's resources, as the API server has come to serve them or no longer does.
+
+        Raises:
+            ApiError: if the API server cannot be asked.
+        """
+        served = self.client.serves(KEDA_API_VERSION, resources.SCALED_OBJECTS.plural)
+        if served and self.keda is None:
+            keda = Keda(self.client, self._on_owned)
+            for informer in keda.informers:
+                informer.start()
+            if not all(informer.wait(timeout) for informer in keda.informers):
+                for informer in keda.informers:
+                    informer.stop()
+                return  # its resources are still being established; looked for again
+            self.keda = keda
+            self._on_keda()
+        elif not served and self.keda is not None:
+            for informer in self.keda.informers:
+                informer.stop()
+            self.keda = None
+            self._on_keda()
+
+    def get(self, informer: Informer, namespace: str, name: str) -> Object | None:
+        """The object, from the cache or, as the cache may hold labelled ones only, from the API."""
+        found = informer.get(namespace, name)
+        return found if found is not None else self.client.get(informer.resource, namespace, name)
+
+    def ensure(self, informer: Informer, live: Object | None, desired: Object, *, again: bool = False) -> Object:
+        """Apply ``desired`` unless ``live`` holds it; the object as it is then.
+
+        ``again`` has it applied in any case, for admission to see it.
+
+        Raises:
+            ApiError: if the API server refuses it.
+        """
+        if live is not None and not again and (holds(live, desired) or self._is_settled(live, desired)):
+            return live
+        result = self.client.apply(informer.resource, desired)
+        informer.observe(result)
+        identity = (informer.resource.kind, result["metadata"]["uid"])
+        if holds(result, desired):
+            self._settled.pop(identity, None)
+        else:
+            self._settled[identity] = _state(result, desired)
+        return result
+
+    def delete(self, informer: Informer, obj: Object) -> None:
+        """Delete ``obj``, and no other of its name."""
+        metadata = obj["metadata"]
+        if not metadata.get("deletionTimestamp"):
+            self.client.delete(informer.resource, metadata["namespace"], metadata["name"], uid=metadata["uid"])
+        self._settled.pop((informer.resource.kind, metadata["uid"]), None)
+
+    def _is_settled(self, live: Object, desired: Object) -> bool:
+        return self._settled.get((desired["kind"], live["metadata"]["uid"])) == _state(live, desired)
+
+
+def holds(live: Object, desired: Object) -> bool:
+    """Whether ``desired``, with its digest, is what was applied last and is still there."""
+    return _digest(live) == _digest(desired) and contains(live, desired)
+
+
+def _digest(obj: Object) -> str:
+    return str((obj["metadata"].get("annotations") or {}).get(ANNOTATION_APPLIED, ""))
+
+
+def _state(live: Object, desired: Object) -> tuple[Any, ...]:
+    """Changes when the spec, the metadata that we set, or what is wanted does."""
+    metadata = live["metadata"]
+    names = desired["metadata"]
+    return (
+        _digest(desired),
+        metadata.get("generation"),
+        *(contains(metadata.get(part), names.get(part)) for part in ("labels", "annotations", "ownerReferences")),
+    )
+
+
+class Locks:
+    """A lock a name, made when first asked for."""
+
+    def __init__(self) -> None:
+        self._locks: dict[str, threading.Lock] = {}
+
+    def __getitem__(self, name: str) -> threading.Lock:
+        return self._locks.setdefault(name, threading.Lock())

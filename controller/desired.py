@@ -1,0 +1,275 @@
+"""What the cluster should hold for an actor: pure functions from an actor to Kubernetes objects.
+
+Workloads are plain, without the sidecar: they bear the actor's label, and admission injects them when
+they are applied. Selectors hold nothing that could ever change.
+"""
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from crds.models import AsyncActor
+from crds.names import (
+    ANNOTATION_ACTOR_GENERATION,
+    ANNOTATION_APPLIED,
+    ANNOTATION_SCALING,
+    API_VERSION,
+    KEDA_API_VERSION,
+    KIND,
+    LABEL_ACTOR,
+    LABEL_INSTANCE,
+    LABEL_MANAGED_BY,
+    LABEL_NAME,
+    OPERATOR,
+    RUNTIME_CONFIGMAP,
+    RUNTIME_KEY,
+    SIDECAR,
+)
+
+Object = dict[str, Any]
+
+APP = "asya-actor"
+"""Value of ``app.kubernetes.io/name`` on all that belongs to an actor."""
+
+SCALE_UP: Object = {
+    "stabilizationWindowSeconds": 0,
+    "selectPolicy": "Max",
+    "policies": [
+        {"type": "Percent", "value": 100, "periodSeconds": 15},
+        {"type": "Pods", "value": 4, "periodSeconds": 15},
+    ],
+}
+SCALE_DOWN: Object = {
+    "stabilizationWindowSeconds": 60,
+    "policies": [{"type": "Percent", "value": 50, "periodSeconds": 15}],
+}
+
+
+def labels(actor: AsyncActor) -> dict[str, str]:
+    """Labels of everything that the actor owns."""
+    return {
+        LABEL_NAME: APP,
+        LABEL_INSTANCE: actor.metadata.name,
+        LABEL_MANAGED_BY: OPERATOR,
+        LABEL_ACTOR: actor.metadata.name,
+    }
+
+
+def owner_reference(actor: AsyncActor) -> Object:
+    """Makes garbage collection remove the object with the actor."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "name": actor.metadata.name,
+        "uid": actor.metadata.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def workload_name(actor: AsyncActor) -> str:
+    """Name of the actor's workload."""
+    return actor.spec.workload.name or actor.metadata.name
+
+
+def scaled_by_job(actor: AsyncActor) -> bool:
+    """Whether KEDA starts Jobs for this actor, so that there is no workload but the ScaledJob."""
+    return actor.spec.scaling.enabled and actor.spec.workload.type == "Job"
+
+
+def workload(actor: AsyncActor, *, keda: bool) -> Object:
+    """The actor's Deployment, StatefulSet or Job.
+
+    Args:
+        actor: an actor with a template.
+        keda: whether KEDA owns ``spec.replicas``, which is then left out.
+    """
+    spec = actor.spec.workload
+    metadata = {
+        **_metadata(actor, workload_name(actor)),
+        "annotations": {
+            ANNOTATION_ACTOR_GENERATION: str(actor.metadata.generation),
+            ANNOTATION_SCALING: "enabled" if keda else "disabled",
+        },
+    }
+    if spec.type == "Job":
+        obj: Object = {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": metadata,
+            "spec": {**_parallelism(spec.replicas), "template": pod_template(actor)},
+        }
+        # A Job's template cannot change. Whatever of the actor ends up in it makes a new Job necessary; the
+        # operator's own defaults do not, so they are no part of the digest.
+        inputs = actor.spec.model_dump(mode="json", by_alias=True, exclude={"scaling"})
+        return with_digest(obj, inputs)
+    body: Object = {
+        "selector": {"matchLabels": {LABEL_ACTOR: actor.metadata.name, LABEL_INSTANCE: actor.metadata.name}},
+        "template": pod_template(actor),
+    }
+    if not keda:
+        body["replicas"] = spec.replicas
+    if spec.type == "StatefulSet":
+        body["serviceName"] = workload_name(actor)
+        if spec.volume_claim_templates:
+            body["volumeClaimTemplates"] = spec.volume_claim_templates
+    return with_digest({"apiVersion": "apps/v1", "kind": spec.type, "metadata": metadata, "spec": body})
+
+
+def _parallelism(replicas: int) -> Object:
+    if replicas == 1:
+        return {}
+    return {"suspend": True} if replicas == 0 else {"parallelism": replicas, "completions": replicas}
+
+
+def pod_template(actor: AsyncActor) -> Object:
+    """The actor's pod template with the actor's labels and what Kubernetes demands of it."""
+    template = actor.spec.workload.template or {}
+    metadata = template.get("metadata") or {}
+    spec: Object = {
+        "terminationGracePeriodSeconds": actor.spec.timeout.graceful_shutdown,
+        **template["spec"],
+    }
+    if actor.spec.workload.type == "Job":
+        spec.setdefault("restartPolicy", "Never")
+    return {
+        **template,
+        "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **labels(actor)}},
+        "spec": spec,
+    }
+
+
+def scaled_object(actor: AsyncActor) -> Object:
+    """KEDA's ScaledObject for a Deployment or StatefulSet."""
+    scaling = actor.spec.scaling
+    target: Object = {
+        "apiVersion": "apps/v1",
+        "kind": actor.spec.workload.type,
+        "name": workload_name(actor),
+        "envSourceContainerName": SIDECAR,
+    }
+    return with_digest(
+        {
+            "apiVersion": KEDA_API_VERSION,
+            "kind": "ScaledObject",
+            "metadata": _metadata(actor, actor.metadata.name),
+            "spec": {
+                "scaleTargetRef": target,
+                "minReplicaCount": scaling.min_replicas,
+                "maxReplicaCount": scaling.max_replicas,
+                "pollingInterval": scaling.polling_interval,
+                "cooldownPeriod": scaling.cooldown_period,
+                "advanced": {
+                    "horizontalPodAutoscalerConfig": {"behavior": {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN}}
+                },
+                "triggers": [trigger(actor)],
+            },
+        }
+    )
+
+
+def scaled_job(actor: AsyncActor) -> Object:
+    """KEDA's ScaledJob, whose template admission injects as it does a Job's."""
+    scaling = actor.spec.scaling
+    obj: Object = {
+        "apiVersion": KEDA_API_VERSION,
+        "kind": "ScaledJob",
+        "metadata": {
+            **_metadata(actor, actor.metadata.name),
+            "annotations": {ANNOTATION_ACTOR_GENERATION: str(actor.metadata.generation)},
+        },
+        "spec": {
+            "jobTargetRef": {"template": pod_template(actor)},
+            "minReplicaCount": scaling.min_replicas,
+            "maxReplicaCount": scaling.max_replicas,
+            "pollingInterval": scaling.polling_interval,
+            "envSourceContainerName": SIDECAR,
+            "triggers": [trigger(actor)],
+        },
+    }
+    return with_digest(obj)
+
+
+def trigger(actor: AsyncActor) -> Object:
+    """The KEDA trigger on the actor's queue."""
+    spec = actor.spec
+    value = str(spec.scaling.queue_length)
+    authentication = {"authenticationRef": {"name": actor.metadata.name}} if trigger_authentication(actor) else {}
+    if spec.transport.sqs is not None:
+        sqs = spec.transport.sqs
+        return {
+            "type": "aws-sqs-queue",
+            "metadata": {
+                "queueURL": f"{sqs.queue_base_url}/{spec.queue_name}",
+                "awsRegion": sqs.region,
+                "queueLength": value,
+            },
+            **authentication,
+        }
+    rabbitmq = spec.transport.rabbitmq
+    assert rabbitmq is not None, "a transport has the section of its type"
+    metadata = {"protocol": "amqp", "queueName": spec.queue_name, "mode": "QueueLength", "value": value}
+    if rabbitmq.url_secret_ref is None:
+        metadata["host"] = f"amqp://{rabbitmq.host}:{rabbitmq.port}/"
+        metadata["usernameFromEnv"] = "ASYA_RABBITMQ_USERNAME"
+    return {"type": "rabbitmq", "metadata": metadata, **authentication}
+
+
+def trigger_authentication(actor: AsyncActor) -> Object | None:
+    """KEDA's TriggerAuthentication, which names the user's own Secret; None if there is nothing to name."""
+    transport = actor.spec.transport
+    if transport.sqs is not None:
+        spec: Object = {"podIdentity": {"provider": "aws"}}
+    else:
+        rabbitmq = transport.rabbitmq
+        assert rabbitmq is not None, "a transport has the section of its type"
+        if rabbitmq.url_secret_ref is not None:
+            parameter, ref = "host", rabbitmq.url_secret_ref
+        elif rabbitmq.password_secret_ref is not None:
+            parameter, ref = "password", rabbitmq.password_secret_ref
+        else:
+            return None
+        spec = {"secretTargetRef": [{"parameter": parameter, "name": ref.name, "key": ref.key}]}
+    return with_digest(
+        {
+            "apiVersion": KEDA_API_VERSION,
+            "kind": "TriggerAuthentication",
+            "metadata": _metadata(actor, actor.metadata.name),
+            "spec": spec,
+        }
+    )
+
+
+def runtime_config_map(namespace: str, script: str) -> Object:
+    """The ConfigMap that injected pods mount the runtime script from."""
+    return with_digest(
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {
+                "name": RUNTIME_CONFIGMAP,
+                "namespace": namespace,
+                "labels": {LABEL_NAME: RUNTIME_CONFIGMAP, LABEL_MANAGED_BY: OPERATOR},
+            },
+            "data": {RUNTIME_KEY: script},
+        }
+    )
+
+
+def with_digest(obj: Object, inputs: Object | None = None) -> Object:
+    """``obj`` with the annotation ``asya.io/applied``: a digest of ``inputs``, or of ``obj`` itself."""
+    data = orjson.dumps(obj if inputs is None else inputs, option=orjson.OPT_SORT_KEYS)
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    metadata = obj["metadata"]
+    annotations = {**(metadata.get("annotations") or {}), ANNOTATION_APPLIED: digest}
+    return {**obj, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _metadata(actor: AsyncActor, name: str) -> Object:
+    return {
+        "name": name,
+        "namespace": actor.metadata.namespace,
+        "labels": labels(actor),
+        "ownerReferences": [owner_reference(actor)],
+    }

@@ -1,0 +1,137 @@
+"""Leader election: ``kubernetes.leaderelection`` on a Lease, made safe for a process that writes.
+
+Three things are added to the library's. A request that gets no answer counts as a failed renewal
+instead of ending the election. :attr:`Election.leading` turns false by the clock alone, before any
+other candidate may take over, so that a process that was paused and wakes up writes nothing. And a
+process that stops gives the lease back, so that its successor need not wait for it to run out.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import structlog
+import urllib3
+from kubernetes.client import CoordinationV1Api
+from kubernetes.leaderelection.electionconfig import Config
+from kubernetes.leaderelection.leaderelection import LeaderElection
+from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
+
+from kube.client import LEASES, ApiError, Client
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 15
+RENEW_SECONDS = 10
+"""A leader that could not renew for so long stops; must be well below :data:`LEASE_SECONDS`."""
+RETRY_SECONDS = 2
+REQUEST_SECONDS = 4
+
+
+class _Timed:
+    """An API whose every call has a time limit."""
+
+    def __init__(self, api: CoordinationV1Api) -> None:
+        self._api = api
+
+    def __getattr__(self, name: str) -> Any:
+        return partial(getattr(self._api, name), _request_timeout=REQUEST_SECONDS)
+
+
+class _Lock(LeaseLock):
+    """A Lease that knows when it was last renewed, and takes no answer for a no."""
+
+    def __init__(self, client: Client, namespace: str, name: str, identity: str) -> None:
+        super().__init__(name, namespace, identity)  # type: ignore[no-untyped-call]
+        self.api_instance = cast(Any, _Timed(CoordinationV1Api(client.official)))
+        self.renewed: float | None = None
+        self.closed = False
+
+    def get(self, name: str, namespace: str) -> Any:
+        try:
+            return super().get(name, namespace)  # type: ignore[no-untyped-call]
+        except urllib3.exceptions.HTTPError as failure:
+            log.warning("lease_unreachable", error=str(failure))
+            return False, _NoAnswer(str(failure))
+
+    def create(self, name: str, namespace: str, election_record: Any) -> bool:
+        return self._renewing(partial(super().create, name, namespace, election_record))
+
+    def update(self, name: str, namespace: str, updated_record: Any) -> bool:
+        return self._renewing(partial(super().update, name, namespace, updated_record))
+
+    def _renewing(self, write: Callable[[], bool]) -> bool:
+        if self.closed:
+            return False
+        asked = time.monotonic()
+        try:
+            done = bool(write())
+        except urllib3.exceptions.HTTPError as failure:
+            log.warning("lease_unreachable", error=str(failure))
+            return False
+        if done:
+            self.renewed = asked
+        return done
+
+
+class _NoAnswer:
+    body = ""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+
+
+class Election:
+    """One candidate. ``on_started`` is called once it leads, ``on_stopped`` once it does no longer.
+
+    ``client`` must be one that may write whether this process leads or not.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        namespace: str,
+        name: str,
+        identity: str,
+        on_started: Callable[[], None],
+        on_stopped: Callable[[], None],
+    ) -> None:
+        self._client, self._namespace, self._name, self.identity = client, namespace, name, identity
+        self._lock = _Lock(client, namespace, name, identity)
+        config = cast(Any, Config)(
+            self._lock, LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS, on_started, self._stopped_by(on_stopped)
+        )
+        self._election = cast(Any, LeaderElection)(config)
+
+    @property
+    def leading(self) -> bool:
+        """Whether this process may write now."""
+        renewed = self._lock.renewed
+        return not self._lock.closed and renewed is not None and time.monotonic() - renewed < RENEW_SECONDS
+
+    def start(self) -> None:
+        """Stand for election, on a thread of its own."""
+        threading.Thread(target=self._election.run, name="leader-election", daemon=True).start()
+
+    def release(self) -> None:
+        """Stop leading, and let another candidate lead at once."""
+        if not self.leading:
+            return
+        self._lock.closed = True
+        path = LEASES.path(self._namespace, self._name)
+        try:
+            lease = self._client.request("GET", path)
+            if lease["spec"].get("holderIdentity") == self.identity:
+                lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+                self._client.request("PUT", path, body=lease)
+        except ApiError as error:
+            log.warning("lease_not_released", error=str(error))
+
+    def _stopped_by(self, on_stopped: Callable[[], None]) -> Callable[[], None]:
+        def stopped() -> None:
+            if not self._lock.closed:
+                on_stopped()
+
+        return stopped

@@ -1,0 +1,246 @@
+"""The controller process: caches, a work queue, workers that run while this process leads, metrics and health."""
+
+import os
+import random
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import structlog
+from prometheus_client import REGISTRY
+
+from controller.cluster import Cluster
+from controller.leader import Election
+from controller.reconciler import Reconciler
+from controller.runtime_maps import RuntimeMaps
+from controller.runtime_source import LocalSource
+from controller.scaling import Scaling
+from controller.workloads import Workloads
+from controller.workqueue import WorkQueue
+from crds.names import KIND, LABEL_ACTOR, OPERATOR
+from injection.settings import InvalidSetting, from_environment, has_native_sidecars
+from kube.client import ApiError, Client, Object, load_configuration
+from kube.informer import Key, key_of
+from runtime import SCRIPT
+from telemetry import logs
+from telemetry.metrics import (
+    ACTORS,
+    BUILD,
+    IN_FLIGHT,
+    LEADER,
+    QUEUE_DEPTH,
+    RECONCILE_SECONDS,
+    RECONCILES,
+    build_version,
+)
+from telemetry.server import serve
+
+log = structlog.get_logger(__name__)
+
+KEDA_SECONDS = 10.0
+"""Between two looks at whether the API server serves KEDA's resources."""
+RESYNC_SECONDS = 600.0
+STOP_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the process is run."""
+
+    namespace: str = "asya-system"
+    """The operator's own namespace: of its Lease."""
+    metrics_port: int = 8080
+    workers: int = 8
+    kubeconfig: str | None = None
+    log_level: str = "INFO"
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+class Controller:
+    """Everything but the process around it."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        environment = options.environment
+        self.identity = f"{environment.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
+        self._stop = threading.Event()
+        self._keda_known = threading.Event()
+        self.failed = False
+        """Whether it stopped because it lost the lease or could not go on."""
+        plain = Client(load_configuration(options.kubeconfig), pool_size=2)
+        self._election = Election(
+            plain, options.namespace, OPERATOR, self.identity, self._lead, lambda: self._fail("leadership_lost")
+        )
+        # A watch keeps its connection for as long as it lasts.
+        self._client = Client(
+            load_configuration(options.kubeconfig),
+            pool_size=options.workers + 12,
+            may_write=lambda: self._election.leading,
+        )
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._cluster = Cluster(self._client, self._on_actor, self._on_owned, self._on_config_map, self._enqueue_all)
+        self._source = LocalSource(_script(environment), self._enqueue_all)
+        self._runtime = RuntimeMaps(
+            self._cluster, self._source, environment.get("ASYA_RUNTIME_NAMESPACE") or options.namespace
+        )
+        defaults = from_environment(environment, native_sidecars=has_native_sidecars(plain.version()))
+        self._readiness: dict[Key, str] = {}
+        self._reconciler = Reconciler(
+            self._cluster,
+            Workloads(self._cluster, defaults),
+            Scaling(self._cluster),
+            self._runtime,
+            self.identity,
+            self._on_readiness,
+        )
+        self._workers: list[threading.Thread] = []
+
+    def run(self) -> None:
+        """Work until stopped by a signal, or until the lease is lost."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: self._stop.set())
+        BUILD.labels(build_version()).set(1)
+        QUEUE_DEPTH.set_function(lambda: self._queue.depth)
+        IN_FLIGHT.set_function(lambda: self._queue.in_flight)
+        LEADER.set_function(lambda: float(self._election.leading))
+        for ready in ("True", "False", "Unknown"):
+            ACTORS.labels(ready).set_function(partial(self._count, ready))
+        server = serve(
+            "0.0.0.0", self._options.metrics_port, REGISTRY, {"/healthz": lambda: "", "/readyz": self._not_ready}
+        )
+        self._source.start()
+        self._cluster.start()
+        threading.Thread(target=self._look_for_keda, name="keda-discovery", daemon=True).start()
+        threading.Thread(target=self._resync, name="resync", daemon=True).start()
+        self._election.start()
+        self._stop.wait()
+        log.info("stopping", identity=self.identity)
+        self._source.stop()
+        self._queue.close()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self._workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+        self._election.release()
+        server.shutdown()
+
+    # -- what is to be worked on ----------------------------------------------------------------
+
+    def _on_actor(self, actor: Object, deleted: bool) -> None:
+        self._queue.add(key_of(actor))
+
+    def _on_owned(self, obj: Object, deleted: bool) -> None:
+        metadata = obj["metadata"]
+        names = {o["name"] for o in metadata.get("ownerReferences") or () if o.get("kind") == KIND}
+        label = (metadata.get("labels") or {}).get(LABEL_ACTOR)
+        for name in names | ({label} if label else set()):
+            if self._cluster.actors.get(metadata["namespace"], name) is not None:
+                self._queue.add((metadata["namespace"], name))
+
+    def _on_config_map(self, config_map: Object, deleted: bool) -> None:
+        self._queue.add((config_map["metadata"]["namespace"], ""))
+
+    def _enqueue_all(self) -> None:
+        for namespace in self._runtime.namespaces():
+            self._queue.add((namespace, ""))
+        for actor in self._cluster.actors.all():
+            self._queue.add(key_of(actor))
+
+    # -- threads --------------------------------------------------------------------------------
+
+    def _lead(self) -> None:
+        """Run the workers for as long as this process leads; called by the election on a thread of its own."""
+        log.info("leading", identity=self.identity)
+        while not self._cluster.synced or not self._keda_known.is_set():
+            if self._stop.wait(0.02):
+                return
+        self._enqueue_all()
+        self._workers = [
+            threading.Thread(target=self._work, name=f"worker-{i}", daemon=True) for i in range(self._options.workers)
+        ]
+        for worker in self._workers:
+            worker.start()
+        self._stop.wait()
+
+    def _work(self) -> None:
+        while (key := self._queue.get()) is not None:
+            started = time.perf_counter()
+            try:
+                self._reconcile(key)
+            finally:
+                RECONCILE_SECONDS.observe(time.perf_counter() - started)
+                self._queue.done(key)
+
+    def _reconcile(self, key: Key) -> None:
+        try:
+            again = self._reconciler.reconcile(key)
+        except ApiError as error:
+            RECONCILES.labels("error").inc()
+            pause = self._queue.retry(key)
+            log.warning("reconcile_failed", namespace=key[0], actor=key[1], error=str(error), retry_in=round(pause, 2))
+        except Exception:
+            RECONCILES.labels("error").inc()
+            pause = self._queue.retry(key)
+            log.exception("reconcile_crashed", namespace=key[0], actor=key[1], retry_in=round(pause, 2))
+        else:
+            RECONCILES.labels("success" if again is None else "waiting").inc()
+            if again is None:
+                self._queue.forget(key)
+            else:
+                self._queue.retry(key, again)
+
+    def _look_for_keda(self) -> None:
+        while True:
+            pause = KEDA_SECONDS
+            try:
+                self._cluster.discover_keda()
+                self._keda_known.set()
+            except ApiError as error:
+                log.warning("keda_discovery_failed", error=str(error))
+                pause = 1.0
+            if self._stop.wait(pause * random.uniform(0.9, 1.1)):
+                return
+
+    def _resync(self) -> None:
+        while not self._stop.wait(RESYNC_SECONDS * random.uniform(0.9, 1.1)):
+            self._enqueue_all()
+
+    # -- what is told ---------------------------------------------------------------------------
+
+    def _on_readiness(self, key: Key, ready: str | None) -> None:
+        if ready is None:
+            self._readiness.pop(key, None)
+        else:
+            self._readiness[key] = ready
+
+    def _count(self, ready: str) -> int:
+        return list(self._readiness.values()).count(ready)
+
+    def _not_ready(self) -> str:
+        missing = [repr(i.resource) for i in self._cluster.informers if not i.synced]
+        return f"not listed yet: {', '.join(missing)}" if missing else ""
+
+    def _fail(self, why: str) -> None:
+        log.error(why, identity=self.identity)
+        self.failed = True
+        self._stop.set()
+
+
+def _script(environment: Mapping[str, str]) -> Path:
+    source = environment.get("ASYA_RUNTIME_SOURCE") or "local"
+    if source != "local":
+        raise InvalidSetting(f"ASYA_RUNTIME_SOURCE: must be local; found {source!r}")
+    return Path(environment.get("ASYA_RUNTIME_LOCAL_PATH") or SCRIPT)
+
+
+def run(options: Options) -> int:
+    """Run the controller; the process's exit code."""
+    logs.configure(options.log_level)
+    controller = Controller(options)
+    controller.run()
+    return 1 if controller.failed else 0

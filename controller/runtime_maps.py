@@ -1,0 +1,67 @@
+"""The ConfigMap ``asya-runtime`` in every namespace that has an actor, since a pod mounts only its own namespace's."""
+
+from controller.cluster import Cluster, Locks
+from controller.desired import runtime_config_map
+from controller.runtime_source import LocalSource
+from controller.status import UNWATCHED_SECONDS, Verdict, false, true
+from crds.names import LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
+from kube.client import Object
+
+
+class RuntimeMaps:
+    """Keeps them, and takes them away with the last actor. ``home`` is a namespace that always has one, or empty."""
+
+    def __init__(self, cluster: Cluster, source: LocalSource, home: str) -> None:
+        self._cluster, self._source, self._home = cluster, source, home
+        self._locks = Locks()
+
+    def ensure(self, namespace: str) -> Verdict:
+        """Have the current script in ``namespace``.
+
+        Raises:
+            ApiError: if that fails.
+        """
+        script, problem = self._source.script, self._source.problem
+        if script is None:
+            return false("RuntimeUnavailable", f"there is no runtime script: {problem}")
+        with self._locks[namespace]:
+            informer = self._cluster.config_maps
+            live = self._cluster.get(informer, namespace, RUNTIME_CONFIGMAP)
+            if live is not None and not _ours(live):
+                return false(
+                    "ConfigMapNotOwned",
+                    f"the ConfigMap {RUNTIME_CONFIGMAP!r} of this namespace is not the operator's; delete it or rename "
+                    "it, so that injected pods mount the operator's script",
+                    UNWATCHED_SECONDS,
+                )
+            self._cluster.ensure(informer, live, runtime_config_map(namespace, script))
+        if problem:
+            return false("RuntimeSourceFailed", f"the last good runtime script is in use, since: {problem}")
+        return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")
+
+    def reconcile(self, namespace: str) -> None:
+        """Have the script in ``namespace`` if that is needed there, and else have it removed.
+
+        Raises:
+            ApiError: if that fails.
+        """
+        if namespace == self._home or self._has_actor(namespace):
+            self.ensure(namespace)
+            return
+        with self._locks[namespace]:
+            live = self._cluster.config_maps.get(namespace, RUNTIME_CONFIGMAP)
+            if live is not None and _ours(live) and not self._has_actor(namespace):
+                self._cluster.delete(self._cluster.config_maps, live)
+
+    def namespaces(self) -> set[str]:
+        """Every namespace that has the ConfigMap or should have it."""
+        found = {obj["metadata"]["namespace"] for obj in self._cluster.config_maps.all()}
+        found |= {obj["metadata"]["namespace"] for obj in self._cluster.actors.all()}
+        return found | ({self._home} if self._home else set())
+
+    def _has_actor(self, namespace: str) -> bool:
+        return any(obj["metadata"]["namespace"] == namespace for obj in self._cluster.actors.all())
+
+
+def _ours(config_map: Object) -> bool:
+    return (config_map["metadata"].get("labels") or {}).get(LABEL_MANAGED_BY) == OPERATOR

@@ -1,0 +1,87 @@
+"""KEDA's objects for an actor: there while scaling is enabled, gone when it is not."""
+
+from controller import desired, status
+from controller.cluster import Cluster, Keda
+from controller.status import Verdict
+from crds.models import AsyncActor
+from kube.client import EVENTS, ApiError, Object
+from kube.informer import Informer, controller_of
+
+
+class Scaling:
+    """Makes each actor's KEDA objects what they should be."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def release(self, actor: AsyncActor) -> None:
+        """Remove the KEDA objects of an actor whose scaling is off, before its replicas are the operator's again.
+
+        Raises:
+            ApiError: if that fails.
+        """
+        keda = self._cluster.keda
+        if keda is not None and not actor.spec.scaling.enabled:
+            self._remove(actor, keda.scaled_objects, keda.trigger_authentications)
+
+    def ensure(self, actor: AsyncActor) -> Verdict | None:
+        """Have the KEDA objects exist as desired; None if scaling is not enabled.
+
+        The ScaledJob itself is the workload and is seen to with the others.
+
+        Raises:
+            ApiError: if that fails.
+        """
+        if not actor.spec.scaling.enabled:
+            return None
+        keda = self._cluster.keda
+        if keda is None:
+            return status.keda_not_installed()
+        authentication = desired.trigger_authentication(actor)
+        if authentication is None:
+            self._remove(actor, keda.trigger_authentications)
+        elif self._ensure(actor, keda.trigger_authentications, authentication) is None:
+            return status.scaler_not_owned("TriggerAuthentication", actor.metadata.name)
+        if desired.scaled_by_job(actor):
+            self._remove(actor, keda.scaled_objects)
+            return self._verdict(actor, keda.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name))
+        scaled_object = self._ensure(actor, keda.scaled_objects, desired.scaled_object(actor))
+        if scaled_object is None:
+            return status.scaler_not_owned("ScaledObject", actor.metadata.name)
+        return self._verdict(actor, scaled_object)
+
+    def exists(self, actor: AsyncActor) -> bool:
+        """Whether the actor has a ScaledObject."""
+        keda: Keda | None = self._cluster.keda
+        if keda is None:
+            return False
+        live = keda.scaled_objects.get(actor.metadata.namespace, actor.metadata.name)
+        return live is not None and controller_of(live) == actor.metadata.uid
+
+    def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | None:
+        """The object as desired; None if it is somebody else's."""
+        live = informer.get(actor.metadata.namespace, wanted["metadata"]["name"])
+        if live is not None and controller_of(live) != actor.metadata.uid:
+            return None
+        return self._cluster.ensure(informer, live, wanted)
+
+    def _remove(self, actor: AsyncActor, *informers: Informer) -> None:
+        for informer in informers:
+            for obj in informer.owned_by(actor.metadata.uid):
+                self._cluster.delete(informer, obj)
+
+    def _verdict(self, actor: AsyncActor, live: Object | None) -> Verdict:
+        if live is None:
+            return Verdict("Unknown", "ScaledJobMissing", "the ScaledJob could not be made, see WorkloadReady")
+        events = self._events(live) if status.not_ready(live) else []
+        return status.scaling_verdict(actor, live["kind"], live, events)
+
+    def _events(self, live: Object) -> list[str]:
+        metadata = live["metadata"]
+        selector = f"involvedObject.kind={live['kind']},involvedObject.name={metadata['name']},type=Warning"
+        try:
+            found = self._cluster.client.list(EVENTS, metadata["namespace"], fieldSelector=selector)
+        except ApiError as error:
+            return [f"(its Events could not be read: {error.message})"]
+        latest = sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")[-2:]
+        return [e.get("message", "") for e in latest]

@@ -1,0 +1,279 @@
+"""An actor's status from what was seen: pure functions, and the words that users read.
+
+A condition's ``lastTransitionTime`` moves only when its status does, and each message says what to
+do next. Whatever is not known, such as what KEDA thinks of a ScaledObject that it has not looked at
+yet, counts as unknown and not as false.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from crds.models import AsyncActor
+from crds.names import LABEL_ACTOR
+
+Object = dict[str, Any]
+ConditionStatus = Literal["True", "False", "Unknown"]
+
+INJECTOR = "inject.asya.io"
+"""The mutating webhook's name, as it appears in the API server's messages."""
+
+WEBHOOK_SECONDS = 1.5
+"""A webhook that was away is back in moments."""
+UNWATCHED_SECONDS = 10.0
+"""For what no watch cache holds, such as workloads without the label."""
+SETTLED_SECONDS = 300.0
+"""For refusals that only a change can lift, which a watch tells of."""
+
+WORKLOAD_READY, SCALING_READY, RUNTIME_READY, READY = "WorkloadReady", "ScalingReady", "RuntimeReady", "Ready"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one part of a reconcile found: becomes a condition."""
+
+    status: ConditionStatus
+    reason: str
+    message: str
+    retry: float | None = None
+    """Seconds after which at the latest to look again, where no watch would tell of a change."""
+
+
+def true(reason: str, message: str, retry: float | None = None) -> Verdict:
+    """All is well."""
+    return Verdict("True", reason, message, retry)
+
+
+def false(reason: str, message: str, retry: float | None = None) -> Verdict:
+    """Something is wrong; ``message`` says what to do."""
+    return Verdict("False", reason, message, retry)
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a reconcile saw. ``scaling`` is None while scaling is not enabled."""
+
+    workload: Verdict
+    scaling: Verdict | None
+    runtime: Verdict
+    live: Object | None = None
+    """The workload, or the ScaledJob in its place."""
+    scaled_object: bool = False
+
+
+def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> Object:
+    """The whole status: conditions, references and counts.
+
+    Args:
+        metadata: the actor's.
+        seen: what was found.
+        before: its status so far.
+        now: the time, as RFC 3339.
+    """
+    generation = metadata.get("generation", 0)
+    parts = {WORKLOAD_READY: seen.workload, RUNTIME_READY: seen.runtime}
+    if seen.scaling is not None:
+        parts[SCALING_READY] = seen.scaling
+    verdicts = {**parts, READY: _overall(parts)}
+    known = {c["type"]: c for c in before.get("conditions") or ()}
+    conditions = [
+        _condition(kind, verdict, known.get(kind), generation, now) for kind, verdict in sorted(verdicts.items())
+    ]
+    status: Object = {"observedGeneration": generation, "conditions": conditions}
+    failed = next((v for v in parts.values() if v.status == "False"), None)
+    if failed is not None:
+        status["reason"] = failed.reason
+    if seen.live is not None:
+        kind = seen.live["kind"]
+        field = "scaledJobRef" if kind == "ScaledJob" else "workloadRef"
+        status[field] = reference(seen.live["apiVersion"], kind, seen.live["metadata"]["name"])
+        status["replicas"], status["readyReplicas"] = counts(seen.live)
+    if seen.scaled_object:
+        status["scaledObjectRef"] = reference("keda.sh/v1alpha1", "ScaledObject", metadata["name"])
+    return status
+
+
+def _overall(parts: dict[str, Verdict]) -> Verdict:
+    for kind in (WORKLOAD_READY, SCALING_READY, RUNTIME_READY):
+        verdict = parts.get(kind)
+        if verdict is not None and verdict.status != "True":
+            return Verdict(verdict.status, verdict.reason, f"{kind}: {verdict.message}")
+    return true("Ready", "the actor is set up")
+
+
+def _condition(kind: str, verdict: Verdict, before: Object | None, generation: int, now: str) -> Object:
+    unmoved = before is not None and before["status"] == verdict.status
+    return {
+        "type": kind,
+        "status": verdict.status,
+        "reason": verdict.reason,
+        "message": verdict.message,
+        "lastTransitionTime": before["lastTransitionTime"] if unmoved and before else now,
+        "observedGeneration": generation,
+    }
+
+
+def changes(before: Object, after: Object) -> list[Object]:
+    """The conditions of ``after`` whose status or reason is not what it was."""
+    known = {c["type"]: (c["status"], c["reason"]) for c in before.get("conditions") or ()}
+    return [c for c in after["conditions"] if known.get(c["type"]) != (c["status"], c["reason"])]
+
+
+def reference(api_version: str, kind: str, name: str) -> Object:
+    """An ObjectRef."""
+    return {"apiVersion": api_version, "kind": kind, "name": name}
+
+
+def counts(live: Object) -> tuple[int, int]:
+    """Pods and ready pods of a workload."""
+    status = live.get("status") or {}
+    if live["kind"] == "Job":
+        return status.get("active", 0), status.get("ready", 0)
+    return status.get("replicas", 0), status.get("readyReplicas", 0)
+
+
+def workload_created(kind: str, name: str, retry: float | None = None) -> Verdict:
+    """The workload exists as desired."""
+    return true("WorkloadCreated", f"the {kind} {name!r} exists as desired", retry)
+
+
+def workload_not_owned(kind: str, name: str) -> Verdict:
+    """A workload of the wanted name exists and is not the actor's."""
+    return false(
+        "WorkloadNotOwned",
+        f"a {kind} named {name!r} exists and was not made for this AsyncActor; rename the AsyncActor, set "
+        "spec.workload.name to another name, or leave spec.workload.template out to use the existing one",
+        UNWATCHED_SECONDS,
+    )
+
+
+def workload_not_found(kind: str, name: str) -> Verdict:
+    """The workload to bring along is not there."""
+    return false(
+        "WorkloadNotFound",
+        f"there is no {kind} named {name!r} in this namespace; create it, or give spec.workload.template",
+        UNWATCHED_SECONDS,
+    )
+
+
+def workload_not_labelled(kind: str, name: str, actor: str) -> Verdict:
+    """The workload to bring along does not bear the label."""
+    return false(
+        "WorkloadNotLabelled",
+        f"the {kind} {name!r} does not bear this actor's label; "
+        f"run: kubectl label {kind.lower()} {name} {LABEL_ACTOR}={actor}",
+        UNWATCHED_SECONDS,
+    )
+
+
+def workload_not_injected(kind: str, name: str) -> Verdict:
+    """Admission let the workload through without a sidecar."""
+    return false(
+        "NotInjected",
+        f"the {kind} {name!r} came back without a sidecar, so admission did not ask the webhook; check that the "
+        "MutatingWebhookConfiguration asya-operator exists and does not exclude this namespace",
+        WEBHOOK_SECONDS,
+    )
+
+
+def workload_replaced(name: str) -> Verdict:
+    """A Job makes way for its successor."""
+    return Verdict("Unknown", "ReplacingJob", f"the spec changed, so the Job {name!r} is being replaced", 5.0)
+
+
+def workload_refused(kind: str, name: str, code: int, message: str) -> Verdict | None:
+    """What it means that the API server refused the workload with ``code``; None if it says nothing of it."""
+    if f'failed calling webhook "{INJECTOR}"' in message:
+        return false(
+            "WebhookUnavailable",
+            f"the {kind} {name!r} is not written without its sidecar, and the webhook that injects it does not "
+            f"answer; check the Deployment asya-operator-webhook. It is tried again by itself. ({message})",
+            WEBHOOK_SECONDS,
+        )
+    if f'admission webhook "{INJECTOR}" denied the request' in message:
+        told = message.partition("denied the request: ")[2] or message
+        if code >= 500:
+            return false("WebhookUnavailable", f"the webhook failed on the {kind} {name!r}: {told}", WEBHOOK_SECONDS)
+        return false("InjectionDenied", f"the {kind} {name!r} cannot be injected: {told}", SETTLED_SECONDS)
+    if code in (400, 422):
+        return false(
+            "InvalidWorkload",
+            f"the API server refuses the {kind} {name!r}: {message}. {_INVALID_REMEDY.get(kind, _CORRECT)}",
+            SETTLED_SECONDS,
+        )
+    if code == 403:
+        return false(
+            "WorkloadForbidden",
+            f"the {kind} {name!r} is refused by a policy, a quota or for want of a right: {message}",
+            UNWATCHED_SECONDS,
+        )
+    return None
+
+
+_CORRECT = "Correct spec.workload"
+_INVALID_REMEDY = {
+    "StatefulSet": "Most fields of a StatefulSet, its volumeClaimTemplates among them, cannot change: put the old "
+    "values back, or delete the StatefulSet yourself (kubectl delete statefulset --cascade=orphan keeps its pods) "
+    "and it is made anew. Nothing was deleted"
+}
+
+
+def keda_not_installed() -> Verdict:
+    """There are no KEDA resources in the cluster."""
+    return false(
+        "KEDANotInstalled",
+        "KEDA is not installed, so the workload runs with spec.workload.replicas; install KEDA "
+        "(https://keda.sh/docs/latest/deploy/), which is noticed by itself, or set spec.scaling.enabled to false",
+    )
+
+
+def scaler_not_owned(kind: str, name: str) -> Verdict:
+    """A KEDA object of the wanted name exists and is not the actor's."""
+    return false(
+        f"{kind}NotOwned",
+        f"a {kind} named {name!r} exists and was not made for this AsyncActor; delete it, or rename the AsyncActor",
+    )
+
+
+def invalid_spec(errors: Iterable[str]) -> Verdict:
+    """A stored actor that breaks today's rules."""
+    return false("InvalidSpec", f"correct the AsyncActor: {'; '.join(errors)}")
+
+
+_QUEUE_WORDS = ("not_found", "no queue", "nonexistentqueue", "queue does not exist", "404")
+
+
+def _keda_ready(live: Object) -> Object:
+    conditions = (live.get("status") or {}).get("conditions") or ()
+    return next((c for c in conditions if c.get("type") == "Ready"), {})
+
+
+def not_ready(live: Object) -> bool:
+    """Whether KEDA says that its object does not work."""
+    return bool(_keda_ready(live).get("status") == "False")
+
+
+def scaling_verdict(actor: AsyncActor, kind: str, live: Object, events: Iterable[str] = ()) -> Verdict:
+    """What KEDA says of its ScaledObject or ScaledJob, with the remedy.
+
+    Args:
+        actor: the actor.
+        kind: ``ScaledObject`` or ``ScaledJob``.
+        live: KEDA's object as it is.
+        events: messages of its recent warning Events.
+    """
+    if not not_ready(live):
+        return true(f"{kind}Created", f"the {kind} {live['metadata']['name']!r} exists")
+    told = "; ".join(dict.fromkeys(m for m in (_keda_ready(live).get("message") or "", *events) if m))
+    return false(f"{kind}NotReady", f"KEDA says: {told or 'not ready'}. {_remedy(actor, told)}")
+
+
+def _remedy(actor: AsyncActor, told: str) -> str:
+    queue = actor.spec.queue_name
+    where = "RabbitMQ" if actor.spec.transport.type == "rabbitmq" else "SQS"
+    if any(word in told.lower() for word in _QUEUE_WORDS):
+        return f"The queue {queue!r} does not exist: create it in {where}"
+    return (
+        f"Check that the queue {queue!r} exists in {where}, that KEDA can reach it from its own namespace, and "
+        "the credentials that spec.transport names"
+    )

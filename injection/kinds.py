@@ -1,0 +1,34 @@
+"""Which resources have a pod template, and where in them it is."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Where a resource keeps its pod template, and whether its pods are meant to complete."""
+
+    name: str
+    path: tuple[str, ...]
+    job: bool = False
+
+    def template(self, workload: Object) -> Object | None:
+        """The pod template of ``workload``, or None where there is none."""
+        node: Any = workload
+        for part in self.path:
+            node = node.get(part) if isinstance(node, dict) else None
+        return node if isinstance(node, dict) else None
+
+
+KINDS: Final[dict[tuple[str, str], Kind]] = {
+    ("", "pods"): Kind("Pod", ()),
+    ("apps", "deployments"): Kind("Deployment", ("spec", "template")),
+    ("apps", "statefulsets"): Kind("StatefulSet", ("spec", "template")),
+    ("apps", "daemonsets"): Kind("DaemonSet", ("spec", "template")),
+    ("batch", "jobs"): Kind("Job", ("spec", "template"), job=True),
+    ("batch", "cronjobs"): Kind("CronJob", ("spec", "jobTemplate", "spec", "template"), job=True),
+    ("keda.sh", "scaledjobs"): Kind("ScaledJob", ("spec", "jobTargetRef", "template"), job=True),
+}
+"""Every resource that is injected, by API group and plural name."""

@@ -1,0 +1,197 @@
+"""Asya runtime: calls the user's function for each message that the sidecar hands over a Unix socket.
+
+One connection a message. A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON. The
+request is {"id", "route": {"actors": [...], "current": n}, "headers", "payload"}; the answer is always a
+JSON array: results, [] to stop the route, or one element with "error" and "details".
+
+Standard library only, Python 3.7 and newer: it runs in the user's image.
+"""
+
+import asyncio
+import importlib
+import inspect
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+import traceback
+
+SOCKET_NAME = "asya-runtime.sock"
+DEFAULT_PATH = "/var/run/asya/" + SOCKET_NAME
+DEFAULT_MAX_SIZE = 10 * 1024 * 1024
+CLIENT_TIMEOUT = 30.0
+"""Seconds for which a client may be silent in the middle of a frame."""
+
+
+class BadMessage(Exception):
+    """A frame that cannot be handled; the message says why."""
+
+
+def settings(env):
+    """Socket path, mode, largest frame, handler and mode, from the environment."""
+    path = env.get("ASYA_SOCKET_PATH") or os.path.join(
+        env.get("ASYA_SOCKET_DIR") or os.path.dirname(DEFAULT_PATH), SOCKET_NAME
+    )
+    mode = env.get("ASYA_HANDLER_MODE") or "payload"
+    if mode not in ("payload", "envelope"):
+        raise SystemExit("ASYA_HANDLER_MODE must be payload or envelope; found %r" % mode)
+    return {
+        "path": path,
+        "chmod": int(env.get("ASYA_SOCKET_CHMOD") or "0o666", 8),
+        "max_size": int(env.get("ASYA_SOCKET_MAX_SIZE") or DEFAULT_MAX_SIZE),
+        "handler": env.get("ASYA_HANDLER") or "",
+        "mode": mode,
+    }
+
+
+def load(name):
+    """The callable that ``module.function`` or ``module.Class.method`` names; the class is instantiated once."""
+    parts = name.split(".")
+    if len(parts) < 2:
+        raise SystemExit("ASYA_HANDLER must be module.function or module.Class.method; found %r" % name)
+    for split in range(len(parts) - 1, 0, -1):
+        module_name = ".".join(parts[:split])
+        try:
+            found = importlib.import_module(module_name)  # type: ignore
+        except ModuleNotFoundError as error:
+            if split > 1 and error.name and module_name.startswith(error.name):
+                continue
+            raise
+        break
+    for part in parts[split:-1]:
+        found = getattr(found, part)
+        if inspect.isclass(found):
+            found = found()
+    return getattr(found, parts[-1])
+
+
+def call(handler, argument):
+    """The handler's results as a list: nothing for None, each element of a list or generator."""
+    result = handler(argument)
+    if inspect.isawaitable(result):
+        loop = asyncio.new_event_loop()
+        try:
+            result = loop.run_until_complete(result)
+        finally:
+            loop.close()
+    if result is None:
+        return []
+    if isinstance(result, list) or inspect.isgenerator(result):
+        return list(result)
+    return [result]
+
+
+def error(kind, failure):
+    """The answer that tells of ``failure``."""
+    details = {
+        "message": str(failure),
+        "type": type(failure).__name__,
+        "traceback": "".join(traceback.format_exception(type(failure), failure, failure.__traceback__)),
+    }
+    return [{"error": kind, "details": details}]
+
+
+def answer(data, handler, mode):
+    """The answer to the frame ``data``."""
+    try:
+        message = json.loads(data.decode("utf-8"))
+        if not isinstance(message, dict) or "payload" not in message:
+            raise BadMessage("a message is an object with a payload")
+        route = message.get("route") or {}
+        if not isinstance(route, dict):
+            raise BadMessage("route: must be an object")
+    except (ValueError, BadMessage) as bad:
+        return error("msg_parsing_error", bad)
+    try:
+        if mode == "envelope":
+            return call(handler, message)
+        headers = message.get("headers") or {}
+        onward = dict(route, current=int(route.get("current", 0)) + 1)
+        return [{"payload": r, "route": onward, "headers": headers} for r in call(handler, message["payload"])]
+    except (Exception, SystemExit) as failure:  # the handler's faults are the message's, not this process's
+        return error("processing_error", failure)
+
+
+def receive(connection, size):
+    """Exactly ``size`` bytes."""
+    parts = bytearray()
+    while len(parts) < size:
+        part = connection.recv(min(size - len(parts), 1 << 20))
+        if not part:
+            raise BadMessage("the connection was closed after %d of %d bytes" % (len(parts), size))
+        parts += part
+    return bytes(parts)
+
+
+def serve_one(connection, handler, options):
+    """Answer the one message of ``connection``."""
+    connection.settimeout(CLIENT_TIMEOUT)
+    try:
+        size = struct.unpack(">I", receive(connection, 4))[0]
+        if size > options["max_size"]:
+            raise BadMessage("the frame has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, options["max_size"]))
+        result = answer(receive(connection, size), handler, options["mode"])
+    except (OSError, BadMessage) as bad:
+        result = error("connection_error", bad)
+    try:
+        data = json.dumps(result).encode("utf-8")
+    except (TypeError, ValueError) as bad:
+        data = json.dumps(error("processing_error", bad)).encode("utf-8")
+    try:
+        connection.sendall(struct.pack(">I", len(data)) + data)
+    except OSError as gone:
+        print("asya-runtime: the client went away: %s" % gone, file=sys.stderr)
+
+
+class Stop(BaseException):
+    """SIGTERM while no message is in hand."""
+
+
+def main():
+    """Serve until SIGTERM."""
+    options = settings(os.environ)
+    handler = load(options["handler"])
+    path = options["path"]
+    directory = os.path.dirname(path)
+    ready = os.path.join(directory, "runtime-ready")
+    link = os.path.join(directory, SOCKET_NAME)
+    made = [path, ready] + ([link] if link != path else [])
+    for stale in made:
+        if os.path.lexists(stale):
+            os.unlink(stale)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(path)
+    os.chmod(path, options["chmod"])
+    listener.listen(64)
+    if link != path:
+        os.symlink(os.path.basename(path), link)
+    state = {"busy": False, "stop": False}
+
+    def stop(_number, _frame):
+        state["stop"] = True
+        if not state["busy"]:
+            raise Stop
+
+    signal.signal(signal.SIGTERM, stop)
+    with open(ready, "w"):
+        pass
+    print("asya-runtime: %s listens on %s" % (options["handler"], path), file=sys.stderr)
+    try:
+        while not state["stop"]:
+            connection = listener.accept()[0]
+            state["busy"] = True
+            with connection:
+                serve_one(connection, handler, options)
+            state["busy"] = False
+    except Stop:
+        pass
+    finally:
+        for name in made:
+            if os.path.lexists(name):
+                os.unlink(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Clusters to test against: the sandbox, and a real control plane where its binaries are at hand.
+
+Both are processes of their own on loopback with a kubeconfig for an administrator. The real one is
+etcd, kube-apiserver and kube-controller-manager by envtest's convention: in ``KUBEBUILDER_ASSETS`` or
+``/usr/local/kubebuilder/bin``. There is no kubelet, so its pods stay pending.
+"""
+
+import base64
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import trustme
+import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from kube.client import ApiError, Client, load_configuration
+
+ASSETS = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/usr/local/kubebuilder/bin")
+ROOT = Path(__file__).parents[2]
+READY_SECONDS = 60
+T = TypeVar("T")
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def why_not_real() -> str:
+    """Why there is no real control plane, or an empty string."""
+    missing = [name for name in ("kube-apiserver", "etcd") if not os.access(ASSETS / name, os.X_OK)]
+    return f"no {' and no '.join(missing)} in {ASSETS}" if missing else ""
+
+
+@dataclass
+class Process:
+    """A child process whose output goes to a file."""
+
+    command: list[str]
+    log: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    _child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "Process":
+        """Start it."""
+        with self.log.open("ab") as output:
+            self._child = subprocess.Popen(
+                self.command,
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, **self.environment},
+                cwd=ROOT,
+                start_new_session=True,
+            )
+        return self
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs."""
+        return self._child is not None and self._child.poll() is None
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 20) -> int:
+        """Send it a signal and wait for it to end; its exit code."""
+        if self._child is None:
+            return 0
+        if self._child.poll() is None:
+            # Of the whole session, so that gunicorn's workers are killed with it.
+            os.killpg(self._child.pid, number) if number == signal.SIGKILL else self._child.send_signal(number)
+        try:
+            code = self._child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._child.pid, signal.SIGKILL)
+            code = self._child.wait()
+        self._child = None
+        return code
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
+
+
+def wait_for(what: str, probe: Callable[[], T], timeout: float = 10.0, pause: float = 0.05) -> T:
+    """The first result of ``probe`` that is true; assertion errors and API errors in it count as not yet."""
+    deadline = time.monotonic() + timeout
+    last: object = None
+    while True:
+        try:
+            result = probe()
+            if result:
+                return result
+            last = result
+        except (AssertionError, ApiError, KeyError, IndexError, TypeError) as error:
+            last = repr(error)
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {timeout:g} s; last: {last}")
+        time.sleep(pause)
+
+
+@dataclass
+class Cluster:
+    """A running cluster."""
+
+    name: str
+    directory: Path
+    kubeconfig: Path
+    processes: list[Process]
+
+    @property
+    def real(self) -> bool:
+        """Whether this is a real kube-apiserver."""
+        return self.name != "sandbox"
+
+    def client(self) -> Client:
+        """A client of its administrator."""
+        return Client(load_configuration(str(self.kubeconfig)))
+
+    def stop(self) -> None:
+        """Stop all its processes, the last first."""
+        for process in reversed(self.processes):
+            process.stop()
+
+
+def _kubeconfig(path: Path, server: str, ca: bytes, token: str) -> None:
+    cluster = {"server": server, "certificate-authority-data": base64.b64encode(ca).decode()}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "test", "user": {"token": token}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "current-context": "test",
+    }
+    path.write_text(yaml.safe_dump(config))
+
+
+def start_sandbox(directory: Path) -> Cluster:
+    """Start the sandbox."""
+    directory.mkdir(parents=True, exist_ok=True)
+    kubeconfig = directory / "kubeconfig"
+    command = [sys.executable, "-m", "sandbox", "--kubeconfig", str(kubeconfig)]
+    process = Process(command, directory / "sandbox.log").start()
+    _wait_until_up("the sandbox", process, kubeconfig.exists)
+    return Cluster("sandbox", directory, kubeconfig, [process])
+
+
+def start_real(directory: Path) -> Cluster:
+    """Start etcd, kube-apiserver and, where it is at hand, kube-controller-manager."""
+    directory.mkdir(parents=True, exist_ok=True)
+    etcd_port, peer_port, port = free_port(), free_port(), free_port()
+    etcd = Process(
+        [
+            str(ASSETS / "etcd"),
+            f"--data-dir={directory / 'etcd'}",
+            f"--listen-client-urls=http://127.0.0.1:{etcd_port}",
+            f"--advertise-client-urls=http://127.0.0.1:{etcd_port}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
+            "--unsafe-no-fsync",
+        ],
+        directory / "etcd.log",
+    ).start()
+    authority = trustme.CA()
+    serving = authority.issue_cert("127.0.0.1", "localhost")
+    serving.private_key_and_cert_chain_pem.write_to_path(str(directory / "serving.pem"))
+    _service_account_keys(directory)
+    (directory / "tokens.csv").write_text('admin-token,admin,admin,"system:masters"\n')
+    server = f"https://127.0.0.1:{port}"
+    kubeconfig = directory / "kubeconfig"
+    _kubeconfig(kubeconfig, server, authority.cert_pem.bytes(), "admin-token")
+    api = Process(
+        [
+            str(ASSETS / "kube-apiserver"),
+            f"--etcd-servers=http://127.0.0.1:{etcd_port}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={port}",
+            f"--cert-dir={directory}",
+            f"--tls-cert-file={directory / 'serving.pem'}",
+            f"--tls-private-key-file={directory / 'serving.pem'}",
+            f"--token-auth-file={directory / 'tokens.csv'}",
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={directory / 'sa.pub'}",
+            f"--service-account-signing-key-file={directory / 'sa.key'}",
+            "--service-cluster-ip-range=10.0.0.0/24",
+            "--disable-admission-plugins=ServiceAccount",
+            "--max-requests-inflight=0",
+            "--max-mutating-requests-inflight=0",
+        ],
+        directory / "kube-apiserver.log",
+    ).start()
+    client = Client(load_configuration(str(kubeconfig)))
+    _wait_until_up("kube-apiserver", api, lambda: _ready(client))
+    processes = [etcd, api]
+    if os.access(ASSETS / "kube-controller-manager", os.X_OK):
+        command = [
+            str(ASSETS / "kube-controller-manager"),
+            f"--kubeconfig={kubeconfig}",
+            f"--service-account-private-key-file={directory / 'sa.key'}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={free_port()}",
+            f"--cert-dir={directory}",
+            "--kube-api-qps=500",
+            "--kube-api-burst=1000",
+            "--concurrent-gc-syncs=20",
+        ]
+        processes.append(Process(command, directory / "kube-controller-manager.log").start())
+    return Cluster("kube-apiserver", directory, kubeconfig, processes)
+
+
+def _service_account_keys(directory: Path) -> None:
+    key = rsa.generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    (directory / "sa.key").write_bytes(pem)
+    public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    (directory / "sa.pub").write_bytes(public)
+
+
+def _ready(client: Client) -> bool:
+    try:
+        client.request("GET", "/api/v1/namespaces/default")
+    except ApiError:
+        return False
+    return True
+
+
+def _wait_until_up(name: str, process: Process, probe: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while not probe():
+        if not process.running or time.monotonic() > deadline:
+            raise AssertionError(f"{name} did not start:\n{process.tail()}")
+        time.sleep(0.05)

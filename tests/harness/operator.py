@@ -1,0 +1,201 @@
+"""The operator as it runs in production: two processes, gunicorn and TLS, its CA in the webhook configuration."""
+
+import base64
+import shutil
+import signal
+import sys
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+
+from certs.authority import create_authority, issue
+from crds.manifest import manifest
+from kube.client import ApiError, Client, Resource
+from runtime import SCRIPT
+from tests.harness.clusters import Cluster, Process, free_port, wait_for
+from webhook.configuration import configurations
+
+CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
+WEBHOOKS = {
+    kind: Resource("admissionregistration.k8s.io/v1", kind, kind.lower() + "s")
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+}
+NAMESPACES = Resource("v1", "Namespace", "namespaces")
+NAMESPACE = "asya-system"
+REAL_KEDA = Path(__file__).parents[3] / "shared" / "keda"
+MINIMAL_KEDA = Path(__file__).with_name("keda.yaml")
+
+
+def keda_crds() -> list[dict[str, Any]]:
+    """KEDA's real CRDs where they are at hand, else minimal ones of the same names."""
+    files = sorted(REAL_KEDA.glob("*.yaml")) if REAL_KEDA.is_dir() else [MINIMAL_KEDA]
+    return [doc for file in files for doc in yaml.load_all(file.read_text(), yaml.CSafeLoader) if doc]
+
+
+def install_crd(client: Client, crd: dict[str, Any]) -> None:
+    """Apply ``crd`` and wait until it is served."""
+    client.apply(CRDS, crd, manager="test")
+    spec = crd["spec"]
+    path = f"{spec['group']}/{spec['versions'][0]['name']}"
+    wait_for(f"{spec['names']['plural']} to be served", lambda: client.serves(path, spec["names"]["plural"]), 20)
+    wait_for("its list", lambda: client.request("GET", f"/apis/{path}/{spec['names']['plural']}"), 20)
+
+
+def install_keda(client: Client) -> None:
+    """Install KEDA's CRDs."""
+    for crd in keda_crds():
+        install_crd(client, crd)
+
+
+def uninstall_keda(client: Client) -> None:
+    """Remove KEDA's CRDs and all their objects."""
+    for crd in keda_crds():
+        client.delete(CRDS, "", crd["metadata"]["name"])
+    for crd in keda_crds():
+        wait_for("the CRD to go", partial(_absent, client, crd["metadata"]["name"]), 30)
+
+
+def _absent(client: Client, crd: str) -> bool:
+    return client.get(CRDS, "", crd) is None
+
+
+@dataclass
+class Controller:
+    """One controller process."""
+
+    process: Process
+    port: int
+
+    def get(self, path: str) -> str:
+        """The text that its telemetry server answers with."""
+        answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}{path}", retries=False, timeout=2)
+        return str(answer.data.decode())
+
+
+@dataclass
+class Operator:
+    """Both processes against one cluster."""
+
+    cluster: Cluster
+    directory: Path
+    environment: dict[str, str] = field(default_factory=dict)
+    webhook: Process | None = None
+    controllers: list[Controller] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.client = self.cluster.client()
+        self.port, self.metrics_port = free_port(), free_port()
+        self.script = self.directory / "asya_runtime.py"
+        self.command = [sys.executable, "-m", "cli"]
+        self.directory.mkdir(parents=True, exist_ok=True)
+
+    def install(self) -> None:
+        """What the chart installs: CRD, namespace, certificate, webhook configurations."""
+        shutil.copy(SCRIPT, self.script)
+        install_crd(self.client, manifest())
+        install_keda(self.client)
+        self.client.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        authority = create_authority("asya-operator", timedelta(days=1))
+        serving = issue(authority, ["127.0.0.1"], timedelta(days=1))
+        (self.directory / "tls.crt").write_bytes(serving.certificate)
+        (self.directory / "tls.key").write_bytes(serving.key)
+        self.ca_bundle = base64.b64encode(authority.certificate).decode()
+        self.configure_webhooks()
+
+    def configure_webhooks(self) -> None:
+        """Apply the webhook configurations."""
+        client_config = {"url": f"https://127.0.0.1:{self.port}", "caBundle": self.ca_bundle}
+        for configuration in configurations(
+            client_config, excluded_namespaces=[NAMESPACE], match_conditions=self.client.version() >= (1, 30)
+        ):
+            self.client.apply(WEBHOOKS[configuration["kind"]], configuration, manager="chart")
+
+    def start_webhook(self) -> None:
+        """Start the webhook and wait until it is ready."""
+        options = {
+            "--certificate": self.directory / "tls.crt",
+            "--key": self.directory / "tls.key",
+            "--bind": f"127.0.0.1:{self.port}",
+            "--kubeconfig": self.cluster.kubeconfig,
+            "--metrics-port": self.metrics_port,
+        }
+        arguments = [str(part) for pair in options.items() for part in pair]
+        self.webhook = Process(
+            [*self.command, "webhook", *arguments], self.directory / "webhook.log", self.environment
+        ).start()
+        pool = urllib3.PoolManager(cert_reqs="CERT_NONE", assert_hostname=False)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+        def ready() -> bool:
+            assert self.webhook is not None
+            assert self.webhook.running, "the webhook ended"
+            try:
+                return bool(pool.request("GET", f"https://127.0.0.1:{self.port}/readyz", retries=False).status == 200)
+            except urllib3.exceptions.HTTPError:
+                return False
+
+        try:
+            wait_for("the webhook", ready, 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.webhook.tail()}") from None
+
+    def stop_webhook(self, number: int = signal.SIGTERM) -> None:
+        """Stop the webhook."""
+        if self.webhook is not None:
+            self.webhook.stop(number)
+
+    def start_controller(self, *, wait: bool = True) -> Controller:
+        """Start one more controller; ``wait`` until it leads."""
+        port = free_port()
+        options = {
+            "--kubeconfig": self.cluster.kubeconfig,
+            "--namespace": NAMESPACE,
+            "--metrics-port": port,
+        }
+        arguments = [str(part) for pair in options.items() for part in pair]
+        environment = {"ASYA_RUNTIME_LOCAL_PATH": str(self.script), **self.environment}
+        process = Process([*self.command, "controller", *arguments], self.directory / "controller.log", environment)
+        controller = Controller(process.start(), port)
+        self.controllers.append(controller)
+        if wait:
+            try:
+                wait_for("the controller to lead", lambda: leads(controller), 40)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\n{process.tail()}") from None
+        return controller
+
+    def stop_controllers(self, number: int = signal.SIGTERM) -> None:
+        """Stop all controllers."""
+        for controller in self.controllers:
+            controller.process.stop(number)
+        self.controllers.clear()
+
+    def start(self) -> None:
+        """Install and start everything."""
+        self.install()
+        self.start_webhook()
+        self.start_controller()
+
+    def stop(self) -> None:
+        """Stop everything, and take the webhook configurations away."""
+        self.stop_controllers()
+        self.stop_webhook()
+        for resource in WEBHOOKS.values():
+            try:
+                self.client.delete(resource, "", "asya-operator")
+            except ApiError:
+                continue  # the cluster is going as well
+
+
+def leads(controller: Controller) -> bool:
+    """Whether that controller says that it leads."""
+    assert controller.process.running, "the controller ended"
+    try:
+        return "asya_leader 1.0" in controller.get("/metrics")
+    except urllib3.exceptions.HTTPError:
+        return False
