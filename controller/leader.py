@@ -73,6 +73,8 @@ class _Lock(LeaseLock):
             return False
         if done:
             self.renewed = asked
+        else:
+            log.warning("lease_refused", identity=self.identity)
         return done
 
 

@@ -195,7 +195,7 @@ def workload_refused(kind: str, name: str, code: int, message: str) -> Verdict |
         if code >= 500:
             return false("WebhookUnavailable", f"the webhook failed on the {kind} {name!r}: {told}", WEBHOOK_SECONDS)
         return false("InjectionDenied", f"the {kind} {name!r} cannot be injected: {told}", SETTLED_SECONDS)
-    if code in (400, 422):
+    if code in (400, 422) or _WRONG_TYPE in message:
         return false(
             "InvalidWorkload",
             f"the API server refuses the {kind} {name!r}: {message}. {_INVALID_REMEDY.get(kind, _CORRECT)}",
@@ -210,6 +210,8 @@ def workload_refused(kind: str, name: str, code: int, message: str) -> Verdict |
     return None
 
 
+_WRONG_TYPE = "failed to create typed patch object"
+"""What the API server answers to an apply in which a value has the wrong type; with code 500."""
 _CORRECT = "Correct spec.workload"
 _INVALID_REMEDY = {
     "StatefulSet": "Most fields of a StatefulSet, its volumeClaimTemplates among them, cannot change: put the old "

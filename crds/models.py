@@ -258,7 +258,11 @@ class Scaling(Model):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            ("self.minReplicas <= self.maxReplicas", "minReplicas: must not be greater than maxReplicas")
+            # The API server tries the rule on the default {} too, before the fields' own defaults are in it.
+            (
+                "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
+                "minReplicas: must not be greater than maxReplicas",
+            )
         )
     )
 

@@ -54,12 +54,13 @@ def load(name):
     for split in range(len(parts) - 1, 0, -1):
         module_name = ".".join(parts[:split])
         try:
-            found = importlib.import_module(module_name)  # type: ignore
+            module = importlib.import_module(module_name)
         except ModuleNotFoundError as error:
             if split > 1 and error.name and module_name.startswith(error.name):
                 continue
             raise
         break
+    found = module  # type: object
     for part in parts[split:-1]:
         found = getattr(found, part)
         if inspect.isclass(found):

@@ -211,6 +211,10 @@ class Api:
         if old is not None and version and version != old["metadata"]["resourceVersion"]:
             raise Failure(409, f'Operation cannot be fulfilled on "{key[1]}": the object has been modified')
         shape = self._shape(resource)
+        wrong = schema.type_faults(config, resource.schema) if resource.schema is not None else []
+        if wrong:
+            what = f"{key[0]}/{key[1]}; {resource.api_version}, Kind={resource.kind}"
+            raise Failure(500, f"failed to create typed patch object ({what}): {'; '.join(wrong)}")
         if old is None:
             if call.subresource:
                 raise not_found(resource.qualified, key[1])
@@ -313,6 +317,9 @@ class Api:
         found = builtin.faults(new, old)
         if resource.schema is not None:
             found += schema.faults(new, resource.schema)
+        if resource.qualified == CRDS:
+            for version in new["spec"]["versions"]:
+                found += schema.default_faults((version.get("schema") or {}).get("openAPIV3Schema") or {})
         if found:
             kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
             raise invalid(kind, new["metadata"]["name"], found)
@@ -321,10 +328,16 @@ class Api:
         """A copy of ``obj``, checked for what every object has, with defaults, pruned by its schema."""
         if not isinstance(obj, dict):
             raise Failure(400, "the body of the request must be an object")
-        if obj.get("kind") != resource.kind or obj.get("apiVersion") != resource.api_version:
+        # The endpoint says what an object without apiVersion and kind is.
+        obj = {
+            **obj,
+            "apiVersion": obj.get("apiVersion") or resource.api_version,
+            "kind": obj.get("kind") or resource.kind,
+        }
+        if obj["kind"] != resource.kind or obj["apiVersion"] != resource.api_version:
             raise Failure(
                 400,
-                f"{obj.get('apiVersion')}, Kind={obj.get('kind')} does not match the endpoint, "
+                f"{obj['apiVersion']}, Kind={obj['kind']} does not match the endpoint, "
                 f"which takes {resource.api_version}, Kind={resource.kind}",
             )
         result: Object = copy.deepcopy(obj)

@@ -207,7 +207,7 @@ _KEPT_EMPTY = frozenset({"emptyDir", "securityContext", "resources", "data", "ma
 def _drop_empty(node: Any, name: str = "") -> None:
     """Drop null values and empty lists and maps, as the API server's ``omitempty`` does."""
     if isinstance(node, dict):
-        for key in list(node):
+        for key in [k for k in node if k != "managedFields"]:
             _drop_empty(node[key], key)
             if node[key] is None or (node[key] in ({}, []) and key not in _KEPT_EMPTY and key != "spec"):
                 del node[key]

@@ -278,10 +278,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
             self.wfile.flush()
         except OSError:
-            pass  # the client has gone
+            self.close_connection = True  # the client has gone
         finally:
             end.cancel()
-            self.close_connection = True
 
     @staticmethod
     def _seen_as(change: Change, selected: Any) -> str:

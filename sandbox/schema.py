@@ -75,6 +75,26 @@ def faults(obj: Object, schema: Object) -> list[str]:
     return found or _cel_faults(obj, schema, "", obj)
 
 
+_EXPECTED = {
+    "integer": "expected numeric (int or float)",
+    "number": "expected numeric (int or float)",
+    "string": "expected string",
+    "boolean": "expected boolean",
+    "object": "expected map",
+    "array": "expected list",
+}
+_GOT = {str: "string", bool: "boolean", int: "int", float: "float", dict: "map", list: "list"}
+
+
+def type_faults(obj: Object, schema: Object) -> list[str]:
+    """Values of the wrong type, in the words of server-side apply, which finds them before all else."""
+    return [
+        f".{_dotted(error.absolute_path)}: {_EXPECTED[error.validator_value]}, got {_GOT[type(error.instance)]}"
+        for error in jsonschema.Draft202012Validator(_as_json_schema(schema)).iter_errors(obj)
+        if error.validator == "type" and isinstance(error.validator_value, str) and error.instance is not None
+    ]
+
+
 def _dotted(path: Any) -> str:
     return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".")
 
@@ -91,6 +111,20 @@ def _cel_faults(value: Any, schema: Object, path: str, root: Any) -> list[str]:
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for i, item in enumerate(value):
             found += _cel_faults(item, schema["items"], f"{path}[{i}]", root)
+    return found
+
+
+def default_faults(schema: Object, path: str = "spec.validation.openAPIV3Schema") -> list[str]:
+    """Defaults that the schema beside them refuses, one sentence each; it sees them without nested defaults."""
+    found = []
+    if "default" in schema:
+        try:
+            broken = faults(schema["default"], schema)
+        except (RuntimeError, ValueError, TypeError, KeyError) as error:
+            broken = [f": Invalid value: no such key: {str(error).strip(chr(39))}"]
+        found += [f"{path}.default{'' if fault[:1] in ':<' else '.'}{fault.removeprefix('<nil>')}" for fault in broken]
+    for name, child in (schema.get("properties") or {}).items():
+        found += default_faults(child, f"{path}.properties[{name}]")
     return found
 
 

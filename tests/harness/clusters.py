@@ -196,8 +196,8 @@ def start_real(directory: Path) -> Cluster:
             f"--service-account-signing-key-file={directory / 'sa.key'}",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--disable-admission-plugins=ServiceAccount",
-            "--max-requests-inflight=0",
-            "--max-mutating-requests-inflight=0",
+            "--max-requests-inflight=2000",
+            "--max-mutating-requests-inflight=1000",
         ],
         directory / "kube-apiserver.log",
     ).start()

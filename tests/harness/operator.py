@@ -181,6 +181,14 @@ class Operator:
         self.start_webhook()
         self.start_controller()
 
+    def heal(self) -> None:
+        """Start what a test has stopped."""
+        if self.webhook is None or not self.webhook.running:
+            self.start_webhook()
+        if not any(c.process.running for c in self.controllers):
+            self.controllers.clear()
+            self.start_controller()
+
     def stop(self) -> None:
         """Stop everything, and take the webhook configurations away."""
         self.stop_controllers()

@@ -1,0 +1,63 @@
+"""Which clusters the tests run on, and a fresh namespace for each of those that need one."""
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness.clusters import ASSETS, Cluster, start_real, start_sandbox, why_not_real
+from tests.harness.operator import Operator
+from tests.harness.space import Space
+
+_NUMBERS = itertools.count(1)
+
+
+def pytest_report_header() -> str:
+    """Say which tiers are used, and why one is not."""
+    missing = why_not_real()
+    real = f"skipped: {missing}" if missing else f"kube-apiserver and etcd in {ASSETS}"
+    return f"cluster tests: sandbox; real control plane {real}"
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        "sandbox",
+        pytest.param("kube-apiserver", marks=pytest.mark.skipif(bool(why_not_real()), reason=why_not_real())),
+    ],
+)
+def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A running cluster of each tier."""
+    directory = tmp_path_factory.mktemp(request.param)
+    started = start_sandbox(directory) if request.param == "sandbox" else start_real(directory)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def _operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+    started = Operator(cluster, tmp_path_factory.mktemp("operator"))
+    started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def operator(_operator: Operator) -> Operator:
+    """The operator, both processes running; a test that stops one need not start it again."""
+    _operator.heal()
+    return _operator
+
+
+@pytest.fixture
+def space(cluster: Cluster, operator: Operator) -> Iterator[Space]:
+    """A namespace of its own on a cluster with the operator."""
+    with Space.create(cluster.client(), f"test-{next(_NUMBERS)}") as made:
+        yield made
+
+
+@pytest.fixture
+def bare(cluster: Cluster) -> Iterator[Space]:
+    """A namespace of its own, whether there is an operator or not."""
+    with Space.create(cluster.client(), f"bare-{next(_NUMBERS)}") as made:
+        yield made

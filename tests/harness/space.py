@@ -1,0 +1,178 @@
+"""A namespace of a test cluster, with short ways to write to it and to wait for what should come."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kube import client as resources
+from kube.client import ApiError, Client, Object, Resource
+from tests.harness.clusters import ROOT, wait_for
+
+NAMESPACES = Resource("v1", "Namespace", "namespaces")
+EXAMPLES = ROOT / "examples"
+
+BY_KIND = {
+    resource.kind: resource
+    for resource in (
+        resources.ASYNC_ACTORS,
+        resources.CONFIG_MAPS,
+        resources.EVENTS,
+        resources.PODS,
+        resources.DEPLOYMENTS,
+        resources.STATEFUL_SETS,
+        resources.JOBS,
+        resources.SCALED_OBJECTS,
+        resources.SCALED_JOBS,
+        resources.TRIGGER_AUTHENTICATIONS,
+        Resource("apps/v1", "ReplicaSet", "replicasets"),
+        Resource("apps/v1", "DaemonSet", "daemonsets"),
+        Resource("batch/v1", "CronJob", "cronjobs"),
+        Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
+        Resource("v1", "Secret", "secrets"),
+    )
+}
+
+
+def example(name: str) -> Object:
+    """The object in ``examples/NAME.yaml``."""
+    loaded: Object = yaml.safe_load(Path(EXAMPLES / f"{name}.yaml").read_text())
+    return loaded
+
+
+def actor(name: str, **spec: Any) -> Object:
+    """A small RabbitMQ actor; ``spec`` replaces or adds fields of its spec."""
+    container = {"name": "runtime", "image": "python:3.12", "env": [{"name": "ASYA_HANDLER", "value": "app.handle"}]}
+    return {
+        "apiVersion": "asya.io/v1alpha1",
+        "kind": "AsyncActor",
+        "metadata": {"name": name},
+        "spec": {
+            "queueName": f"asya-{name}",
+            "transport": {"type": "rabbitmq", "rabbitmq": {"host": "rabbitmq"}},
+            "workload": {"template": {"spec": {"containers": [container]}}},
+            **spec,
+        },
+    }
+
+
+class Space:
+    """One namespace."""
+
+    def __init__(self, client: Client, name: str) -> None:
+        self.client, self.name = client, name
+
+    @classmethod
+    @contextmanager
+    def create(cls, client: Client, name: str) -> Iterator["Space"]:
+        """Make the namespace; it is deleted at the end without being waited for."""
+        client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        yield cls(client, name)
+        client.delete(NAMESPACES, "", name)
+
+    def apply(self, obj: Object, manager: str = "kubectl") -> Object:
+        """Server-side apply."""
+        return self.client.apply(BY_KIND[obj["kind"]], self.here(obj), manager=manager)
+
+    def create_object(self, obj: Object) -> Object:
+        """Create."""
+        return self.client.create(BY_KIND[obj["kind"]], self.here(obj))
+
+    def here(self, obj: Object) -> Object:
+        """A copy of ``obj`` in this namespace."""
+        obj = copy.deepcopy(obj)
+        obj.setdefault("metadata", {})["namespace"] = self.name
+        return obj
+
+    def get(self, kind: str, name: str) -> Object | None:
+        """The object, or None."""
+        return self.client.get(BY_KIND[kind], self.name, name)
+
+    def list(self, kind: str) -> list[Object]:
+        """All of a kind."""
+        return self.client.list(BY_KIND[kind], self.name)
+
+    def patch(self, kind: str, name: str, patch: Object, subresource: str = "") -> Object:
+        """JSON merge patch, by another manager than the operator."""
+        return dict(
+            self.client.request(
+                "PATCH",
+                BY_KIND[kind].path(self.name, name, subresource),
+                query={"fieldManager": "somebody"},
+                body=patch,
+                content_type="application/merge-patch+json",
+            )
+        )
+
+    def scale(self, kind: str, name: str, replicas: int) -> None:
+        """Write the scale subresource, as an HPA does."""
+        self.patch(kind, name, {"spec": {"replicas": replicas}}, "scale")
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete."""
+        self.client.delete(BY_KIND[kind], self.name, name)
+
+    def wait(self, kind: str, name: str, timeout: float = 5.0) -> Object:
+        """The object, as soon as there is one."""
+        found = wait_for(f"{kind} {name}", lambda: self.get(kind, name), timeout)
+        assert found is not None
+        return found
+
+    def wait_gone(self, kind: str, name: str, timeout: float = 10.0) -> None:
+        """Wait until there is no such object."""
+        wait_for(f"{kind} {name} to go", lambda: self.get(kind, name) is None, timeout)
+
+    def condition(self, name: str, condition: str) -> Object:
+        """A condition of an actor; an empty one if it has none of that type."""
+        found = self.get("AsyncActor", name) or {}
+        conditions = (found.get("status") or {}).get("conditions") or ()
+        return next((c for c in conditions if c["type"] == condition), {})
+
+    def wait_condition(
+        self, name: str, condition: str, status: str, reason: str | None = None, timeout: float = 5.0
+    ) -> Object:
+        """Wait until an actor's condition has that status and, if given, reason, for its latest generation."""
+
+        def probe() -> Object | None:
+            found = self.condition(name, condition)
+            generation = (self.get("AsyncActor", name) or {})["metadata"]["generation"]
+            right = (found["status"], found["observedGeneration"]) == (status, generation)
+            if right and reason in (None, found["reason"]):
+                return found
+            raise AssertionError(found)
+
+        result = wait_for(f"{name} {condition}={status} ({reason})", probe, timeout)
+        assert result is not None
+        return result
+
+    def refused(self, obj: Object) -> str:
+        """The message with which ``obj`` is refused when it is created or, if it exists, applied."""
+        resource, name = BY_KIND[obj["kind"]], obj["metadata"]["name"]
+        exists = self.client.get(resource, self.name, name) is not None
+        try:
+            self.client.request(
+                "PATCH" if exists else "POST",
+                resource.path(self.name, name if exists else ""),
+                query={"fieldManager": "kubectl", "dryRun": "All", **({"force": "true"} if exists else {})},
+                body=self.here(obj),
+                content_type="application/apply-patch+yaml" if exists else "application/json",
+            )
+        except ApiError as error:
+            if not 400 <= error.code < 500:
+                raise
+            return error.message
+        raise AssertionError(f"not refused: {obj}")
+
+
+def containers(workload: Object) -> list[str]:
+    """Names of the containers of a workload's template."""
+    return [c["name"] for c in workload["spec"]["template"]["spec"]["containers"]]
+
+
+def fingerprint(obj: Object) -> tuple[str, int, str]:
+    """What moves with every write: uid, generation, resource version."""
+    metadata = obj["metadata"]
+    return metadata["uid"], metadata.get("generation", 0), metadata["resourceVersion"]
