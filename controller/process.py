@@ -180,6 +180,10 @@ class Controller:
         try:
             again = self._reconciler.reconcile(key)
         except ApiError as error:
+            if error.namespace_is_going:
+                RECONCILES.labels("success").inc()
+                self._queue.forget(key)
+                return
             RECONCILES.labels("error").inc()
             pause = self._queue.retry(key)
             log.warning("reconcile_failed", namespace=key[0], actor=key[1], error=str(error), retry_in=round(pause, 2))

@@ -94,7 +94,7 @@ class Workloads:
             result = self._cluster.ensure(informer, live, wanted, again=outdated)
         except ApiError as error:
             verdict = status.workload_refused(kind, name, error.code, error.message)
-            if verdict is None:
+            if verdict is None or error.namespace_is_going:
                 raise
             return Found(verdict, live)
         injected = _injected(result)

@@ -36,6 +36,11 @@ class ApiError(Exception):
         super().__init__(f"{code} {reason}: {message}" if code else message)
         self.code, self.reason, self.message, self.retry_after = code, reason, message, retry_after
 
+    @property
+    def namespace_is_going(self) -> bool:
+        """Whether the write was refused because its namespace is being deleted, so that there is nothing to do."""
+        return self.code == 403 and "because it is being terminated" in self.message
+
     @classmethod
     def of(cls, response: Any) -> "ApiError":
         """The error in ``response``, whose body need not be a Status, or even JSON."""

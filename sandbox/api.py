@@ -304,7 +304,13 @@ class Api:
 
     def _generation(self, old: Object | None, new: Object) -> Object:
         ignored = ("metadata", "status")
-        if old is not None and {k: v for k, v in old.items() if k not in ignored} != {
+        if old is None:
+            return new
+        # A Deployment's annotations reach its ReplicaSets, so a change of them is one of the Deployment's too.
+        annotated = new["kind"] == "Deployment" and old["metadata"].get("annotations") != new["metadata"].get(
+            "annotations"
+        )
+        if annotated or {k: v for k, v in old.items() if k not in ignored} != {
             k: v for k, v in new.items() if k not in ignored
         }:
             new = {

@@ -221,6 +221,8 @@ class _Handler(BaseHTTPRequestHandler):
         metadata = {"resourceVersion": str(version)}
         if tabular:
             return 200, table(resource, items, metadata)
+        if resource.schema is None:
+            items = [{k: v for k, v in o.items() if k not in ("apiVersion", "kind")} for o in items]
         return 200, {
             "kind": f"{resource.kind}List",
             "apiVersion": resource.api_version,

@@ -167,6 +167,20 @@ def test_generation_moves_with_spec_and_not_with_metadata_or_status(bare: Space)
     assert bare.patch("Deployment", "a", {"spec": {"replicas": 2}})["metadata"]["generation"] == 2
 
 
+def test_annotations_move_the_generation_of_a_deployment_alone(bare: Space) -> None:
+    note = {"metadata": {"annotations": {"x": "y"}}}
+    bare.apply(deployment("a"))
+    assert bare.patch("Deployment", "a", note)["metadata"]["generation"] == 2
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "a"},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": "app:1"}]}}},
+    }
+    bare.apply(job)
+    assert bare.patch("Job", "a", note)["metadata"]["generation"] == 1
+
+
 def test_merge_patch_removes_by_null(bare: Space) -> None:
     bare.create_object(config_map("a", k="1", other="2"))
     assert bare.patch("ConfigMap", "a", {"data": {"k": None}})["data"] == {"other": "2"}
@@ -308,7 +322,7 @@ def test_bookmarks_bring_a_newer_version(widgets: Space, cluster: Cluster) -> No
     path = WIDGETS.path(widgets.name)
     version = widgets.client.request("GET", path)["metadata"]["resourceVersion"]
     events = watch_events(widgets.client, path, version, 1, allowWatchBookmarks="true")
-    assert [e["type"] for e in events] == ["BOOKMARK"]
+    assert {e["type"] for e in events} == {"BOOKMARK"}
     assert int(events[0]["object"]["metadata"]["resourceVersion"]) >= int(version)
 
 
@@ -316,6 +330,15 @@ def test_a_list_is_of_its_kind_and_has_a_version(bare: Space) -> None:
     answer = bare.client.request("GET", resources.DEPLOYMENTS.path(bare.name))
     assert answer["kind"] == "DeploymentList"
     assert int(answer["metadata"]["resourceVersion"]) > 0
+
+
+def test_items_of_built_in_lists_do_not_say_their_kind_and_those_of_custom_ones_do(widgets: Space) -> None:
+    widgets.apply(deployment("a"))
+    widgets.create_object(widget("a"))
+    (built_in,) = widgets.client.list(resources.DEPLOYMENTS, widgets.name)
+    assert "kind" not in built_in
+    (custom,) = widgets.client.list(WIDGETS, widgets.name)
+    assert custom["kind"] == "Widget"
 
 
 def test_tables_have_the_printer_columns(widgets: Space) -> None:

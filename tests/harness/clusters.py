@@ -130,7 +130,7 @@ class Cluster:
     def stop(self) -> None:
         """Stop all its processes, the last first."""
         for process in reversed(self.processes):
-            process.stop()
+            process.stop(signal.SIGKILL)
 
 
 def _kubeconfig(path: Path, server: str, ca: bytes, token: str) -> None:

@@ -4,6 +4,9 @@ import base64
 import shutil
 import signal
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -28,6 +31,8 @@ WEBHOOKS = {
 NAMESPACES = Resource("v1", "Namespace", "namespaces")
 NAMESPACE = "asya-system"
 REAL_KEDA = Path(__file__).parents[3] / "shared" / "keda"
+WEBHOOK_CONFIGURATION_SECONDS = 1.5
+"""How long a real API server may take to notice a changed webhook configuration."""
 MINIMAL_KEDA = Path(__file__).with_name("keda.yaml")
 
 
@@ -72,8 +77,11 @@ class Controller:
     port: int
 
     def get(self, path: str) -> str:
-        """The text that its telemetry server answers with."""
-        answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}{path}", retries=False, timeout=2)
+        """The text that its telemetry server answers with; an empty one while there is none."""
+        try:
+            answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}{path}", retries=False, timeout=2)
+        except urllib3.exceptions.HTTPError:
+            return ""
         return str(answer.data.decode())
 
 
@@ -115,6 +123,18 @@ class Operator:
         ):
             self.client.apply(WEBHOOKS[configuration["kind"]], configuration, manager="chart")
 
+    @contextmanager
+    def without_validation(self) -> Iterator[None]:
+        """AsyncActors are stored unchecked for a while."""
+        resource = WEBHOOKS["ValidatingWebhookConfiguration"]
+        self.client.delete(resource, "", "asya-operator")
+        wait_for("the configuration to go", lambda: self.client.get(resource, "", "asya-operator") is None)
+        time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
+        try:
+            yield
+        finally:
+            self.configure_webhooks()
+
     def start_webhook(self) -> None:
         """Start the webhook and wait until it is ready."""
         options = {
@@ -148,6 +168,11 @@ class Operator:
         """Stop the webhook."""
         if self.webhook is not None:
             self.webhook.stop(number)
+
+    def webhook_metrics(self) -> str:
+        """The metrics of all its workers."""
+        answer = urllib3.request("GET", f"http://127.0.0.1:{self.metrics_port}/metrics", retries=False, timeout=2)
+        return str(answer.data.decode())
 
     def start_controller(self, *, wait: bool = True) -> Controller:
         """Start one more controller; ``wait`` until it leads."""
@@ -203,7 +228,4 @@ class Operator:
 def leads(controller: Controller) -> bool:
     """Whether that controller says that it leads."""
     assert controller.process.running, "the controller ended"
-    try:
-        return "asya_leader 1.0" in controller.get("/metrics")
-    except urllib3.exceptions.HTTPError:
-        return False
+    return "asya_leader 1.0" in controller.get("/metrics")

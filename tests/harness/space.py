@@ -93,7 +93,8 @@ class Space:
 
     def list(self, kind: str) -> list[Object]:
         """All of a kind."""
-        return self.client.list(BY_KIND[kind], self.name)
+        found = self.client.list(BY_KIND[kind], self.name)
+        return [{"apiVersion": BY_KIND[kind].api_version, "kind": kind, **obj} for obj in found]
 
     def patch(self, kind: str, name: str, patch: Object, subresource: str = "") -> Object:
         """JSON merge patch, by another manager than the operator."""

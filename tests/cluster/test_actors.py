@@ -1,0 +1,547 @@
+"""From an applied AsyncActor to an injected, scaled, reported workload; on every tier."""
+
+import copy
+import threading
+from typing import Any
+
+import orjson
+
+from kube.client import Object
+from tests.harness.clusters import Cluster, wait_for
+from tests.harness.operator import Operator
+from tests.harness.space import BY_KIND, Space, actor, containers, example, fingerprint
+
+SECONDS = 3.0
+"""Within how many seconds the operator must have acted."""
+
+
+def ready(space: Space, name: str, timeout: float = 5.0) -> Object:
+    """Wait until the actor is set up; the actor."""
+    space.wait_condition(name, "Ready", "True", timeout=timeout)
+    found = space.get("AsyncActor", name)
+    assert found is not None
+    return found
+
+
+def everything(space: Space) -> list[Object]:
+    """All objects of the namespace that the operator owns, and the actors."""
+    kinds = (
+        "AsyncActor",
+        "Deployment",
+        "StatefulSet",
+        "Job",
+        "ScaledObject",
+        "ScaledJob",
+        "TriggerAuthentication",
+        "ConfigMap",
+    )
+    found = [obj for kind in kinds for obj in space.list(kind)]
+    return [obj for obj in found if not obj["metadata"]["name"].endswith(".crt")]
+
+
+def settle(space: Space) -> dict[str, Any]:
+    """Fingerprints of everything once nothing has moved for a while."""
+    seen: dict[str, Any] = {}
+
+    def quiet() -> bool:
+        nonlocal seen
+        before, seen = seen, {f"{o['kind']}/{o['metadata']['name']}": fingerprint(o) for o in everything(space)}
+        return bool(seen) and before == seen
+
+    wait_for("quiet", quiet, 20, pause=0.5)
+    return seen
+
+
+def environment(container: Object) -> dict[str, Any]:
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
+
+
+# -- the main path -------------------------------------------------------------------------------
+
+
+def test_rabbitmq_deployment(space: Space) -> None:
+    made = space.apply(example("rabbitmq-deployment"))
+    deployment = space.wait("Deployment", "text-processor", SECONDS)
+    found = ready(space, "text-processor", SECONDS)
+    assert containers(deployment) == ["sidecar", "runtime"]
+    sidecar, runtime = deployment["spec"]["template"]["spec"]["containers"]
+    env = environment(sidecar)
+    assert env == {
+        "ASYA_ACTOR_NAME": "text-processor",
+        "ASYA_QUEUE_NAME": "asya-text-processor",
+        "ASYA_TRANSPORT": "rabbitmq",
+        "ASYA_SOCKET_DIR": "/var/run/asya",
+        "ASYA_SOCKET_PATH": "/var/run/asya/asya-runtime.sock",
+        "ASYA_METRICS_ADDR": ":9095",
+        "ASYA_RUNTIME_TIMEOUT": "60s",
+        "ASYA_RABBITMQ_HOST": "rabbitmq.messaging",
+        "ASYA_RABBITMQ_PORT": "5672",
+        "ASYA_RABBITMQ_USERNAME": "asya",
+        "ASYA_RABBITMQ_PASSWORD": {"secretKeyRef": {"name": "rabbitmq", "key": "password"}},
+        "ASYA_LOG_LEVEL": "INFO",
+    }
+    assert runtime["command"] == ["python3", "/opt/asya/asya_runtime.py"]
+    assert environment(runtime)["ASYA_SOCKET_MAX_SIZE"] == "10485760"
+    assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 90
+
+    scaled = space.wait("ScaledObject", "text-processor", SECONDS)["spec"]
+    assert scaled["scaleTargetRef"] == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "name": "text-processor",
+        "envSourceContainerName": "sidecar",
+    }
+    assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (0, 20)
+    assert (scaled["pollingInterval"], scaled["cooldownPeriod"]) == (10, 60)
+    behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    up, down = behavior["scaleUp"], behavior["scaleDown"]
+    assert (up["stabilizationWindowSeconds"], up["selectPolicy"]) == (0, "Max")
+    assert [(p["type"], p["value"], p["periodSeconds"]) for p in up["policies"]] == [
+        ("Percent", 100, 15),
+        ("Pods", 4, 15),
+    ]
+    assert down["stabilizationWindowSeconds"] == 60
+    assert [(p["type"], p["value"], p["periodSeconds"]) for p in down["policies"]] == [("Percent", 50, 15)]
+    assert scaled["triggers"] == [
+        {
+            "type": "rabbitmq",
+            "metadata": {
+                "protocol": "amqp",
+                "queueName": "asya-text-processor",
+                "mode": "QueueLength",
+                "value": "5",
+                "host": "amqp://rabbitmq.messaging:5672/",
+                "usernameFromEnv": "ASYA_RABBITMQ_USERNAME",
+            },
+            "authenticationRef": {"name": "text-processor"},
+        }
+    ]
+    authentication = space.wait("TriggerAuthentication", "text-processor", SECONDS)
+    assert authentication["spec"]["secretTargetRef"] == [
+        {"parameter": "password", "name": "rabbitmq", "key": "password"}
+    ]
+    conditions = {c["type"]: (c["status"], c["reason"]) for c in found["status"]["conditions"]}
+    assert conditions == {
+        "Ready": ("True", "Ready"),
+        "RuntimeReady": ("True", "ConfigMapCreated"),
+        "ScalingReady": ("True", "ScaledObjectCreated"),
+        "WorkloadReady": ("True", "WorkloadCreated"),
+    }
+    status = found["status"]
+    assert status["workloadRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "text-processor"}
+    assert status["scaledObjectRef"]["name"] == "text-processor"
+    assert status["observedGeneration"] == made["metadata"]["generation"]
+    script = space.get("ConfigMap", "asya-runtime")
+    assert script
+    assert "def main()" in script["data"]["asya_runtime.py"]
+
+
+def test_no_password_anywhere_but_by_reference(space: Space) -> None:
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "rabbitmq"},
+        "stringData": {"password": "hunter2"},
+    }
+    space.create_object(secret)
+    space.apply(example("rabbitmq-deployment"))
+    ready(space, "text-processor")
+    assert b"hunter2" not in orjson.dumps([everything(space), space.list("Pod"), space.list("Event")])
+    assert [s["metadata"]["name"] for s in space.list("Secret")] == ["rabbitmq"]
+
+
+def test_sqs_stateful_set(space: Space) -> None:
+    obj = example("sqs-statefulset")
+    obj["spec"]["scaling"] = {"enabled": True, "minReplicas": 1}
+    space.apply(obj)
+    ready(space, "indexer")
+    stateful_set = space.wait("StatefulSet", "indexer")
+    assert containers(stateful_set) == ["sidecar", "runtime"]
+    env = environment(stateful_set["spec"]["template"]["spec"]["containers"][0])
+    base = "https://sqs.eu-central-1.amazonaws.com/123456789012"
+    assert (
+        env
+        | {
+            "ASYA_TRANSPORT": "sqs",
+            "ASYA_AWS_REGION": "eu-central-1",
+            "AWS_REGION": "eu-central-1",
+            "ASYA_SQS_VISIBILITY_TIMEOUT": "120",
+            "ASYA_SQS_WAIT_TIME_SECONDS": "20",
+            "QUEUE_BASE_URL": base,
+        }
+        == env
+    )
+    assert "ASYA_SQS_ENDPOINT" not in env
+    assert not any("RABBITMQ" in name for name in env)
+    assert [c["metadata"]["name"] for c in stateful_set["spec"]["volumeClaimTemplates"]] == ["index"]
+    trigger = space.wait("ScaledObject", "indexer")["spec"]["triggers"][0]
+    assert trigger == {
+        "type": "aws-sqs-queue",
+        "metadata": {"queueURL": f"{base}/asya-indexer", "awsRegion": "eu-central-1", "queueLength": "5"},
+        "authenticationRef": {"name": "indexer"},
+    }
+    assert space.wait("TriggerAuthentication", "indexer")["spec"]["podIdentity"]["provider"] == "aws"
+    pods = wait_for("pods", lambda: space.list("Pod"), 15)
+    assert [c["name"] for c in pods[0]["spec"]["containers"]] == ["sidecar", "runtime"]
+    claims = [
+        v["persistentVolumeClaim"]["claimName"] for v in pods[0]["spec"]["volumes"] if "persistentVolumeClaim" in v
+    ]
+    assert claims == ["index-indexer-0"]
+
+
+def test_job_has_a_native_sidecar_and_completes(space: Space, cluster: Cluster) -> None:
+    obj = example("scaled-job")
+    del obj["spec"]["scaling"]
+    space.apply(obj)
+    ready(space, "video-encoder")
+    template = space.wait("Job", "video-encoder")["spec"]["template"]["spec"]
+    first = template["initContainers"][0]
+    assert (first["name"], first["restartPolicy"]) == ("sidecar", "Always")
+    assert [c["name"] for c in template["containers"]] == ["runtime"]
+    pods = wait_for("a pod", lambda: space.list("Pod"), 15)
+    if cluster.real:
+        # There is no kubelet: say what it would, once the runtime container has ended.
+        space.patch("Pod", pods[0]["metadata"]["name"], {"status": {"phase": "Succeeded"}}, "status")
+    wait_for(
+        "the Job to complete",
+        lambda: any(c["type"] == "Complete" for c in (space.get("Job", "video-encoder") or {})["status"]["conditions"]),
+        20,
+    )
+    assert space.wait_condition("video-encoder", "WorkloadReady", "True")["reason"] == "WorkloadCreated"
+
+
+def test_scaled_job(space: Space) -> None:
+    space.apply(example("scaled-job"))
+    found = ready(space, "video-encoder")
+    scaled_job = space.wait("ScaledJob", "video-encoder")
+    template = scaled_job["spec"]["jobTargetRef"]["template"]["spec"]
+    assert template["initContainers"][0]["name"] == "sidecar"
+    assert template["restartPolicy"] == "Never"
+    assert scaled_job["spec"]["maxReplicaCount"] == 10
+    assert scaled_job["spec"]["envSourceContainerName"] == "sidecar"
+    assert scaled_job["spec"]["triggers"][0]["metadata"]["value"] == "1"
+    assert found["status"]["scaledJobRef"]["name"] == "video-encoder"
+    assert space.get("Job", "video-encoder") is None
+    assert space.get("ScaledObject", "video-encoder") is None
+
+
+def test_columns_of_kubectl_get(space: Space, cluster: Cluster) -> None:
+    space.apply(example("rabbitmq-deployment"))
+    ready(space, "text-processor")
+    client: Any = space.client
+    headers = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    for setting in client._configuration.auth_settings().values():
+        headers[setting["key"]] = setting["value"]
+    url = f"{client._host}{BY_KIND['AsyncActor'].path(space.name)}"
+    table = orjson.loads(client._pool.request("GET", url, headers=headers).data)
+    names = [c["name"] for c in table["columnDefinitions"]]
+    assert names == ["Name", "Ready", "Type", "Queue", "Transport", "Replicas", "Min", "Max", "Age", "Reason"]
+    row = dict(zip(names, table["rows"][0]["cells"], strict=True))
+    assert (row["Ready"], row["Type"], row["Queue"]) == ("True", "Deployment", "asya-text-processor")
+    assert (row["Transport"], row["Min"], row["Max"]) == ("rabbitmq", 0, 20)
+
+
+def test_every_change_of_a_condition_is_an_event(space: Space) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    events = wait_for(
+        "events", lambda: [e for e in space.list("Event") if e["involvedObject"]["kind"] == "AsyncActor"], 5
+    )
+    assert "WorkloadReady=True (WorkloadCreated)" in events[0]["message"]
+    assert events[0]["type"] == "Normal"
+
+
+# -- at rest, and against others -----------------------------------------------------------------
+
+
+def test_fifty_reconciles_of_an_unchanged_actor_write_nothing(space: Space) -> None:
+    for name in ("rabbitmq-deployment", "sqs-statefulset", "scaled-job"):
+        space.apply(example(name))
+    for name in ("text-processor", "indexer", "video-encoder"):
+        ready(space, name)
+    before = settle(space)
+    for n in range(50):
+        # A label that means nothing wakes the reconciler up.
+        for name in ("text-processor", "indexer", "video-encoder"):
+            space.patch("AsyncActor", name, {"metadata": {"labels": {"touched": str(n)}}})
+    after = settle(space)
+    for key, (uid, generation, version) in before.items():
+        assert after[key][:2] == (uid, generation), key
+        if not key.startswith("AsyncActor/"):
+            assert after[key][2] == version, key
+
+
+def test_replicas_of_others_survive_while_scaling_is_on_and_come_back_when_it_is_off(space: Space) -> None:
+    obj = actor("a", scaling={"enabled": True})
+    obj["spec"]["workload"]["replicas"] = 3
+    space.apply(obj)
+    ready(space, "a")
+    space.scale("Deployment", "a", 7)
+    obj["spec"]["timeout"] = {"processing": 77}
+    space.apply(obj)
+    ready(space, "a")
+    wait_for("the new timeout", lambda: "77s" in str(space.get("Deployment", "a")))
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 7
+    obj["spec"]["scaling"]["enabled"] = False
+    space.apply(obj)
+    space.wait_gone("ScaledObject", "a")
+    space.wait_gone("TriggerAuthentication", "a")
+    wait_for("three replicas", lambda: space.wait("Deployment", "a")["spec"]["replicas"] == 3)
+    found = ready(space, "a")
+    assert "ScalingReady" not in {c["type"] for c in found["status"]["conditions"]}
+    assert "scaledObjectRef" not in found["status"]
+
+
+def test_switching_scaling_on_does_not_move_replicas(space: Space) -> None:
+    obj = actor("a")
+    obj["spec"]["workload"]["replicas"] = 4
+    space.apply(obj)
+    ready(space, "a")
+    seen: set[int] = set()
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.005):
+            seen.add(space.wait("Deployment", "a")["spec"]["replicas"])
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    obj["spec"]["scaling"] = {"enabled": True}
+    space.apply(obj)
+    space.wait("ScaledObject", "a")
+    ready(space, "a")
+    stop.set()
+    looker.join()
+    assert seen == {4}
+    assert len(space.list("ReplicaSet")) == 1
+
+
+def test_deleted_objects_come_back(space: Space) -> None:
+    space.apply(example("rabbitmq-deployment"))
+    ready(space, "text-processor")
+    for kind in ("Deployment", "ScaledObject", "TriggerAuthentication"):
+        uid = space.wait(kind, "text-processor")["metadata"]["uid"]
+        space.delete(kind, "text-processor")
+        wait_for(
+            f"a new {kind}",
+            lambda kind=kind, uid=uid: space.wait(kind, "text-processor", SECONDS)["metadata"]["uid"] != uid,  # type: ignore[misc]
+            SECONDS,
+        )
+    space.delete("ConfigMap", "asya-runtime")
+    space.wait("ConfigMap", "asya-runtime", SECONDS)
+
+
+def test_edits_of_owned_fields_are_undone(space: Space) -> None:
+    space.apply(example("rabbitmq-deployment"))
+    ready(space, "text-processor")
+    settle(space)
+    space.patch("ScaledObject", "text-processor", {"spec": {"maxReplicaCount": 99}})
+    space.patch("Deployment", "text-processor", {"metadata": {"labels": {"app.kubernetes.io/instance": "mine"}}})
+    space.patch("ConfigMap", "asya-runtime", {"data": {"asya_runtime.py": "pass"}})
+    wait_for(
+        "maxReplicaCount",
+        lambda: space.wait("ScaledObject", "text-processor")["spec"]["maxReplicaCount"] == 20,
+        SECONDS,
+    )
+    wait_for(
+        "the label",
+        lambda: "mine" not in str(space.wait("Deployment", "text-processor")["metadata"]["labels"]),
+        SECONDS,
+    )
+    wait_for(
+        "the script", lambda: space.wait("ConfigMap", "asya-runtime")["data"]["asya_runtime.py"] != "pass", SECONDS
+    )
+
+
+def test_a_removed_sidecar_comes_back(space: Space) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    template = space.wait("Deployment", "a")["spec"]["template"]["spec"]
+    others = [c for c in template["containers"] if c["name"] != "sidecar"]
+    space.patch("Deployment", "a", {"spec": {"template": {"spec": {"containers": others}}}})
+    wait_for("the sidecar", lambda: containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"], SECONDS)
+
+
+def test_what_others_add_survives(space: Space) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    deployment = space.wait("Deployment", "a")
+    proxy = {"name": "istio-proxy", "image": "istio/proxyv2:1.24"}
+    theirs = [*deployment["spec"]["template"]["spec"]["containers"], proxy]
+    space.patch(
+        "Deployment",
+        "a",
+        {
+            "metadata": {"labels": {"team": "blue"}, "annotations": {"note": "kept"}},
+            "spec": {
+                "template": {
+                    "metadata": {"annotations": {"sidecar.istio.io/status": "injected"}},
+                    "spec": {"containers": theirs},
+                }
+            },
+        },
+    )
+    obj = actor("a", timeout={"processing": 42, "gracefulShutdown": 50})
+    space.apply(obj)
+    ready(space, "a")
+    wait_for("the new timeout", lambda: "42s" in str(space.get("Deployment", "a")))
+    changed = space.wait("Deployment", "a")
+    assert containers(changed) == ["sidecar", "runtime", "istio-proxy"]
+    assert changed["metadata"]["labels"]["team"] == "blue"
+    assert changed["metadata"]["annotations"]["note"] == "kept"
+    assert changed["spec"]["template"]["metadata"]["annotations"]["sidecar.istio.io/status"] == "injected"
+
+
+def test_a_foreign_workload_of_the_same_name_is_left_alone(space: Space) -> None:
+    labels = {"app": "theirs"}
+    theirs = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "a"},
+        "spec": {
+            "replicas": 0,
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": "x:1"}]}},
+        },
+    }
+    space.apply(theirs)
+    wait_for("its status", lambda: space.wait("Deployment", "a")["status"]["observedGeneration"] == 1)
+    before = space.wait("Deployment", "a")
+    space.apply(actor("a", scaling={"enabled": True}))
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotOwned")
+    assert space.condition("a", "Ready")["reason"] == "WorkloadNotOwned"
+    assert space.get("ScaledObject", "a") is None
+    assert fingerprint(space.wait("Deployment", "a")) == fingerprint(before)
+    space.delete("Deployment", "a")
+    ready(space, "a", 20)
+
+
+def test_garbage_goes_with_the_actor_and_the_script_with_the_last_one(space: Space) -> None:
+    space.apply(example("rabbitmq-deployment"))
+    space.apply(actor("other"))
+    ready(space, "text-processor")
+    ready(space, "other")
+    space.delete("AsyncActor", "text-processor")
+    for kind in ("Deployment", "ScaledObject", "TriggerAuthentication"):
+        space.wait_gone(kind, "text-processor", 20)
+    assert space.get("ConfigMap", "asya-runtime")
+    assert space.get("Deployment", "other")
+    space.delete("AsyncActor", "other")
+    space.wait_gone("ConfigMap", "asya-runtime")
+
+
+# -- changes of the actor ------------------------------------------------------------------------
+
+
+def test_another_type_replaces_the_workload(space: Space) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    changed = actor("a")
+    changed["spec"]["workload"]["type"] = "StatefulSet"
+    space.apply(changed)
+    space.wait("StatefulSet", "a")
+    space.wait_gone("Deployment", "a", 20)
+    assert ready(space, "a")["status"]["workloadRef"]["kind"] == "StatefulSet"
+
+
+def test_a_changed_spec_replaces_the_job_and_unchanged_ones_are_not_run_again(space: Space) -> None:
+    obj = actor("a")
+    obj["spec"]["workload"]["type"] = "Job"
+    space.apply(obj)
+    ready(space, "a")
+    first = space.wait("Job", "a")["metadata"]["uid"]
+    space.patch("AsyncActor", "a", {"metadata": {"labels": {"x": "y"}}})
+    settle(space)
+    assert space.wait("Job", "a")["metadata"]["uid"] == first
+    obj["spec"]["workload"]["template"]["spec"]["containers"][0]["image"] = "python:3.13"
+    space.apply(obj)
+    wait_for("a new Job", lambda: space.wait("Job", "a")["metadata"]["uid"] != first, 30)
+    ready(space, "a", 20)
+    assert space.wait("Job", "a")["spec"]["template"]["spec"]["containers"][0]["image"] == "python:3.13"
+
+
+def test_immutable_fields_of_a_stateful_set_are_reported(space: Space) -> None:
+    obj = example("sqs-statefulset")
+    space.apply(obj)
+    ready(space, "indexer")
+    before = space.wait("StatefulSet", "indexer")
+    changed = copy.deepcopy(obj)
+    claim = changed["spec"]["workload"]["volumeClaimTemplates"][0]
+    claim["spec"]["resources"]["requests"]["storage"] = "9Gi"
+    space.apply(changed)
+    condition = space.wait_condition("indexer", "WorkloadReady", "False", "InvalidWorkload")
+    assert "volumeClaimTemplates" in condition["message"]
+    assert "Nothing was deleted" in condition["message"]
+    assert space.wait("StatefulSet", "indexer")["metadata"]["uid"] == before["metadata"]["uid"]
+    space.apply(obj)
+    ready(space, "indexer")
+
+
+def test_an_apply_right_after_a_change_is_injected_with_the_change(space: Space) -> None:
+    for n in range(1, 6):
+        space.apply(actor("a", timeout={"processing": n, "gracefulShutdown": 30}))
+        ready(space, "a")
+        wait_for("the change", lambda n=n: f"'{n}s'" in str(space.get("Deployment", "a")))  # type: ignore[misc]
+        assert space.wait("Deployment", "a")["metadata"]["generation"] == n
+
+
+# -- KEDA ----------------------------------------------------------------------------------------
+
+
+def test_what_keda_says_is_reported(space: Space) -> None:
+    space.apply(actor("a", scaling={"enabled": True}))
+    ready(space, "a")
+    scaled_object = space.wait("ScaledObject", "a")
+    space.create_object(
+        {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": "a.1"},
+            "involvedObject": {
+                "apiVersion": "keda.sh/v1alpha1",
+                "kind": "ScaledObject",
+                "name": "a",
+                "namespace": space.name,
+                "uid": scaled_object["metadata"]["uid"],
+            },
+            "type": "Warning",
+            "reason": "KEDAScalerFailed",
+            "message": "Exception (404) Reason: NOT_FOUND - no queue 'asya-a' in vhost '/'",
+        }
+    )
+    conditions = [
+        {
+            "type": "Ready",
+            "status": "False",
+            "reason": "ScaledObjectCheckFailed",
+            "message": "Triggers defined in ScaledObject are not working correctly",
+        }
+    ]
+    space.patch("ScaledObject", "a", {"status": {"conditions": conditions}}, "status")
+    told = space.wait_condition("a", "ScalingReady", "False", "ScaledObjectNotReady")["message"]
+    assert "Triggers defined in ScaledObject are not working correctly" in told
+    assert "The queue 'asya-a' does not exist: create it in RabbitMQ" in told
+    space.patch(
+        "ScaledObject",
+        "a",
+        {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "ScaledObjectReady"}]}},
+        "status",
+    )
+    space.wait_condition("a", "ScalingReady", "True", "ScaledObjectCreated")
+
+
+# -- denials -------------------------------------------------------------------------------------
+
+
+def test_a_template_that_cannot_be_injected_is_reported(space: Space, operator: Operator) -> None:
+    """An actor that was stored before the rules that would refuse it today."""
+    obj = actor("a")
+    obj["spec"]["workload"]["template"]["spec"]["containers"][0]["name"] = "one"
+    other = {"name": "two", "image": "two:1"}
+    obj["spec"]["workload"]["template"]["spec"]["containers"].append(other)
+    assert "spec.workload.template.spec.containers" in space.refused(obj)
+    with operator.without_validation():
+        space.apply(obj)
+    told = space.wait_condition("a", "WorkloadReady", "False", "InjectionDenied")["message"]
+    assert "one, two" in told
+    assert space.get("Deployment", "a") is None

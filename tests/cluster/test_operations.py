@@ -1,0 +1,211 @@
+"""What goes wrong in a cluster's life: outages, KEDA that comes and goes, controllers that are killed."""
+
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from kube import client as resources
+from kube.client import ApiError
+from tests.cluster.test_actors import everything, ready, settle
+from tests.harness.clusters import Cluster, wait_for
+from tests.harness.operator import NAMESPACE, Operator, install_keda, leads, uninstall_keda
+from tests.harness.space import Space, actor, containers, example
+
+
+def pod(name: str, **labels: str) -> dict[str, object]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+    }
+
+
+def test_webhook_down(space: Space, operator: Operator) -> None:
+    space.apply(actor("running"))
+    ready(space, "running")
+    settle(space)
+    operator.stop_webhook(signal.SIGKILL)
+    space.apply(actor("a"))
+    told = space.wait_condition("a", "WorkloadReady", "False", "WebhookUnavailable", timeout=20)["message"]
+    assert "asya-operator-webhook" in told
+    assert space.get("Deployment", "a") is None
+    for n in range(5):
+        space.create_object(pod(f"plain-{n}"))
+    # A running actor's pods are injected already, so they are created while the webhook is away.
+    before = {p["metadata"]["name"] for p in space.list("Pod")}
+    space.scale("Deployment", "running", 2)
+    wait_for("its second pod", lambda: len({p["metadata"]["name"] for p in space.list("Pod")} - before) == 1, 15)
+    operator.start_webhook()
+    ready(space, "a", 20)
+    assert containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"]
+    wait_for("the scale to be the actor's again", lambda: space.wait("Deployment", "running")["spec"]["replicas"] == 1)
+
+
+@pytest.fixture
+def no_keda(space: Space) -> Iterator[None]:
+    uninstall_keda(space.client)
+    yield
+    install_keda(space.client)
+
+
+def test_keda_absent_and_arriving_later(space: Space, operator: Operator, no_keda: None) -> None:
+    time.sleep(11)  # until discovery has looked
+    obj = actor("a", scaling={"enabled": True, "maxReplicas": 9})
+    obj["spec"]["workload"]["replicas"] = 2
+    space.apply(obj)
+    told = space.wait_condition("a", "ScalingReady", "False", "KEDANotInstalled")["message"]
+    assert "install KEDA" in told
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 2
+    assert space.condition("a", "WorkloadReady")["status"] == "True"
+    job = example("scaled-job")
+    space.apply(job)
+    space.wait("Job", "video-encoder")
+    install_keda(space.client)
+    space.wait_condition("a", "ScalingReady", "True", "ScaledObjectCreated", timeout=30)
+    assert space.wait("ScaledObject", "a")["spec"]["maxReplicaCount"] == 9
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 2
+    space.wait("ScaledJob", "video-encoder", 30)
+    space.wait_gone("Job", "video-encoder", 20)
+    assert all(c.process.running for c in operator.controllers)
+
+
+def test_controller_killed_again_and_again_converges_without_an_extra_roll_out(
+    space: Space, operator: Operator
+) -> None:
+    names = [f"a{n}" for n in range(12)]
+    operator.stop_controllers()
+    for name in names:
+        space.apply(actor(name, scaling={"enabled": True}))
+    for pause in (0.0, 0.05, 0.15, 0.3):
+        controller = operator.start_controller()
+        time.sleep(pause)
+        controller.process.stop(signal.SIGKILL)
+        operator.controllers.clear()
+        expire_lease(operator)
+    operator.start_controller()
+    for name in names:
+        ready(space, name, 20)
+    before = settle(space)
+    assert len(space.list("Deployment")) == len(space.list("ScaledObject")) == len(names)
+    wait_for("the roll-outs", lambda: len(space.list("ReplicaSet")) == len(names), 20)
+    operator.stop_controllers()
+    operator.start_controller()
+    after = settle(space)
+    assert {k: v[:2] for k, v in after.items()} == {k: v[:2] for k, v in before.items()}
+    assert len(space.list("ReplicaSet")) == len(names)
+    assert {(o["kind"], o["metadata"]["name"]) for o in everything(space)} == {
+        *((kind, name) for kind in ("AsyncActor", "Deployment", "ScaledObject") for name in names),
+        ("ConfigMap", "asya-runtime"),
+    }
+
+
+def expire_lease(operator: Operator) -> None:
+    """As if its duration had passed, so that the next controller need not wait."""
+    lease = operator.client.get(resources.LEASES, NAMESPACE, "asya-operator")
+    if lease is not None:
+        lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
+        operator.client.request("PUT", resources.LEASES.path(NAMESPACE, "asya-operator"), body=lease)
+
+
+def test_two_controllers_of_which_one_leads_and_the_other_takes_over(space: Space, operator: Operator) -> None:
+    first = operator.controllers[0]
+    second = operator.start_controller(wait=False)
+    wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"), 20)
+    time.sleep(3)
+    assert leads(first)
+    assert not leads(second)
+    space.apply(actor("a"))
+    ready(space, "a")
+    first.process.stop(signal.SIGKILL)
+    operator.controllers.remove(first)
+    killed = time.monotonic()
+    wait_for("the second to lead", lambda: leads(second), 25)
+    assert time.monotonic() - killed < 20
+    space.apply(actor("b"))
+    ready(space, "b")
+
+
+def test_a_controller_that_is_told_to_stop_hands_over_at_once(space: Space, operator: Operator) -> None:
+    first = operator.controllers[0]
+    second = operator.start_controller(wait=False)
+    wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"), 20)
+    assert first.process.stop(signal.SIGTERM) == 0
+    operator.controllers.remove(first)
+    wait_for("the second to lead", lambda: leads(second), 5)
+
+
+def test_an_edit_of_the_script_reaches_every_namespace_in_seconds(space: Space, operator: Operator) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    good = operator.script.read_text()
+    try:
+        operator.script.write_text("def broken(:\n")
+        told = space.wait_condition("a", "RuntimeReady", "False", "RuntimeSourceFailed")["message"]
+        assert "is not valid Python" in told
+        assert space.wait("ConfigMap", "asya-runtime")["data"]["asya_runtime.py"] == good
+        operator.script.write_text(good + "# edited\n")
+        wait_for(
+            "the edit",
+            lambda: space.wait("ConfigMap", "asya-runtime")["data"]["asya_runtime.py"].endswith("# edited\n"),
+        )
+        home = operator.client.get(resources.CONFIG_MAPS, NAMESPACE, "asya-runtime")
+        assert home
+        assert home["data"]["asya_runtime.py"].endswith("# edited\n")
+        space.wait_condition("a", "RuntimeReady", "True")
+    finally:
+        operator.script.write_text(good)
+
+
+def test_metrics_and_health(space: Space, operator: Operator) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    controller = operator.controllers[0]
+    assert controller.get("/healthz") == "ok\n"
+    metrics = controller.get("/metrics")
+    for name in (
+        'asya_reconciles_total{outcome="success"}',
+        "asya_reconcile_duration_seconds_count",
+        "asya_workqueue_depth",
+        "asya_workqueue_in_flight",
+        'asya_actors{ready="True"}',
+        'asya_api_requests_total{code="200",verb="PATCH"}',
+        'asya_runtime_loads_total{outcome="success"}',
+        "asya_leader 1.0",
+        "asya_build_info",
+    ):
+        assert name in metrics, name
+    webhook = operator.webhook_metrics()
+    for name in (
+        'asya_admissions_total{operation="CREATE",outcome="injected",resource="deployments"}',
+        "asya_admission_duration_seconds_bucket",
+        "asya_certificate_expiry_timestamp_seconds",
+    ):
+        assert name in webhook, name
+
+
+# -- labelled pods and workloads, as far as the main path needs them -----------------------------
+
+
+def test_a_labelled_pod_is_injected_and_an_unlabelled_one_is_not_touched(space: Space) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    made = space.create_object(pod("labelled", **{"asya.io/actor": "a"}))
+    assert [c["name"] for c in made["spec"]["containers"]] == ["sidecar", "app"]
+    plain = space.create_object(pod("plain"))
+    assert [c["name"] for c in plain["spec"]["containers"]] == ["app"]
+
+
+def test_a_pod_of_an_absent_actor_is_denied(space: Space) -> None:
+    with pytest.raises(ApiError) as caught:
+        space.create_object(pod("labelled", **{"asya.io/actor": "nobody"}))
+    assert "there is no AsyncActor 'nobody'" in caught.value.message
+
+
+def test_the_webhook_knows_an_actor_as_soon_as_it_is_stored(space: Space, cluster: Cluster) -> None:
+    for n in range(20):
+        space.apply(actor(f"a{n}"))
+        made = space.create_object(pod(f"p{n}", **{"asya.io/actor": f"a{n}"}))
+        assert made["spec"]["containers"][0]["name"] == "sidecar"
