@@ -4,10 +4,14 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.harness.clusters import ASSETS, Cluster, start_real, start_sandbox, why_not_real
 from tests.harness.operator import Operator
 from tests.harness.space import Space
+
+settings.register_profile("project", max_examples=200, deadline=None, derandomize=True)
+settings.load_profile("project")
 
 _NUMBERS = itertools.count(1)
 
@@ -53,6 +57,14 @@ def operator(_operator: Operator) -> Operator:
 def space(cluster: Cluster, operator: Operator) -> Iterator[Space]:
     """A namespace of its own on a cluster with the operator."""
     with Space.create(cluster.client(), f"test-{next(_NUMBERS)}") as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def space_for_all(cluster: Cluster, _operator: Operator) -> Iterator[Space]:
+    """One namespace for all tests of a module, which leave nothing in it."""
+    _operator.heal()
+    with Space.create(cluster.client(), f"all-{next(_NUMBERS)}") as made:
         yield made
 
 

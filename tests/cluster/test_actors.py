@@ -9,7 +9,7 @@ import orjson
 from kube.client import Object
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.operator import Operator
-from tests.harness.space import BY_KIND, Space, actor, containers, example, fingerprint
+from tests.harness.space import Space, actor, containers, example, fingerprint
 
 SECONDS = 3.0
 """Within how many seconds the operator must have acted."""
@@ -35,7 +35,7 @@ def everything(space: Space) -> list[Object]:
         "TriggerAuthentication",
         "ConfigMap",
     )
-    found = [obj for kind in kinds for obj in space.list(kind)]
+    found = [obj for kind in kinds for obj in space.all(kind)]
     return [obj for obj in found if not obj["metadata"]["name"].endswith(".crt")]
 
 
@@ -146,8 +146,8 @@ def test_no_password_anywhere_but_by_reference(space: Space) -> None:
     space.create_object(secret)
     space.apply(example("rabbitmq-deployment"))
     ready(space, "text-processor")
-    assert b"hunter2" not in orjson.dumps([everything(space), space.list("Pod"), space.list("Event")])
-    assert [s["metadata"]["name"] for s in space.list("Secret")] == ["rabbitmq"]
+    assert b"hunter2" not in orjson.dumps([everything(space), space.all("Pod"), space.all("Event")])
+    assert [s["metadata"]["name"] for s in space.all("Secret")] == ["rabbitmq"]
 
 
 def test_sqs_stateful_set(space: Space) -> None:
@@ -181,7 +181,7 @@ def test_sqs_stateful_set(space: Space) -> None:
         "authenticationRef": {"name": "indexer"},
     }
     assert space.wait("TriggerAuthentication", "indexer")["spec"]["podIdentity"]["provider"] == "aws"
-    pods = wait_for("pods", lambda: space.list("Pod"), 15)
+    pods = wait_for("pods", lambda: space.all("Pod"), 15)
     assert [c["name"] for c in pods[0]["spec"]["containers"]] == ["sidecar", "runtime"]
     claims = [
         v["persistentVolumeClaim"]["claimName"] for v in pods[0]["spec"]["volumes"] if "persistentVolumeClaim" in v
@@ -198,7 +198,7 @@ def test_job_has_a_native_sidecar_and_completes(space: Space, cluster: Cluster) 
     first = template["initContainers"][0]
     assert (first["name"], first["restartPolicy"]) == ("sidecar", "Always")
     assert [c["name"] for c in template["containers"]] == ["runtime"]
-    pods = wait_for("a pod", lambda: space.list("Pod"), 15)
+    pods = wait_for("a pod", lambda: space.all("Pod"), 15)
     if cluster.real:
         # There is no kubelet: say what it would, once the runtime container has ended.
         space.patch("Pod", pods[0]["metadata"]["name"], {"status": {"phase": "Succeeded"}}, "status")
@@ -225,18 +225,12 @@ def test_scaled_job(space: Space) -> None:
     assert space.get("ScaledObject", "video-encoder") is None
 
 
-def test_columns_of_kubectl_get(space: Space, cluster: Cluster) -> None:
+def test_columns_of_kubectl_get(space: Space) -> None:
     space.apply(example("rabbitmq-deployment"))
     ready(space, "text-processor")
-    client: Any = space.client
-    headers = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
-    for setting in client._configuration.auth_settings().values():
-        headers[setting["key"]] = setting["value"]
-    url = f"{client._host}{BY_KIND['AsyncActor'].path(space.name)}"
-    table = orjson.loads(client._pool.request("GET", url, headers=headers).data)
-    names = [c["name"] for c in table["columnDefinitions"]]
+    names, rows = space.table("AsyncActor")
     assert names == ["Name", "Ready", "Type", "Queue", "Transport", "Replicas", "Min", "Max", "Age", "Reason"]
-    row = dict(zip(names, table["rows"][0]["cells"], strict=True))
+    row = dict(zip(names, rows[0], strict=True))
     assert (row["Ready"], row["Type"], row["Queue"]) == ("True", "Deployment", "asya-text-processor")
     assert (row["Transport"], row["Min"], row["Max"]) == ("rabbitmq", 0, 20)
 
@@ -245,7 +239,7 @@ def test_every_change_of_a_condition_is_an_event(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     events = wait_for(
-        "events", lambda: [e for e in space.list("Event") if e["involvedObject"]["kind"] == "AsyncActor"], 5
+        "events", lambda: [e for e in space.all("Event") if e["involvedObject"]["kind"] == "AsyncActor"], 5
     )
     assert "WorkloadReady=True (WorkloadCreated)" in events[0]["message"]
     assert events[0]["type"] == "Normal"
@@ -313,7 +307,7 @@ def test_switching_scaling_on_does_not_move_replicas(space: Space) -> None:
     stop.set()
     looker.join()
     assert seen == {4}
-    assert len(space.list("ReplicaSet")) == 1
+    assert len(space.all("ReplicaSet")) == 1
 
 
 def test_deleted_objects_come_back(space: Space) -> None:

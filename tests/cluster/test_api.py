@@ -343,15 +343,7 @@ def test_items_of_built_in_lists_do_not_say_their_kind_and_those_of_custom_ones_
 
 def test_tables_have_the_printer_columns(widgets: Space) -> None:
     widgets.create_object(widget("a", size=5))
-    pool: Any = widgets.client._pool
-    url = f"{widgets.client._host}{WIDGETS.path(widgets.name)}"
-    headers = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
-    for setting in widgets.client._configuration.auth_settings().values():
-        headers[setting["key"]] = setting["value"]
-    table = orjson.loads(pool.request("GET", url, headers=headers).data)
-    assert table["kind"] == "Table"
-    assert [c["name"] for c in table["columnDefinitions"]] == ["Name", "Size"]
-    assert table["rows"][0]["cells"] == ["a", 5]
+    assert widgets.table("Widget") == (["Name", "Size"], [["a", 5]])
 
 
 # -- server-side apply ---------------------------------------------------------------------------
@@ -561,8 +553,8 @@ def test_a_stateful_sets_claims_are_immutable(bare: Space) -> None:
 
 def test_a_deployment_makes_pods_by_way_of_a_replica_set(bare: Space) -> None:
     bare.apply(deployment("a", replicas=2))
-    wait_for("two pods", lambda: len(bare.list("Pod")) == 2, 10)
-    for pod in bare.list("Pod"):
+    wait_for("two pods", lambda: len(bare.all("Pod")) == 2, 10)
+    for pod in bare.all("Pod"):
         owner = pod["metadata"]["ownerReferences"][0]
         assert (owner["kind"], owner["controller"]) == ("ReplicaSet", True)
         assert pod["metadata"]["labels"]["app"] == "a"

@@ -35,9 +35,9 @@ def test_webhook_down(space: Space, operator: Operator) -> None:
     for n in range(5):
         space.create_object(pod(f"plain-{n}"))
     # A running actor's pods are injected already, so they are created while the webhook is away.
-    before = {p["metadata"]["name"] for p in space.list("Pod")}
+    before = {p["metadata"]["name"] for p in space.all("Pod")}
     space.scale("Deployment", "running", 2)
-    wait_for("its second pod", lambda: len({p["metadata"]["name"] for p in space.list("Pod")} - before) == 1, 15)
+    wait_for("its second pod", lambda: len({p["metadata"]["name"] for p in space.all("Pod")} - before) == 1, 15)
     operator.start_webhook()
     ready(space, "a", 20)
     assert containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"]
@@ -89,13 +89,13 @@ def test_controller_killed_again_and_again_converges_without_an_extra_roll_out(
     for name in names:
         ready(space, name, 20)
     before = settle(space)
-    assert len(space.list("Deployment")) == len(space.list("ScaledObject")) == len(names)
-    wait_for("the roll-outs", lambda: len(space.list("ReplicaSet")) == len(names), 20)
+    assert len(space.all("Deployment")) == len(space.all("ScaledObject")) == len(names)
+    wait_for("the roll-outs", lambda: len(space.all("ReplicaSet")) == len(names), 20)
     operator.stop_controllers()
     operator.start_controller()
     after = settle(space)
     assert {k: v[:2] for k, v in after.items()} == {k: v[:2] for k, v in before.items()}
-    assert len(space.list("ReplicaSet")) == len(names)
+    assert len(space.all("ReplicaSet")) == len(names)
     assert {(o["kind"], o["metadata"]["name"]) for o in everything(space)} == {
         *((kind, name) for kind in ("AsyncActor", "Deployment", "ScaledObject") for name in names),
         ("ConfigMap", "asya-runtime"),

@@ -1,11 +1,13 @@
 """A namespace of a test cluster, with short ways to write to it and to wait for what should come."""
 
 import copy
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import orjson
 import yaml
 
 from kube import client as resources
@@ -91,7 +93,7 @@ class Space:
         """The object, or None."""
         return self.client.get(BY_KIND[kind], self.name, name)
 
-    def list(self, kind: str) -> list[Object]:
+    def all(self, kind: str) -> list[Object]:
         """All of a kind."""
         found = self.client.list(BY_KIND[kind], self.name)
         return [{"apiVersion": BY_KIND[kind].api_version, "kind": kind, **obj} for obj in found]
@@ -166,6 +168,28 @@ class Space:
                 raise
             return error.message
         raise AssertionError(f"not refused: {obj}")
+
+    def raw(self, method: str, path: str, body: Any = None, query: str = "", accept: str = "application/json") -> Any:
+        """A request whose answer is wanted whole: a urllib3 response."""
+        client: Any = self.client
+        headers = {"Content-Type": "application/json", "Accept": accept}
+        for setting in client._configuration.auth_settings().values():
+            headers[setting["key"]] = setting["value"]
+        data = None if body is None else orjson.dumps(body)
+        return client._pool.request(method, f"{client._host}{path}{query}", body=data, headers=headers)
+
+    def warnings(self, obj: Object) -> list[str]:
+        """The warnings with which ``obj`` would be created."""
+        path = BY_KIND[obj["kind"]].path(self.name)
+        answer = self.raw("POST", path, self.here(obj), "?dryRun=All")
+        assert answer.status == 201, answer.data
+        return [json.loads(w.partition(" - ")[2]) for w in answer.headers.getlist("Warning")]
+
+    def table(self, kind: str) -> tuple[list[str], list[list[Any]]]:
+        """What ``kubectl get`` shows: names of the columns, and rows."""
+        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        table = orjson.loads(self.raw("GET", BY_KIND[kind].path(self.name), accept=accept).data)
+        return [c["name"] for c in table["columnDefinitions"]], [r["cells"] for r in table["rows"]]
 
 
 def containers(workload: Object) -> list[str]:

@@ -1,0 +1,137 @@
+"""AsyncActors that must be refused: what is wrong, and the words that the refusal must hold.
+
+Run through the models and through ``kubectl apply`` on every tier, so that neither knows a rule alone.
+"""
+
+import copy
+from typing import Any
+
+from tests.harness.space import actor
+
+Object = dict[str, Any]
+ABSENT = object()
+
+SQS = {"type": "sqs", "sqs": {"region": "eu-west-1", "queueBaseUrl": "https://sqs.eu-west-1.amazonaws.com/1"}}
+CONTAINERS = "spec.workload.template.spec.containers"
+PATH = "spec.workload.template.spec"
+
+Case = tuple[str, list[tuple[str, Any]], str]
+"""A name, changes to a good actor (path and value), and what the refusal must say."""
+
+CASES: list[Case] = [
+    ("no queue name", [("spec.queueName", ABSENT)], "spec.queueName"),
+    ("empty queue name", [("spec.queueName", "")], "spec.queueName"),
+    ("queue name with a space", [("spec.queueName", "a b")], "spec.queueName"),
+    ("queue name with a slash", [("spec.queueName", "../other")], "spec.queueName"),
+    ("no transport", [("spec.transport", ABSENT)], "spec.transport"),
+    ("no transport type", [("spec.transport.type", ABSENT)], "spec.transport.type"),
+    ("unknown transport", [("spec.transport.type", "kafka")], "spec.transport.type"),
+    ("section missing", [("spec.transport", {"type": "rabbitmq"})], "rabbitmq: required when type is rabbitmq"),
+    ("sqs section missing", [("spec.transport", {"type": "sqs"})], "sqs: required when type is sqs"),
+    ("other section too", [("spec.transport.sqs", SQS["sqs"])], "sqs: forbidden unless type is sqs"),
+    ("rabbitmq without host", [("spec.transport.rabbitmq", {})], "host: required unless urlSecretRef is set"),
+    ("host with a password", [("spec.transport.rabbitmq.host", "u:p@host")], "spec.transport.rabbitmq.host"),
+    ("port too large", [("spec.transport.rabbitmq.port", 70000)], "spec.transport.rabbitmq.port"),
+    ("port zero", [("spec.transport.rabbitmq.port", 0)], "spec.transport.rabbitmq.port"),
+    ("port as text", [("spec.transport.rabbitmq.port", "5672")], "spec.transport.rabbitmq.port"),
+    (
+        "secret without key",
+        [("spec.transport.rabbitmq.passwordSecretRef", {"name": "s"})],
+        "spec.transport.rabbitmq.passwordSecretRef.key",
+    ),
+    (
+        "secret of another namespace",
+        [("spec.transport.rabbitmq.passwordSecretRef", {"name": "other/s", "key": "k"})],
+        "spec.transport.rabbitmq.passwordSecretRef.name",
+    ),
+    (
+        "url and host",
+        [("spec.transport.rabbitmq.urlSecretRef", {"name": "s", "key": "k"})],
+        "urlSecretRef: holds the whole URL",
+    ),
+    (
+        "sqs without region",
+        [("spec.transport", SQS), ("spec.transport.sqs.region", ABSENT)],
+        "spec.transport.sqs.region",
+    ),
+    (
+        "sqs with a URL that is none",
+        [("spec.transport", SQS), ("spec.transport.sqs.queueBaseUrl", "sqs.amazonaws.com/1")],
+        "spec.transport.sqs.queueBaseUrl",
+    ),
+    (
+        "sqs URL with a trailing slash",
+        [("spec.transport", SQS), ("spec.transport.sqs.queueBaseUrl", "https://sqs.amazonaws.com/1/")],
+        "spec.transport.sqs.queueBaseUrl",
+    ),
+    (
+        "long poll too long",
+        [("spec.transport", SQS), ("spec.transport.sqs.waitTimeSeconds", 21)],
+        "spec.transport.sqs.waitTimeSeconds",
+    ),
+    (
+        "visibility below zero",
+        [("spec.transport", SQS), ("spec.transport.sqs.visibilityTimeout", -1)],
+        "spec.transport.sqs.visibilityTimeout",
+    ),
+    ("unknown pull policy", [("spec.sidecar", {"imagePullPolicy": "Sometimes"})], "spec.sidecar.imagePullPolicy"),
+    ("env without a name", [("spec.sidecar", {"env": [{"value": "x"}]})], "spec.sidecar.env[0].name"),
+    ("relative socket", [("spec.socket", {"path": "app.sock"})], "spec.socket.path"),
+    ("socket in the root", [("spec.socket", {"path": "/app.sock"})], "spec.socket.path"),
+    ("socket path too long", [("spec.socket", {"path": "/" + "d" * 110 + "/s"})], "spec.socket.path"),
+    ("socket path upwards", [("spec.socket", {"path": "/tmp/../etc/s.sock"})], "spec.socket.path"),
+    ("size that is no number", [("spec.socket", {"maxSize": "10Mi"})], "spec.socket.maxSize"),
+    ("no time to process", [("spec.timeout", {"processing": 0})], "spec.timeout.processing"),
+    ("negative shutdown", [("spec.timeout", {"gracefulShutdown": -1})], "spec.timeout.gracefulShutdown"),
+    (
+        "min above max",
+        [("spec.scaling", {"minReplicas": 5, "maxReplicas": 3})],
+        "minReplicas: must not be greater than maxReplicas",
+    ),
+    ("max of zero", [("spec.scaling", {"maxReplicas": 0})], "spec.scaling.maxReplicas"),
+    ("queue length of zero", [("spec.scaling", {"queueLength": 0})], "spec.scaling.queueLength"),
+    ("no workload", [("spec.workload", ABSENT)], "spec.workload"),
+    ("unknown workload", [("spec.workload.type", "DaemonSet")], "spec.workload.type"),
+    ("negative replicas", [("spec.workload.replicas", -1)], "spec.workload.replicas"),
+    ("neither template nor name", [("spec.workload", {"type": "Deployment"})], "template: required unless name"),
+    (
+        "claims of a Deployment",
+        [("spec.workload.volumeClaimTemplates", [{"metadata": {"name": "d"}}])],
+        "volumeClaimTemplates: only a StatefulSet has them",
+    ),
+    (
+        "scaled Job without a template",
+        [("spec.workload", {"type": "Job", "name": "j"}), ("spec.scaling", {"enabled": True})],
+        "workload.template: required to scale a Job",
+    ),
+    ("no containers", [(CONTAINERS, [])], CONTAINERS),
+    ("two containers and no runtime", [(CONTAINERS, [{"name": "a"}, {"name": "b"}])], f"{CONTAINERS}: which one"),
+    ("a container named sidecar", [(CONTAINERS, [{"name": "sidecar"}, {"name": "runtime"}])], CONTAINERS),
+    (
+        "a mount of ours that is taken",
+        [(f"{CONTAINERS}.0.volumeMounts", [{"name": "x", "mountPath": "/var/run/asya"}])],
+        "/var/run/asya is taken by the volume 'x'",
+    ),
+    (
+        "a volume of ours that is taken",
+        [(f"{PATH}.volumes", [{"name": "asya-socket", "hostPath": {"path": "/x"}}])],
+        f"{PATH}.volumes",
+    ),
+    ("a pod for Windows", [(f"{PATH}.os", {"name": "windows"})], f"{PATH}.os"),
+    ("a name that is no label value", [("metadata.name", "a" * 64)], "at most 63 characters"),
+]
+
+
+def invalid(changes: list[tuple[str, Any]]) -> Object:
+    """A good actor with ``changes``."""
+    obj = copy.deepcopy(actor("a"))
+    for path, value in changes:
+        *parents, last = path.split(".")
+        node: Any = obj
+        for part in parents:
+            node = node[int(part)] if isinstance(node, list) else node[part]
+        if value is ABSENT:
+            del node[last]
+        else:
+            node[last] = copy.deepcopy(value)
+    return obj

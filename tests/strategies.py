@@ -1,0 +1,114 @@
+"""Pod templates as hypothesis makes them up: every field that injection looks at, and many that it must not."""
+
+from typing import Any
+
+import orjson
+from hypothesis import strategies as st
+
+from tests.harness.space import actor
+
+Object = dict[str, Any]
+
+NAMES = st.text("abcdefgh", min_size=1, max_size=4)
+SCALARS = st.one_of(st.booleans(), st.integers(-5, 5), st.text("xyz/", max_size=3))
+UNKNOWN = st.dictionaries(
+    st.sampled_from(["futureField", "lifecycle", "x~y/z", "stdin"]),
+    st.one_of(SCALARS, st.lists(SCALARS, max_size=2), st.dictionaries(NAMES, SCALARS, max_size=2)),
+    max_size=3,
+)
+"""Fields of later Kubernetes versions, or of none."""
+
+
+def optional(key: str, value: st.SearchStrategy[Any]) -> st.SearchStrategy[Object]:
+    """An object with ``key`` or an empty one."""
+    return st.one_of(st.just({}), value.map(lambda v: {key: v}))
+
+
+def merged(*parts: st.SearchStrategy[Object]) -> st.SearchStrategy[Object]:
+    """One object of all ``parts``; the last wins."""
+    return st.tuples(*parts).map(lambda objects: {k: v for obj in objects for k, v in obj.items()})
+
+
+ENV = st.lists(
+    st.one_of(
+        st.builds(lambda n, v: {"name": n, "value": v}, NAMES, st.text("xyz", max_size=3)),
+        st.just({"name": "ASYA_HANDLER", "value": "app.handle"}),
+        st.just({"name": "ASYA_SOCKET_DIR", "value": "/else"}),
+        st.just({"name": "ASYA_SOCKET_PATH", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
+    ),
+    max_size=4,
+    unique_by=lambda e: e["name"],
+)
+MOUNTS = st.lists(
+    st.builds(lambda n, p: {"name": n, "mountPath": f"/mnt/{p}"}, NAMES, NAMES),
+    max_size=3,
+    unique_by=lambda m: m["mountPath"],
+)
+SECURITY = merged(
+    optional("runAsUser", st.integers(0, 3)),
+    optional("runAsGroup", st.integers(0, 3)),
+    optional("runAsNonRoot", st.booleans()),
+    optional("readOnlyRootFilesystem", st.booleans()),
+)
+
+
+def containers(names: list[str]) -> st.SearchStrategy[list[Object]]:
+    """A container of each name."""
+    one = merged(
+        UNKNOWN,
+        optional("image", st.just("app:1")),
+        optional("env", ENV),
+        optional("volumeMounts", MOUNTS),
+        optional("command", st.sampled_from([[], ["sh"], ["python3", "x.py"]])),
+        optional("securityContext", SECURITY),
+        optional("ports", st.just([{"containerPort": 8080, "name": "http"}])),
+    )
+    return st.tuples(*(one.map(lambda c, n=n: {"name": n, **c}) for n in names)).map(list)  # type: ignore[misc]
+
+
+@st.composite
+def templates(draw: st.DrawFn) -> Object:
+    """A pod template whose runtime container is clear."""
+    others = draw(st.lists(NAMES, max_size=3, unique=True))
+    single = not others and draw(st.booleans())
+    names = ["main"] if single else draw(st.permutations([*others, "runtime"]))
+    spec = draw(
+        merged(
+            UNKNOWN,
+            optional("volumes", st.lists(NAMES.map(lambda n: {"name": n, "emptyDir": {}}), max_size=3)),
+            optional("initContainers", containers(["init"])),
+            optional("terminationGracePeriodSeconds", st.sampled_from([0, 5, 30, 600])),
+            optional("securityContext", SECURITY),
+            optional("hostNetwork", st.booleans()),
+            optional("shareProcessNamespace", st.booleans()),
+            optional("imagePullSecrets", st.just([{"name": "pull"}])),
+            optional("nodeSelector", st.just({"kubernetes.io/os": "linux"})),
+        )
+    )
+    spec["containers"] = draw(containers(list(names)))
+    metadata = draw(
+        merged(
+            UNKNOWN,
+            optional("labels", st.dictionaries(NAMES, NAMES, max_size=2)),
+            optional("annotations", st.dictionaries(NAMES, NAMES, max_size=2)),
+        )
+    )
+    chosen = draw(
+        st.sampled_from(
+            [{"spec": spec}, {"metadata": metadata, "spec": spec}, {"metadata": metadata, "spec": spec, "x": 1}]
+        )
+    )
+    # What came over the wire shares no object between two places.
+    return dict(orjson.loads(orjson.dumps(chosen)))
+
+
+ACTORS = st.builds(
+    lambda name, directory, grace, sidecar: actor(
+        name, socket={"path": f"/{directory}/app.sock"}, timeout={"gracefulShutdown": grace}, sidecar=sidecar
+    ),
+    st.sampled_from(["one", "two"]),
+    st.sampled_from(["run/asya", "tmp/sockets", "s"]),
+    st.sampled_from([10, 30, 90]),
+    st.sampled_from([{}, {"image": "side:1"}, {"env": [{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}]}]),
+)
+"""Actors that differ in all that ends up in a template."""

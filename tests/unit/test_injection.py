@@ -1,0 +1,274 @@
+"""Injection and its inverse, as properties over made-up pod templates and by example."""
+
+import copy
+import json
+from typing import Any
+
+import jsonpatch
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crds.names import ANNOTATION_INJECTED
+from crds.parse import parse_actor
+from injection.inject import Denied, inject, read_record, uninject
+from injection.plan import Plan, environment, make_plan
+from injection.settings import SidecarDefaults
+from tests.harness.space import actor
+from tests.strategies import ACTORS, templates
+from webhook.patch import operations
+
+Object = dict[str, Any]
+DEFAULTS = SidecarDefaults()
+OURS = {"asya-socket", "asya-runtime"}
+
+
+def plan(obj: Object, defaults: SidecarDefaults = DEFAULTS) -> Plan:
+    return make_plan(parse_actor(obj), defaults)
+
+
+@given(templates(), ACTORS, st.booleans())
+def test_injecting_twice_is_injecting_once(template: Object, obj: Object, job: bool) -> None:
+    once = inject(template, plan(obj), job=job)
+    assert inject(once, plan(obj), job=job) is once
+
+
+@given(templates(), ACTORS, st.booleans())
+def test_uninjecting_is_the_inverse(template: Object, obj: Object, job: bool) -> None:
+    before = orjson.dumps(template)
+    assert orjson.dumps(uninject(inject(template, plan(obj), job=job)), option=orjson.OPT_SORT_KEYS) == orjson.dumps(
+        template, option=orjson.OPT_SORT_KEYS
+    )
+    assert orjson.dumps(template) == before, "the input was changed"
+
+
+@given(templates(), ACTORS, ACTORS)
+def test_another_plan_leaves_nothing_of_the_first(template: Object, first: Object, second: Object) -> None:
+    assert inject(inject(template, plan(first)), plan(second)) == inject(template, plan(second))
+
+
+@given(templates(), ACTORS, st.booleans())
+def test_every_field_that_is_not_ours_comes_through(template: Object, obj: Object, job: bool) -> None:
+    result = inject(template, plan(obj), job=job)
+    spec, before = result["spec"], template["spec"]
+    place = "initContainers" if job else "containers"
+    assert spec[place][0]["name"] == "sidecar"
+    users = [c for c in spec["containers"] if c["name"] != "sidecar"]
+    assert [c["name"] for c in users] == [c["name"] for c in before["containers"]]
+    runtime = "runtime" if len(users) > 1 or users[0]["name"] == "runtime" else users[0]["name"]
+    for old, new in zip(before["containers"], users, strict=True):
+        if old["name"] != runtime:
+            assert new == old
+            continue
+        changed = {"env", "volumeMounts", "command"}
+        assert {k: v for k, v in new.items() if k not in changed} == {k: v for k, v in old.items() if k not in changed}
+        socket_names = {"ASYA_SOCKET_DIR", "ASYA_SOCKET_PATH", "ASYA_SOCKET_MAX_SIZE"}
+        assert [e for e in new["env"] if e["name"] not in socket_names] == [
+            e for e in old.get("env", ()) if e["name"] not in socket_names
+        ]
+        assert [m for m in new["volumeMounts"] if m["name"] not in OURS] == old.get("volumeMounts", [])
+        if old.get("command"):
+            assert new["command"] == old["command"]
+    assert [v for v in spec["volumes"] if v["name"] not in OURS] == before.get("volumes", [])
+    if job:
+        assert spec["initContainers"][1:] == before.get("initContainers", [])
+    ours = {"containers", "initContainers", "volumes", "terminationGracePeriodSeconds"}
+    assert {k: v for k, v in spec.items() if k not in ours} == {k: v for k, v in before.items() if k not in ours}
+    assert spec.get("terminationGracePeriodSeconds", 30) >= before.get("terminationGracePeriodSeconds", 30)
+
+
+@given(templates(), ACTORS, st.booleans())
+def test_the_patch_makes_the_result(template: Object, obj: Object, job: bool) -> None:
+    result = inject(template, plan(obj), job=job)
+    assert jsonpatch.apply_patch(template, operations(template, result)) == result
+    assert jsonpatch.apply_patch(result, operations(result, uninject(result))) == template
+
+
+@given(templates(), ACTORS, st.data())
+def test_edits_made_meanwhile_survive_uninjection(template: Object, obj: Object, data: st.DataObject) -> None:
+    """What a user changes on an injected template is there after the sidecar has gone, as if changed before."""
+    injected = copy.deepcopy(inject(template, plan(obj)))
+    plain = copy.deepcopy(template)
+    edit = data.draw(st.sampled_from(["image", "env", "container", "volume", "label", "grace"]))
+    for pod in (injected, plain):
+        users = [c for c in pod["spec"]["containers"] if c["name"] != "sidecar"]
+        if edit == "image":
+            users[0]["image"] = "app:2"
+        elif edit == "env":
+            users[-1].setdefault("env", []).append({"name": "ADDED", "value": "1"})
+        elif edit == "container":
+            pod["spec"]["containers"].append({"name": "more", "image": "more:1"})
+        elif edit == "volume":
+            pod["spec"].setdefault("volumes", []).append({"name": "more", "emptyDir": {}})
+        elif edit == "label":
+            pod.setdefault("metadata", {}).setdefault("labels", {})["more"] = "1"
+        elif edit == "grace":
+            pod["spec"]["terminationGracePeriodSeconds"] = 1234
+    assert uninject(injected) == plain
+
+
+@given(
+    templates(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4)
+)
+def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(template: Object, junk: Any) -> None:
+    forged = {
+        "version": 1,
+        "actor": "a",
+        "digest": "d",
+        "runtime": template["spec"]["containers"][0]["name"],
+        "volumes": [v["name"] for v in template["spec"].get("volumes", ())],
+        "env": ["ASYA_HANDLER", "PATH"],
+        "mounts": [m["mountPath"] for c in template["spec"]["containers"] for m in c.get("volumeMounts", ())],
+        "created": ["containers", "nodeSelector"],
+        "command": True,
+    }
+    for text in (orjson.dumps(forged).decode(), json.dumps({**forged, "volumes": junk}), str(junk)):
+        pod = copy.deepcopy(template)
+        pod.setdefault("metadata", {}).setdefault("annotations", {})[ANNOTATION_INJECTED] = text
+        result = uninject(pod)
+        assert result["spec"] == template["spec"]
+
+
+# -- by example ----------------------------------------------------------------------------------
+
+
+def pod(*containers: Object, **spec: Any) -> Object:
+    return {"spec": {"containers": [{"image": "app:1", **c} for c in containers], **spec}}
+
+
+RUNTIME = {"name": "runtime", "env": [{"name": "ASYA_HANDLER", "value": "app.handle"}]}
+
+
+def denial(template: Object, obj: Object | None = None, *, job: bool = False, **settings: Any) -> str:
+    with pytest.raises(Denied) as caught:
+        inject(template, plan(obj or actor("a"), SidecarDefaults(**settings)), job=job)
+    return str(caught.value)
+
+
+def test_the_runtime_container_may_be_named_by_annotation() -> None:
+    template = pod({"name": "web"}, {"name": "worker"})
+    template["metadata"] = {"annotations": {"asya.io/runtime-container": "worker"}}
+    record = read_record(inject(template, plan(actor("a"))))
+    assert record
+    assert record.runtime == "worker"
+
+
+def test_the_only_container_is_the_runtime() -> None:
+    record = read_record(inject(pod({"name": "app"}), plan(actor("a"))))
+    assert record
+    assert record.runtime == "app"
+
+
+def test_an_unclear_runtime_container_is_denied_with_the_names() -> None:
+    told = denial(pod({"name": "web"}, {"name": "worker"}))
+    assert "web, worker" in told
+    assert "asya.io/runtime-container" in told
+
+
+def test_an_annotation_that_names_no_container_is_denied() -> None:
+    template = pod(RUNTIME)
+    template["metadata"] = {"annotations": {"asya.io/runtime-container": "other"}}
+    assert "no container is named 'other'" in denial(template)
+
+
+def test_a_users_sidecar_is_denied() -> None:
+    assert "spec.containers: a container is named 'sidecar'" in denial(pod({"name": "sidecar"}, RUNTIME))
+    assert "spec.initContainers: a container is named 'sidecar'" in denial(
+        pod(RUNTIME, initContainers=[{"name": "sidecar"}])
+    )
+
+
+def test_a_taken_mount_or_volume_is_denied_with_the_remedy() -> None:
+    taken = {**RUNTIME, "volumeMounts": [{"name": "data", "mountPath": "/var/run/asya/"}]}
+    assert "taken by the volume 'data'" in denial(pod(taken))
+    assert "spec.volumes" in denial(pod(RUNTIME, volumes=[{"name": "asya-socket", "hostPath": {"path": "/"}}]))
+
+
+def test_windows_is_denied() -> None:
+    assert "Windows" in denial(pod(RUNTIME, os={"name": "windows"}))
+    assert "Windows" in denial(pod(RUNTIME, nodeSelector={"kubernetes.io/os": "windows"}))
+
+
+def test_a_job_without_native_sidecars_is_denied() -> None:
+    assert "1.29" in denial(pod(RUNTIME, restartPolicy="Never"), job=True, native_sidecars=False)
+
+
+@pytest.mark.parametrize(
+    ("runtime", "command"),
+    [
+        (RUNTIME, ["python3", "/opt/asya/asya_runtime.py"]),
+        ({**RUNTIME, "command": ["mine"]}, ["mine"]),
+        ({"name": "runtime"}, None),
+    ],
+)
+def test_the_command_is_set_only_for_a_handler_without_one(runtime: Object, command: list[str] | None) -> None:
+    assert inject(pod(runtime), plan(actor("a")))["spec"]["containers"][1].get("command") == command
+
+
+def test_the_grace_period_is_raised_and_never_lowered() -> None:
+    obj = actor("a", timeout={"gracefulShutdown": 90})
+    assert inject(pod(RUNTIME), plan(obj))["spec"]["terminationGracePeriodSeconds"] == 90
+    long = pod(RUNTIME, terminationGracePeriodSeconds=600)
+    assert inject(long, plan(obj))["spec"]["terminationGracePeriodSeconds"] == 600
+
+
+def test_the_sidecar_runs_as_the_runtime_does() -> None:
+    runtime = {**RUNTIME, "securityContext": {"runAsUser": 1000, "runAsGroup": 2000}}
+    context = inject(pod(runtime), plan(actor("a")))["spec"]["containers"][0]["securityContext"]
+    assert (context["runAsUser"], context["runAsGroup"]) == (1000, 2000)
+
+
+def names(obj: Object, **settings: Any) -> dict[str, Any]:
+    env = environment(parse_actor(obj), SidecarDefaults(**settings))
+    return {e["name"]: e.get("value", e.get("valueFrom")) for e in env}
+
+
+def test_a_queue_without_the_prefix_keeps_the_actors_name() -> None:
+    assert names(actor("a", queueName="orders"))["ASYA_ACTOR_NAME"] == "a"
+    assert names(actor("a", queueName="asya-orders"))["ASYA_ACTOR_NAME"] == "orders"
+    assert names(actor("a", queueName="asya-"))["ASYA_ACTOR_NAME"] == "a"
+
+
+def test_a_url_secret_replaces_the_four_variables() -> None:
+    url = {"type": "rabbitmq", "rabbitmq": {"urlSecretRef": {"name": "broker", "key": "url"}}}
+    env = names(actor("a", transport=url))
+    assert env["ASYA_RABBITMQ_URL"] == {"secretKeyRef": {"name": "broker", "key": "url"}}
+    assert not {"ASYA_RABBITMQ_HOST", "ASYA_RABBITMQ_PORT", "ASYA_RABBITMQ_USERNAME", "ASYA_RABBITMQ_PASSWORD"} & set(
+        env
+    )
+
+
+@pytest.mark.parametrize(
+    ("url", "endpoint"),
+    [
+        ("https://sqs.eu-west-1.amazonaws.com/1", None),
+        ("https://sqs.cn-north-1.amazonaws.com.cn/1", None),
+        ("http://localstack.dev:4566/000000000000", "http://localstack.dev:4566"),
+    ],
+)
+def test_the_endpoint_is_set_only_where_it_is_not_amazons(url: str, endpoint: str | None) -> None:
+    sqs = {"type": "sqs", "sqs": {"region": "eu-west-1", "queueBaseUrl": url}}
+    assert names(actor("a", transport=sqs)).get("ASYA_SQS_ENDPOINT") == endpoint
+
+
+def test_the_actors_own_variables_are_last_and_win() -> None:
+    obj = actor("a", sidecar={"env": [{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}, {"name": "EXTRA", "value": "1"}]})
+    env = environment(parse_actor(obj), SidecarDefaults(gateway_url="http://gateway"))
+    assert env[-2:] == [{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}, {"name": "EXTRA", "value": "1"}]
+    assert [e["name"] for e in env].count("ASYA_LOG_LEVEL") == 1
+    assert {"name": "ASYA_GATEWAY_URL", "value": "http://gateway"} in env
+
+
+def test_the_digest_changes_with_each_input() -> None:
+    base = plan(actor("a")).digest
+    assert plan(actor("a")).digest == base
+    for other in (
+        plan(actor("b")),
+        plan(actor("a", timeout={"processing": 1})),
+        plan(actor("a", timeout={"gracefulShutdown": 31})),
+        plan(actor("a"), SidecarDefaults(image="other:1")),
+        plan(actor("a"), SidecarDefaults(resources={})),
+    ):
+        assert other.digest != base
+    assert plan(actor("a", scaling={"enabled": True})).digest == base
