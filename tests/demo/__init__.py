@@ -1,0 +1,1 @@
+"""``make demo``: the examples on a cluster, step by step."""

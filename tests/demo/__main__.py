@@ -1,0 +1,229 @@
+"""Applies ``examples/`` to a cluster with the operator as it runs in production, and shows what happens.
+
+Each step is checked: the exit code is 0 only if every one held.
+"""
+
+import argparse
+import difflib
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.rule import Rule
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from injection.inject import uninject
+from kube.client import Object
+from tests.harness.clusters import ASSETS, start_real, start_sandbox, why_not_real
+from tests.harness.operator import Operator
+from tests.harness.space import EXAMPLES, Space, containers, example
+
+out = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
+
+
+class Demo:
+    """The steps, and how many of them failed."""
+
+    def __init__(self, operator: Operator, space: Space) -> None:
+        self.operator, self.space = operator, space
+        self.failed = 0
+
+    def step(self, title: str) -> None:
+        """Begin a part."""
+        out.print()
+        out.print(Rule(Text(title, style="bold"), align="left"))
+
+    def check(self, what: str, probe: Callable[[], Any]) -> Any:
+        """Say whether ``probe`` holds; its result."""
+        try:
+            result = probe()
+        except AssertionError as error:
+            self.failed += 1
+            out.print(Text.assemble(("  ✗ ", "bold red"), what, (f"  {error}", "red")))
+            return None
+        out.print(Text.assemble(("  ✓ ", "bold green"), what))
+        return result
+
+    def show_file(self, name: str) -> None:
+        """The YAML that goes in."""
+        out.print(Syntax((EXAMPLES / f"{name}.yaml").read_text().rstrip(), "yaml", background_color="default"))
+
+    def show_template(self, template: Object) -> None:
+        """An injected template; what injection added is marked."""
+        before, after = (dump(t).splitlines() for t in (uninject(template), template))
+        for line in difflib.ndiff(before, after):
+            if line[0] == "+":
+                out.print(Text(f"  + {line[2:]}", style="green"), soft_wrap=True)
+            elif line[0] == " ":
+                out.print(Text(f"    {line[2:]}", style="dim"), soft_wrap=True)
+
+    def show_spec(self, obj: Object | None) -> None:
+        """Kind, name and spec of an object."""
+        if obj is not None:
+            out.print(Text(f"  {obj['kind']}/{obj['metadata']['name']}", style="bold"))
+            out.print(Text("    " + dump(obj["spec"]).rstrip().replace("\n", "\n    ")), soft_wrap=True)
+
+    def ready(self, name: str) -> None:
+        """Check that the actor comes to be ready."""
+        started = time.monotonic()
+        self.check(f"{name} is ready", lambda: self.space.wait_condition(name, "Ready", "True", timeout=10))
+        out.print(Text(f"    after {time.monotonic() - started:.1f} s", style="dim"))
+
+    def run(self) -> None:
+        """All steps."""
+        space = self.space
+        self.step("A RabbitMQ actor: these twenty lines go in …")
+        self.show_file("rabbitmq-deployment")
+        space.apply(example("rabbitmq-deployment"))
+        self.ready("text-processor")
+        deployment = self.check(
+            "the Deployment's first container is the sidecar",
+            lambda: expect(
+                space.wait("Deployment", "text-processor"), lambda d: containers(d) == ["sidecar", "runtime"]
+            ),
+        )
+        if deployment is not None:
+            self.step("… and this pod template comes out; what injection added is marked")
+            self.show_template(deployment["spec"]["template"])
+        self.step("KEDA scales it on the queue's length, from zero")
+        for kind in ("ScaledObject", "TriggerAuthentication"):
+            self.show_spec(
+                self.check(f"there is a {kind}", lambda kind=kind: space.wait(kind, "text-processor"))  # type: ignore[misc]
+            )
+        self.step("An SQS actor as a StatefulSet, and a Job for each batch of messages")
+        for name in ("sqs-statefulset", "scaled-job"):
+            space.apply(example(name))
+        self.ready("indexer")
+        self.ready("video-encoder")
+        self.check(
+            "the StatefulSet has its volume claim and the sidecar",
+            lambda: expect(
+                space.wait("StatefulSet", "indexer"),
+                lambda s: s["spec"]["volumeClaimTemplates"] and containers(s)[0] == "sidecar",
+            ),
+        )
+        self.check(
+            "the ScaledJob's sidecar is a native one, so that its Jobs complete",
+            lambda: expect(
+                space.wait("ScaledJob", "video-encoder"),
+                lambda s: (
+                    s["spec"]["jobTargetRef"]["template"]["spec"]["initContainers"][0]["restartPolicy"] == "Always"
+                ),
+            ),
+        )
+        self.step("A wrong one is refused")
+        broken = example("invalid")
+        told = [space.refused(broken)]
+        broken["spec"]["scaling"]["minReplicas"] = 1
+        told.append(space.refused(broken))
+        for expected, message in zip(("minReplicas", "which one holds the function"), told, strict=True):
+            self.check(f"the message tells of {expected!r}", lambda e=expected, m=message: expect(m, lambda _: e in m))  # type: ignore[misc]
+            out.print(Text(f"    {message}", style="yellow"))
+        self.step("What is not labelled is not touched")
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "plain"},
+            "spec": {"containers": [{"name": "app", "image": "app:1"}]},
+        }
+        self.check(
+            "a pod without the label has one container",
+            lambda: expect(space.create_object(pod), lambda p: len(p["spec"]["containers"]) == 1),
+        )
+        self.step("How it stands: kubectl get asya")
+        self.show_table()
+        self.step("An actor that is deleted takes everything with it")
+        space.delete("AsyncActor", "indexer")
+        self.check("the StatefulSet is gone", lambda: gone(space, "StatefulSet", "indexer"))
+
+    def show_table(self) -> None:
+        """What ``kubectl get`` prints."""
+        columns, rows = self.space.table("AsyncActor")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column.upper())
+        for row in rows:
+            table.add_row(*("" if cell is None else str(cell) for cell in row))
+        out.print(table)
+
+
+def gone(space: Space, kind: str, name: str) -> bool:
+    """Wait until the object is gone.
+
+    Raises:
+        AssertionError: if it stays.
+    """
+    space.wait_gone(kind, name, 20)
+    return True
+
+
+def dump(value: Any) -> str:
+    """YAML as people write it."""
+    return yaml.safe_dump(value, sort_keys=False, width=100)
+
+
+def expect(value: Any, holds: Callable[[Any], Any]) -> Any:
+    """``value`` if that holds of it.
+
+    Raises:
+        AssertionError: if it does not.
+    """
+    if not holds(value):
+        raise AssertionError(f"found: {value}")
+    return value
+
+
+def main() -> int:
+    """Run the demonstration; the exit code."""
+    parser = argparse.ArgumentParser(prog="make demo")
+    parser.add_argument("--keep", action="store_true", help="leave everything running until interrupted")
+    options = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="asya-demo-"))
+    missing = why_not_real()
+    started = time.monotonic()
+    cluster = start_sandbox(directory / "cluster") if missing else start_real(directory / "cluster")
+    operator = Operator(cluster, directory / "operator")
+    try:
+        if missing:
+            out.print(f"Cluster: the sandbox, an in-memory imitation of the Kubernetes API ({missing}).")
+        else:
+            out.print(f"Cluster: a real kube-apiserver from {ASSETS}; it has no node, so no pod ever runs.")
+        operator.start()
+        out.print(f"Webhook (gunicorn, TLS) and controller are up after {time.monotonic() - started:.1f} s.")
+        with Space.create(operator.client, "demo") as space:
+            demo = Demo(operator, space)
+            demo.run()
+            out.print()
+            if demo.failed:
+                out.print(f"{demo.failed} steps did not hold; the logs are in {directory}", style="bold red")
+            else:
+                out.print(f"Every step held, in {time.monotonic() - started:.1f} s.", style="bold green")
+            if options.keep:
+                keep(cluster.kubeconfig)
+    finally:
+        operator.stop()
+        cluster.stop()
+    return 1 if demo.failed else 0
+
+
+def keep(kubeconfig: Path) -> None:
+    """Wait until interrupted."""
+    out.print(f"\nIt goes on running until you press Ctrl-C. In another terminal:\n\n  export KUBECONFIG={kubeconfig}")
+    out.print("  kubectl --namespace demo get asya,deployments,scaledobjects,pods\n")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        signal.pause()
+    except KeyboardInterrupt:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Desired objects and status as pure functions."""
+
+from typing import Any
+
+import orjson
+import pytest
+
+from controller import desired, status
+from controller.status import Observation, Verdict, changes, false, scaling_verdict, status_of, true, workload_refused
+from crds.models import AsyncActor
+from crds.parse import parse_actor
+from tests.harness.space import actor, example
+
+Object = dict[str, Any]
+
+
+def parsed(obj: Object) -> AsyncActor:
+    obj["metadata"] = {"namespace": "ns", "uid": "u1", "generation": 3, **obj["metadata"]}
+    return parse_actor(obj)
+
+
+EXAMPLES = ["rabbitmq-deployment", "sqs-statefulset", "scaled-job"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_everything_is_owned_and_labelled(name: str) -> None:
+    obj = parsed(example(name))
+    made = [desired.workload(obj, keda=False), desired.scaled_object(obj), desired.scaled_job(obj)]
+    made += [o for o in (desired.trigger_authentication(obj),) if o]
+    for one in made:
+        (owner,) = one["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"]) == ("u1", True)
+        labels = one["metadata"]["labels"]
+        assert labels["asya.io/actor"] == labels["app.kubernetes.io/instance"] == obj.metadata.name
+        assert labels["app.kubernetes.io/managed-by"] == "asya-operator"
+        assert b"sidecar:" not in orjson.dumps(one), "the controller applies the plain workload"
+
+
+def test_replicas_are_left_out_only_while_keda_owns_them() -> None:
+    obj = parsed(actor("a"))
+    assert desired.workload(obj, keda=False)["spec"]["replicas"] == 1
+    assert "replicas" not in desired.workload(obj, keda=True)["spec"]
+
+
+def test_selectors_hold_nothing_that_can_change() -> None:
+    one, other = parsed(actor("a")), parsed(actor("a", queueName="asya-x", timeout={"processing": 1}))
+    assert (
+        desired.workload(one, keda=False)["spec"]["selector"] == desired.workload(other, keda=True)["spec"]["selector"]
+    )
+
+
+def test_a_jobs_digest_follows_the_actor_and_not_its_scaling() -> None:
+    def digest(**spec: Any) -> str:
+        obj = actor("a", **spec)
+        obj["spec"]["workload"] = {**obj["spec"]["workload"], "type": "Job"}
+        return str(desired.workload(parsed(obj), keda=False)["metadata"]["annotations"]["asya.io/applied"])
+
+    assert digest() == digest(scaling={"maxReplicas": 7})
+    assert digest() != digest(timeout={"processing": 7})
+
+
+def test_triggers_never_hold_a_password() -> None:
+    rabbitmq = {"host": "h", "username": "u", "passwordSecretRef": {"name": "s", "key": "k"}}
+    obj = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": rabbitmq}))
+    assert desired.trigger(obj)["metadata"]["host"] == "amqp://h:5672/"
+    assert (desired.trigger_authentication(obj) or {})["spec"] == {
+        "secretTargetRef": [{"parameter": "password", "name": "s", "key": "k"}]
+    }
+    url = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": {"urlSecretRef": {"name": "s", "key": "k"}}}))
+    assert "host" not in desired.trigger(url)["metadata"]
+    assert (desired.trigger_authentication(url) or {})["spec"]["secretTargetRef"][0]["parameter"] == "host"
+    guest = parsed(actor("a"))
+    assert desired.trigger_authentication(guest) is None
+    assert "authenticationRef" not in desired.trigger(guest)
+
+
+# -- status --------------------------------------------------------------------------------------
+
+META = {"name": "a", "namespace": "ns", "generation": 3}
+GOOD = true("WorkloadCreated", "exists")
+RUNTIME = true("ConfigMapCreated", "there")
+
+
+def reported(workload: Verdict = GOOD, scaling: Verdict | None = None, before: Object | None = None) -> Object:
+    return status_of(META, Observation(workload, scaling, RUNTIME), before or {}, "2026-01-01T00:00:00Z")
+
+
+def conditions(obj: Object) -> dict[str, tuple[str, str]]:
+    return {c["type"]: (c["status"], c["reason"]) for c in obj["conditions"]}
+
+
+def test_ready_is_the_sum_of_what_is_present() -> None:
+    assert conditions(reported()) == {
+        "Ready": ("True", "Ready"),
+        "RuntimeReady": ("True", "ConfigMapCreated"),
+        "WorkloadReady": ("True", "WorkloadCreated"),
+    }
+    bad = reported(scaling=false("KEDANotInstalled", "install it"))
+    assert conditions(bad)["Ready"] == ("False", "KEDANotInstalled")
+    assert bad["reason"] == "KEDANotInstalled"
+    assert conditions(reported(Verdict("Unknown", "Waiting", "")))["Ready"] == ("Unknown", "Waiting")
+
+
+def test_the_transition_time_moves_only_with_the_status() -> None:
+    first = reported()
+    again = status_of(META, Observation(true("Other", "word"), None, RUNTIME), first, "2026-02-02T00:00:00Z")
+    assert {c["lastTransitionTime"] for c in again["conditions"]} == {"2026-01-01T00:00:00Z"}
+    failed = status_of(META, Observation(false("Gone", "x"), None, RUNTIME), first, "2026-02-02T00:00:00Z")
+    moved = {c["type"] for c in failed["conditions"] if c["lastTransitionTime"].startswith("2026-02")}
+    assert moved == {"WorkloadReady", "Ready"}
+    assert {c["type"] for c in changes(first, failed)} == moved
+    assert {c["type"] for c in changes(first, again)} == {"WorkloadReady"}
+
+
+def test_every_condition_speaks_of_the_generation() -> None:
+    assert {c["observedGeneration"] for c in reported()["conditions"]} == {3}
+
+
+@pytest.mark.parametrize(
+    ("told", "remedy"),
+    [
+        ("NOT_FOUND - no queue 'asya-a' in vhost '/'", "The queue 'asya-a' does not exist: create it in RabbitMQ"),
+        ("dial tcp: connection refused", "Check that the queue 'asya-a' exists"),
+        ("", "KEDA says: not ready."),
+    ],
+)
+def test_kedas_own_words_come_with_a_remedy(told: str, remedy: str) -> None:
+    live = {
+        "metadata": {"name": "a"},
+        "status": {"conditions": [{"type": "Ready", "status": "False", "message": told}]},
+    }
+    verdict = scaling_verdict(parsed(actor("a")), "ScaledObject", live)
+    assert (verdict.status, verdict.reason) == ("False", "ScaledObjectNotReady")
+    assert remedy in verdict.message
+
+
+@pytest.mark.parametrize("known", [{}, {"conditions": [{"type": "Ready", "status": "Unknown"}]}])
+def test_what_keda_has_not_said_counts_as_unknown_and_not_as_false(known: Object) -> None:
+    live = {"metadata": {"name": "a"}, "status": known}
+    assert scaling_verdict(parsed(actor("a")), "ScaledObject", live).status == "True"
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "reason"),
+    [
+        (500, f'Internal error occurred: failed calling webhook "{status.INJECTOR}": refused', "WebhookUnavailable"),
+        (500, f'admission webhook "{status.INJECTOR}" denied the request: it failed', "WebhookUnavailable"),
+        (422, f'admission webhook "{status.INJECTOR}" denied the request: spec.containers: no', "InjectionDenied"),
+        (422, "StatefulSet.apps is invalid: spec: Forbidden: updates", "InvalidWorkload"),
+        (500, "failed to create typed patch object (ns/a): .spec: expected map", "InvalidWorkload"),
+        (403, 'admission webhook "policy.example.com" denied the request: no latest', "WorkloadForbidden"),
+        (503, "etcdserver: leader changed", None),
+        (409, "the object has been modified", None),
+    ],
+)
+def test_refusals_by_the_api_server(code: int, message: str, reason: str | None) -> None:
+    verdict = workload_refused("StatefulSet", "a", code, message)
+    assert (verdict.reason if verdict else None) == reason

@@ -1,0 +1,31 @@
+"""What is generated from the models is what the repository holds."""
+
+from crds.generate import README, with_reference
+from crds.manifest import MANIFEST, manifest, rendered, structural
+
+
+def test_the_manifest_is_generated_from_the_models() -> None:
+    assert MANIFEST.read_text() == rendered(), "run `make generate`"
+
+
+def test_the_reference_in_the_readme_is_generated_from_the_models() -> None:
+    assert README.read_text() == with_reference(README.read_text()), "run `make generate`"
+
+
+def test_every_field_is_described_and_typed() -> None:
+    spec = manifest()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+
+    def walk(schema: dict[str, object], path: str) -> None:
+        for name, child in (schema.get("properties") or {}).items():  # type: ignore[attr-defined]
+            if name in ("limits", "requests", "metadata", "spec") or path.endswith(".env"):
+                continue  # Kubernetes' own
+            assert child.get("description"), f"{path}.{name}"
+            assert child.get("type"), f"{path}.{name}"
+            walk(child, f"{path}.{name}")
+
+    walk(spec, "spec")
+
+
+def test_a_structural_schema_has_no_references() -> None:
+    assert "$ref" not in rendered()
+    assert structural({"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}, {}) == {"type": "string"}

@@ -1,0 +1,134 @@
+"""The runtime script as a process, over its socket."""
+
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runtime import SCRIPT
+from tests.harness.clusters import wait_for
+
+HANDLERS = """
+class Counter:
+    def __init__(self):
+        self.n = 0
+    def count(self, payload):
+        self.n += 1
+        return {"n": self.n}
+
+def echo(payload): return payload
+def none(payload): return None
+def many(payload): return [1, 2]
+def gen(payload):
+    yield 1
+    yield 2
+async def later(payload): return {"later": payload}
+def fail(payload): raise ValueError("no good")
+def leave(payload): raise SystemExit(3)
+def envelope(message): return {**message, "payload": "changed"}
+"""
+ROUTE = {"actors": ["a", "b"], "current": 0}
+
+
+class Script:
+    """The script with one handler."""
+
+    def __init__(self, directory: Path, handler: str, **environment: str) -> None:
+        (directory / "handlers.py").write_text(HANDLERS)
+        self.path = directory / "app.sock"
+        env = {"ASYA_HANDLER": handler, "ASYA_SOCKET_PATH": str(self.path), "PYTHONPATH": str(directory)}
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPT)], env={**os.environ, **env, **environment}, stderr=subprocess.PIPE
+        )
+        wait_for("the script", (directory / "runtime-ready").exists)
+
+    def send(self, data: bytes) -> Any:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(self.path))
+            client.sendall(struct.pack(">I", len(data)) + data)
+            stream = client.makefile("rb")
+            (size,) = struct.unpack(">I", stream.read(4))
+            return json.loads(stream.read(size))
+
+    def call(self, payload: Any, **more: Any) -> Any:
+        message = {"id": "1", "route": ROUTE, "headers": {"h": 1}, "payload": payload, **more}
+        return self.send(json.dumps(message).encode())
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(5)
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Iterator[Any]:
+    started: list[Script] = []
+
+    def start(handler: str, **environment: str) -> Script:
+        started.append(Script(tmp_path, handler, **environment))
+        return started[-1]
+
+    yield start
+    for script in started:
+        script.process.kill()
+        script.process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("handler", "payloads"),
+    [
+        ("handlers.echo", [{"x": "é"}]),
+        ("handlers.none", []),
+        ("handlers.many", [1, 2]),
+        ("handlers.gen", [1, 2]),
+        ("handlers.later", [{"later": {"x": "é"}}]),
+        ("handlers.Counter.count", [{"n": 1}]),
+    ],
+)
+def test_payload_mode(scripts: Any, handler: str, payloads: list[Any]) -> None:
+    onward = {"actors": ["a", "b"], "current": 1}
+    assert scripts(handler).call({"x": "é"}) == [{"payload": p, "route": onward, "headers": {"h": 1}} for p in payloads]
+
+
+def test_a_class_is_instantiated_once(scripts: Any) -> None:
+    script = scripts("handlers.Counter.count")
+    assert [script.call(None)[0]["payload"]["n"] for _ in range(3)] == [1, 2, 3]
+
+
+def test_envelope_mode(scripts: Any) -> None:
+    script = scripts("handlers.envelope", ASYA_HANDLER_MODE="envelope")
+    assert script.call("x") == [{"id": "1", "route": ROUTE, "headers": {"h": 1}, "payload": "changed"}]
+
+
+@pytest.mark.parametrize(("handler", "kind"), [("handlers.fail", "ValueError"), ("handlers.leave", "SystemExit")])
+def test_a_handlers_fault_is_an_answer_and_the_next_message_is_served(scripts: Any, handler: str, kind: str) -> None:
+    script = scripts(handler)
+    for _ in range(2):
+        (answer,) = script.call("x")
+        assert answer["error"] == "processing_error"
+        assert answer["details"]["type"] == kind
+        assert "handlers.py" in answer["details"]["traceback"]
+
+
+def test_bad_messages_are_answered(scripts: Any) -> None:
+    script = scripts("handlers.echo", ASYA_SOCKET_MAX_SIZE="1000")
+    assert script.send(b"\xff{")[0]["error"] == "msg_parsing_error"
+    assert script.send(b"[]")[0]["error"] == "msg_parsing_error"
+    assert script.send(b'"' + b"x" * 2000 + b'"')[0]["error"] == "connection_error"
+    assert script.call("still there")[0]["payload"] == "still there"
+
+
+def test_the_link_the_mode_and_the_clean_up(scripts: Any, tmp_path: Path) -> None:
+    script = scripts("handlers.echo", ASYA_SOCKET_CHMOD="0o600")
+    assert (tmp_path / "app.sock").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "asya-runtime.sock").readlink() == Path("app.sock")
+    assert script.stop() == 0
+    assert not [p.name for p in tmp_path.iterdir() if p.name in ("app.sock", "asya-runtime.sock", "runtime-ready")]
