@@ -109,6 +109,7 @@ class Client:
         configuration: kubernetes.client.Configuration,
         pool_size: int = 16,
         may_write: Callable[[], bool] = lambda: True,
+        read_timeout: float = READ_TIMEOUT,
     ) -> None:
         # The type stubs know only half of these two.
         self._configuration = cast(Any, configuration)
@@ -116,6 +117,7 @@ class Client:
         self._configuration.retries = False
         self.official = cast(Any, kubernetes.client.ApiClient(configuration))
         self._may_write = may_write
+        self._timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, read_timeout), read=read_timeout)
         self._pool: urllib3.PoolManager = self.official.rest_client.pool_manager
         self._host = configuration.host.rstrip("/")
 
@@ -149,7 +151,7 @@ class Client:
                 url,
                 body=None if body is None else orjson.dumps(body),
                 headers=headers,
-                timeout=timeout or urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT),
+                timeout=timeout or self._timeout,
                 preload_content=not stream,
                 retries=False,
             )

@@ -34,6 +34,10 @@ class Options:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
+READ_SECONDS = 2.5
+"""For one live read of an actor: the API server waits five seconds for the whole admission."""
+
+
 def run(options: Options) -> None:
     """Serve until told to stop by a signal."""
     metrics_directory = tempfile.mkdtemp(prefix="asya-metrics-")
@@ -87,7 +91,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
         options = self._options
         logs.configure(options.log_level)
-        client = Client(load_configuration(options.kubeconfig))
+        client = Client(load_configuration(options.kubeconfig), read_timeout=READ_SECONDS)
         native_sidecars = has_native_sidecars(client.version())
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)
         cache = ActorCache(client, defaults)
