@@ -18,6 +18,7 @@ Kubeconfig = Annotated[
     str | None, typer.Option(help="Kubeconfig file; the pod's own credentials or $KUBECONFIG without it.")
 ]
 LogLevel = Annotated[str, typer.Option(envvar="ASYA_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")]
+Namespace = Annotated[str, typer.Option(envvar="POD_NAMESPACE", help="The operator's own namespace.")]
 MetricsPort = Annotated[int, typer.Option(envvar="ASYA_METRICS_PORT", help="Port of /metrics, /healthz and /readyz.")]
 
 
@@ -34,9 +35,7 @@ def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
 @app.command()
 def controller(
     kubeconfig: Kubeconfig = None,
-    namespace: Annotated[
-        str, typer.Option(envvar="POD_NAMESPACE", help="The operator's own namespace.")
-    ] = "asya-system",
+    namespace: Namespace = "asya-system",
     workers: Annotated[int, typer.Option(envvar="ASYA_WORKERS", min=1, help="Actors reconciled at a time.")] = 8,
     metrics_port: MetricsPort = 8080,
     log_level: LogLevel = "INFO",
@@ -54,6 +53,10 @@ def controller(
 def webhook(
     certificate: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Serving certificate, PEM.")],
     key: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Its key, PEM.")],
+    namespace: Namespace = "asya-system",
+    runtime_namespace: Annotated[
+        str, typer.Option(envvar="ASYA_RUNTIME_NAMESPACE", help="Namespace that always has the script; the operator's.")
+    ] = "",
     bind: Annotated[str, typer.Option(help="Address and port to serve on.")] = "0.0.0.0:8443",
     workers: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_WORKERS", min=1, help="Processes.")] = 2,
     threads: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_THREADS", min=1, help="Threads a process.")] = 8,
@@ -67,6 +70,7 @@ def webhook(
     options = Options(
         certificate=certificate,
         key=key,
+        home=runtime_namespace or namespace,
         bind=bind,
         workers=workers,
         threads=threads,

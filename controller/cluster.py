@@ -15,6 +15,14 @@ from kube.client import Client, Object
 from kube.compare import contains
 from kube.informer import Informer
 
+WORKLOADS = (
+    resources.DEPLOYMENTS,
+    resources.STATEFUL_SETS,
+    resources.DAEMON_SETS,
+    resources.JOBS,
+    resources.CRON_JOBS,
+)
+
 Changed = Callable[[Object, bool], None]
 """Called with each object that changed, and whether it was deleted."""
 
@@ -24,7 +32,7 @@ class Keda:
 
     def __init__(self, client: Client, on_change: Changed) -> None:
         self.scaled_objects = Informer(client, resources.SCALED_OBJECTS, on_change)
-        self.scaled_jobs = Informer(client, resources.SCALED_JOBS, on_change)
+        self.scaled_jobs = Informer(client, resources.SCALED_JOBS, on_change, index_label=LABEL_ACTOR)
         self.trigger_authentications = Informer(client, resources.TRIGGER_AUTHENTICATIONS, on_change)
         self.informers = (self.scaled_objects, self.scaled_jobs, self.trigger_authentications)
 
@@ -39,8 +47,8 @@ class Cluster:
         self._on_owned, self._on_keda = on_owned, on_keda
         self.actors = Informer(client, resources.ASYNC_ACTORS, on_actor)
         self.workloads = {
-            resource.kind: Informer(client, resource, on_owned, label_selector=LABEL_ACTOR)
-            for resource in (resources.DEPLOYMENTS, resources.STATEFUL_SETS, resources.JOBS)
+            resource.kind: Informer(client, resource, on_owned, label_selector=LABEL_ACTOR, index_label=LABEL_ACTOR)
+            for resource in WORKLOADS
         }
         self.config_maps = Informer(
             client, resources.CONFIG_MAPS, on_config_map, label_selector=f"{LABEL_NAME}={RUNTIME_CONFIGMAP}"
@@ -92,15 +100,13 @@ class Cluster:
         found = informer.get(namespace, name)
         return found if found is not None else self.client.get(informer.resource, namespace, name)
 
-    def ensure(self, informer: Informer, live: Object | None, desired: Object, *, again: bool = False) -> Object:
+    def ensure(self, informer: Informer, live: Object | None, desired: Object) -> Object:
         """Apply ``desired`` unless ``live`` holds it; the object as it is then.
-
-        ``again`` has it applied in any case, for admission to see it.
 
         Raises:
             ApiError: if the API server refuses it.
         """
-        if live is not None and not again and (holds(live, desired) or self._is_settled(live, desired)):
+        if live is not None and (holds(live, desired) or self._is_settled(live, desired)):
             return live
         result = self.client.apply(informer.resource, desired)
         informer.observe(result)

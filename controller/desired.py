@@ -14,6 +14,7 @@ from crds.names import (
     ANNOTATION_ACTOR_GENERATION,
     ANNOTATION_APPLIED,
     ANNOTATION_SCALING,
+    ANNOTATION_SCRIPT,
     API_VERSION,
     KEDA_API_VERSION,
     KIND,
@@ -26,11 +27,15 @@ from crds.names import (
     RUNTIME_KEY,
     SIDECAR,
 )
+from injection.plan import script_hash
 
 Object = dict[str, Any]
 
 APP = "asya-actor"
 """Value of ``app.kubernetes.io/name`` on all that belongs to an actor."""
+
+SCALABLE = ("Deployment", "StatefulSet")
+"""Kinds that have replicas, and so can be the target of a ScaledObject."""
 
 SCALE_UP: Object = {
     "stabilizationWindowSeconds": 0,
@@ -251,6 +256,7 @@ def runtime_config_map(namespace: str, script: str) -> Object:
                 "name": RUNTIME_CONFIGMAP,
                 "namespace": namespace,
                 "labels": {LABEL_NAME: RUNTIME_CONFIGMAP, LABEL_MANAGED_BY: OPERATOR},
+                "annotations": {ANNOTATION_SCRIPT: script_hash(script)},
             },
             "data": {RUNTIME_KEY: script},
         }

@@ -54,7 +54,8 @@ def event(actor: Object, reason: str, message: str, *, warning: bool, identity: 
 
 def transitions(actor: Object, changed: list[Object], identity: str) -> Object:
     """One Event that tells all of ``changed``, conditions that changed together; the worst one first."""
-    ordered = sorted(changed, key=lambda c: (c["status"] == "True", c["type"] == "Ready"))
+    order = ("WorkloadReady", "ScalingReady", "RuntimeReady", "Ready")
+    ordered = sorted(changed, key=lambda c: (c["status"] == "True", order.index(c["type"])))
     text = "; ".join(f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in ordered)
     warning = any(c["status"] == "False" for c in changed)
     return event(actor, ordered[0]["reason"], text, warning=warning, identity=identity)

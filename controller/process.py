@@ -16,12 +16,12 @@ import structlog
 from prometheus_client import REGISTRY
 
 from controller.cluster import Cluster
+from controller.labelled import Labelled, digest, opted_out
 from controller.leader import Election
 from controller.reconciler import Reconciler
+from controller.rollouts import Rollouts
 from controller.runtime_maps import RuntimeMaps
 from controller.runtime_source import LocalSource
-from controller.scaling import Scaling
-from controller.workloads import Workloads
 from controller.workqueue import WorkQueue
 from crds.names import KIND, LABEL_ACTOR, OPERATOR
 from injection.settings import InvalidSetting, from_environment, has_native_sidecars
@@ -37,6 +37,7 @@ from telemetry.metrics import (
     QUEUE_DEPTH,
     RECONCILE_SECONDS,
     RECONCILES,
+    ROLLING,
     build_version,
 )
 from telemetry.server import serve
@@ -80,7 +81,7 @@ class Controller:
         # A watch keeps its connection for as long as it lasts.
         self._client = Client(
             load_configuration(options.kubeconfig),
-            pool_size=options.workers + 12,
+            pool_size=options.workers + 16,
             may_write=lambda: self._election.leading,
         )
         self._queue: WorkQueue[Key] = WorkQueue()
@@ -91,11 +92,16 @@ class Controller:
         )
         defaults = from_environment(environment, native_sidecars=has_native_sidecars(plain.version()))
         self._readiness: dict[Key, str] = {}
+        self._rollouts = Rollouts(
+            _positive(environment, "ASYA_REINJECTION_PARALLEL", 10),
+            _positive(environment, "ASYA_REINJECTION_TIMEOUT", 300),
+            self._queue.add,
+        )
         self._reconciler = Reconciler(
             self._cluster,
-            Workloads(self._cluster, defaults),
-            Scaling(self._cluster),
+            Labelled(self._cluster, self._rollouts),
             self._runtime,
+            defaults,
             self.identity,
             self._on_readiness,
         )
@@ -108,6 +114,7 @@ class Controller:
         BUILD.labels(build_version()).set(1)
         QUEUE_DEPTH.set_function(lambda: self._queue.depth)
         IN_FLIGHT.set_function(lambda: self._queue.in_flight)
+        ROLLING.set_function(lambda: self._rollouts.in_flight)
         LEADER.set_function(lambda: float(self._election.leading))
         for ready in ("True", "False", "Unknown"):
             ACTORS.labels(ready).set_function(partial(self._count, ready))
@@ -136,11 +143,11 @@ class Controller:
 
     def _on_owned(self, obj: Object, deleted: bool) -> None:
         metadata = obj["metadata"]
+        self._rollouts.seen(obj, deleted)
         names = {o["name"] for o in metadata.get("ownerReferences") or () if o.get("kind") == KIND}
         label = (metadata.get("labels") or {}).get(LABEL_ACTOR)
         for name in names | ({label} if label else set()):
-            if self._cluster.actors.get(metadata["namespace"], name) is not None:
-                self._queue.add((metadata["namespace"], name))
+            self._queue.add((metadata["namespace"], name))
 
     def _on_config_map(self, config_map: Object, deleted: bool) -> None:
         self._queue.add((config_map["metadata"]["namespace"], ""))
@@ -159,6 +166,12 @@ class Controller:
         while not self._cluster.synced or not self._keda_known.is_set():
             if self._stop.wait(0.02):
                 return
+        self._rollouts.resume(
+            obj
+            for informer in self._cluster.workloads.values()
+            for obj in informer.all()
+            if digest(obj) is not None and not opted_out(obj)
+        )
         self._enqueue_all()
         self._workers = [
             threading.Thread(target=self._work, name=f"worker-{i}", daemon=True) for i in range(self._options.workers)
@@ -233,6 +246,13 @@ class Controller:
         log.error(why, identity=self.identity)
         self.failed = True
         self._stop.set()
+
+
+def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
+    text = environment.get(name) or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise InvalidSetting(f"{name}: must be a whole number of at least 1; found {text!r}")
+    return int(text)
 
 
 def _script(environment: Mapping[str, str]) -> Path:

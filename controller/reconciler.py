@@ -5,17 +5,22 @@ matter which event led here, or how many were missed.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
 from controller import desired, events, status
 from controller.cluster import Cluster
+from controller.labelled import Census, Labelled
 from controller.runtime_maps import RuntimeMaps
 from controller.scaling import Scaling
 from controller.status import Observation, Verdict
 from controller.workloads import Found, Workloads
 from crds.models import AsyncActor
+from crds.names import FINALIZER, LABEL_ACTOR
 from crds.parse import InvalidActor, parse_actor
+from injection.plan import make_plan
+from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS, ApiError, Object
 from kube.informer import Key
 
@@ -24,6 +29,9 @@ log = structlog.get_logger(__name__)
 Readiness = Callable[[Key, str | None], None]
 """Told each actor's ``Ready``, or None when it is gone."""
 
+GOING_SECONDS = 1.0
+"""Between two looks at an object that is being deleted."""
+
 
 class Reconciler:
     """Reconciles actors and, for keys without a name, namespaces. Safe to use from several threads."""
@@ -31,14 +39,16 @@ class Reconciler:
     def __init__(
         self,
         cluster: Cluster,
-        workloads: Workloads,
-        scaling: Scaling,
+        labelled: Labelled,
         runtime: RuntimeMaps,
+        defaults: SidecarDefaults,
         identity: str,
         on_readiness: Readiness = lambda key, ready: None,
     ) -> None:
-        self._cluster, self._workloads, self._scaling, self._runtime = cluster, workloads, scaling, runtime
+        self._cluster, self._labelled, self._runtime, self._defaults = cluster, labelled, runtime, defaults
+        self._workloads, self._scaling = Workloads(cluster), Scaling(cluster)
         self._identity, self._on_readiness = identity, on_readiness
+        self._told: dict[str, str] = {}
 
     def reconcile(self, key: Key) -> float | None:
         """Reconcile ``key``; seconds after which at the latest to do so again, None if a watch will tell.
@@ -52,26 +62,48 @@ class Reconciler:
             return None
         obj = self._cluster.actors.get(namespace, name)
         if obj is None:
-            self._on_readiness(key, None)
-            self._runtime.reconcile(namespace)
+            self._gone(key)
             return None
         if obj["metadata"].get("deletionTimestamp"):
-            return None
-        seen = self._observe(obj)
-        self._report(obj, seen)
-        pauses = [v.retry for v in (seen.workload, seen.scaling, seen.runtime) if v is not None and v.retry is not None]
-        return min(pauses, default=None)
+            return self._finalize(key, obj)
+        seen, census = self._observe(key, obj)
+        self._report(key, obj, seen)
+        for verdict in (seen.workload, seen.scaling, seen.runtime):
+            census.again(verdict.retry if verdict is not None else None)
+        return census.retry
 
-    def _observe(self, obj: Object) -> Observation:
+    # -- an actor that is there ------------------------------------------------------------------
+
+    def _observe(self, key: Key, obj: Object) -> tuple[Observation, Census]:
+        runtime = self._runtime.ensure(key[0])
         try:
             actor = parse_actor(obj)
         except InvalidActor as invalid:
-            return Observation(status.invalid_spec(invalid.errors), None, self._runtime_verdict(obj))
-        runtime = self._runtime_verdict(obj)
+            return Observation(status.invalid_spec(invalid.errors), None, runtime), Census()
         self._scaling.release(actor)
-        found = self._workloads.ensure(actor)
+        owns = actor.spec.workload.template is not None
+        found = self._workloads.ensure(actor) if owns else None
+        refused = found is not None and found.verdict.status == "False" and found.live is not None
+        plan = make_plan(actor, self._defaults, self._runtime.script)
+        skip = found.live["metadata"]["uid"] if refused and found is not None and found.live is not None else ""
+        census = self._labelled.renew(key, actor.metadata.uid, plan, skip)
+        self._tell_refused(obj, census)
+        before = (obj.get("status") or {}).get("replicasBeforeScaling")
+        self._keep_finalizer(obj, needed=census.foreign > 0 or before is not None)
+        if found is None:
+            found = self._workloads.existing(actor)
+            before = self._borrow(key, obj, actor, found, before)
         scaling = self._scale(actor, found)
-        return Observation(found.verdict, scaling, runtime, found.live, self._scaling.exists(actor))
+        seen = Observation(
+            found.verdict,
+            scaling,
+            runtime,
+            found.live,
+            self._scaling.exists(actor),
+            census.outdated,
+            before,
+        )
+        return seen, census
 
     def _scale(self, actor: AsyncActor, found: Found) -> Verdict | None:
         if not actor.spec.scaling.enabled:
@@ -80,24 +112,43 @@ class Reconciler:
             return Verdict("Unknown", "WaitingForWorkload", "scaling is set up once the workload is, see WorkloadReady")
         return self._scaling.ensure(actor)
 
-    def _runtime_verdict(self, obj: Object) -> Verdict:
-        return self._runtime.ensure(obj["metadata"]["namespace"])
+    def _borrow(self, key: Key, obj: Object, actor: AsyncActor, found: Found, before: int | None) -> int | None:
+        """Remember the replicas of a workload that is not the actor's before it is scaled; put them back after.
 
-    def _report(self, obj: Object, seen: Observation) -> None:
-        metadata, before = obj["metadata"], obj.get("status") or {}
-        after = status.status_of(metadata, seen, before, events.timestamp())
-        key = (metadata["namespace"], metadata["name"])
+        They are in the actor's status before KEDA is told of the workload, so that they cannot be lost.
+        """
+        if found.live is None or found.live["kind"] not in desired.SCALABLE:
+            return before
+        if actor.spec.scaling.enabled:
+            if before is None and found.verdict.status == "True" and self._cluster.keda is not None:
+                before = int(found.live["spec"].get("replicas", 1))
+                self._keep_finalizer(obj, needed=True)
+                self._write_status(key, {"replicasBeforeScaling": before})
+            return before
+        if before is not None and not self._scaling.exists(actor):
+            self._set_replicas(found.live, before)
+            return None
+        return before
+
+    def _set_replicas(self, live: Object, replicas: int) -> None:
+        metadata = live["metadata"]
+        if live["spec"].get("replicas", 1) != replicas:
+            self._cluster.client.merge_patch(
+                self._cluster.workloads[live["kind"]].resource,
+                metadata["namespace"],
+                metadata["name"],
+                {"spec": {"replicas": replicas}},
+                subresource="scale",
+            )
+
+    def _report(self, key: Key, obj: Object, seen: Observation) -> None:
+        before = (self._cluster.actors.get(*key) or obj).get("status") or {}
+        after = status.status_of(obj["metadata"], seen, before, events.timestamp())
         self._on_readiness(key, next(c["status"] for c in after["conditions"] if c["type"] == status.READY))
         if after == before:
             return
-        patch = {**dict.fromkeys(before), **after}
-        try:
-            written = self._cluster.client.merge_patch(ASYNC_ACTORS, *key, {"status": patch}, subresource="status")
-        except ApiError as error:
-            if error.code == 404:
-                return  # deleted meanwhile
-            raise
-        self._cluster.actors.observe(written)
+        if not self._write_status(key, {**dict.fromkeys(before), **after}):
+            return
         changed = status.changes(before, after)
         if changed:
             log.info(
@@ -107,3 +158,84 @@ class Reconciler:
                 **{c["type"]: f"{c['status']}/{c['reason']}" for c in changed},
             )
             events.record(self._cluster.client, events.transitions(obj, changed, self._identity))
+
+    def _write_status(self, key: Key, changes: Object) -> bool:
+        """Change the status; False if the actor was deleted meanwhile."""
+        try:
+            written = self._cluster.client.merge_patch(ASYNC_ACTORS, *key, {"status": changes}, subresource="status")
+        except ApiError as error:
+            if error.code == 404:
+                return False
+            raise
+        self._cluster.actors.observe(written)
+        return True
+
+    def _tell_refused(self, obj: Object, census: Census) -> None:
+        """An Event for each labelled workload that cannot be injected; once, until it is another reason."""
+        for workload, verdict in census.refused:
+            uid = workload["metadata"]["uid"]
+            if self._told.get(uid) != verdict.message:
+                self._told[uid] = verdict.message
+                self._event(obj, verdict.reason, verdict.message, warning=True)
+
+    # -- an actor that goes ----------------------------------------------------------------------
+
+    def _keep_finalizer(self, obj: Object, *, needed: bool) -> None:
+        metadata = (self._cluster.actors.get(obj["metadata"]["namespace"], obj["metadata"]["name"]) or obj)["metadata"]
+        finalizers: list[str] = metadata.get("finalizers") or []
+        if needed == (FINALIZER in finalizers):
+            return
+        kept = [f for f in finalizers if f != FINALIZER] + ([FINALIZER] if needed else [])
+        # With the version, so that a finalizer which another adds meanwhile is not lost.
+        patch: Any = {"metadata": {"finalizers": kept or None, "resourceVersion": metadata["resourceVersion"]}}
+        try:
+            written = self._cluster.client.merge_patch(ASYNC_ACTORS, metadata["namespace"], metadata["name"], patch)
+        except ApiError as error:
+            if error.code == 404:
+                return
+            raise
+        if not written["metadata"].get("deletionTimestamp"):
+            self._cluster.actors.observe(written)
+
+    def _finalize(self, key: Key, obj: Object) -> float | None:
+        """Undo what garbage collection would not, then let the actor go."""
+        metadata = obj["metadata"]
+        if FINALIZER not in (metadata.get("finalizers") or ()):
+            return None
+        if self._scaling.remove_all(metadata["uid"]):
+            return GOING_SECONDS
+        before = (obj.get("status") or {}).get("replicasBeforeScaling")
+        if before is not None:
+            self._give_back(key, obj, before)
+        self._tell_released(obj, self._labelled.release(key, metadata["uid"]))
+        self._keep_finalizer(obj, needed=False)
+        return None
+
+    def _give_back(self, key: Key, obj: Object, replicas: int) -> None:
+        reference = (obj.get("status") or {}).get("workloadRef") or {}
+        informer = self._cluster.workloads.get(reference.get("kind", ""))
+        live = self._cluster.get(informer, key[0], reference["name"]) if informer is not None else None
+        if live is not None and live["kind"] in desired.SCALABLE:
+            self._set_replicas(live, replicas)
+            self._event(
+                obj, "ReplicasRestored", f"the {live['kind']} {reference['name']!r} has {replicas} replicas again"
+            )
+
+    def _gone(self, key: Key) -> None:
+        """The actor is not there (any more, or yet)."""
+        self._on_readiness(key, None)
+        self._runtime.reconcile(key[0])
+        if self._labelled.find(key) and self._cluster.client.get(ASYNC_ACTORS, *key) is None:
+            for workload in self._labelled.release(key, "", injected_only=True):
+                log.info("released", kind=workload["kind"], namespace=key[0], name=workload["metadata"]["name"])
+
+    def _tell_released(self, obj: Object, released: list[Object]) -> None:
+        for workload in released:
+            name = workload["metadata"]["name"]
+            log.info("released", kind=workload["kind"], namespace=obj["metadata"]["namespace"], name=name)
+            told = f"the AsyncActor is deleted, so the label {LABEL_ACTOR} and with it the sidecar were taken off the "
+            self._event(obj, "WorkloadReleased", f"{told}{workload['kind']} {name!r}, which goes on running")
+
+    def _event(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
+        event = events.event(obj, reason, message, warning=warning, identity=self._identity)
+        events.record(self._cluster.client, event)

@@ -5,6 +5,7 @@ from controller.desired import runtime_config_map
 from controller.runtime_source import LocalSource
 from controller.status import UNWATCHED_SECONDS, Verdict, false, true
 from crds.names import LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
+from injection.plan import script_hash
 from kube.client import Object
 
 
@@ -14,6 +15,12 @@ class RuntimeMaps:
     def __init__(self, cluster: Cluster, source: LocalSource, home: str) -> None:
         self._cluster, self._source, self._home = cluster, source, home
         self._locks = Locks()
+
+    @property
+    def script(self) -> str:
+        """What stands for the current script in a plan's digest; empty if there is none."""
+        current = self._source.script
+        return script_hash(current) if current is not None else ""
 
     def ensure(self, namespace: str) -> Verdict:
         """Have the current script in ``namespace``.

@@ -58,6 +58,20 @@ class Scaling:
         live = keda.scaled_objects.get(actor.metadata.namespace, actor.metadata.name)
         return live is not None and controller_of(live) == actor.metadata.uid
 
+    def remove_all(self, uid: str) -> bool:
+        """Delete every KEDA object of the actor of that uid; whether any is still there.
+
+        Raises:
+            ApiError: if that fails.
+        """
+        keda = self._cluster.keda
+        if keda is None:
+            return False
+        left = [(informer, obj) for informer in keda.informers for obj in informer.owned_by(uid)]
+        for informer, obj in left:
+            self._cluster.delete(informer, obj)
+        return bool(left)
+
     def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | None:
         """The object as desired; None if it is somebody else's."""
         live = informer.get(actor.metadata.namespace, wanted["metadata"]["name"])

@@ -59,6 +59,10 @@ class Observation:
     live: Object | None = None
     """The workload, or the ScaledJob in its place."""
     scaled_object: bool = False
+    outdated: int = 0
+    """Labelled workloads that are still to be re-injected."""
+    replicas_before: int | None = None
+    """Replicas that a workload which the actor does not own had before it was scaled."""
 
 
 def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> Object:
@@ -88,6 +92,9 @@ def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> 
         field = "scaledJobRef" if kind == "ScaledJob" else "workloadRef"
         status[field] = reference(seen.live["apiVersion"], kind, seen.live["metadata"]["name"])
         status["replicas"], status["readyReplicas"] = counts(seen.live)
+    status["outdatedWorkloads"] = seen.outdated
+    if seen.replicas_before is not None:
+        status["replicasBeforeScaling"] = seen.replicas_before
     if seen.scaled_object:
         status["scaledObjectRef"] = reference("keda.sh/v1alpha1", "ScaledObject", metadata["name"])
     return status
@@ -132,9 +139,14 @@ def counts(live: Object) -> tuple[int, int]:
     return status.get("replicas", 0), status.get("readyReplicas", 0)
 
 
-def workload_created(kind: str, name: str, retry: float | None = None) -> Verdict:
+def workload_created(kind: str, name: str) -> Verdict:
     """The workload exists as desired."""
-    return true("WorkloadCreated", f"the {kind} {name!r} exists as desired", retry)
+    return true("WorkloadCreated", f"the {kind} {name!r} exists as desired")
+
+
+def workload_found(kind: str, name: str) -> Verdict:
+    """The workload that the actor brings along is there and injected."""
+    return true("WorkloadFound", f"the {kind} {name!r}, which this AsyncActor does not own, bears its label")
 
 
 def workload_not_owned(kind: str, name: str) -> Verdict:

@@ -1,29 +1,19 @@
 """An actor's workload: applied plain and injected by admission, replaced where it must be, never taken over."""
 
-import threading
-import time
 from dataclasses import dataclass
 from typing import Any
 
 from controller import desired, status
 from controller.cluster import Cluster
+from controller.labelled import digest, opted_out
 from controller.status import Verdict
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_APPLIED, ANNOTATION_SCALING, LABEL_ACTOR, OPERATOR
-from injection.inject import read_record
-from injection.kinds import KINDS
-from injection.plan import make_plan
-from injection.settings import SidecarDefaults
 from kube.client import ApiError, Object
 from kube.informer import Informer, controller_of
 
 HANDOVER = f"{OPERATOR}-replicas"
 """Field manager that holds ``spec.replicas`` between the operator's giving it up and KEDA's taking it."""
-
-OUTDATED_SECONDS = 15.0
-"""Between two attempts to have an outdated injection renewed, while admission still answers with the old one."""
-
-_KIND_OF = {kind.name: kind for kind in KINDS.values()}
 
 
 @dataclass(frozen=True)
@@ -37,21 +27,17 @@ class Found:
 class Workloads:
     """Makes each actor's workload what it should be."""
 
-    def __init__(self, cluster: Cluster, defaults: SidecarDefaults) -> None:
-        self._cluster, self._defaults = cluster, defaults
-        self._renewals: dict[str, float] = {}
-        self._lock = threading.Lock()
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
 
     def ensure(self, actor: AsyncActor) -> Found:
-        """Have ``actor``'s workload exist as desired; remove those that it had before.
+        """Have the workload of ``actor``, which has a template, exist as desired; remove those that it had before.
 
         Raises:
             ApiError: for a failure that says nothing of the workload itself.
         """
         keda = actor.spec.scaling.enabled and self._cluster.keda is not None
-        if actor.spec.workload.template is None:
-            found = self._existing(actor)
-        elif keda and desired.scaled_by_job(actor):
+        if keda and desired.scaled_by_job(actor):
             found = self._apply(actor, self._scaled_jobs(), desired.scaled_job(actor))
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
@@ -65,16 +51,21 @@ class Workloads:
             raise ApiError(404, "NotFound", "KEDA went away meanwhile")
         return self._cluster.keda.scaled_jobs
 
-    def _existing(self, actor: AsyncActor) -> Found:
+    def existing(self, actor: AsyncActor) -> Found:
+        """The workload that ``actor``, which has no template, brings along.
+
+        Raises:
+            ApiError: if it cannot be read.
+        """
         kind, name = actor.spec.workload.type, desired.workload_name(actor)
         live = self._cluster.get(self._cluster.workloads[kind], actor.metadata.namespace, name)
         if live is None:
             return Found(status.workload_not_found(kind, name))
         if (live["metadata"].get("labels") or {}).get(LABEL_ACTOR) != actor.metadata.name:
             return Found(status.workload_not_labelled(kind, name, actor.metadata.name), live)
-        if read_record(_KIND_OF[kind].template(live) or {}) is None:
+        if digest(live) is None and not opted_out(live):
             return Found(status.workload_not_injected(kind, name), live)
-        return Found(status.workload_created(kind, name), live)
+        return Found(status.workload_found(kind, name), live)
 
     def _apply(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Found:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
@@ -88,33 +79,16 @@ class Workloads:
             return Found(status.workload_replaced(name), live)
         if live is not None:
             self._hand_over_replicas(informer, live, wanted)
-        plan = make_plan(actor, self._defaults)
-        outdated = live is not None and kind != "Job" and self._may_renew(live, plan.digest)
         try:
-            result = self._cluster.ensure(informer, live, wanted, again=outdated)
+            result = self._cluster.ensure(informer, live, wanted)
         except ApiError as error:
             verdict = status.workload_refused(kind, name, error.code, error.message)
             if verdict is None or error.namespace_is_going:
                 raise
             return Found(verdict, live)
-        injected = _injected(result)
-        if injected is None:
+        if digest(result) is None:
             return Found(status.workload_not_injected(kind, name), result)
-        late = kind != "Job" and injected != plan.digest
-        return Found(status.workload_created(kind, name, OUTDATED_SECONDS if late else None), result)
-
-    def _may_renew(self, live: Object, digest: str) -> bool:
-        """Whether the injection is another than the actor's plan, and was not just tried to be renewed."""
-        uid = live["metadata"]["uid"]
-        with self._lock:
-            if _injected(live) == digest:
-                self._renewals.pop(uid, None)
-                return False
-            now = time.monotonic()
-            if now - self._renewals.get(uid, -OUTDATED_SECONDS) < OUTDATED_SECONDS:
-                return False
-            self._renewals[uid] = now
-            return True
+        return Found(status.workload_created(kind, name), result)
 
     def _hand_over_replicas(self, informer: Informer, live: Object, wanted: Object) -> None:
         """Before the operator stops to apply ``spec.replicas``, have another manager own its present value.
@@ -144,12 +118,6 @@ class Workloads:
             for obj in informer.owned_by(actor.metadata.uid):
                 if obj["metadata"]["uid"] != keep:
                     self._cluster.delete(informer, obj)
-
-
-def _injected(workload: Object) -> str | None:
-    """Digest of the plan that the workload's template was injected with, if it was."""
-    record = read_record(_KIND_OF[workload["kind"]].template(workload) or {})
-    return record.digest if record is not None else None
 
 
 def _annotation(obj: Object, name: str) -> Any:

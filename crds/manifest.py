@@ -42,6 +42,7 @@ COLUMNS: list[dict[str, Any]] = [
     {"name": "Replicas", "type": "integer", "jsonPath": ".status.replicas"},
     {"name": "Min", "type": "integer", "jsonPath": ".spec.scaling.minReplicas"},
     {"name": "Max", "type": "integer", "jsonPath": ".spec.scaling.maxReplicas"},
+    {"name": "Outdated", "type": "integer", "jsonPath": ".status.outdatedWorkloads"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     {"name": "Reason", "type": "string", "jsonPath": ".status.reason", "priority": 1},
 ]

@@ -428,6 +428,13 @@ class AsyncActorStatus(Model):
     observed_generation: Annotated[int | None, Field(description="Generation that this status speaks of.")] = None
     replicas: Annotated[int | None, Field(description="Pods of the workload.")] = None
     ready_replicas: Annotated[int | None, Field(description="Pods that are ready.")] = None
+    outdated_workloads: Annotated[
+        int | None, Field(description="Labelled workloads that are still to be re-injected after a change.")
+    ] = None
+    replicas_before_scaling: Annotated[
+        int | None,
+        Field(description="Replicas that a workload which the actor does not own had before it was scaled."),
+    ] = None
 
 
 class ObjectMeta(Model):

@@ -33,6 +33,12 @@ ANNOTATION_APPLIED: Final = "asya.io/applied"
 ANNOTATION_SCALING: Final = "asya.io/scaling"
 """On an owned workload: ``enabled`` while KEDA owns ``spec.replicas``, ``disabled`` while the operator does."""
 
+ANNOTATION_SCRIPT: Final = "asya.io/script"
+"""On the ConfigMap of the operator's own namespace: what stands for its script in every digest."""
+
+FINALIZER: Final = "asya.io/release"
+"""On an actor for which something must be undone that no garbage collection undoes: labels, replica counts."""
+
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 LABEL_NAME: Final = "app.kubernetes.io/name"
 LABEL_INSTANCE: Final = "app.kubernetes.io/instance"

@@ -107,8 +107,17 @@ def is_amazon(host: str) -> bool:
     return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
-def make_plan(actor: AsyncActor, defaults: SidecarDefaults) -> Plan:
-    """The plan for ``actor``. Pure."""
+def script_hash(script: str) -> str:
+    """What stands for a runtime script in a plan's digest."""
+    return hashlib.sha256(script.encode()).hexdigest()[:16]
+
+
+def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") -> Plan:
+    """The plan for ``actor``. Pure.
+
+    ``script`` is the :func:`script_hash` of the runtime script; another one makes another digest,
+    and so new pods, unless that is switched off.
+    """
     spec = actor.spec
     socket_mount = {"name": SOCKET_VOLUME, "mountPath": spec.socket.directory}
     runtime_mount = {
@@ -137,7 +146,8 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults) -> Plan:
         {"name": "ASYA_SOCKET_PATH", "value": spec.socket.path},
         {"name": "ASYA_SOCKET_MAX_SIZE", "value": spec.socket.max_size},
     )
-    inputs = (CONTRACT, actor.metadata.name, sidecar, volumes, env, spec.timeout.graceful_shutdown)
+    rolled = script if defaults.runtime_rollout else ""
+    inputs = (CONTRACT, actor.metadata.name, sidecar, volumes, env, spec.timeout.graceful_shutdown, rolled)
     return Plan(
         actor=actor.metadata.name,
         sidecar=sidecar,

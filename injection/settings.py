@@ -37,6 +37,8 @@ class SidecarDefaults:
     gateway_url: str = ""
     native_sidecars: bool = True
     """Whether the cluster has native sidecars (Kubernetes 1.29)."""
+    runtime_rollout: bool = True
+    """Whether a changed runtime script rolls workloads over, since a pod never sees a change of what it mounts."""
 
 
 def has_native_sidecars(version: tuple[int, int]) -> bool:
@@ -63,6 +65,9 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
     port = env.get("ASYA_SIDECAR_METRICS_PORT") or "9095"
     if not port.isdigit() or not 0 < int(port) < 65536:
         raise InvalidSetting(f"ASYA_SIDECAR_METRICS_PORT: must be a port from 1 to 65535; found {port!r}")
+    rollout = env.get("ASYA_RUNTIME_ROLLOUT") or "true"
+    if rollout not in ("true", "false"):
+        raise InvalidSetting(f"ASYA_RUNTIME_ROLLOUT: must be true or false; found {rollout!r}")
     policy = env.get("ASYA_SIDECAR_IMAGE_PULL_POLICY") or "IfNotPresent"
     if policy not in ("Always", "IfNotPresent", "Never"):
         raise InvalidSetting(f"ASYA_SIDECAR_IMAGE_PULL_POLICY: must be Always, IfNotPresent or Never; found {policy!r}")
@@ -74,4 +79,5 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
         log_level=env.get("ASYA_SIDECAR_LOG_LEVEL") or "INFO",
         gateway_url=env.get("ASYA_GATEWAY_URL") or "",
         native_sidecars=native_sidecars,
+        runtime_rollout=rollout == "true",
     )

@@ -111,8 +111,36 @@ def slim(obj: Object) -> Object:
     return obj
 
 
+class _Index:
+    """Keys by one value each."""
+
+    def __init__(self) -> None:
+        self._values: dict[Key, str] = {}
+        self._keys: dict[str, set[Key]] = {}
+
+    def put(self, key: Key, value: str) -> None:
+        """``key`` has ``value`` now; none if it is empty."""
+        before = self._values.get(key, "")
+        if before == value:
+            return
+        if before:
+            self._keys[before].discard(key)
+            if not self._keys[before]:
+                del self._keys[before]
+            del self._values[key]
+        if value:
+            self._values[key] = value
+            self._keys.setdefault(value, set()).add(key)
+
+    def keys(self, value: str) -> list[Key]:
+        """The keys of ``value``, in order."""
+        return sorted(self._keys.get(value, ()))
+
+
 class Informer:
     """A watch cache of one resource.
+
+    ``index_label`` is a label by whose values :meth:`labelled` finds objects.
 
     ``on_change`` is called with the namespace and name of each object that appeared, changed or
     went, on the informer's thread; ``resource`` may be served only later.
@@ -126,6 +154,7 @@ class Informer:
         *,
         label_selector: str | None = None,
         field_selector: str | None = None,
+        index_label: str | None = None,
         namespace: str = "",
     ) -> None:
         self.resource = resource
@@ -137,7 +166,8 @@ class Informer:
         self.last_contact = time.monotonic()
         self._on_change = on_change
         self._written: dict[Key, tuple[float, Object]] = {}
-        self._owned: dict[str, set[Key]] = {}
+        self._label = index_label
+        self._by_owner, self._by_label = _Index(), _Index()
         shared: Any = SharedInformer
         self._informer: Any = shared(
             self._list_or_watch, label_selector=label_selector, field_selector=field_selector, key_func=key_of
@@ -186,19 +216,23 @@ class Informer:
         key = key_of(obj)
         if deleted:
             self._written.pop(key, None)
-        for owner in obj["metadata"].get("ownerReferences") or ():
-            if owner.get("controller"):
-                keys = self._owned.setdefault(owner["uid"], set())
-                keys.discard(key) if deleted else keys.add(key)
-                if not keys:
-                    del self._owned[owner["uid"]]
+        self._by_owner.put(key, "" if deleted else controller_of(obj))
+        if self._label is not None:
+            value = (obj["metadata"].get("labels") or {}).get(self._label)
+            self._by_label.put(key, "" if deleted or not value else f"{key[0]}/{value}")
         if self._on_change is not None:
             self._on_change(obj, deleted)
 
     def owned_by(self, uid: str) -> list[Object]:
         """Cached objects whose controller is the object of that uid."""
-        found = [self.get(*key) for key in sorted(self._owned.get(uid, ()))]
-        return [obj for obj in found if obj is not None and controller_of(obj) == uid]
+        return [obj for obj in map(self._get, self._by_owner.keys(uid)) if obj is not None]
+
+    def labelled(self, namespace: str, value: str) -> list[Object]:
+        """Cached objects of ``namespace`` whose index label has that value."""
+        return [obj for obj in map(self._get, self._by_label.keys(f"{namespace}/{value}")) if obj is not None]
+
+    def _get(self, key: Key) -> Object | None:
+        return self.get(*key)
 
     def all(self) -> list[Object]:
         """All cached objects. Shared: never change them."""

@@ -270,7 +270,7 @@ class _Handler(BaseHTTPRequestHandler):
                 else:
                     kind = self._seen_as(change, selected)
                     if kind:
-                        self._event(kind, change.object, resource, tabular)
+                        self._event(kind, self._shown(kind, change), resource, tabular)
                 if timer.is_set():
                     break
             self.wfile.write(b"0\r\n\r\n")
@@ -293,6 +293,13 @@ class _Handler(BaseHTTPRequestHandler):
         if before and after:
             return "MODIFIED"
         return "ADDED" if after else "DELETED" if before else ""
+
+    @staticmethod
+    def _shown(kind: str, change: Change) -> Object:
+        """The object of an event: one that leaves the selection is shown as it was in it."""
+        if kind != "DELETED" or change.old is None or change.type == "DELETED":
+            return change.object
+        return {**change.old, "metadata": {**change.old["metadata"], "resourceVersion": str(change.version)}}
 
     def _bookmark(self, resource: ResourceType, version: int) -> None:
         marker = {

@@ -15,6 +15,7 @@ RECONCILES = Counter("asya_reconciles_total", "Reconciles by outcome.", ["outcom
 RECONCILE_SECONDS = Histogram("asya_reconcile_duration_seconds", "Time of one reconcile.")
 QUEUE_DEPTH = Gauge("asya_workqueue_depth", "Keys that wait for a worker.")
 IN_FLIGHT = Gauge("asya_workqueue_in_flight", "Keys that a worker has in hand.")
+ROLLING = Gauge("asya_reinjections_in_flight", "Workloads that roll over because they were re-injected.")
 ACTORS = Gauge("asya_actors", "AsyncActors by the status of their condition Ready.", ["ready"])
 RUNTIME_LOADS = Counter("asya_runtime_loads_total", "Loads of the runtime script by outcome.", ["outcome"])
 LEADER = Gauge("asya_leader", "1 while this process leads.", multiprocess_mode="max")

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import settings
 
 from tests.harness.clusters import ASSETS, Cluster, start_real, start_sandbox, why_not_real
+from tests.harness.kubelet import Kubelet
 from tests.harness.operator import Operator
 from tests.harness.space import Space
 
@@ -33,8 +34,15 @@ def pytest_report_header() -> str:
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster of each tier."""
     directory = tmp_path_factory.mktemp(request.param)
-    started = start_sandbox(directory) if request.param == "sandbox" else start_real(directory)
-    yield started
+    if request.param == "sandbox":
+        started = start_sandbox(directory)
+        yield started
+    else:
+        started = start_real(directory)
+        kubelet = Kubelet(started.client())
+        kubelet.start()
+        yield started
+        kubelet.stop()
     started.stop()
 
 

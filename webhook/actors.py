@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import structlog
 
+from crds.names import ANNOTATION_SCRIPT, RUNTIME_CONFIGMAP
 from crds.parse import InvalidActor, parse_actor
 from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
-from kube.client import ASYNC_ACTORS, Client, Object
+from kube.client import ASYNC_ACTORS, CONFIG_MAPS, Client, Object
 from kube.informer import Informer, Key, key_of
 from webhook.admission import Wanted
 
@@ -28,19 +29,29 @@ class _Entry:
 class ActorCache:
     """Plans of all actors of the cluster."""
 
-    def __init__(self, client: Client, defaults: SidecarDefaults) -> None:
+    def __init__(self, client: Client, defaults: SidecarDefaults, home: str) -> None:
+        """``home`` is the namespace whose ConfigMap tells which runtime script is current."""
         self._client, self._defaults = client, defaults
         self._entries: dict[Key, _Entry] = {}
+        self._script = ""
         self._informer = Informer(client, ASYNC_ACTORS, self._changed)
+        self._scripts = Informer(
+            client,
+            CONFIG_MAPS,
+            self._script_changed,
+            field_selector=f"metadata.name={RUNTIME_CONFIGMAP}",
+            namespace=home,
+        )
 
     def start(self) -> None:
         """Start to watch."""
+        self._scripts.start()
         self._informer.start()
 
     @property
     def synced(self) -> bool:
-        """Whether all actors are known."""
-        return self._informer.synced
+        """Whether all actors are known, and the script."""
+        return self._informer.synced and self._scripts.synced
 
     def plan(self, wanted: Wanted) -> Plan | None:
         """The plan of the wanted actor, or None if there is none.
@@ -59,6 +70,15 @@ class ActorCache:
             raise entry.plan
         return entry.plan
 
+    def _script_changed(self, config_map: Object, deleted: bool) -> None:
+        if deleted:
+            return  # it is made again, and until then the last one holds
+        script = (config_map["metadata"].get("annotations") or {}).get(ANNOTATION_SCRIPT, "")
+        if script != self._script:
+            self._script = script
+            for obj in self._informer.all():
+                self._remember(obj)
+
     def _changed(self, obj: Object, deleted: bool) -> None:
         if deleted:
             self._entries.pop(key_of(obj), None)
@@ -76,7 +96,7 @@ class ActorCache:
 
     def _plan(self, obj: Object) -> Plan | InvalidActor:
         try:
-            return make_plan(parse_actor(obj), self._defaults)
+            return make_plan(parse_actor(obj), self._defaults, self._script)
         except InvalidActor as invalid:
             log.warning("invalid_actor", actor="/".join(key_of(obj)), errors=invalid.errors)
             return invalid

@@ -25,6 +25,8 @@ class Options:
 
     certificate: Path
     key: Path
+    home: str = "asya-system"
+    """The namespace whose ConfigMap tells which runtime script is current."""
     bind: str = "0.0.0.0:8443"
     metrics_port: int = 8080
     workers: int = 2
@@ -94,7 +96,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         client = Client(load_configuration(options.kubeconfig), read_timeout=READ_SECONDS)
         native_sidecars = has_native_sidecars(client.version())
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)
-        cache = ActorCache(client, defaults)
+        cache = ActorCache(client, defaults, options.home)
         cache.start()
         CERTIFICATE_EXPIRY.set(self._expiry)
         BUILD.labels(build_version()).set(1)

@@ -229,7 +229,19 @@ def test_columns_of_kubectl_get(space: Space) -> None:
     space.apply(example("rabbitmq-deployment"))
     ready(space, "text-processor")
     names, rows = space.table("AsyncActor")
-    assert names == ["Name", "Ready", "Type", "Queue", "Transport", "Replicas", "Min", "Max", "Age", "Reason"]
+    assert names == [
+        "Name",
+        "Ready",
+        "Type",
+        "Queue",
+        "Transport",
+        "Replicas",
+        "Min",
+        "Max",
+        "Outdated",
+        "Age",
+        "Reason",
+    ]
     row = dict(zip(names, rows[0], strict=True))
     assert (row["Ready"], row["Type"], row["Queue"]) == ("True", "Deployment", "asya-text-processor")
     assert (row["Transport"], row["Min"], row["Max"]) == ("rabbitmq", 0, 20)

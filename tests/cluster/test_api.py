@@ -314,6 +314,10 @@ def test_a_watch_by_label_tells_of_objects_that_enter_and_leave(bare: Space) -> 
     bare.patch("ConfigMap", "a", {"metadata": {"labels": {"x": None}}})
     events = watch_events(bare.client, path, version, 1, labelSelector="x")
     assert [e["type"] for e in events] == ["ADDED", "DELETED"]
+    # An object that leaves is shown as it was when it was last selected, with the version of the change.
+    added, deleted = (e["object"]["metadata"] for e in events)
+    assert deleted["labels"] == {"x": "1"}
+    assert int(deleted["resourceVersion"]) > int(added["resourceVersion"])
 
 
 def test_bookmarks_bring_a_newer_version(widgets: Space, cluster: Cluster) -> None:

@@ -1,0 +1,151 @@
+"""Every workload that bears an actor's label, whoever made it: re-injected when the actor's plan changes,
+and let go when the actor does.
+
+Re-injection is re-admission: an empty patch changes nothing by itself, but admission sees the workload
+and answers with the present plan. A workload that is injected by that plan already is left alone.
+"""
+
+from dataclasses import dataclass, field
+
+import structlog
+
+from controller import status
+from controller.cluster import Cluster
+from controller.rollouts import Rollouts
+from controller.status import Verdict
+from crds.names import DISABLED, INJECT, LABEL_ACTOR
+from injection.inject import read_record
+from injection.kinds import KINDS
+from injection.plan import Plan
+from kube.client import ApiError, Object
+from kube.informer import Informer, Key, controller_of
+
+log = structlog.get_logger(__name__)
+
+_KIND_OF = {kind.name: kind for kind in KINDS.values()}
+
+LATE_SECONDS = 1.0
+"""When admission answered with an older plan: how soon its cache will have caught up."""
+WAITING_SECONDS = 10.0
+"""For a place, though one that comes free wakes the actor."""
+
+
+@dataclass
+class Census:
+    """What became of an actor's labelled workloads."""
+
+    total: int = 0
+    outdated: int = 0
+    """Those that are still to be re-injected."""
+    foreign: int = 0
+    """Those that the actor does not own."""
+    refused: list[tuple[Object, Verdict]] = field(default_factory=list)
+    retry: float | None = None
+
+    def again(self, seconds: float | None) -> None:
+        """Look again in ``seconds`` at the latest."""
+        if seconds is not None:
+            self.retry = seconds if self.retry is None else min(self.retry, seconds)
+
+
+class Labelled:
+    """Finds and renews labelled workloads."""
+
+    def __init__(self, cluster: Cluster, rollouts: Rollouts) -> None:
+        self._cluster, self._rollouts = cluster, rollouts
+
+    def find(self, key: Key) -> list[tuple[Informer, Object]]:
+        """All workloads that bear the label of the actor ``key``, with the caches they are from."""
+        informers = list(self._cluster.workloads.values())
+        if self._cluster.keda is not None:
+            informers.append(self._cluster.keda.scaled_jobs)
+        return [(informer, obj) for informer in informers for obj in informer.labelled(*key)]
+
+    def renew(self, key: Key, uid: str, plan: Plan, skip: str = "") -> Census:
+        """Have all of them injected by ``plan``, as far as there are places to roll over in.
+
+        Args:
+            key: the actor.
+            uid: its uid.
+            plan: what they should be injected by.
+            skip: uid of a workload that is seen to elsewhere.
+        """
+        census = Census()
+        for informer, obj in self.find(key):
+            owned = controller_of(obj) == uid
+            census.foreign += not owned
+            if obj["metadata"].get("deletionTimestamp") or opted_out(obj):
+                continue
+            census.total += 1
+            if obj["kind"] == "Job" or digest(obj) == plan.digest:
+                continue
+            census.outdated += 1
+            if obj["metadata"]["uid"] != skip and self._readmit(informer, obj, key, plan, census):
+                census.outdated -= 1
+        return census
+
+    def _readmit(self, informer: Informer, obj: Object, key: Key, plan: Plan, census: Census) -> bool:
+        """Show the workload to admission; whether it is injected by the plan then."""
+        uid = obj["metadata"]["uid"]
+        if not self._rollouts.take(uid, key):
+            census.again(WAITING_SECONDS)
+            return False
+        try:
+            result = self._cluster.client.merge_patch(informer.resource, key[0], obj["metadata"]["name"], {})
+        except ApiError as error:
+            self._rollouts.give_back(uid)
+            if error.code == 404:
+                return True  # gone meanwhile
+            verdict = status.workload_refused(obj["kind"], obj["metadata"]["name"], error.code, error.message)
+            if verdict is None or error.namespace_is_going:
+                raise
+            census.refused.append((obj, verdict))
+            census.again(verdict.retry)
+            return False
+        informer.observe(result)
+        if digest(result) != plan.digest:
+            self._rollouts.give_back(uid)
+            census.again(LATE_SECONDS)
+            return False
+        self._rollouts.started(result)
+        log.info("reinjected", kind=obj["kind"], namespace=key[0], name=obj["metadata"]["name"], actor=key[1])
+        return True
+
+    def release(self, key: Key, uid: str, *, injected_only: bool = False) -> list[Object]:
+        """Take the actor's label off those that it does not own, so that admission takes the sidecar out; these.
+
+        ``injected_only`` spares those that wait for an actor that does not exist yet.
+
+        Raises:
+            ApiError: if one could not be changed.
+        """
+        released = []
+        for informer, obj in self.find(key):
+            if controller_of(obj) == uid != "" or (injected_only and digest(obj) is None):
+                continue
+            patch = {"metadata": {"labels": {LABEL_ACTOR: None}}}
+            try:
+                informer.observe(
+                    self._cluster.client.merge_patch(informer.resource, key[0], obj["metadata"]["name"], patch)
+                )
+            except ApiError as error:
+                if error.code == 404 or error.namespace_is_going:
+                    continue
+                raise
+            released.append(obj)
+        return released
+
+
+def digest(workload: Object) -> str | None:
+    """Digest of the plan that the workload's template was injected by, if it was."""
+    record = read_record(_KIND_OF[workload["kind"]].template(workload) or {})
+    return record.digest if record is not None else None
+
+
+def opted_out(workload: Object) -> bool:
+    """Whether the workload or its template says ``asya.io/inject: disabled``."""
+    for obj in (workload, _KIND_OF[workload["kind"]].template(workload) or {}):
+        metadata = obj.get("metadata") or {}
+        if DISABLED in ((metadata.get(part) or {}).get(INJECT) for part in ("labels", "annotations")):
+            return True
+    return False

@@ -1,0 +1,37 @@
+"""Says of every pod of a real control plane what a kubelet would: that it runs and is ready."""
+
+from datetime import UTC, datetime
+
+from kube.client import PODS, ApiError, Client, Object
+from kube.informer import Informer
+
+
+class Kubelet:
+    """Watches pods, and reports those that are new as ready. Nothing is run."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+        self._informer = Informer(client, PODS, self._changed)
+
+    def start(self) -> None:
+        """Start to watch."""
+        self._informer.start()
+
+    def stop(self) -> None:
+        """Stop."""
+        self._informer.stop()
+
+    def _changed(self, pod: Object, deleted: bool) -> None:
+        metadata, status = pod["metadata"], pod.get("status") or {}
+        if deleted or metadata.get("deletionTimestamp") or status.get("phase") not in (None, "Pending"):
+            return
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        conditions = [
+            {"type": t, "status": "True", "lastTransitionTime": now}
+            for t in ("Initialized", "ContainersReady", "Ready")
+        ]
+        patch = {"status": {"phase": "Running", "startTime": now, "conditions": conditions}}
+        try:
+            self._client.merge_patch(PODS, metadata["namespace"], metadata["name"], patch, subresource="status")
+        except ApiError:
+            return  # it is gone, or its namespace is
