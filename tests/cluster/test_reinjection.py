@@ -1,0 +1,102 @@
+"""A changed default of the operator reaches two hundred workloads, a few at a time and each once."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from controller.rollouts import rolled_out
+from kube.client import DEPLOYMENTS, Object
+from kube.informer import Informer
+from tests.cluster.test_actors import ready
+from tests.cluster.test_labelled import sidecar_of, workload
+from tests.cluster.test_operations import expire_lease
+from tests.harness.clusters import wait_for
+from tests.harness.operator import Operator
+from tests.harness.space import Space, actor
+
+COUNT, PLACES = 200, 8
+IMAGE = "ghcr.io/example/sidecar:2"
+
+
+@pytest.fixture
+def upgraded(operator: Operator) -> Iterator[Operator]:
+    """An operator that a test may give other settings."""
+    yield operator
+    operator.environment.clear()
+    operator.stop_controllers()
+    operator.stop_webhook()
+    operator.heal()
+
+
+class Observer:
+    """Counts, in the order of their versions, how many Deployments roll over because of the new image."""
+
+    def __init__(self, space: Space) -> None:
+        self.most, self._rolling = 0, set[str]()
+        self._lock = threading.Lock()
+        self._informer = Informer(space.client, DEPLOYMENTS, self._changed, namespace=space.name)
+        self._informer.start()
+        assert self._informer.wait(10)
+
+    def _changed(self, deployment: Object, deleted: bool) -> None:
+        name = deployment["metadata"]["name"]
+        sidecar = sidecar_of(deployment)
+        with self._lock:
+            if sidecar and sidecar["image"] == IMAGE and not rolled_out(deployment):
+                self._rolling.add(name)
+            else:
+                self._rolling.discard(name)
+            self.most = max(self.most, len(self._rolling))
+
+    def stop(self) -> None:
+        self._informer.stop()
+
+
+def outdated(space: Space) -> list[str]:
+    return [
+        d["metadata"]["name"]
+        for d in space.all("Deployment")
+        if (sidecar_of(d) or {"image": ""})["image"] != IMAGE or not rolled_out(d)
+    ]
+
+
+def test_a_new_default_image_reaches_two_hundred_workloads(space: Space, upgraded: Operator) -> None:
+    actors = [f"a{n}" for n in range(4)]
+    for name in actors:
+        space.apply(actor(name))
+    for name in actors:
+        ready(space, name)
+    foreign = COUNT - len(actors)
+
+    def make(n: int) -> None:
+        obj = workload("Deployment", f"x{n}", actors[n % len(actors)])
+        obj["spec"]["replicas"] = 1
+        space.apply(obj)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(make, range(foreign)))
+    wait_for("all to run", lambda: all(rolled_out(d) for d in space.all("Deployment")), 120, pause=0.5)
+    observer = Observer(space)
+    upgraded.environment |= {"ASYA_SIDECAR_IMAGE": IMAGE, "ASYA_REINJECTION_PARALLEL": str(PLACES)}
+    upgraded.stop_controllers()
+    upgraded.stop_webhook()
+    upgraded.start_webhook()
+    upgraded.start_controller()
+    wait_for("half of them", lambda: len(outdated(space)) < COUNT / 2, 120, pause=0.1)
+    left = sum((space.get("AsyncActor", n) or {})["status"]["outdatedWorkloads"] for n in actors)
+    upgraded.stop_controllers(signal.SIGKILL)
+    expire_lease(upgraded)
+    assert 0 < left < COUNT
+    upgraded.start_controller()
+    wait_for("all of them", lambda: not outdated(space), 120, pause=0.2)
+    wait_for(
+        "nothing left to do",
+        lambda: all((space.get("AsyncActor", n) or {})["status"]["outdatedWorkloads"] == 0 for n in actors),
+    )
+    observer.stop()
+    assert 1 <= observer.most <= PLACES
+    assert len(space.all("Deployment")) == COUNT
+    assert len(space.all("ReplicaSet")) == 2 * COUNT, "each rolled over once"
