@@ -63,7 +63,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         settings: dict[str, Any] = {
             "bind": options.bind,
             "workers": options.workers,
-            "worker_class": "gthread",
+            "worker_class": "webhook.worker.Worker",
             "threads": options.threads,
             "keepalive": 75,
             "timeout": 60,
