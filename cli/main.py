@@ -89,6 +89,126 @@ def crd() -> None:
     typer.echo(rendered(), nl=False)
 
 
+Files = Annotated[
+    list[str], typer.Option("--filename", "-f", help="File to read, or - for standard input; may be repeated.")
+]
+InNamespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of objects that do not say theirs.")]
+Form = Annotated[str, typer.Option("--output", "-o", help="yaml or json.")]
+Script = Annotated[
+    Path | None, typer.Option(envvar="ASYA_RUNTIME_LOCAL_PATH", help="Runtime script; the one shipped without it.")
+]
+Native = Annotated[bool, typer.Option(help="Whether the cluster runs native sidecars (Kubernetes 1.29).")]
+
+
+@app.command()
+def render(
+    filename: Files,
+    namespace: InNamespace = "default",
+    output: Form = "yaml",
+    runtime_script: Script = None,
+    native_sidecars: Native = True,
+) -> None:
+    """Print every object that a cluster would hold for the AsyncActors in files, after injection."""
+    from cli.files import dump
+
+    offline, documents = _offline(filename, [], namespace, runtime_script, native_sidecars)
+    objects = offline.render()
+    for document in documents:
+        objects += [
+            obj for _, obj in _objects_after(document, offline.inject(document)) if obj.get("kind") != "AsyncActor"
+        ]
+    _finish(offline, lambda: typer.echo(dump(objects, output), nl=False))
+
+
+@app.command()
+def inject(
+    filename: Files,
+    actor: Annotated[list[str], typer.Option(help="File with AsyncActors; those in -f are known too.")] = [],  # noqa: B006
+    namespace: InNamespace = "default",
+    output: Form = "yaml",
+    runtime_script: Script = None,
+    native_sidecars: Native = True,
+) -> None:
+    """Do to labelled workloads and pods in files what admission does; everything else comes out as it went in."""
+    offline, documents = _offline(filename, actor, namespace, runtime_script, native_sidecars)
+    changes = [(document, offline.inject(document)) for document in documents]
+    if not any(operations for _, operations in changes):
+        offline.warnings.append(
+            "nothing was injected: no workload or pod bears the label asya.io/actor of a known actor"
+        )
+    _finish(offline, lambda: _print_changed(changes, output))
+
+
+@app.command()
+def uninject(
+    filename: Files,
+    unlabel: Annotated[bool, typer.Option("--unlabel", help="Take the label asya.io/actor off too.")] = False,
+    output: Form = "yaml",
+) -> None:
+    """Undo what `inject` did to files: workloads and pods come out as they were, with edits made since."""
+    offline, documents = _offline(filename, [], "default", None, True, validate=False)
+    _finish(offline, lambda: _print_changed([(d, offline.uninject(d, unlabel=unlabel)) for d in documents], output))
+
+
+def _offline(
+    filenames: list[str],
+    actors: list[str],
+    namespace: str,
+    script: Path | None,
+    native_sidecars: bool,
+    *,
+    validate: bool = True,
+) -> Any:
+    import os
+
+    from cli.files import BadFile, read
+    from cli.offline import Offline
+    from injection.settings import from_environment
+    from runtime import SCRIPT
+
+    try:
+        text = (script or SCRIPT).read_text()
+        documents, more = read(filenames), read(actors)
+    except (BadFile, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    defaults = _stop_on_bad_setting(from_environment, os.environ, native_sidecars)
+    offline = Offline(defaults, text, namespace)
+    if validate:
+        offline.add_actors([*more, *documents])
+    return offline, documents
+
+
+def _objects_after(document: Any, operations: Any) -> Any:
+    from dataclasses import replace
+
+    from cli.files import patched
+
+    return replace(document, value=patched(document.value, operations)).objects()
+
+
+def _print_changed(changes: Any, output: str) -> None:
+    from cli.files import dump
+
+    if output == "json":
+        objects = [obj for document, operations in changes for _, obj in _objects_after(document, operations)]
+        typer.echo(dump(objects, "json"), nl=False)
+        return
+    for document, operations in changes:
+        typer.echo(document.separator + document.edited(operations), nl=False)
+
+
+def _finish(offline: Any, show: Any) -> None:
+    """Print warnings, and errors or else the result; exit code 1 if there are errors."""
+    for warning in offline.warnings:
+        typer.echo(f"Warning: {warning}", err=True)
+    for error in offline.errors:
+        typer.echo(f"error: {error}", err=True)
+    if offline.errors:
+        raise typer.Exit(1)
+    show()
+
+
 certificates = typer.Typer(help="Certificates for the webhook.", no_args_is_help=True)
 app.add_typer(certificates, name="certs")
 

@@ -14,8 +14,7 @@ Operation = dict[str, Any]
 def operations(old: Any, new: Any, path: str = "") -> list[Operation]:
     """Operations at and below ``path`` (a JSON pointer) that make ``old`` into ``new``.
 
-    A list that only gained or only lost elements is patched element by element, any other one that
-    changed in length is replaced as a whole.
+    A list that only gained or only lost elements is patched element by element; one that did both is replaced.
     """
     result: list[Operation] = []
     _compare(old, new, path, result)
@@ -42,29 +41,45 @@ def _compare(old: Any, new: Any, path: str, out: list[Operation]) -> None:
 
 
 def _compare_lists(old: list[Any], new: list[Any], path: str, out: list[Operation]) -> None:
-    if len(old) == len(new):
-        for i, (a, b) in enumerate(zip(old, new, strict=True)):
-            _compare(a, b, f"{path}/{i}", out)
+    shorter, longer = (old, new) if len(old) <= len(new) else (new, old)
+    extra = _extra(longer, shorter)
+    if extra is None:
+        out.append({"op": "replace", "path": path, "value": new})
         return
-    grown = len(new) - len(old)
-    if 0 < grown <= 3:
-        for start in (0, len(old)):
-            rest = new[:start] + new[start + grown :]
-            if _aligned(old, rest):
-                for i in range(start, start + grown):
-                    out.append({"op": "add", "path": f"{path}/{i}", "value": new[i]})
-                for i, (a, b) in enumerate(zip(old, rest, strict=True)):
-                    _compare(a, b, f"{path}/{i if i < start else i + grown}", out)
-                return
-    out.append({"op": "replace", "path": path, "value": new})
+    if longer is old:
+        out += [{"op": "remove", "path": f"{path}/{i}"} for i in reversed(extra)]
+    else:
+        out += [{"op": "add", "path": f"{path}/{i}", "value": new[i]} for i in extra]
+    skipped = set(extra)
+    kept = [(i, value) for i, value in enumerate(longer) if i not in skipped]
+    for n, ((i, a), b) in enumerate(zip(kept, shorter, strict=True)):
+        if longer is old:
+            _compare(a, b, f"{path}/{n}", out)
+        else:
+            _compare(b, a, f"{path}/{i}", out)
 
 
-def _aligned(old: list[Any], new: list[Any]) -> bool:
-    """Whether each element is the other's later version: the same object, or of the same name."""
-    return all(
-        a is b or (isinstance(a, dict) and isinstance(b, dict) and a.get("name", a) == b.get("name", b))
-        for a, b in zip(old, new, strict=True)
-    )
+def _extra(longer: list[Any], shorter: list[Any]) -> list[int] | None:
+    """Places in ``longer`` of what is not in ``shorter``; None if the rest of both is not in the same order."""
+    if len(longer) == len(shorter):
+        return []
+    extra: list[int] = []
+    n = 0
+    for i, value in enumerate(longer):
+        if n < len(shorter) and _aligned(value, shorter[n]):
+            n += 1
+        else:
+            extra.append(i)
+    return extra if n == len(shorter) else None
+
+
+def _aligned(a: Any, b: Any) -> bool:
+    """Whether one is a later version of the other: the same object, or of the same name."""
+    if a is b:
+        return True
+    if isinstance(a, dict) and isinstance(b, dict):
+        return bool(a.get("name", a) == b.get("name", b))
+    return type(a) is type(b) and bool(a == b)
 
 
 def _escape(key: str) -> str:
