@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint generate bench clean
+.PHONY: help setup demo test lint golden generate clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ lint: $(READY) ## ruff, mypy --strict, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+golden: $(READY) ## Regenerate the outcomes of the golden files
+	$(BIN)/python -m tests.golden
 
 generate: $(READY) ## Regenerate the CRD manifest and the README's reference table
 	$(BIN)/python -m crds.generate

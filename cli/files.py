@@ -56,6 +56,7 @@ class Document:
             return json.dumps(patched(self.value, operations), indent=2, ensure_ascii=False) + "\n"
         editor = YAML()
         editor.preserve_quotes = True
+        editor.brace_single_entry_mapping_in_flow_sequence = True
         editor.width = 4096
         if _OFFSET_LIST.search(self.text):
             editor.indent(mapping=2, sequence=4, offset=2)
@@ -137,9 +138,15 @@ def _quoted(value: Any) -> Any:
         return {key: _quoted(child) for key, child in value.items()}
     if isinstance(value, list | tuple):
         return [_quoted(child) for child in value]
-    if isinstance(value, str) and yaml.load(value, yaml.CSafeLoader) != value:
-        return SingleQuotedScalarString(value)
-    return value
+    return SingleQuotedScalarString(value) if isinstance(value, str) and not _is_plain(value) else value
+
+
+def _is_plain(text: str) -> bool:
+    """Whether ``text`` without quotes is that text, in a list between brackets too."""
+    try:
+        return bool(yaml.load(f"[{text}]", yaml.CSafeLoader) == [text])
+    except yaml.YAMLError:
+        return False
 
 
 def dump(objects: list[Object], form: str) -> str:

@@ -132,10 +132,8 @@ def inject(
     """Do to labelled workloads and pods in files what admission does; everything else comes out as it went in."""
     offline, documents = _offline(filename, actor, namespace, runtime_script, native_sidecars)
     changes = [(document, offline.inject(document)) for document in documents]
-    if not any(operations for _, operations in changes):
-        offline.warnings.append(
-            "nothing was injected: no workload or pod bears the label asya.io/actor of a known actor"
-        )
+    if not offline.labelled:
+        offline.warnings.append("nothing was injected: no workload or pod in the files bears the label asya.io/actor")
     _finish(offline, lambda: _print_changed(changes, output))
 
 

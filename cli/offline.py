@@ -34,6 +34,8 @@ class Offline:
     namespace: str = "default"
     """Of objects that do not say."""
     actors: dict[tuple[str, str], AsyncActor] = field(default_factory=dict)
+    labelled: int = 0
+    """Workloads and pods that were seen with the label."""
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -61,6 +63,7 @@ class Offline:
             resource = _resource(obj)
             if resource is None:
                 continue
+            self.labelled += LABEL_ACTOR in ((obj.get("metadata") or {}).get("labels") or {})
             decision = self._admit(obj, resource)
             name = f"{document.origin}: {_name(obj)}"
             if decision.outcome == "denied":

@@ -1,0 +1,222 @@
+"""Every golden file, by the functions, by the command line and by the webhook."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import orjson
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli.files import split
+from cli.main import app
+from cli.offline import Offline
+from injection.inject import inject, uninject
+from injection.kinds import KINDS
+from injection.plan import Plan, make_plan, script_hash
+from injection.settings import SidecarDefaults
+from tests.golden import ACTORS, CASES, SCRIPT, Case, injected, offline, outcome, uninjected
+from webhook.admission import Wanted
+from webhook.app import create_app
+
+Object = dict[str, Any]
+INJECTED = [c for c in CASES if c.injected.exists()]
+DENIED = [c for c in CASES if c.message.exists()]
+RESOURCES = {kind.name: key for key, kind in KINDS.items()}
+
+
+def ids(case: Case) -> str:
+    return case.name
+
+
+def test_there_are_enough_and_each_has_one_outcome() -> None:
+    assert len(INJECTED) >= 60
+    assert len(INJECTED) + len(DENIED) == len(CASES)
+    assert all(case.source.read_text().startswith("# ") for case in CASES), "each says what it shows"
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_outcome(case: Case) -> None:
+    path, text = outcome(case)
+    assert text == path.read_text(), "run `make golden` and look at the difference"
+
+
+@pytest.mark.parametrize("case", INJECTED, ids=ids)
+def test_uninjecting_is_the_inverse_and_injecting_again_changes_nothing(case: Case) -> None:
+    text = case.injected.read_text()
+    assert uninjected(text) == case.source.read_text()
+    assert injected(split(text)) == (text, [])
+
+
+def objects(text: str) -> list[Object]:
+    return [obj for document in split(text) for _, obj in document.objects()]
+
+
+def plan_of(name: str) -> Plan | None:
+    actor = offline().actors.get(("default", name))
+    return make_plan(actor, SidecarDefaults(), script_hash(SCRIPT.read_text())) if actor else None
+
+
+@pytest.mark.parametrize("case", INJECTED, ids=ids)
+def test_the_function_alone_is_its_own_inverse(case: Case) -> None:
+    for obj in objects(case.source.read_text()):
+        resource = RESOURCES.get(obj["kind"])
+        plan = plan_of((obj["metadata"].get("labels") or {}).get("asya.io/actor", ""))
+        if resource is None or plan is None:
+            continue
+        template = KINDS[resource].template(obj) or {}
+        once = inject(template, plan, job=KINDS[resource].job)
+        assert once != template
+        assert inject(once, plan, job=KINDS[resource].job) is once
+        assert uninject(once) == template
+
+
+@pytest.mark.parametrize("case", CASES, ids=ids)
+def test_the_webhook_answers_the_same(case: Case) -> None:
+    def lookup(wanted: Wanted) -> Plan | None:
+        return plan_of(wanted.actor)
+
+    client = create_app(lookup, SidecarDefaults()).test_client()
+    results, messages = [], []
+    for obj in objects(case.source.read_text()):
+        resource = RESOURCES.get(obj["kind"])
+        if resource is None:
+            results.append(obj)
+            continue
+        request = {
+            "uid": "u",
+            "operation": "CREATE",
+            "namespace": "default",
+            "resource": {"group": resource[0], "resource": resource[1]},
+            "object": obj,
+        }
+        body = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
+        answer = client.post("/mutate", data=orjson.dumps(body), content_type="application/json").get_json()["response"]
+        if not answer["allowed"]:
+            messages.append(answer["status"]["message"])
+        patch = orjson.loads(base64.b64decode(answer["patch"])) if "patch" in answer else []
+        results.append(jsonpatch.apply_patch(obj, patch))
+    if case.message.exists():
+        assert [m.partition(": ")[2] for m in case.message.read_text().splitlines()] == messages
+    else:
+        wanted = objects(case.injected.read_text())
+        assert [orjson.dumps(r, option=orjson.OPT_SORT_KEYS) for r in results] == [
+            orjson.dumps(w, option=orjson.OPT_SORT_KEYS) for w in wanted
+        ]
+
+
+# -- by the command line -------------------------------------------------------------------------
+
+
+def run(*arguments: str, stdin: str = "") -> Any:
+    result = CliRunner().invoke(app, list(arguments), input=stdin, env={"ASYA_RUNTIME_LOCAL_PATH": str(SCRIPT)})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+@pytest.mark.parametrize("case", INJECTED, ids=ids)
+def test_the_command_line_does_the_same_to_files_and_to_standard_input(case: Case) -> None:
+    done = run("inject", "-f", str(case.source), "--actor", str(ACTORS))
+    assert (done.exit_code, done.stdout) == (0, case.injected.read_text())
+    again = run("inject", "-f", "-", "--actor", str(ACTORS), stdin=done.stdout)
+    assert again.stdout == done.stdout
+    back = run("uninject", "-f", "-", stdin=done.stdout)
+    assert (back.exit_code, back.stdout) == (0, case.source.read_text())
+
+
+@pytest.mark.parametrize("case", DENIED, ids=ids)
+def test_a_denial_is_an_error_and_nothing_is_printed(case: Case) -> None:
+    done = run("inject", "-f", str(case.source), "--actor", str(ACTORS))
+    assert (done.exit_code, done.stdout) == (1, "")
+    told = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
+    assert told == [f"error: {case.source}: {m}" for m in case.message.read_text().splitlines()]
+
+
+def test_json_is_one_object_or_a_list_of_several() -> None:
+    one = run("inject", "-f", str(Case("deployment").source), "--actor", str(ACTORS), "-o", "json")
+    assert orjson.loads(one.stdout) == objects(Case("deployment").injected.read_text())[0]
+    several = run("inject", "-f", str(Case("several-documents").source), "--actor", str(ACTORS), "-o", "json")
+    assert [o["kind"] for o in orjson.loads(several.stdout)["items"]] == ["ConfigMap", "Deployment", "Deployment"]
+
+
+def test_json_goes_in_and_comes_out(tmp_path: Path) -> None:
+    obj = objects(Case("deployment").source.read_text())[0]
+    file = tmp_path / "web.json"
+    file.write_bytes(orjson.dumps(obj))
+    done = run("inject", "-f", str(file), "--actor", str(ACTORS))
+    assert orjson.loads(done.stdout) == objects(Case("deployment").injected.read_text())[0]
+
+
+def test_actors_in_the_same_file_are_known(tmp_path: Path) -> None:
+    file = tmp_path / "all.yaml"
+    file.write_text(ACTORS.read_text() + "---\n" + Case("deployment").source.read_text())
+    done = run("inject", "-f", str(file))
+    assert done.stdout == ACTORS.read_text() + "---\n" + Case("deployment").injected.read_text()
+
+
+def test_unlabel_takes_the_label_off_too() -> None:
+    done = run("uninject", "--unlabel", "-f", str(Case("deployment").injected))
+    (obj,) = objects(done.stdout)
+    assert "labels" not in obj["metadata"]
+    assert obj["spec"] == objects(Case("deployment").source.read_text())[0]["spec"]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "standard input: is not YAML"), ("", "nothing was injected"), ("- 1\n", "nothing was")],
+)
+def test_what_is_no_manifest_is_told(text: str, message: str) -> None:
+    assert message in run("inject", "-f", "-", stdin=text).stderr
+
+
+def test_a_missing_file_is_an_error() -> None:
+    done = run("inject", "-f", "/nonexistent.yaml")
+    assert done.exit_code == 1
+    assert "error: /nonexistent.yaml: cannot be read" in done.stderr
+
+
+def test_text_that_yaml_would_take_for_something_else_is_quoted() -> None:
+    actor = ACTORS.read_text().replace("value: DEBUG", 'value: "on"').split("---\n")[11]
+    deployment = Case("own-environment").source.read_text()
+    done = run("inject", "-f", "-", stdin=f"{actor}---\n{deployment}")
+    env = objects(done.stdout)[1]["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "ASYA_LOG_LEVEL", "value": "on"} in env
+
+
+# -- render --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("example", "kinds"),
+    [
+        ("rabbitmq-deployment", ["ConfigMap", "TriggerAuthentication", "Deployment", "ScaledObject"]),
+        ("sqs-statefulset", ["ConfigMap", "StatefulSet"]),
+        ("scaled-job", ["ConfigMap", "TriggerAuthentication", "ScaledJob"]),
+    ],
+)
+def test_render_prints_what_the_cluster_would_hold(example: str, kinds: list[str]) -> None:
+    done = run("render", "-f", f"examples/{example}.yaml", "-n", "prod")
+    assert done.exit_code == 0, done.stderr
+    rendered = list(yaml.safe_load_all(done.stdout))
+    assert [o["kind"] for o in rendered] == kinds
+    assert {o["metadata"]["namespace"] for o in rendered} == {"prod"}
+    assert "sidecar" in str(rendered[-1 if example != "rabbitmq-deployment" else 2]["spec"])
+    assert Offline.uninject(split(done.stdout)[-1]) or kinds[-1] == "ScaledObject"
+
+
+def test_render_refuses_what_validation_refuses() -> None:
+    done = run("render", "-f", "examples/invalid.yaml")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "spec.scaling.minReplicas: must not be greater than maxReplicas" in done.stderr
+
+
+def test_render_injects_other_workloads_of_the_file(tmp_path: Path) -> None:
+    done = run("render", "-f", str(ACTORS), "-f", str(Case("deployment").source), "-o", "json")
+    items = orjson.loads(done.stdout)["items"]
+    assert items[-1] == objects(Case("deployment").injected.read_text())[0]
+
+
+def test_crd_prints_the_manifest() -> None:
+    assert run("crd").stdout == Path("crds/asyncactors.yaml").read_text()
