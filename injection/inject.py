@@ -105,7 +105,7 @@ def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:
             "spec.restartPolicy: a Job's sidecar must be a native one, which needs Kubernetes 1.29 or newer; "
             "use a Deployment, or upgrade the cluster"
         )
-    index = _runtime_index(base)
+    index = _runtime_index(base, record)
     runtime = spec["containers"][index]
     sidecar = _sidecar(plan, runtime, native)
     if record is not None and _in_place(template, plan, record, runtime["name"], sidecar, native):
@@ -169,7 +169,7 @@ def _name(item: Any) -> Any:
     return item.get("name") if isinstance(item, dict) else None
 
 
-def _runtime_index(template: Object) -> int:
+def _runtime_index(template: Object, record: Record | None = None) -> int:
     containers = (template.get("spec") or {}).get("containers")
     if not isinstance(containers, list) or not all(
         isinstance(c, dict) and isinstance(c.get("name"), str) for c in containers
@@ -188,6 +188,9 @@ def _runtime_index(template: Object) -> int:
         return names.index(chosen)
     if RUNTIME in users:
         return names.index(RUNTIME)
+    if record is not None and users.count(record.runtime) == 1:
+        # It was the only one, until another injector added its own.
+        return names.index(record.runtime)
     if len(users) == 1:
         return names.index(users[0])
     raise Denied(

@@ -127,7 +127,7 @@ class Admission:
             raise Failure(
                 status.get("code") or 403,
                 f'admission webhook "{hook["name"]}" denied the request: {message}',
-                status.get("reason") or "Forbidden",
+                status.get("reason") or ("" if status.get("code") else "Forbidden"),
             )
         return dict(response)
 

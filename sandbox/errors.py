@@ -19,9 +19,11 @@ REASONS = {
 class Failure(Exception):
     """An answer that is not a success."""
 
-    def __init__(self, code: int, message: str, reason: str = "") -> None:
+    def __init__(self, code: int, message: str, reason: str | None = None) -> None:
+        """``reason`` is that of the code unless it is given, even as an empty one."""
         super().__init__(message)
-        self.code, self.message, self.reason = code, message, reason or REASONS.get(code, "Unknown")
+        self.code, self.message = code, message
+        self.reason = REASONS.get(code, "Unknown") if reason is None else reason
 
     def status(self) -> Object:
         """The ``v1`` Status to answer with."""

@@ -1,0 +1,158 @@
+"""Admission as the API server does it, and our injection beside somebody else's."""
+
+import time
+from typing import Any
+
+import pytest
+
+from kube.client import ApiError, Object
+from tests.cluster.test_actors import ready, settle
+from tests.cluster.test_api import config_map
+from tests.cluster.test_labelled import roll_overs, template_of, workload
+from tests.harness.clusters import Cluster, wait_for
+from tests.harness.injector import injector
+from tests.harness.operator import NAMESPACES, WEBHOOK_CONFIGURATION_SECONDS
+from tests.harness.space import Space, actor, containers
+
+
+def note(obj: Object) -> list[Object]:
+    return [{"op": "add", "path": "/metadata/annotations", "value": {"seen": "yes"}}]
+
+
+def seen(space: Space, name: str, **metadata: Any) -> bool:
+    obj = config_map(name)
+    obj["metadata"] |= metadata
+    made = space.create_object(obj)
+    return "seen" in (made["metadata"].get("annotations") or {})
+
+
+def wait_until_called(space: Space) -> None:
+    """A real API server takes a moment to notice a new webhook configuration."""
+    deadline = time.monotonic() + 10
+    n = 0
+    while not seen(space, f"probe-{n}"):
+        assert time.monotonic() < deadline
+        n += 1
+        time.sleep(0.1)
+
+
+# -- the API server's part -----------------------------------------------------------------------
+
+
+def test_a_webhooks_patch_is_stored(bare: Space) -> None:
+    with injector(bare.client, "test-note", bare.name, note):
+        wait_until_called(bare)
+        assert (bare.get("ConfigMap", "probe-0") or {})["metadata"]["name"] == "probe-0"
+        assert seen(bare, "a")
+
+
+def test_selectors_and_match_conditions_keep_a_webhook_from_being_asked(bare: Space) -> None:
+    selector = {"matchExpressions": [{"key": "skip", "operator": "DoesNotExist"}]}
+    conditions = [{"name": "not-b", "expression": "object.metadata.name != 'b'"}]
+    with injector(bare.client, "test-note", bare.name, note, objectSelector=selector, matchConditions=conditions):
+        wait_until_called(bare)
+        assert seen(bare, "a")
+        assert not seen(bare, "b")
+        assert not seen(bare, "c", labels={"skip": ""})
+
+
+@pytest.mark.parametrize("policy", ["Ignore", "Fail"])
+def test_the_failure_policy_decides_when_a_webhook_is_too_slow(bare: Space, policy: str) -> None:
+    with injector(bare.client, "test-slow", bare.name, note, 30, failurePolicy=policy, timeoutSeconds=1):
+        time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
+        if policy == "Ignore":
+            assert not seen(bare, "a")
+            return
+        with pytest.raises(ApiError) as caught:
+            seen(bare, "a")
+        assert caught.value.code == 500
+        assert 'failed calling webhook "injector.example.com"' in caught.value.message
+
+
+def test_what_admission_sets_belongs_to_nobody_and_survives_an_apply(bare: Space) -> None:
+    with injector(bare.client, "test-note", bare.name, note):
+        wait_until_called(bare)
+        made = bare.apply(config_map("a", k="1"), "one")
+        assert made["metadata"]["annotations"] == {"seen": "yes"}
+        assert "seen" not in str(made["metadata"]["managedFields"])
+        assert bare.apply(config_map("a", k="2"), "one")["metadata"]["annotations"] == {"seen": "yes"}
+
+
+def test_an_empty_patch_is_shown_to_admission(bare: Space) -> None:
+    bare.apply(workload("Deployment", "x"))
+    with injector(bare.client, "test-note", bare.name, note) as server:
+        wait_until_called(bare)
+        before = server.calls
+        changed = bare.patch("Deployment", "x", {})
+        assert changed["metadata"]["annotations"]["seen"] == "yes"
+        assert server.calls > before
+
+
+# -- side by side --------------------------------------------------------------------------------
+
+PROXY = {"name": "proxy", "image": "proxy:1"}
+
+
+def proxy_first(obj: Object) -> list[Object]:
+    """Puts its container first, as Istio does when the application is to wait for it."""
+    if obj["kind"] == "ConfigMap":
+        return note(obj)
+    prefix, template = ("/spec/template", template_of(obj)) if obj["kind"] == "Deployment" else ("", obj)
+    if any(c["name"] == "proxy" for c in template["spec"]["containers"]):
+        return []
+    return [{"op": "add", "path": f"{prefix}/spec/containers/0", "value": PROXY}]
+
+
+@pytest.mark.parametrize(("name", "runtime"), [("aaa-before-ours", "runtime"), ("zzz-after-ours", "app")])
+def test_another_injector_before_or_after_ours(space: Space, name: str, runtime: str) -> None:
+    """One that comes first hides which container was the only one, so there it is named ``runtime``."""
+
+    def named(kind: str, name: str) -> Object:
+        obj = workload(kind, name, "a")
+        (obj if kind == "Pod" else template_of(obj))["spec"]["containers"][0]["name"] = runtime
+        return obj
+
+    space.apply(actor("a"))
+    ready(space, "a")
+    with injector(space.client, name, space.name, proxy_first):
+        wait_until_called(space)
+        made = space.apply(named("Deployment", "x"))
+        assert containers(made) == ["sidecar", "proxy", runtime]
+        wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2, 20)
+        for _ in range(3):
+            space.apply(named("Deployment", "x"))
+            space.patch("AsyncActor", "a", {"metadata": {"labels": {"touched": str(time.monotonic_ns())}}})
+        settle(space)
+        assert roll_overs(space, "x") == 1
+        unlabelled = space.patch("Deployment", "x", {"metadata": {"labels": {"asya.io/actor": None}}})
+        assert containers(unlabelled) == ["proxy", runtime]
+        pod = space.create_object(named("Pod", "p"))
+        assert {c["name"] for c in pod["spec"]["containers"]} == {"sidecar", "proxy", runtime}
+
+
+def test_an_injected_pod_passes_the_restricted_profile(space: Space, cluster: Cluster) -> None:
+    if not cluster.real:
+        pytest.skip("the sandbox holds pods to no Pod Security profile")
+    space.client.merge_patch(
+        NAMESPACES, "", space.name, {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    )
+    space.apply(actor("a"))
+    pod = workload("Pod", "x", "a")
+    with pytest.raises(ApiError, match="violates PodSecurity"):
+        space.create_object({**pod, "metadata": {"name": "refused"}})
+    pod["spec"]["securityContext"] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    pod["spec"]["containers"][0]["securityContext"] = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    made = space.create_object(pod)
+    assert made["spec"]["containers"][0]["name"] == "sidecar"
+    # The same where the container says all of it by itself.
+    del pod["spec"]["securityContext"]
+    pod["metadata"]["name"] = "y"
+    pod["spec"]["containers"][0]["securityContext"] |= {
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    assert space.create_object(pod)["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] is True
