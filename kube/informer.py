@@ -84,12 +84,16 @@ class _Stream:
 
     def stream(self, **_: Any) -> Iterator[bytes]:
         rest = b""
-        for chunk in self._response.stream(amt=None, decode_content=False):
-            self._touched()
-            *lines, rest = (rest + chunk).split(b"\n")
-            for line in lines:
-                if line:
-                    yield _slim_event(line) + b"\n"
+        try:
+            for chunk in self._response.stream(amt=None, decode_content=False):
+                self._touched()
+                *lines, rest = (rest + chunk).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield _slim_event(line) + b"\n"
+        except (urllib3.exceptions.HTTPError, orjson.JSONDecodeError) as broken:
+            # As an ApiException the informer takes it for what it is: a reason to watch again.
+            raise ApiException(status=0, reason=f"the watch broke off: {broken}") from broken
 
     def close(self) -> None:
         self._response.close()

@@ -289,15 +289,12 @@ def test_a_change_of_the_script_rolls_workloads_over_once(space: Space, operator
     wait_for("the sidecar", lambda: containers(space.wait("Deployment", "x")) == ["sidecar", "app"])
     settle(space)
     before = {name: roll_overs(space, name) for name in ("a", "x")}
-    good = operator.script.read_text()
-    try:
+    with operator.edited_script() as good:
         operator.script.write_text(good + "# another\n")
         wait_for("both", lambda: all(roll_overs(space, n) == before[n] + 1 for n in before), 20)
         settle(space)
         assert {n: roll_overs(space, n) for n in before} == {n: before[n] + 1 for n in before}
         edited = {n: template_of(space.wait("Deployment", n)) for n in before}
-    finally:
-        operator.script.write_text(good)
     # The old script makes the old template again, and with it the old ReplicaSet.
     wait_for("the way back", lambda: all(template_of(space.wait("Deployment", n)) != edited[n] for n in before), 20)
     settle(space)

@@ -140,8 +140,7 @@ def test_a_controller_that_is_told_to_stop_hands_over_at_once(space: Space, oper
 def test_an_edit_of_the_script_reaches_every_namespace_in_seconds(space: Space, operator: Operator) -> None:
     space.apply(actor("a"))
     ready(space, "a")
-    good = operator.script.read_text()
-    try:
+    with operator.edited_script() as good:
         operator.script.write_text("def broken(:\n")
         told = space.wait_condition("a", "RuntimeReady", "False", "RuntimeSourceFailed")["message"]
         assert "is not valid Python" in told
@@ -155,8 +154,6 @@ def test_an_edit_of_the_script_reaches_every_namespace_in_seconds(space: Space, 
         assert home
         assert home["data"]["asya_runtime.py"].endswith("# edited\n")
         space.wait_condition("a", "RuntimeReady", "True")
-    finally:
-        operator.script.write_text(good)
 
 
 def test_metrics_and_health(space: Space, operator: Operator) -> None:

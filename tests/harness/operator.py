@@ -18,7 +18,7 @@ import yaml
 
 from certs.authority import create_authority, issue
 from crds.manifest import manifest
-from kube.client import ApiError, Client, Resource
+from kube.client import CONFIG_MAPS, ApiError, Client, Resource
 from runtime import SCRIPT
 from tests.harness.clusters import Cluster, Process, free_port, wait_for
 from webhook.configuration import configurations
@@ -168,6 +168,20 @@ class Operator:
         """Stop the webhook."""
         if self.webhook is not None:
             self.webhook.stop(number)
+
+    @contextmanager
+    def edited_script(self) -> Iterator[str]:
+        """The script may be edited for a while; it is as it was again in the end, and known to be. Its text."""
+        good = self.script.read_text()
+        try:
+            yield good
+        finally:
+            self.script.write_text(good)
+            wait_for("the script to be as it was", partial(self._has_script, good))
+
+    def _has_script(self, script: str) -> bool:
+        found = self.client.get(CONFIG_MAPS, NAMESPACE, "asya-runtime")
+        return found is not None and found["data"]["asya_runtime.py"] == script
 
     def webhook_metrics(self) -> str:
         """The metrics of all its workers."""
