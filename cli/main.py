@@ -23,11 +23,12 @@ MetricsPort = Annotated[int, typer.Option(envvar="ASYA_METRICS_PORT", help="Port
 
 
 def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
+    from certs.keeper import InvalidCertificateSetting
     from injection.settings import InvalidSetting
 
     try:
         return run(*arguments)
-    except InvalidSetting as invalid:
+    except (InvalidSetting, InvalidCertificateSetting) as invalid:
         typer.echo(f"error: {invalid}", err=True)
         raise typer.Exit(2) from None
 
@@ -51,9 +52,14 @@ def controller(
 
 @app.command()
 def webhook(
-    certificate: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Serving certificate, PEM.")],
-    key: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="Its key, PEM.")],
     namespace: Namespace = "asya-system",
+    certificate_secret: Annotated[
+        str, typer.Option(envvar="ASYA_CERTS_SECRET", help="Secret with the serving certificate, watched.")
+    ] = "asya-operator-webhook-cert",
+    certificate: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Serving certificate in a file instead, PEM.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option(exists=True, dir_okay=False, help="Its key, PEM.")] = None,
     runtime_namespace: Annotated[
         str, typer.Option(envvar="ASYA_RUNTIME_NAMESPACE", help="Namespace that always has the script; the operator's.")
     ] = "",
@@ -68,6 +74,8 @@ def webhook(
     from webhook.server import Options, run
 
     options = Options(
+        namespace=namespace,
+        secret=certificate_secret,
         certificate=certificate,
         key=key,
         home=runtime_namespace or namespace,

@@ -15,6 +15,8 @@ from pathlib import Path
 import structlog
 from prometheus_client import REGISTRY
 
+from certs.keeper import Keeper
+from certs.keeper import from_environment as certificate_settings
 from controller.cluster import Cluster
 from controller.labelled import Labelled, digest, opted_out
 from controller.leader import Election
@@ -105,6 +107,12 @@ class Controller:
             self.identity,
             self._on_readiness,
         )
+        self._keeper = Keeper(
+            self._client,
+            certificate_settings(environment, options.namespace),
+            lambda: self._election.leading,
+            self.identity,
+        )
         self._workers: list[threading.Thread] = []
 
     def run(self) -> None:
@@ -123,12 +131,14 @@ class Controller:
         )
         self._source.start()
         self._cluster.start()
+        self._keeper.start()
         threading.Thread(target=self._look_for_keda, name="keda-discovery", daemon=True).start()
         threading.Thread(target=self._resync, name="resync", daemon=True).start()
         self._election.start()
         self._stop.wait()
         log.info("stopping", identity=self.identity)
         self._source.stop()
+        self._keeper.stop()
         self._queue.close()
         deadline = time.monotonic() + STOP_SECONDS
         for worker in self._workers:

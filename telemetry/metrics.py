@@ -24,6 +24,7 @@ CERTIFICATE_EXPIRY = Gauge(
     "When the serving certificate expires, in Unix time.",
     multiprocess_mode="min",
 )
+CERTIFICATE_CHANGES = Counter("asya_certificate_changes_total", "Issues, rotations and repairs.", ["change"])
 BUILD = Gauge("asya_build_info", "1, labelled with the version.", ["version"], multiprocess_mode="max")
 
 

@@ -6,25 +6,27 @@ workers' metrics are put together, so the directory for that must be named befor
 
 import os
 import shutil
-import ssl
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cryptography import x509
 from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
+from webhook.tls import Certificate
 
 
 @dataclass(frozen=True)
 class Options:
     """How the process is run."""
 
-    certificate: Path
-    key: Path
+    namespace: str = "asya-system"
+    """The operator's own namespace."""
+    secret: str = "asya-operator-webhook-cert"
+    """The Secret there that holds the serving certificate, unless that is in files."""
+    certificate: Path | None = None
+    key: Path | None = None
     home: str = "asya-system"
     """The namespace whose ConfigMap tells which runtime script is current."""
     bind: str = "0.0.0.0:8443"
@@ -55,7 +57,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self._options = options
         # A setting that cannot be used stops the process here, before there are workers.
         from_environment(options.environment)
-        self._expiry = _expiry(options.certificate)
+        self._certificate = Certificate()
         super().__init__()
 
     def load_config(self) -> None:
@@ -70,9 +72,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "graceful_timeout": 25,
             "max_requests": 0,
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
-            "certfile": str(options.certificate),
-            "keyfile": str(options.key),
-            "ssl_context": _tls,
+            # Any file that exists: it switches TLS on, and the context of each connection comes from below.
+            "certfile": os.devnull,
+            "ssl_context": lambda _config, _default: self._certificate.context(),
             "loglevel": "warning",
             "proc_name": "asya-webhook",
             "limit_request_line": 2048,
@@ -98,12 +100,17 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)
         cache = ActorCache(client, defaults, options.home)
         cache.start()
-        CERTIFICATE_EXPIRY.set(self._expiry)
+        self._certificate = Certificate(lambda expires: CERTIFICATE_EXPIRY.set(expires.timestamp()))
+        if options.certificate is not None and options.key is not None:
+            certificate, key = options.certificate.read_bytes(), options.key.read_bytes()
+            self._certificate.load(certificate, key, str(options.certificate))
+        else:
+            self._certificate.watch(client, options.namespace, options.secret)
         BUILD.labels(build_version()).set(1)
         return create_app(
             cache.plan,
             defaults,
-            lambda: "" if cache.synced else "the list of AsyncActors has not arrived yet",
+            lambda: _not_ready(cache.synced, self._certificate.loaded),
         )
 
     def _when_ready(self, _server: Any) -> None:
@@ -117,17 +124,13 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         serve("0.0.0.0", self._options.metrics_port, registry, {"/healthz": lambda: ""})
 
 
-def _tls(_config: Any, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
-    context = default()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+def _not_ready(synced: bool, loaded: bool) -> str:
+    if not loaded:
+        return "no certificate has been loaded yet"
+    return "" if synced else "the list of AsyncActors has not arrived yet"
 
 
 def _child_exit(_server: Any, worker: Any) -> None:
     from prometheus_client.multiprocess import mark_process_dead
 
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
-
-
-def _expiry(certificate: Path) -> float:
-    return x509.load_pem_x509_certificate(certificate.read_bytes()).not_valid_after_utc.timestamp()

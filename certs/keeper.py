@@ -1,0 +1,254 @@
+"""Keeps the webhook's certificate: issues it, stores it in a Secret, publishes its CA, rotates and repairs all three.
+
+Only the leader does. The Secret and the webhook configurations are watched, so what is deleted, damaged
+or blanked by hand is put right at once. The CA is published by server-side apply with a field manager of
+its own, which owns ``caBundle`` and nothing else: whoever applies the rest, be it Helm or Argo CD, does
+not touch it.
+"""
+
+import base64
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import structlog
+
+from certs.rotation import Policy, State, advance
+from kube.client import EVENTS, ApiError, Client, Object, Resource
+from kube.informer import Informer
+from telemetry.metrics import CERTIFICATE_CHANGES, CERTIFICATE_EXPIRY
+
+log = structlog.get_logger(__name__)
+
+SECRETS = Resource("v1", "Secret", "secrets")
+CONFIGURATIONS = tuple(
+    Resource("admissionregistration.k8s.io/v1", kind, kind.lower() + "s")
+    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+)
+MANAGER = "asya-operator-certs"
+"""Field manager of the Secret and of every ``caBundle``."""
+TICK_SECONDS = 30.0
+
+Mode = Literal["self", "secret", "cert-manager", "none"]
+"""Who makes the certificate: we, the user, cert-manager, or somebody who does not need us at all."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Where certificates are and how they are made."""
+
+    mode: Mode
+    namespace: str
+    secret: str
+    configuration: str
+    """Name of both webhook configurations."""
+    names: list[str]
+    """DNS names and IP addresses of the webhook."""
+    policy: Policy = field(default_factory=Policy)
+
+
+class InvalidCertificateSetting(ValueError):
+    """A setting that cannot be used; the message names it."""
+
+
+def from_environment(env: Mapping[str, str], namespace: str) -> Settings:
+    """Settings from ``ASYA_CERTS_*``.
+
+    Raises:
+        InvalidCertificateSetting: if one of them cannot be used.
+    """
+    mode: Any = env.get("ASYA_CERTS_MODE") or "none"
+    if mode not in ("self", "secret", "cert-manager", "none"):
+        raise InvalidCertificateSetting(f"ASYA_CERTS_MODE: must be self, secret, cert-manager or none; found {mode!r}")
+    default = Policy()
+    names = [n for n in (env.get("ASYA_CERTS_NAMES") or f"asya-operator-webhook.{namespace}.svc").split(",") if n]
+    return Settings(
+        mode,
+        namespace,
+        env.get("ASYA_CERTS_SECRET") or "asya-operator-webhook-cert",
+        env.get("ASYA_WEBHOOK_CONFIGURATION") or "asya-operator",
+        names,
+        Policy(
+            _seconds(env, "ASYA_CERTS_CA_LIFETIME", default.ca_lifetime),
+            _seconds(env, "ASYA_CERTS_LIFETIME", default.lifetime),
+            _seconds(env, "ASYA_CERTS_OVERLAP", default.overlap),
+        ),
+    )
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def _seconds(env: Mapping[str, str], name: str, default: timedelta) -> timedelta:
+    text = env.get(name)
+    if not text:
+        return default
+    if text[-1] not in _UNITS or not text[:-1].isdecimal() or int(text[:-1]) < 1:
+        raise InvalidCertificateSetting(f"{name}: must be a duration such as 30s, 12h or 90d; found {text!r}")
+    return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+
+
+class Keeper:
+    """Does all of the above on a thread of its own while ``leading`` says so."""
+
+    def __init__(self, client: Client, settings: Settings, leading: Callable[[], bool], identity: str = "") -> None:
+        self._client, self._settings, self._leading, self._identity = client, settings, leading, identity
+        self._wake, self._stopped = threading.Event(), threading.Event()
+        self._known: State | None = None
+        """What was stored last: a Secret that is lost is restored as it was, and nobody notices."""
+        self._secret = Informer(
+            client,
+            SECRETS,
+            self._changed,
+            field_selector=f"metadata.name={settings.secret}",
+            namespace=settings.namespace,
+        )
+        self._configurations = [
+            Informer(client, resource, self._changed, field_selector=f"metadata.name={settings.configuration}")
+            for resource in CONFIGURATIONS
+        ]
+
+    def start(self) -> None:
+        """Start, unless there is nothing to do in this mode."""
+        if self._settings.mode in ("self", "secret"):
+            for informer in (self._secret, *self._configurations):
+                informer.start()
+            threading.Thread(target=self._run, name="certificates", daemon=True).start()
+
+    def stop(self) -> None:
+        """Stop."""
+        self._stopped.set()
+        self._wake.set()
+
+    def _changed(self, obj: Object, deleted: bool) -> None:
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            pause = 1.0
+            if self._leading() and all(i.synced for i in (self._secret, *self._configurations)):
+                try:
+                    pause = self._reconcile()
+                except ApiError as error:
+                    log.warning("certificates_failed", error=str(error))
+            self._wake.wait(pause)
+            self._wake.clear()
+
+    def _reconcile(self) -> float:
+        """Put everything right; seconds until the next look."""
+        secret = self._secret.get(self._settings.namespace, self._settings.secret)
+        data = (secret or {}).get("data") or {}
+        if self._settings.mode == "secret":
+            bundle = data.get("ca.crt")
+            if bundle:
+                self._publish(bundle)
+            return TICK_SECONDS
+        stored = State.from_secret(data) if secret is not None else None
+        state = stored or self._known
+        changed = advance(
+            state,
+            self._settings.names,
+            self._settings.policy,
+            time.time(),
+            published=state is not None and self._published(_encoded(state)),
+        )
+        if changed != stored:
+            self._store(changed, _what(secret, stored, state, changed))
+        self._known = changed
+        CERTIFICATE_EXPIRY.set(changed.serving.expires.timestamp())
+        self._publish(_encoded(changed))
+        moving = changed.following is not None or changed.previous is not None
+        shortest = min(self._settings.policy.lifetime, self._settings.policy.ca_lifetime).total_seconds()
+        overlap = self._settings.policy.overlap.total_seconds()
+        return min(TICK_SECONDS, overlap / 2 if moving else TICK_SECONDS, shortest / 12)
+
+    def _store(self, state: State, what: str) -> None:
+        obj = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": self._settings.secret, "namespace": self._settings.namespace},
+            "type": "kubernetes.io/tls",
+            "data": state.to_secret(),
+        }
+        self._secret.observe(self._client.apply(SECRETS, obj, manager=MANAGER))
+        self._tell(what, state)
+
+    def _published(self, bundle: str) -> bool:
+        hooks = [hook for _, configuration in self._found() for hook in configuration.get("webhooks") or ()]
+        return all((hook.get("clientConfig") or {}).get("caBundle") == bundle for hook in hooks)
+
+    def _found(self) -> list[tuple[Informer, Object]]:
+        pairs = [(i, i.get("", self._settings.configuration)) for i in self._configurations]
+        return [(informer, obj) for informer, obj in pairs if obj is not None]
+
+    def _publish(self, bundle: str) -> None:
+        for informer, configuration in self._found():
+            hooks = configuration.get("webhooks") or ()
+            if all((hook.get("clientConfig") or {}).get("caBundle") == bundle for hook in hooks):
+                continue
+            blank = any(not (hook.get("clientConfig") or {}).get("caBundle") for hook in hooks)
+            wanted = {
+                "apiVersion": informer.resource.api_version,
+                "kind": informer.resource.kind,
+                "metadata": {"name": self._settings.configuration},
+                "webhooks": [{"name": hook["name"], "clientConfig": {"caBundle": bundle}} for hook in hooks],
+            }
+            informer.observe(self._client.apply(informer.resource, wanted, manager=MANAGER))
+            CERTIFICATE_CHANGES.labels("published-where-blank" if blank else "published").inc()
+            log.info("ca_published", kind=informer.resource.kind, name=self._settings.configuration)
+
+    def _tell(self, what: str, state: State) -> None:
+        CERTIFICATE_CHANGES.labels(what).inc()
+        expires = state.serving.expires.isoformat()
+        log.info("certificate", change=what, expires=expires)
+        now = datetime.now(UTC)
+        warning = what.startswith("restored") or what.startswith("replaced")
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {
+                "name": f"{self._settings.secret}.{int(now.timestamp() * 1e6):x}",
+                "namespace": self._settings.namespace,
+            },
+            "involvedObject": {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "name": self._settings.secret,
+                "namespace": self._settings.namespace,
+            },
+            "type": "Warning" if warning else "Normal",
+            "reason": "Certificate" + "".join(word.capitalize() for word in what.split("-")),
+            "message": f"webhook certificate: {what.replace('-', ' ')}; the serving certificate expires {expires}",
+            "source": {"component": MANAGER},
+            "reportingComponent": MANAGER,
+            "reportingInstance": self._identity,
+            "firstTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+            "count": 1,
+        }
+        try:
+            self._client.create(EVENTS, event)
+        except ApiError as error:
+            log.warning("event_lost", reason=event["reason"], error=str(error))
+
+
+def _encoded(state: State) -> str:
+    return base64.b64encode(state.bundle).decode()
+
+
+def _what(secret: Object | None, stored: State | None, state: State | None, changed: State) -> str:
+    """A word for what happened, for Events and metrics."""
+    if stored is None and state is not None:
+        return "restored-secret" if secret is None else "restored-damaged-secret"
+    if state is None:
+        return "issued" if secret is None else "replaced-damaged-secret"
+    if changed.following is not None and state.following is None:
+        return "ca-announced"
+    if changed.authority != state.authority:
+        return "ca-used"
+    if changed.previous is None and state.previous is not None:
+        return "old-ca-dropped"
+    return "renewed"

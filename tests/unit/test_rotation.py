@@ -1,0 +1,138 @@
+"""Certificates for ever: at every moment the API server trusts what the webhook serves."""
+
+import base64
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from certs import authority
+from certs.authority import Pair, create_authority, issue
+from certs.keeper import InvalidCertificateSetting, from_environment
+from certs.rotation import Policy, State, advance
+
+NAMES = ["webhook.ns.svc", "127.0.0.1"]
+DAY = 86400.0
+
+
+class Clock:
+    """Time as the certificate library sees it, too."""
+
+    def __init__(self, monkeypatch: Any) -> None:
+        from datetime import UTC, datetime
+
+        self.now = datetime.now(UTC).timestamp()
+        clock = self
+
+        class Frozen(datetime):
+            @classmethod
+            def now(cls, tz: Any = None) -> "Frozen":
+                return cls.fromtimestamp(clock.now, tz)
+
+        monkeypatch.setattr(authority, "datetime", Frozen)
+
+
+def trusts(bundle: bytes, certificate: bytes) -> bool:
+    leaf = x509.load_pem_x509_certificate(certificate)
+    for ca in x509.load_pem_x509_certificates(bundle):
+        try:
+            leaf.verify_directly_issued_by(ca)
+        except (ValueError, InvalidSignature):
+            continue
+        return True
+    return False
+
+
+@hypothesis_settings(max_examples=15)
+@given(
+    ca_days=st.integers(3, 400),
+    leaf_days=st.integers(1, 400),
+    step=st.floats(0.05, 0.6),
+    lag=st.floats(0.0, 0.9),
+)
+def test_what_is_served_is_always_trusted(ca_days: int, leaf_days: int, step: float, lag: float) -> None:
+    """Replicas load a certificate, and API servers a bundle, up to ``lag`` of the overlap late."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        clock = Clock(monkeypatch)
+        overlap = min(ca_days, leaf_days) * DAY * 0.02
+        policy = Policy(timedelta(days=ca_days), timedelta(days=leaf_days), timedelta(seconds=overlap))
+        state = advance(None, NAMES, policy, clock.now, published=False)
+        history = [(clock.now, state)]
+        authorities = {state.authority.certificate}
+        until = clock.now + 4 * ca_days * DAY
+        while clock.now < until:
+            moving = state.following is not None or state.previous is not None
+            clock.now += overlap * step if moving else min(ca_days, leaf_days) * DAY / 12
+            state = advance(state, NAMES, policy, clock.now, published=True)
+            history.append((clock.now, state))
+            authorities.add(state.authority.certificate)
+            late = clock.now - overlap * lag
+            seen = [s for at, s in history if at >= late] + [
+                max((h for h in history if h[0] <= late), default=history[0])[1]
+            ]
+            for one in seen:
+                assert one.serving.expires.timestamp() > clock.now
+                for other in seen:
+                    assert trusts(other.bundle, one.serving.certificate)
+            history = [h for h in history if h[0] > late - overlap]
+        assert len(authorities) >= 3, "it rotated"
+        assert state.to_secret() == (State.from_secret(state.to_secret()) or state).to_secret()
+
+
+@pytest.fixture(scope="module")
+def state() -> State:
+    ca = create_authority("ca", timedelta(days=30))
+    return State(ca, issue(ca, NAMES, timedelta(days=3)), 1.0, create_authority("next", timedelta(days=30)))
+
+
+def test_a_secret_holds_the_whole_state(state: State) -> None:
+    assert State.from_secret(state.to_secret()) == state
+    assert base64.b64decode(state.to_secret()["ca.crt"]) == state.bundle
+
+
+@pytest.mark.parametrize("part", ["tls.crt", "tls.key", "authority.crt", "authority.key", "since", "following.key"])
+@pytest.mark.parametrize("damage", [None, "", "!!!", base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()])
+def test_damage_of_any_part_is_noticed(state: State, part: str, damage: str | None) -> None:
+    data = state.to_secret()
+    if damage is None:
+        del data[part]
+    else:
+        data[part] = damage
+    assert State.from_secret(data) is None
+
+
+def test_parts_that_do_not_belong_together_are_damage(state: State) -> None:
+    other = create_authority("other", timedelta(days=3))
+    assert State.from_secret(replace(state, authority=other).to_secret()) is None
+    mixed = Pair(state.serving.certificate, other.key)
+    assert State.from_secret(replace(state, serving=mixed).to_secret()) is None
+
+
+def test_a_new_authority_is_not_used_before_it_is_published(state: State) -> None:
+    policy = Policy(overlap=timedelta(seconds=1))
+    assert advance(state, NAMES, policy, 100.0, published=False) is state
+
+
+def test_other_names_make_another_certificate() -> None:
+    first = advance(None, NAMES, Policy(), 0.0, published=True)
+    second = advance(first, ["other.ns.svc"], Policy(), 0.0, published=True)
+    assert second.authority == first.authority
+    assert second.serving != first.serving
+
+
+def test_settings() -> None:
+    read = from_environment({"ASYA_CERTS_MODE": "self", "ASYA_CERTS_LIFETIME": "12h"}, "ns")
+    assert (read.mode, read.names) == ("self", ["asya-operator-webhook.ns.svc"])
+    assert read.policy.lifetime == timedelta(hours=12)
+
+
+@pytest.mark.parametrize(("name", "value"), [("ASYA_CERTS_MODE", "magic"), ("ASYA_CERTS_OVERLAP", "5 minutes")])
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
+    with pytest.raises(InvalidCertificateSetting, match=name):
+        from_environment({name: value}, "ns")
