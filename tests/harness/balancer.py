@@ -1,0 +1,58 @@
+"""A Service in a few lines: one loopback port in front of the webhook's replicas, by TCP."""
+
+import itertools
+import selectors
+import socket
+import threading
+
+
+class Balancer:
+    """Forwards each connection to one of ``backends`` in turn, and to the next if that one does not answer."""
+
+    def __init__(self) -> None:
+        self.backends: list[int] = []
+        """Ports on loopback; those that are taken out keep their open connections."""
+        self._turn = itertools.count()
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        """Stop to accept."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+
+    def _forward(self, client: socket.socket) -> None:
+        backends = list(self.backends)
+        start = next(self._turn)
+        for n in range(len(backends)):
+            try:
+                server = socket.create_connection(("127.0.0.1", backends[(start + n) % len(backends)]), 2)
+            except OSError:
+                continue
+            self._pump(client, server)
+            return
+        client.close()
+
+    @staticmethod
+    def _pump(left: socket.socket, right: socket.socket) -> None:
+        with left, right, selectors.DefaultSelector() as selector:
+            selector.register(left, selectors.EVENT_READ, right)
+            selector.register(right, selectors.EVENT_READ, left)
+            try:
+                while True:
+                    for key, _ in selector.select():
+                        source: socket.socket = key.fileobj  # type: ignore[assignment]
+                        data = source.recv(65536)
+                        if not data:
+                            return
+                        key.data.sendall(data)
+            except OSError:
+                return

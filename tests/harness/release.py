@@ -1,0 +1,145 @@
+"""The chart, installed by a real helm, its processes run on this host as its Deployments say.
+
+They have exactly the chart's arguments and environment, but for ports and a kubeconfig with the token of
+the chart's ServiceAccount: a right that the chart does not give is missing here too.
+"""
+
+import signal
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import urllib3
+import yaml
+
+from kube.client import DEPLOYMENTS, Client, Resource
+from tests.harness.balancer import Balancer
+from tests.harness.clusters import Cluster, Process, free_port, wait_for
+from tests.harness.helm import Helm
+from tests.harness.operator import install_keda
+
+NAMESPACE = "asya-system"
+SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
+
+
+@dataclass
+class Replica:
+    """One process of a Deployment."""
+
+    process: Process
+    port: int
+    metrics_port: int
+
+
+@dataclass
+class Release:
+    """A release on a cluster of its own."""
+
+    cluster: Cluster
+    directory: Path
+    values: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.client: Client = self.cluster.client()
+        self.helm = Helm(self.cluster.kubeconfig, NAMESPACE)
+        self.balancer = Balancer()
+        self.webhooks: list[Replica] = []
+        self.controllers: list[Replica] = []
+        self._count = 0
+
+    def install(self, **values: Any) -> None:
+        """``helm upgrade --install``."""
+        webhook = {"url": f"https://127.0.0.1:{self.balancer.port}", **values.pop("webhook", {})}
+        self.helm.install({**self.values, "webhook": webhook, **values})
+
+    def start(self, *, webhooks: int = 1, **values: Any) -> None:
+        """Install KEDA's CRDs and the chart, and start its processes."""
+        install_keda(self.client)
+        self.install(**values)
+        self.start_controller()
+        for _ in range(webhooks):
+            self.start_webhook()
+
+    def start_controller(self) -> Replica:
+        """Start a controller."""
+        replica = self._start("asya-operator", "controller")
+        self.controllers.append(replica)
+        return replica
+
+    def start_webhook(self) -> Replica:
+        """Start a replica of the webhook; it takes part once it is ready."""
+        replica = self._start("asya-operator-webhook", "webhook", "--bind", "127.0.0.1:{port}")
+        pool = urllib3.PoolManager(cert_reqs="CERT_NONE", assert_hostname=False)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+        def ready() -> bool:
+            assert replica.process.running, replica.process.tail()
+            try:
+                answer = pool.request("GET", f"https://127.0.0.1:{replica.port}/readyz", retries=False, timeout=2)
+            except urllib3.exceptions.HTTPError:
+                return False
+            return bool(answer.status == 200)
+
+        try:
+            wait_for("the webhook", ready, 30)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{replica.process.tail()}") from None
+        pool.clear()
+        self.webhooks.append(replica)
+        self.balancer.backends.append(replica.port)
+        return replica
+
+    def stop_webhook(self, replica: Replica, number: int = signal.SIGTERM) -> None:
+        """Stop it as a rolling update does: out of the Service first."""
+        self.balancer.backends.remove(replica.port)
+        self.webhooks.remove(replica)
+        replica.process.stop(number, timeout=40)
+
+    def roll_webhook(self) -> None:
+        """Replace every replica, one after the other, each new one ready before an old one goes."""
+        for old in list(self.webhooks):
+            self.start_webhook()
+            self.stop_webhook(old)
+
+    def metrics(self, replica: Replica) -> str:
+        """A process's metrics."""
+        answer = urllib3.request("GET", f"http://127.0.0.1:{replica.metrics_port}/metrics", retries=False, timeout=5)
+        return str(answer.data.decode())
+
+    def stop(self) -> None:
+        """Stop all processes."""
+        for replica in [*self.controllers, *self.webhooks]:
+            replica.process.stop(signal.SIGKILL)
+        self.balancer.close()
+
+    def _start(self, deployment: str, name: str, *more: str) -> Replica:
+        live = self.client.get(DEPLOYMENTS, NAMESPACE, deployment)
+        assert live is not None
+        pod = live["spec"]["template"]["spec"]
+        container = next(c for c in pod["containers"] if c["name"] == name)
+        self._count += 1
+        port, metrics_port = free_port(), free_port()
+        identity = f"{deployment}-{self._count}"
+        fields = {"metadata.name": identity, "metadata.namespace": NAMESPACE}
+        environment = {
+            e["name"]: e["value"] if "value" in e else fields[e["valueFrom"]["fieldRef"]["fieldPath"]]
+            for e in container["env"]
+            if "value" in e or "valueFrom" in e
+        }
+        environment["ASYA_METRICS_PORT"] = str(metrics_port)
+        kubeconfig = self._kubeconfig(identity, pod["serviceAccountName"])
+        arguments = [*container["args"], "--kubeconfig", str(kubeconfig), *(m.format(port=port) for m in more)]
+        process = Process([sys.executable, "-m", "cli", *arguments], self.directory / f"{identity}.log", environment)
+        return Replica(process.start(), port, metrics_port)
+
+    def _kubeconfig(self, name: str, account: str) -> Path:
+        config = yaml.safe_load(self.cluster.kubeconfig.read_text())
+        if self.cluster.real:
+            path = SERVICE_ACCOUNTS.path(NAMESPACE, account, "token")
+            request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+            config["users"][0]["user"] = {"token": self.client.request("POST", path, body=request)["status"]["token"]}
+        file = self.directory / f"{name}.kubeconfig"
+        file.write_text(yaml.safe_dump(config))
+        return file
