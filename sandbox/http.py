@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import orjson
 import yaml
 
+from sandbox import protobuf
 from sandbox.api import APPLY, Api, Call
 from sandbox.builtin import ResourceType
 from sandbox.errors import Failure
@@ -152,9 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
         namespace, name = part["namespace"], part["name"]
         if self.command == "GET":
             return self._read(resource, namespace, name, call, query)
-        if "protobuf" in (self.headers.get("Content-Type") or ""):
-            raise Failure(415, "the sandbox reads JSON and YAML, no protobuf: use `kubectl apply -f`")
-        body = self._body(raw)
+        body = protobuf.decode(raw) if "protobuf" in (self.headers.get("Content-Type") or "") else self._body(raw)
         if query.get("fieldValidation") == "Strict" and resource.schema is not None and isinstance(body, dict):
             unknown = unknown_fields(body, resource.schema)
             if unknown:
