@@ -1,0 +1,387 @@
+"""The chart on a cluster, from `helm install` to `helm uninstall`, under load all along."""
+
+import base64
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import yaml
+
+from certs.keeper import SECRETS
+from kube.client import EVENTS, ApiError, Object
+from kube.informer import Informer
+from tests.cluster.test_actors import ready
+from tests.cluster.test_labelled import label, own, workload
+from tests.harness.clusters import Cluster, start_real, start_sandbox, wait_for
+from tests.harness.helm import Helm
+from tests.harness.kubelet import Kubelet
+from tests.harness.operator import WEBHOOKS, install_keda, uninstall_keda
+from tests.harness.release import NAMESPACE, Release
+from tests.harness.space import Space, actor, containers, example
+
+SECRET = "asya-operator-webhook-cert"
+SHORT = {"caLifetime": "24s", "lifetime": "12s", "overlap": "2s"}
+POD = workload("Pod", "", "a")
+
+
+@pytest.fixture
+def empty(cluster: Cluster, tmp_path: Any) -> Iterator[Cluster]:
+    """A cluster of its own, with nothing in it."""
+    fresh = start_real(tmp_path / "cluster") if cluster.real else start_sandbox(tmp_path / "cluster")
+    kubelet = Kubelet(fresh.client())
+    if fresh.real:
+        kubelet.start()
+    yield fresh
+    kubelet.stop()
+    fresh.stop()
+
+
+@pytest.fixture
+def release(empty: Cluster, tmp_path: Any) -> Iterator[Release]:
+    made = Release(empty, tmp_path / "release")
+    yield made
+    made.stop()
+
+
+class Load:
+    """Creates labelled pods all along, and watches that no published CA bundle is ever empty."""
+
+    def __init__(self, space: Space, rate: float = 10.0) -> None:
+        self._space, self._pause = space, 1 / rate
+        self.created, self.errors, self.blank = 0, list[str](), 0
+        self._stop = threading.Event()
+        self._bundles = [Informer(space.client, resource, self._seen) for resource in WEBHOOKS.values()]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _seen(self, configuration: Object, deleted: bool) -> None:
+        if configuration["metadata"]["name"] == "asya-operator":
+            self.blank += any(not hook["clientConfig"].get("caBundle") for hook in configuration["webhooks"])
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause):
+            pod = {**POD, "metadata": {"generateName": "load-", "labels": {"asya.io/actor": "a"}}}
+            try:
+                made = self._space.create_object(pod)
+                assert made["spec"]["containers"][0]["name"] == "sidecar"
+                self.created += 1
+            except ApiError as error:
+                self.errors.append(f"{time.time():.2f} {error}")
+
+    @contextmanager
+    def running(self) -> Iterator["Load"]:
+        """While the block runs; then it must have seen no error and no blank bundle."""
+        for informer in self._bundles:
+            informer.start()
+        self._thread.start()
+        yield self
+        self._stop.set()
+        self._thread.join(20)
+        for informer in self._bundles:
+            informer.stop()
+        assert self.errors == []
+        assert self.blank == 0
+        assert self.created > 10
+
+
+@pytest.fixture
+def place(release: Release) -> Iterator[Space]:
+    """A namespace on the release's cluster."""
+    with Space.create(release.client, "place") as made:
+        yield made
+
+
+def bundle(release: Release) -> str:
+    found = release.client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
+    assert found is not None
+    return str(found["webhooks"][0]["clientConfig"].get("caBundle", ""))
+
+
+def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Release, place: Space) -> None:
+    install_keda(release.client)
+    release.install()
+    place.apply(example("rabbitmq-deployment"))  # before any process runs
+    release.start_controller()
+    release.start_webhook()
+    ready(place, "text-processor", 20)
+    place.apply(workload("Deployment", "x", "text-processor"))
+    assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"]
+    release.helm.uninstall()
+    release.stop()
+    for kind in WEBHOOKS.values():
+        assert release.client.get(kind, "", "asya-operator") is None
+    time.sleep(1.5)
+    place.create_object(workload("Pod", "plain"))
+    place.create_object(workload("Pod", "labelled", "text-processor"))
+    assert place.get("AsyncActor", "text-processor"), "the CRD and the actors stay"
+    assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"], "and what runs goes on running"
+    again = Release(release.cluster, release.directory / "again")
+    try:
+        again.start()
+        place.apply(actor("b"))
+        ready(place, "b", 20)
+        assert place.wait("Deployment", "x")["metadata"]["generation"] <= 3
+    finally:
+        again.stop()
+
+
+def test_five_upgrades_under_load(release: Release, place: Space) -> None:
+    release.start(webhooks=2)
+    place.apply(actor("a"))
+    ready(place, "a", 20)
+    with Load(place).running():
+        for n in range(5):
+            release.install(
+                logLevel="DEBUG" if n % 2 else "INFO",
+                webhook={"threads": 8 + n, "timeoutSeconds": 5 + n},
+                sidecar={"defaultResources": {"limits": {"memory": f"{256 + n}Mi"}}},
+            )
+            assert bundle(release)
+            release.roll_webhook()
+    configuration = release.client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
+    assert configuration
+    assert configuration["webhooks"][0]["timeoutSeconds"] == 9
+
+
+def test_ten_rotations_under_load_without_a_restart(release: Release, place: Space) -> None:
+    release.start(webhooks=2, certs=SHORT)
+    place.apply(actor("a"))
+    ready(place, "a", 20)
+    pids = [r.process for r in release.webhooks]
+    served, bundles = set[str](), set[str]()
+    with Load(place).running():
+        deadline = time.monotonic() + 90
+        while len(served) < 11 or len(bundles) < 4:
+            assert time.monotonic() < deadline, (len(served), len(bundles))
+            secret = release.client.get(SECRETS, NAMESPACE, SECRET)
+            served.add((secret or {})["data"]["tls.crt"])
+            bundles.add(bundle(release))
+            time.sleep(0.2)
+    assert all(process.running for process in pids)
+
+
+def test_what_is_deleted_damaged_or_blanked_is_healed(release: Release, place: Space) -> None:
+    release.start(webhooks=1)
+    place.apply(actor("a"))
+    ready(place, "a", 20)
+
+    def injected() -> bool:
+        pod = {**POD, "metadata": {"generateName": "p-", "labels": {"asya.io/actor": "a"}}}
+        return bool(place.create_object(pod)["spec"]["containers"][0]["name"] == "sidecar")
+
+    def reasons() -> Counter[str]:
+        return Counter(e["reason"] for e in release.client.list(EVENTS, NAMESPACE))
+
+    before = bundle(release)
+    release.client.delete(SECRETS, NAMESPACE, SECRET)
+    wait_for("the Secret", lambda: release.client.get(SECRETS, NAMESPACE, SECRET), 30)
+    assert bundle(release) == before, "it is restored as it was"
+    assert injected()
+    junk = {"data": {"authority.crt": base64.b64encode(b"junk").decode(), "tls.crt": ""}}
+    release.client.merge_patch(SECRETS, NAMESPACE, SECRET, junk)
+    wait_for(
+        "the repair", lambda: (release.client.get(SECRETS, NAMESPACE, SECRET) or {})["data"].get("tls.crt", ""), 30
+    )
+    wait_for("admission", injected, 30)
+    wait_for("events", lambda: reasons()["CertificateRestoredSecret"] and reasons()["CertificateRestoredDamagedSecret"])
+    for resource in WEBHOOKS.values():
+        path = "/webhooks/0/clientConfig/caBundle"
+        release.client.request(
+            "PATCH",
+            resource.path(name="asya-operator"),
+            body=[{"op": "remove", "path": path}],
+            content_type="application/json-patch+json",
+        )
+    wait_for("the bundle", lambda: bundle(release) == before, 30)
+    wait_for("admission", injected, 30)
+    metrics = release.metrics(release.controllers[0])
+    assert 'asya_certificate_changes_total{change="restored-secret"} 1.0' in metrics
+    assert 'asya_certificate_changes_total{change="published-where-blank"}' in metrics
+
+
+def test_all_replicas_of_the_webhook_gone(release: Release, place: Space) -> None:
+    release.start(webhooks=1)
+    place.apply(actor("a"))
+    ready(place, "a", 20)
+    wait_for("a pod", lambda: place.all("Pod"), 15)
+    release.stop_webhook(release.webhooks[0])
+    place.create_object(workload("Pod", "plain"))
+    before = {p["metadata"]["name"] for p in place.all("Pod")}
+    running = next(p for p in before if p.startswith("a-"))
+    place.delete("Pod", running)
+    wait_for("its successor", lambda: {p["metadata"]["name"] for p in place.all("Pod")} - before, 15)
+    with pytest.raises(ApiError, match="failed calling webhook"):
+        place.create_object(workload("Pod", "fresh", "a"))
+    release.start_webhook()
+    assert place.create_object(workload("Pod", "fresh", "a"))["spec"]["containers"][0]["name"] == "sidecar"
+
+
+def test_bring_your_own_certificate(release: Release, place: Space) -> None:
+    from datetime import timedelta
+
+    from certs.authority import create_authority, issue
+
+    authority = create_authority("mine", timedelta(days=1))
+    serving = issue(authority, ["127.0.0.1"], timedelta(days=1))
+    parts = {"tls.crt": serving.certificate, "tls.key": serving.key, "ca.crt": authority.certificate}
+    install_keda(release.client)
+    release.install(certs={"mode": "secret", "secretName": "mine"})
+    release.client.create(
+        SECRETS,
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": "mine", "namespace": NAMESPACE},
+            "type": "kubernetes.io/tls",
+            "data": {name: base64.b64encode(data).decode() for name, data in parts.items()},
+        },
+    )
+    release.start_controller()
+    release.start_webhook()
+    place.apply(actor("a"))
+    ready(place, "a", 20)
+    assert base64.b64decode(bundle(release)) == authority.certificate
+
+
+# -- rights --------------------------------------------------------------------------------------
+
+
+def rules(objects: list[Object]) -> set[tuple[str, str, str, str]]:
+    """(ServiceAccount, verb, group, resource) of every right that the chart gives."""
+    given = set()
+    for obj in objects:
+        if obj["kind"] in ("ClusterRole", "Role"):
+            for rule in obj["rules"]:
+                for group in rule["apiGroups"]:
+                    for resource in rule["resources"]:
+                        given |= {(obj["metadata"]["name"], verb, group, resource) for verb in rule["verbs"]}
+    return given
+
+
+def test_no_right_is_a_wildcard_or_reaches_secrets_of_others() -> None:
+    for values in ({}, {"certs": {"mode": "secret"}}, {"certs": {"mode": "cert-manager"}}):
+        objects = Helm().template(values)
+        for _, *parts in rules(objects):
+            assert "*" not in parts
+        for obj in objects:
+            for rule in obj.get("rules") or ():
+                if "secrets" in rule["resources"]:
+                    assert obj["kind"] == "Role"
+                    assert obj["metadata"]["namespace"] == NAMESPACE
+                    assert rule.get("resourceNames") == [SECRET] or rule["verbs"] == ["create"]
+
+
+def test_every_right_is_used_and_none_is_missing(release: Release, place: Space, cluster: Cluster) -> None:
+    """What the two ServiceAccounts ask for in a whole life is just what the chart allows them.
+
+    A right that is taken away turns a request of this list into a 403, so each one is needed.
+    """
+    if not cluster.real:
+        pytest.skip("the sandbox checks no rights")
+    release.start(webhooks=1)
+    space, client = place, release.client
+    space.apply(example("rabbitmq-deployment"))
+    space.apply(example("sqs-statefulset"))
+    space.apply(example("scaled-job"))
+    job = actor("job")
+    job["spec"]["workload"]["type"] = "Job"
+    space.apply(job)
+    for name in ("text-processor", "indexer", "video-encoder", "job"):
+        ready(space, name, 20)
+    # Every kind is labelled, re-injected and let go.
+    for kind in ("Deployment", "StatefulSet", "DaemonSet", "CronJob"):
+        space.apply(workload(kind, "x", "text-processor"))
+    scaled_job = {
+        **space.wait("ScaledJob", "video-encoder"),
+        "metadata": {"name": "x", "labels": {"asya.io/actor": "indexer"}},
+    }
+    scaled_job.pop("status", None)
+    space.apply(scaled_job)
+    space.apply(workload("Job", "x", "text-processor"))
+    changed = example("rabbitmq-deployment")
+    changed["spec"]["timeout"]["processing"] = 61
+    space.apply(changed)
+    wait_for("re-injection", lambda: "61s" in str(space.wait("CronJob", "x")), 20)
+    # Bring your own of both kinds, scaled and given back.
+    for name, kind in (("own-a", "Deployment"), ("own-b", "StatefulSet")):
+        space.apply(workload(kind, name, name))
+        obj = own(name, scaling={"enabled": True})
+        obj["spec"]["workload"] = {"name": name, "type": kind}
+        space.apply(obj)
+        ready(space, name, 20)
+        space.scale(kind, name, 5)
+        space.delete("AsyncActor", name)
+        space.wait_gone("AsyncActor", name, 20)
+        assert space.wait(kind, name)["spec"]["replicas"] == 2
+    # Jobs are replaced, workloads change their type, scaling is switched off, KEDA complains.
+    job["spec"]["timeout"] = {"processing": 7}
+    space.apply(job)
+    job["spec"]["workload"]["type"] = "StatefulSet"
+    time.sleep(2)
+    space.apply(job)
+    space.wait("StatefulSet", "job", 20)
+    job["spec"]["workload"]["type"] = "Deployment"
+    space.apply(job)
+    space.wait("Deployment", "job", 20)
+    space.wait_gone("StatefulSet", "job", 20)
+    job["spec"]["workload"]["type"] = "StatefulSet"
+    space.apply(job)
+    space.wait_gone("Deployment", "job", 20)
+    not_ready = {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no"}]}}
+    space.patch("ScaledObject", "text-processor", not_ready, "status")
+    space.wait_condition("text-processor", "ScalingReady", "False", timeout=10)
+    changed["spec"]["scaling"]["enabled"] = False
+    space.apply(changed)
+    space.wait_gone("ScaledObject", "text-processor", 20)
+    encoder = example("scaled-job")
+    encoder["spec"]["scaling"]["enabled"] = False
+    space.apply(encoder)
+    space.wait_gone("ScaledJob", "video-encoder", 20)
+    # Everything is let go, the script with the last actor; the Secret is restored.
+    client.delete(SECRETS, NAMESPACE, SECRET)
+    wait_for("the Secret", lambda: client.get(SECRETS, NAMESPACE, SECRET), 30)
+    pod = workload("Pod", "unknown", "nobody")
+    with pytest.raises(ApiError, match="there is no AsyncActor 'nobody'"):
+        space.create_object(pod)
+    for obj in space.all("AsyncActor"):
+        space.delete("AsyncActor", obj["metadata"]["name"])
+    space.wait_gone("ConfigMap", "asya-runtime", 30)
+    # KEDA comes and goes.
+    uninstall_keda(client)
+    time.sleep(2)
+
+    used, forbidden = set[tuple[str, str, str, str]](), []
+    time.sleep(31)  # the audit log is written in batches
+    for line in (release.cluster.directory / "audit.log").read_text().splitlines():
+        event = json.loads(line)
+        if "objectRef" not in event:
+            continue
+        reference = event["objectRef"]
+        account = event["user"]["username"].rpartition(":")[2]
+        resource = reference["resource"] + (f"/{reference['subresource']}" if reference.get("subresource") else "")
+        request = (account, event["verb"], reference.get("apiGroup", ""), resource)
+        used.add(request)
+        status = event.get("responseStatus") or {}
+        if status.get("code") == 403 and "is being terminated" not in status.get("message", ""):
+            forbidden.append((request, status.get("message")))
+    assert forbidden == []
+    # Asked of the API server by itself, when an owner reference blocks its owner's deletion.
+    implied = {("asya-operator", "update", "asya.io", "asyncactors/finalizers")}
+    given = rules([d for d in Helm().template({}) if d]) - implied
+    assert yaml.safe_dump(sorted(map(list, given - used))) == "[]\n", "given and never used"
+
+
+def test_labels_come_off_by_hand_while_the_operator_is_away(release: Release, place: Space) -> None:
+    """Nothing that runs depends on the operator."""
+    release.start(webhooks=1)
+    place.apply(actor("a"))
+    ready(place, "a", 20)
+    place.apply(workload("Deployment", "x", "a"))
+    release.helm.uninstall()
+    time.sleep(1.5)
+    label(place, "Deployment", "x", None)
+    assert place.wait("Deployment", "x")["metadata"].get("labels", {}).get("asya.io/actor") is None
