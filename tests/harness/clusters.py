@@ -30,7 +30,7 @@ READY_SECONDS = 60
 AUDIT = """
 apiVersion: audit.k8s.io/v1
 kind: Policy
-omitStages: [RequestReceived, ResponseStarted]
+omitStages: [RequestReceived]
 rules:
 - level: Metadata
   userGroups: ["system:serviceaccounts:asya-system"]
@@ -209,7 +209,7 @@ def start_real(directory: Path) -> Cluster:
             "--disable-admission-plugins=ServiceAccount",
             f"--audit-policy-file={directory / 'audit.yaml'}",
             f"--audit-log-path={directory / 'audit.log'}",
-            "--audit-log-mode=batch",
+            "--audit-log-mode=blocking",
             "--max-requests-inflight=2000",
             "--max-mutating-requests-inflight=1000",
         ],

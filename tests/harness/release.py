@@ -108,10 +108,10 @@ class Release:
         answer = urllib3.request("GET", f"http://127.0.0.1:{replica.metrics_port}/metrics", retries=False, timeout=5)
         return str(answer.data.decode())
 
-    def stop(self) -> None:
+    def stop(self, number: int = signal.SIGKILL) -> None:
         """Stop all processes."""
         for replica in [*self.controllers, *self.webhooks]:
-            replica.process.stop(signal.SIGKILL)
+            replica.process.stop(number)
         self.balancer.close()
 
     def _start(self, deployment: str, name: str, *more: str) -> Replica:
