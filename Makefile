@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+IMAGE  ?= asya-operator:dev
+WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint golden generate clean
+.PHONY: help setup demo test lint golden generate image image-load install run clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -24,11 +26,13 @@ demo: $(READY) ## Apply the examples to a cluster and show what happens (KEEP=1 
 test: lint ## Lint, type-check and run every test
 	$(BIN)/python -m pytest
 
-lint: $(READY) ## ruff, mypy --strict, import contracts
+lint: $(READY) ## ruff, mypy --strict, import contracts, hadolint, shellcheck
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/shellcheck .ci/run examples/minikube/*.sh
 
 golden: $(READY) ## Regenerate the outcomes of the golden files
 	$(BIN)/python -m tests.golden
@@ -36,5 +40,27 @@ golden: $(READY) ## Regenerate the outcomes of the golden files
 generate: $(READY) ## Regenerate the CRD manifest and the README's reference table
 	$(BIN)/python -m crds.generate
 
+image: ## Build the image (IMAGE=asya-operator:dev)
+	docker build --tag $(IMAGE) .
+
+image-load: ## Load the image into the current minikube or kind cluster
+	@case "$$(kubectl config current-context)" in \
+	  kind-*) kind load docker-image $(IMAGE) --name "$$(kubectl config current-context | sed s/kind-//)";; \
+	  minikube*) minikube image load $(IMAGE);; \
+	  *) echo "the current context is neither minikube nor kind" >&2; exit 1;; \
+	esac
+
+install: ## Apply CRD and RBAC to the current context
+	kubectl create namespace asya-system --dry-run=client --output yaml | kubectl apply -f -
+	helm template asya-operator charts/asya-operator --namespace asya-system \
+	  --show-only templates/crd.yaml --show-only templates/rbac.yaml | kubectl apply -f -
+
+run: $(READY) ## Run both processes on this host (WEBHOOK_HOST: how the API server reaches it)
+	$(BIN)/asya-operator certs issue .run --name $(WEBHOOK_HOST)
+	$(BIN)/asya-operator configurations --url https://$(WEBHOOK_HOST):8443 --ca .run/ca.crt | kubectl apply -f -
+	trap 'kill 0' EXIT; \
+	$(BIN)/asya-operator webhook --certificate .run/tls.crt --key .run/tls.key --metrics-port 8081 & \
+	$(BIN)/asya-operator controller & wait
+
 clean: ## Remove the virtual environment and caches
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo
+	rm -rf $(VENV) .cache .run build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .demo

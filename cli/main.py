@@ -241,3 +241,56 @@ def issue(
         path.touch(mode)
         path.write_bytes(data)
         typer.echo(path)
+
+
+@certificates.command()
+def show(
+    kubeconfig: Kubeconfig = None,
+    namespace: Namespace = "asya-system",
+    secret: Annotated[str, typer.Option(help="Secret that the webhook serves from.")] = "asya-operator-webhook-cert",
+    configuration: Annotated[str, typer.Option(help="Name of the webhook configurations.")] = "asya-operator",
+) -> None:
+    """Show which certificate the webhook serves, who trusts it and until when; exit code 1 if something is wrong."""
+    from datetime import UTC, datetime
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from certs.keeper import CONFIGURATIONS, SECRETS
+    from certs.show import rows
+    from kube.client import Client, load_configuration
+
+    client = Client(load_configuration(kubeconfig))
+    found = client.get(SECRETS, namespace, secret)
+    configurations = [obj for r in CONFIGURATIONS if (obj := client.get(r, "", configuration)) is not None]
+    now = datetime.now(UTC)
+    listed = rows(found, configurations, now)
+    table = Table(box=None, pad_edge=False)
+    for column in ("WHERE", "WHO", "EXPIRES", "DAYS LEFT", ""):
+        table.add_column(column)
+    for row in listed:
+        table.add_row(
+            row.where, row.subject, row.expires.strftime("%Y-%m-%d %H:%M"), str((row.expires - now).days), row.verdict
+        )
+    Console(width=None if Console().is_terminal else 200).print(table)
+    if not any(row.where == "served" for row in listed):
+        typer.echo(f"error: the Secret {secret!r} in namespace {namespace!r} holds no certificate", err=True)
+        raise typer.Exit(1)
+    if any(row.verdict for row in listed):
+        raise typer.Exit(1)
+
+
+@app.command()
+def configurations(
+    url: Annotated[str, typer.Option(help="URL of the webhook.")],
+    ca: Annotated[Path, typer.Option(exists=True, dir_okay=False, help="The CA that signed its certificate, PEM.")],
+    exclude: Annotated[list[str], typer.Option(help="Namespace that is never asked about; may be repeated.")] = [],  # noqa: B006
+) -> None:
+    """Print the webhook configurations for a webhook that runs outside of the cluster."""
+    import base64
+
+    from cli.files import dump
+    from webhook.configuration import configurations as made
+
+    client_config = {"url": url, "caBundle": base64.b64encode(ca.read_bytes()).decode()}
+    typer.echo(dump(made(client_config, excluded_namespaces=exclude, match_conditions=True), "yaml"), nl=False)

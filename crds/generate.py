@@ -6,7 +6,10 @@ from typing import Any
 
 from crds.manifest import MANIFEST, manifest, rendered
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
+CHART = ROOT / "charts" / "asya-operator"
+CHART_CRD = CHART / "files" / "asyncactors.yaml"
 BEGIN, END = "<!-- generated: reference -->", "<!-- end of generated -->"
 
 
@@ -47,11 +50,47 @@ def with_reference(readme: str) -> str:
     return f"{before}{BEGIN}\n{reference()}\n{END}{after}"
 
 
+def values(text: str) -> str:
+    """The table of a chart's values: a row a key, with the comment above it."""
+    table = ["| value | default | meaning |", "|---|---|---|"]
+    path: list[tuple[int, str]] = []
+    comment: list[str] = []
+    for line in text.splitlines():
+        bare = line.strip()
+        if bare.startswith("#"):
+            comment.append(bare.lstrip("# "))
+            continue
+        indent = len(line) - len(line.lstrip())
+        name, colon, default = bare.partition(":")
+        if not colon or bare.startswith("-"):
+            comment = []
+            continue
+        path = [p for p in path if p[0] < indent]
+        here = ".".join([*(n for _, n in path), name])
+        if default.strip():
+            table.append(f"| `{here}` | `{default.strip()}` | {' '.join(comment)} |")
+        elif comment:
+            table.append(f"| `{here}` | | {' '.join(comment)} |")
+        path.append((indent, name))
+        comment = []
+    return "\n".join(table)
+
+
+def with_values(readme: str, text: str) -> str:
+    """The chart's README with its table of values made anew."""
+    before, _, rest = readme.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{values(text)}\n{END}{after}"
+
+
 def main() -> None:
     """Write every generated file."""
     MANIFEST.write_text(rendered())
+    CHART_CRD.write_text(rendered())
     README.write_text(with_reference(README.read_text()))
-    sys.stdout.write(f"wrote {MANIFEST.name} and the reference in {README.name}\n")
+    chart_readme = CHART / "README.md"
+    chart_readme.write_text(with_values(chart_readme.read_text(), (CHART / "values.yaml").read_text()))
+    sys.stdout.write("wrote the CRD, here and in the chart, and the tables in both READMEs\n")
 
 
 if __name__ == "__main__":

@@ -12,16 +12,18 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
 from certs.keeper import SECRETS
-from kube.client import EVENTS, ApiError, Object
+from cli.main import app
+from kube.client import DEPLOYMENTS, EVENTS, PODS, ApiError, Object
 from kube.informer import Informer
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import label, own, workload
 from tests.harness.clusters import Cluster, start_real, start_sandbox, wait_for
 from tests.harness.helm import Helm
 from tests.harness.kubelet import Kubelet
-from tests.harness.operator import WEBHOOKS, install_keda, uninstall_keda
+from tests.harness.operator import NAMESPACES, WEBHOOKS, install_keda, uninstall_keda
 from tests.harness.release import NAMESPACE, Release
 from tests.harness.space import Space, actor, containers, example
 
@@ -246,6 +248,36 @@ def test_bring_your_own_certificate(release: Release, place: Space) -> None:
     place.apply(actor("a"))
     ready(place, "a", 20)
     assert base64.b64decode(bundle(release)) == authority.certificate
+
+
+def test_the_operators_own_pods_pass_the_restricted_profile(release: Release, cluster: Cluster) -> None:
+    if not cluster.real:
+        pytest.skip("the sandbox holds pods to no Pod Security profile")
+    release.install()
+    restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    release.client.merge_patch(NAMESPACES, "", NAMESPACE, restricted)
+    for name in ("asya-operator", "asya-operator-webhook"):
+        deployment = release.client.get(DEPLOYMENTS, NAMESPACE, name)
+        assert deployment
+        pod = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": name, "namespace": NAMESPACE},
+            "spec": deployment["spec"]["template"]["spec"],
+        }
+        release.client.create(PODS, pod)
+
+
+def test_certs_show(release: Release) -> None:
+    release.start(webhooks=1)
+    command = ["certs", "show", "--kubeconfig", str(release.cluster.kubeconfig)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert "served" in done.stdout
+    assert "trusted by MutatingWebhookConfiguration inject.asya.io" in done.stdout
+    release.controllers[0].process.stop(signal.SIGKILL)
+    release.client.delete(SECRETS, NAMESPACE, SECRET)
+    assert CliRunner().invoke(app, command).exit_code == 1
 
 
 # -- rights --------------------------------------------------------------------------------------

@@ -1,0 +1,27 @@
+# One image for both processes. Pin the bases by digest with
+#   docker build --build-arg BASE=python:3.13-slim@sha256:… .
+ARG BASE=python:3.13-slim
+
+FROM ${BASE} AS build
+WORKDIR /src
+RUN python -m venv /opt/asya
+COPY pyproject.toml README.md LICENSE ./
+COPY certs certs
+COPY cli cli
+COPY controller controller
+COPY crds crds
+COPY injection injection
+COPY kube kube
+COPY runtime runtime
+COPY sandbox sandbox
+COPY telemetry telemetry
+COPY webhook webhook
+RUN /opt/asya/bin/pip install --no-cache-dir --no-compile . && /opt/asya/bin/python -m compileall -q /opt/asya/lib
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="asya-operator" org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/asya /opt/asya
+ENV PATH=/opt/asya/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 65532:65532
+ENTRYPOINT ["asya-operator"]
+CMD ["--help"]

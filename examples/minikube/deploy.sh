@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Brings up RabbitMQ, KEDA, the operator and an example actor on the current cluster (minikube, kind).
+# May be run again at any time. Needs kubectl and helm; PULL=1 uses the published image instead of building one.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+image=${IMAGE:-asya-operator:dev}
+step() { printf '\n==> %s\n' "$*"; }
+
+for tool in kubectl helm; do
+  command -v "$tool" >/dev/null || { printf 'error: %s is not installed\n' "$tool" >&2; exit 1; }
+done
+context=$(kubectl config current-context)
+case $context in
+  minikube*|kind-*) ;;
+  *) printf 'error: the current context is %s, not minikube or kind; set FORCE=1 to go on\n' "$context" >&2
+     [ "${FORCE:-}" = 1 ] || exit 1 ;;
+esac
+
+if [ "${PULL:-}" != 1 ]; then
+  step "Building $image and loading it into $context"
+  make -C "$root" image image-load IMAGE="$image"
+fi
+
+step "RabbitMQ in namespace messaging"
+kubectl apply -f "$here/rabbitmq.yaml"
+kubectl --namespace messaging rollout status deployment/rabbitmq --timeout=180s
+
+step "KEDA in namespace keda"
+helm repo add kedacore https://kedacore.github.io/charts --force-update >/dev/null
+helm upgrade --install keda kedacore/keda --namespace keda --create-namespace --wait --timeout 5m
+
+step "Asya Operator in namespace asya-system"
+values=()
+[ "${PULL:-}" = 1 ] || values=(--set "image.repository=${image%:*}" --set "image.tag=${image##*:}")
+helm upgrade --install asya-operator "$root/charts/asya-operator" \
+  --namespace asya-system --create-namespace --wait --timeout 3m "${values[@]}"
+
+step "An actor that turns text into capitals, in namespace demo"
+kubectl apply -f "$here/actor.yaml"
+kubectl --namespace demo wait asya/upper --for=condition=Ready --timeout=120s
+kubectl --namespace demo get asya
+printf '\nNext: %s/test-e2e.sh\n' "$here"

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Sends messages to the actor of deploy.sh, checks the answers, and sees it scale from zero and back.
+set -euo pipefail
+count=${COUNT:-20}
+step() { printf '\n==> %s\n' "$*"; }
+rabbit() { kubectl --namespace messaging exec deployment/rabbitmq -- rabbitmqadmin --username=asya --password=asya "$@"; }
+replicas() { kubectl --namespace demo get deployment upper -o 'jsonpath={.spec.replicas}'; }
+wait_for() {
+  local what=$1 seconds=$2
+  shift 2
+  for ((n = 0; n < seconds; n++)); do
+    if "$@"; then printf 'ok: %s\n' "$what"; return; fi
+    sleep 1
+  done
+  printf 'error: %s: not within %s s\n' "$what" "$seconds" >&2
+  exit 1
+}
+asleep() { [ "$(replicas)" = 0 ]; }
+awake() { [ "$(replicas)" -gt 0 ]; }
+answered() {
+  [ "$(rabbit --format=raw_json list queues name messages | python3 -c \
+    'import json,sys; print(sum(q["messages"] for q in json.load(sys.stdin) if q["name"] == "asya-done"))')" -ge "$count" ]
+}
+
+step "Asleep on an empty queue"
+wait_for "zero replicas" 180 asleep
+
+step "$count messages"
+rabbit purge queue name=asya-done >/dev/null
+for ((n = 1; n <= count; n++)); do
+  message='{"id":"'$n'","route":{"actors":["upper","done"],"current":0},"headers":{},"payload":{"text":"hello '$n'"}}'
+  rabbit publish exchange=amq.default routing_key=asya-upper payload="$message" >/dev/null
+done
+wait_for "it wakes up" 60 awake
+wait_for "all are answered" 180 answered
+
+step "Back to sleep"
+wait_for "zero replicas" 240 asleep
+printf '\nEverything works.\n'

@@ -1,0 +1,211 @@
+"""The chart as real helm renders it: valid for every Kubernetes, refused where it is wrong, in step with the code."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from crds.generate import CHART, CHART_CRD, values, with_values
+from crds.manifest import rendered
+from tests.harness.clusters import ROOT
+from tests.harness.helm import Helm, HelmError
+from webhook.configuration import configurations
+
+Object = dict[str, Any]
+
+VALUE_SETS: dict[str, Object] = {
+    "defaults": {},
+    "one-of-everything": {"webhook": {"replicas": 1, "podDisruptionBudget": False}},
+    "cert-manager": {"certs": {"mode": "cert-manager"}},
+    "own-certificate": {"certs": {"mode": "secret", "secretName": "mine"}},
+    "short-certificates": {"certs": {"caLifetime": "48h", "lifetime": "12h", "overlap": "30s"}},
+    "monitoring": {"metrics": {"port": 9090, "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}},
+    "network-policy": {"networkPolicy": {"enabled": True}},
+    "critical": {"priorityClassName": "system-cluster-critical", "controller": {"replicas": 2}},
+    "private-registry": {
+        "image": {"repository": "registry.example.com/asya", "tag": "1.2.3", "pullPolicy": "Always"},
+        "imagePullSecrets": [{"name": "registry"}],
+    },
+    "scheduling": {
+        "webhook": {
+            "nodeSelector": {"kubernetes.io/os": "linux"},
+            "tolerations": [{"key": "control-plane", "operator": "Exists"}],
+            "affinity": {"podAntiAffinity": {}},
+        },
+        "controller": {"nodeSelector": {"kubernetes.io/os": "linux"}},
+    },
+    "sidecar": {
+        "sidecar": {
+            "image": "side:2",
+            "defaultResources": {"limits": {"cpu": 1}},
+            "metricsPort": 9999,
+            "gatewayUrl": "http://gateway",
+        },
+        "logLevel": "DEBUG",
+    },
+    "runtime-elsewhere": {"runtime": {"namespace": "asya-runtime", "rollout": False}},
+    "lenient-webhook": {
+        "webhook": {"failurePolicy": "Ignore", "timeoutSeconds": 3, "excludedNamespaces": ["monitoring", "argocd"]}
+    },
+    "webhook-outside": {"webhook": {"url": "https://host.docker.internal:8443/"}},
+    "cloud-identity": {"serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/asya"}}},
+    "no-crd": {"crds": {"install": False}},
+}
+FOREIGN = ("cert-manager.io", "monitoring.coreos.com")
+"""API groups that Kubernetes' own schemas do not know."""
+
+
+@pytest.fixture(scope="module")
+def helm() -> Helm:
+    return Helm()
+
+
+@pytest.mark.parametrize("version", ["1.25.0", "1.30.0", "1.37.0"])
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_rendered_manifests_are_valid(helm: Helm, name: str, version: str) -> None:
+    for obj in helm.template(VALUE_SETS[name], "--kube-version", version):
+        if obj["apiVersion"].split("/")[0] not in FOREIGN:
+            kubernetes_validate.validate(obj, version, strict=True)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "word"),
+    [
+        ({"webhook": {"failurePolicy": "Sometimes"}}, "failurePolicy"),
+        ({"webhook": {"timeoutSeconds": 60}}, "timeoutSeconds"),
+        ({"webhook": {"url": "http://plain"}}, "url"),
+        ({"certs": {"mode": "magic"}}, "mode"),
+        ({"certs": {"lifetime": "90 days"}}, "lifetime"),
+        ({"sidecar": {"metricsPort": 0}}, "metricsPort"),
+        ({"sidecar": {"defaultResources": {"limit": {}}}}, "limit"),
+        ({"runtime": {"source": "ftp"}}, "source"),
+        ({"runtime": {"github": {"repo": "no-owner"}}}, "repo"),
+        ({"reinjection": {"parallel": 0}}, "parallel"),
+        ({"controler": {}}, "controler"),
+        ({"logLevel": "LOUD"}, "logLevel"),
+    ],
+)
+def test_wrong_values_are_refused_with_their_name(helm: Helm, wrong: Object, word: str) -> None:
+    with pytest.raises(HelmError) as caught:
+        helm.template(wrong)
+    assert word in str(caught.value)
+
+
+def test_values_of_the_original_stay_valid(helm: Helm) -> None:
+    old = {
+        "runtime": {
+            "source": "local",
+            "local": {"path": "/opt/script.py"},
+            "github": {"repo": "deliveryhero/asya", "version": "v1"},
+            "namespace": "asya",
+        },
+        "sidecar": {"image": "side:1", "defaultResources": {"limits": {"memory": "1Gi"}}},
+    }
+    controller = next(
+        o for o in helm.template(old) if o["kind"] == "Deployment" and o["metadata"]["name"] == "asya-operator"
+    )
+    env = {e["name"]: e.get("value") for e in controller["spec"]["template"]["spec"]["containers"][0]["env"]}
+    assert env["ASYA_RUNTIME_LOCAL_PATH"] == "/opt/script.py"
+    assert env["ASYA_RUNTIME_NAMESPACE"] == "asya"
+    assert env["ASYA_RUNTIME_GITHUB_REPO"] == "deliveryhero/asya"
+    assert env["ASYA_SIDECAR_RESOURCES"] == '{"limits":{"memory":"1Gi"},"requests":{"cpu":"50m","memory":"64Mi"}}'
+
+
+@pytest.mark.parametrize(("version", "conditions"), [("1.29.0", False), ("1.30.0", True)])
+def test_the_webhook_configurations_are_those_of_the_code(helm: Helm, version: str, conditions: bool) -> None:
+    url = "https://webhook.example.com"
+    found = [
+        o
+        for o in helm.template({"webhook": {"url": url}}, "--kube-version", version)
+        if o["kind"].endswith("WebhookConfiguration")
+    ]
+    wanted = configurations({"url": url}, excluded_namespaces=["asya-system"], match_conditions=conditions)
+    for obj in (*found, *wanted):
+        obj["metadata"] = {}
+        for hook in obj["webhooks"]:
+            hook["rules"] = sorted(
+                ({k: sorted(v) if isinstance(v, list) else v for k, v in rule.items()} for rule in hook["rules"]),
+                key=str,
+            )
+    assert found == wanted
+
+
+def test_no_configuration_holds_a_ca_bundle_that_an_upgrade_could_blank(helm: Helm) -> None:
+    for mode in ("self", "secret", "cert-manager"):
+        assert "caBundle" not in helm.run("template", "x", str(CHART), values={"certs": {"mode": mode}})
+
+
+def test_the_crd_is_that_of_the_models_and_is_kept(helm: Helm) -> None:
+    assert CHART_CRD.read_text() == rendered(), "run `make generate`"
+    (crd,) = (o for o in helm.template() if o["kind"] == "CustomResourceDefinition")
+    assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert crd["spec"] == yaml.safe_load(rendered())["spec"]
+
+
+def test_the_readme_tells_every_value() -> None:
+    text, readme = (CHART / "values.yaml").read_text(), (CHART / "README.md").read_text()
+    assert readme == with_values(readme, text), "run `make generate`"
+    assert values(text).count("\n") > 40
+
+
+def test_notes_tell_the_next_command(helm: Helm) -> None:
+    text = helm.run("install", "asya-operator", str(CHART), "--dry-run=client")
+    assert "kubectl label deployment NAME asya.io/actor=ACTOR" in text
+
+
+def test_containers_are_restricted(helm: Helm) -> None:
+    for obj in helm.template():
+        pod = obj["spec"] if obj["kind"] == "Pod" else obj.get("spec", {}).get("template", {}).get("spec")
+        if not isinstance(pod, dict) or "containers" not in pod:
+            continue
+        assert pod["securityContext"]["runAsNonRoot"] is True
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in pod["containers"]:
+            context = container["securityContext"]
+            assert context["readOnlyRootFilesystem"] is True
+            assert context["allowPrivilegeEscalation"] is False
+            assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_packages_are_complete_and_run_as_anybody(tmp_path: Path) -> None:
+    """What the image's build does, without its engine: install, then run as uid 65532 with nothing to write to."""
+    target = tmp_path / "site"
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(ROOT)]
+    subprocess.run(command, check=True, capture_output=True)
+    for directory in (tmp_path, *tmp_path.parents):
+        if not directory.stat().st_mode & 0o001:
+            directory.chmod(directory.stat().st_mode | 0o011)
+    libraries = next(p for p in sys.path if p.endswith("site-packages"))
+    # The interpreter may be in a home that is closed to others, so all is imported before the user changes.
+    code = "; ".join(
+        [
+            "import os, sys",
+            f"sys.path[:0] = [{str(target)!r}, {libraries!r}]",
+            "import cli.main, controller.process, webhook.server, webhook.worker, certs.keeper, crds.manifest, runtime",
+            "assert cli.main.__file__.startswith(sys.argv.pop(1))",
+            "os.getuid() or (os.setgid(65532), os.setuid(65532))",
+            "assert runtime.SCRIPT.exists()",
+            "cli.main.app()",
+        ]
+    )
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-I",
+            "-B",
+            "-c",
+            code,
+            str(target),
+            "crd",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd="/",
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == rendered()
