@@ -23,7 +23,7 @@ MetricsPort = Annotated[int, typer.Option(envvar="ASYA_METRICS_PORT", help="Port
 
 
 def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
-    from certs.keeper import InvalidCertificateSetting
+    from certs.settings import InvalidCertificateSetting
     from injection.settings import InvalidSetting
 
     try:

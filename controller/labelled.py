@@ -54,12 +54,22 @@ class Labelled:
     def __init__(self, cluster: Cluster, rollouts: Rollouts) -> None:
         self._cluster, self._rollouts = cluster, rollouts
 
-    def find(self, key: Key) -> list[tuple[Informer, Object]]:
-        """All workloads that bear the label of the actor ``key``, with the caches they are from."""
+    def find(self, key: Key, *, live: bool = False) -> list[tuple[Informer, Object]]:
+        """All workloads that bear the label of the actor ``key``, with the caches they are from.
+
+        ``live`` asks the API instead, which also knows those that no watch has told of yet.
+        """
         informers = list(self._cluster.workloads.values())
         if self._cluster.keda is not None:
             informers.append(self._cluster.keda.scaled_jobs)
-        return [(informer, obj) for informer in informers for obj in informer.labelled(*key)]
+        if not live:
+            return [(informer, obj) for informer in informers for obj in informer.labelled(*key)]
+        namespace, name = key
+        return [
+            (informer, {"kind": informer.resource.kind, **obj})
+            for informer in informers
+            for obj in self._cluster.client.list(informer.resource, namespace, labelSelector=f"{LABEL_ACTOR}={name}")
+        ]
 
     def renew(self, key: Key, uid: str, plan: Plan, skip: str = "") -> Census:
         """Have all of them injected by ``plan``, as far as there are places to roll over in.
@@ -120,7 +130,7 @@ class Labelled:
             ApiError: if one could not be changed.
         """
         released = []
-        for informer, obj in self.find(key):
+        for informer, obj in self.find(key, live=not injected_only):
             if controller_of(obj) == uid != "" or (injected_only and digest(obj) is None):
                 continue
             patch = {"metadata": {"labels": {LABEL_ACTOR: None}}}

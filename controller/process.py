@@ -16,7 +16,7 @@ import structlog
 from prometheus_client import REGISTRY
 
 from certs.keeper import Keeper
-from certs.keeper import from_environment as certificate_settings
+from certs.settings import from_environment as certificate_settings
 from controller.cluster import Cluster
 from controller.labelled import Labelled, digest, opted_out
 from controller.leader import Election

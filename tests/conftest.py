@@ -24,6 +24,14 @@ def pytest_report_header() -> str:
     return f"cluster tests: sandbox; real control plane {real}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of one tier go to the same worker, which has that tier's cluster."""
+    for item in items:
+        tier = getattr(item, "callspec", None) and item.callspec.params.get("cluster")  # type: ignore[attr-defined]
+        if tier:
+            item.add_marker(pytest.mark.xdist_group(tier))
+
+
 @pytest.fixture(
     scope="session",
     params=[

@@ -9,12 +9,16 @@ import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
-from webhook.tls import Certificate
+
+if TYPE_CHECKING:
+    import ssl
+
+    from webhook.tls import Certificate
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self._options = options
         # A setting that cannot be used stops the process here, before there are workers.
         from_environment(options.environment)
-        self._certificate = Certificate()
+        self._certificate: Certificate | None = None
         super().__init__()
 
     def load_config(self) -> None:
@@ -74,7 +78,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
             # Any file that exists: it switches TLS on, and the context of each connection comes from below.
             "certfile": os.devnull,
-            "ssl_context": lambda _config, _default: self._certificate.context(),
+            "ssl_context": lambda _config, _default: self._context(),
             "loglevel": "warning",
             "proc_name": "asya-webhook",
             "limit_request_line": 2048,
@@ -92,6 +96,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         from telemetry.metrics import BUILD, CERTIFICATE_EXPIRY, build_version
         from webhook.actors import ActorCache
         from webhook.app import create_app
+        from webhook.tls import Certificate
 
         options = self._options
         logs.configure(options.log_level)
@@ -100,18 +105,22 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)
         cache = ActorCache(client, defaults, options.home)
         cache.start()
-        self._certificate = Certificate(lambda expires: CERTIFICATE_EXPIRY.set(expires.timestamp()))
+        loaded = self._certificate = Certificate(lambda expires: CERTIFICATE_EXPIRY.set(expires.timestamp()))
         if options.certificate is not None and options.key is not None:
             certificate, key = options.certificate.read_bytes(), options.key.read_bytes()
-            self._certificate.load(certificate, key, str(options.certificate))
+            loaded.load(certificate, key, str(options.certificate))
         else:
-            self._certificate.watch(client, options.namespace, options.secret)
+            loaded.watch(client, options.namespace, options.secret)
         BUILD.labels(build_version()).set(1)
         return create_app(
             cache.plan,
             defaults,
-            lambda: _not_ready(cache.synced, self._certificate.loaded),
+            lambda: _not_ready(cache.synced, loaded.loaded),
         )
+
+    def _context(self) -> "ssl.SSLContext":
+        assert self._certificate is not None, "a worker accepts connections after it has loaded the application"
+        return self._certificate.context()
 
     def _when_ready(self, _server: Any) -> None:
         from prometheus_client import CollectorRegistry

