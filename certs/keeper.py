@@ -10,23 +10,19 @@ import base64
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 
 from certs.rotation import State, advance
 from certs.settings import Settings
-from kube.client import EVENTS, ApiError, Client, Object, Resource
+from kube import events
+from kube.client import MUTATING_WEBHOOKS, SECRETS, VALIDATING_WEBHOOKS, ApiError, Client, Object
 from kube.informer import Informer
 from telemetry.metrics import CERTIFICATE_CHANGES, CERTIFICATE_EXPIRY
 
 log = structlog.get_logger(__name__)
 
-SECRETS = Resource("v1", "Secret", "secrets")
-CONFIGURATIONS = tuple(
-    Resource("admissionregistration.k8s.io/v1", kind, kind.lower() + "s")
-    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-)
+CONFIGURATIONS = (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS)
 MANAGER = "asya-operator-certs"
 """Field manager of the Secret and of every ``caBundle``."""
 TICK_SECONDS = 30.0
@@ -145,35 +141,15 @@ class Keeper:
         CERTIFICATE_CHANGES.labels(what).inc()
         expires = state.serving.expires.isoformat()
         log.info("certificate", change=what, expires=expires)
-        now = datetime.now(UTC)
-        warning = what.startswith("restored") or what.startswith("replaced")
-        event = {
+        about = {
             "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {
-                "name": f"{self._settings.secret}.{int(now.timestamp() * 1e6):x}",
-                "namespace": self._settings.namespace,
-            },
-            "involvedObject": {
-                "apiVersion": "v1",
-                "kind": "Secret",
-                "name": self._settings.secret,
-                "namespace": self._settings.namespace,
-            },
-            "type": "Warning" if warning else "Normal",
-            "reason": "Certificate" + "".join(word.capitalize() for word in what.split("-")),
-            "message": f"webhook certificate: {what.replace('-', ' ')}; the serving certificate expires {expires}",
-            "source": {"component": MANAGER},
-            "reportingComponent": MANAGER,
-            "reportingInstance": self._identity,
-            "firstTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "lastTimestamp": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "count": 1,
+            "kind": "Secret",
+            "metadata": {"name": self._settings.secret, "namespace": self._settings.namespace},
         }
-        try:
-            self._client.create(EVENTS, event)
-        except ApiError as error:
-            log.warning("event_lost", reason=event["reason"], error=str(error))
+        reason = "Certificate" + "".join(word.capitalize() for word in what.split("-"))
+        message = f"webhook certificate: {what.replace('-', ' ')}; the serving certificate expires {expires}"
+        warning = what.startswith(("restored", "replaced"))
+        events.record(self._client, events.event(about, reason, message, warning=warning, identity=self._identity))
 
 
 def _encoded(state: State) -> str:

@@ -256,9 +256,9 @@ def show(
     from rich.console import Console
     from rich.table import Table
 
-    from certs.keeper import CONFIGURATIONS, SECRETS
+    from certs.keeper import CONFIGURATIONS
     from certs.show import rows
-    from kube.client import Client, load_configuration
+    from kube.client import SECRETS, Client, load_configuration
 
     client = Client(load_configuration(kubeconfig))
     found = client.get(SECRETS, namespace, secret)

@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from controller import desired, events, status
+from controller import desired, status
 from controller.cluster import Cluster
 from controller.labelled import Census, Labelled
 from controller.runtime_maps import RuntimeMaps
@@ -17,10 +17,11 @@ from controller.scaling import Scaling
 from controller.status import Observation, Verdict
 from controller.workloads import Found, Workloads
 from crds.models import AsyncActor
-from crds.names import FINALIZER, LABEL_ACTOR
+from crds.names import API_VERSION, FINALIZER, KIND, LABEL_ACTOR
 from crds.parse import InvalidActor, parse_actor
 from injection.plan import make_plan
 from injection.settings import SidecarDefaults
+from kube import events
 from kube.client import ASYNC_ACTORS, ApiError, Object
 from kube.informer import Key
 
@@ -157,7 +158,8 @@ class Reconciler:
                 actor=key[1],
                 **{c["type"]: f"{c['status']}/{c['reason']}" for c in changed},
             )
-            events.record(self._cluster.client, events.transitions(obj, changed, self._identity))
+            reason, message, warning = status.summary(changed)
+            self._event(obj, reason, message, warning=warning)
 
     def _write_status(self, key: Key, changes: Object) -> bool:
         """Change the status; False if the actor was deleted meanwhile."""
@@ -237,5 +239,6 @@ class Reconciler:
             self._event(obj, "WorkloadReleased", f"{told}{workload['kind']} {name!r}, which goes on running")
 
     def _event(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
-        event = events.event(obj, reason, message, warning=warning, identity=self._identity)
+        about = {"apiVersion": API_VERSION, "kind": KIND, **obj}
+        event = events.event(about, reason, message, warning=warning, identity=self._identity)
         events.record(self._cluster.client, event)

@@ -126,6 +126,14 @@ def changes(before: Object, after: Object) -> list[Object]:
     return [c for c in after["conditions"] if known.get(c["type"]) != (c["status"], c["reason"])]
 
 
+def summary(changed: list[Object]) -> tuple[str, str, bool]:
+    """An Event's reason and message for conditions that changed together, the worst one first; whether it warns."""
+    order = (WORKLOAD_READY, SCALING_READY, RUNTIME_READY, READY)
+    ordered = sorted(changed, key=lambda c: (c["status"] == "True", order.index(c["type"])))
+    text = "; ".join(f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in ordered)
+    return ordered[0]["reason"], text, any(c["status"] == "False" for c in changed)
+
+
 def reference(api_version: str, kind: str, name: str) -> Object:
     """An ObjectRef."""
     return {"apiVersion": api_version, "kind": kind, "name": name}

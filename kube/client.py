@@ -80,6 +80,7 @@ class Resource:
 
 ASYNC_ACTORS = Resource("asya.io/v1alpha1", "AsyncActor", "asyncactors")
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
+SECRETS = Resource("v1", "Secret", "secrets")
 EVENTS = Resource("v1", "Event", "events")
 PODS = Resource("v1", "Pod", "pods")
 DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
@@ -90,6 +91,12 @@ JOBS = Resource("batch/v1", "Job", "jobs")
 SCALED_OBJECTS = Resource("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
 SCALED_JOBS = Resource("keda.sh/v1alpha1", "ScaledJob", "scaledjobs")
 TRIGGER_AUTHENTICATIONS = Resource("keda.sh/v1alpha1", "TriggerAuthentication", "triggerauthentications")
+MUTATING_WEBHOOKS = Resource(
+    "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations"
+)
+VALIDATING_WEBHOOKS = Resource(
+    "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations"
+)
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 

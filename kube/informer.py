@@ -37,6 +37,9 @@ HEALTHY_SECONDS = 5.0
 WRITTEN_SECONDS = 5.0
 """For how long a write of our own stands in for what the watch has not brought yet."""
 
+REMEMBERED = 1000
+"""Deleted objects that are remembered, so that none rises from the answer to an earlier write."""
+
 Key = tuple[str, str]
 """Namespace and name."""
 
@@ -170,6 +173,8 @@ class Informer:
         self.last_contact = time.monotonic()
         self._on_change = on_change
         self._written: dict[Key, tuple[float, Object]] = {}
+        self._buried: dict[str, None] = {}
+        """Uids of the objects that were deleted last, oldest first."""
         self._label = index_label
         self._by_owner, self._by_label = _Index(), _Index()
         shared: Any = SharedInformer
@@ -214,11 +219,16 @@ class Informer:
 
     def observe(self, obj: Object) -> None:
         """Have :meth:`get` answer with ``obj``, which was just written, until the watch has caught up."""
+        if obj["metadata"]["uid"] in self._buried:
+            return  # it was deleted before the answer to our write was here
         self._written[key_of(obj)] = (time.monotonic() + WRITTEN_SECONDS, slim(obj))
 
     def _arrived(self, obj: Object, deleted: bool) -> None:
         key = key_of(obj)
         if deleted:
+            self._buried[obj["metadata"]["uid"]] = None
+            if len(self._buried) > REMEMBERED:
+                del self._buried[next(iter(self._buried))]
             self._written.pop(key, None)
         self._by_owner.put(key, "" if deleted else controller_of(obj))
         if self._label is not None:

@@ -13,12 +13,10 @@ from datetime import datetime
 import structlog
 from cryptography import x509
 
-from kube.client import Client, Object, Resource
+from kube.client import SECRETS, Client, Object
 from kube.informer import Informer
 
 log = structlog.get_logger(__name__)
-
-SECRETS = Resource("v1", "Secret", "secrets")
 
 
 class NoCertificate(ssl.SSLError):

@@ -96,6 +96,11 @@ def deployment(name: str, **spec: Any) -> Object:
     }
 
 
+def job(name: str, image: str = "app:1") -> Object:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": image}]}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": template}}
+
+
 def config_map(name: str, **data: str) -> Object:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
@@ -171,13 +176,7 @@ def test_annotations_move_the_generation_of_a_deployment_alone(bare: Space) -> N
     note = {"metadata": {"annotations": {"x": "y"}}}
     bare.apply(deployment("a"))
     assert bare.patch("Deployment", "a", note)["metadata"]["generation"] == 2
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "a"},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": "app:1"}]}}},
-    }
-    bare.apply(job)
+    bare.apply(job("a"))
     assert bare.patch("Job", "a", note)["metadata"]["generation"] == 1
 
 
@@ -515,15 +514,8 @@ def test_a_selector_must_match_and_cannot_change(bare: Space) -> None:
 
 
 def test_a_jobs_template_is_immutable(bare: Space) -> None:
-    job = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": "a"},
-        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "app", "image": "app:1"}]}}},
-    }
-    bare.apply(job)
-    job["spec"]["template"]["spec"]["containers"][0]["image"] = "app:2"  # type: ignore[index]
-    message = bare.refused(job)
+    bare.apply(job("a"))
+    message = bare.refused(job("a", "app:2"))
     assert "spec.template: Invalid value" in message
     assert "field is immutable" in message
 

@@ -14,9 +14,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from certs.keeper import SECRETS
 from cli.main import app
-from kube.client import DEPLOYMENTS, EVENTS, PODS, ApiError, Object
+from kube.client import DEPLOYMENTS, EVENTS, PODS, SECRETS, ApiError, Object
 from kube.informer import Informer
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import label, own, workload

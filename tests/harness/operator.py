@@ -18,16 +18,13 @@ import yaml
 
 from certs.authority import create_authority, issue
 from crds.manifest import manifest
-from kube.client import CONFIG_MAPS, ApiError, Client, Resource
+from kube.client import CONFIG_MAPS, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, ApiError, Client, Resource
 from runtime import SCRIPT
 from tests.harness.clusters import Cluster, Process, free_port, wait_for
 from webhook.configuration import configurations
 
 CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
-WEBHOOKS = {
-    kind: Resource("admissionregistration.k8s.io/v1", kind, kind.lower() + "s")
-    for kind in ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-}
+WEBHOOKS = {resource.kind: resource for resource in (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS)}
 NAMESPACES = Resource("v1", "Namespace", "namespaces")
 NAMESPACE = "asya-system"
 REAL_KEDA = Path(__file__).parents[3] / "shared" / "keda"

@@ -1,17 +1,15 @@
-"""Kubernetes Events on an actor: what ``kubectl describe`` shows of how it got where it is."""
+"""Kubernetes Events: what ``kubectl describe`` shows of how an object got where it is."""
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any
 
 import structlog
 
-from crds.names import API_VERSION, KIND, OPERATOR
-from kube.client import EVENTS, ApiError, Client
+from crds.names import OPERATOR
+from kube.client import EVENTS, ApiError, Client, Object
 
 log = structlog.get_logger(__name__)
 
-Object = dict[str, Any]
 MAX_MESSAGE = 1000
 """Characters; the API server refuses more than 1024."""
 
@@ -21,9 +19,17 @@ def timestamp() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def event(actor: Object, reason: str, message: str, *, warning: bool, identity: str) -> Object:
-    """An Event about ``actor`` (an AsyncActor as JSON)."""
-    metadata = actor["metadata"]
+def event(about: Object, reason: str, message: str, *, warning: bool = False, identity: str = "") -> Object:
+    """An Event about a namespaced object.
+
+    Args:
+        about: the object, at least its ``apiVersion``, ``kind`` and ``metadata``.
+        reason: one word in camel case.
+        message: a sentence; one that is too long is cut.
+        warning: whether something is wrong.
+        identity: of this process.
+    """
+    metadata = about["metadata"]
     time = timestamp()
     return {
         "apiVersion": "v1",
@@ -33,11 +39,11 @@ def event(actor: Object, reason: str, message: str, *, warning: bool, identity: 
             "namespace": metadata["namespace"],
         },
         "involvedObject": {
-            "apiVersion": API_VERSION,
-            "kind": KIND,
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
             "name": metadata["name"],
             "namespace": metadata["namespace"],
-            "uid": metadata["uid"],
+            "uid": metadata.get("uid", ""),
             "resourceVersion": metadata.get("resourceVersion", ""),
         },
         "type": "Warning" if warning else "Normal",
@@ -50,15 +56,6 @@ def event(actor: Object, reason: str, message: str, *, warning: bool, identity: 
         "lastTimestamp": time,
         "count": 1,
     }
-
-
-def transitions(actor: Object, changed: list[Object], identity: str) -> Object:
-    """One Event that tells all of ``changed``, conditions that changed together; the worst one first."""
-    order = ("WorkloadReady", "ScalingReady", "RuntimeReady", "Ready")
-    ordered = sorted(changed, key=lambda c: (c["status"] == "True", order.index(c["type"])))
-    text = "; ".join(f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in ordered)
-    warning = any(c["status"] == "False" for c in changed)
-    return event(actor, ordered[0]["reason"], text, warning=warning, identity=identity)
 
 
 def record(client: Client, obj: Object) -> None:

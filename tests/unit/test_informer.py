@@ -1,0 +1,66 @@
+"""The watch cache's own additions: writes that are seen at once, indexes, and no ghosts."""
+
+from typing import Any, cast
+
+from kube.client import CONFIG_MAPS, Client, Object
+from kube.informer import Informer
+
+
+def obj(name: str = "a", version: int = 1, uid: str = "u", **metadata: Any) -> Object:
+    return {"metadata": {"namespace": "ns", "name": name, "uid": uid, "resourceVersion": str(version), **metadata}}
+
+
+class Cache(Informer):
+    """An informer whose events a test makes."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cast(Client, None), CONFIG_MAPS, **options)
+
+    def add(self, one: Object) -> None:
+        self._informer.cache._put(one)
+        self._informer._fire("ADDED", one)
+
+    def remove(self, one: Object) -> None:
+        self._informer.cache._remove(one)
+        self._informer._fire("DELETED", one)
+
+
+def test_a_write_is_seen_until_the_watch_has_caught_up() -> None:
+    cache = Cache()
+    cache.add(obj(version=1))
+    cache.observe(obj(version=3))
+    cache.add(obj(version=2))
+    assert (cache.get("ns", "a") or {})["metadata"]["resourceVersion"] == "3"
+    cache.add(obj(version=4))
+    assert (cache.get("ns", "a") or {})["metadata"]["resourceVersion"] == "4"
+
+
+def test_what_is_deleted_does_not_rise_from_an_earlier_write() -> None:
+    cache = Cache()
+    cache.add(obj(version=1))
+    cache.remove(obj(version=3))
+    cache.observe(obj(version=2))
+    assert cache.get("ns", "a") is None
+    cache.observe(obj(version=9, uid="another"))
+    assert cache.get("ns", "a"), "but its successor is seen"
+
+
+def test_objects_are_found_by_owner_and_by_label() -> None:
+    cache = Cache(index_label="x")
+    owner = [{"uid": "o", "controller": True}]
+    cache.add(obj("a", labels={"x": "1"}, ownerReferences=owner))
+    cache.add(obj("b", uid="v", labels={"x": "1"}))
+    assert [o["metadata"]["name"] for o in cache.labelled("ns", "1")] == ["a", "b"]
+    assert [o["metadata"]["name"] for o in cache.owned_by("o")] == ["a"]
+    cache.add(obj("a", labels={"x": "2"}))
+    assert [o["metadata"]["name"] for o in cache.labelled("ns", "1")] == ["b"]
+    assert cache.owned_by("o") == []
+    cache.remove(obj("b", uid="v", labels={"x": "1"}))
+    assert cache.labelled("ns", "1") == []
+    assert cache.labelled("other", "2") == []
+
+
+def test_managed_fields_are_not_kept() -> None:
+    cache = Cache()
+    cache.observe(obj(managedFields=[{"manager": "x"}]))
+    assert "managedFields" not in (cache.get("ns", "a") or {})["metadata"]
