@@ -10,7 +10,6 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 
 import structlog
 from prometheus_client import REGISTRY
@@ -23,13 +22,12 @@ from controller.leader import Election
 from controller.reconciler import Reconciler
 from controller.rollouts import Rollouts
 from controller.runtime_maps import RuntimeMaps
-from controller.runtime_source import LocalSource
+from controller.runtime_source import from_environment as runtime_source
 from controller.workqueue import WorkQueue
 from crds.names import KIND, LABEL_ACTOR, OPERATOR
 from injection.settings import InvalidSetting, from_environment, has_native_sidecars
 from kube.client import ApiError, Client, Object, load_configuration
 from kube.informer import Key, key_of
-from runtime import SCRIPT
 from telemetry import logs
 from telemetry.metrics import (
     ACTORS,
@@ -50,6 +48,8 @@ KEDA_SECONDS = 10.0
 """Between two looks at whether the API server serves KEDA's resources."""
 RESYNC_SECONDS = 600.0
 STOP_SECONDS = 10.0
+SOURCE_SECONDS = 5.0
+"""For how long the first reconciles wait for the script, which spares each actor a status without it."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Controller:
         self.identity = f"{environment.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
         self._keda_known = threading.Event()
+        self._source_loaded = threading.Event()
         self.failed = False
         """Whether it stopped because it lost the lease or could not go on."""
         plain = Client(load_configuration(options.kubeconfig), pool_size=2)
@@ -88,7 +89,7 @@ class Controller:
         )
         self._queue: WorkQueue[Key] = WorkQueue()
         self._cluster = Cluster(self._client, self._on_actor, self._on_owned, self._on_config_map, self._enqueue_all)
-        self._source = LocalSource(_script(environment), self._enqueue_all)
+        self._source = runtime_source(environment, self._enqueue_all)
         self._runtime = RuntimeMaps(
             self._cluster, self._source, environment.get("ASYA_RUNTIME_NAMESPACE") or options.namespace
         )
@@ -129,7 +130,8 @@ class Controller:
         server = serve(
             "0.0.0.0", self._options.metrics_port, REGISTRY, {"/healthz": lambda: "", "/readyz": self._not_ready}
         )
-        self._source.start()
+        # On a thread of its own, since a server that is slow must not keep the rest from starting.
+        threading.Thread(target=self._start_source, name="runtime-source-start", daemon=True).start()
         self._cluster.start()
         self._keeper.start()
         threading.Thread(target=self._look_for_keda, name="keda-discovery", daemon=True).start()
@@ -145,6 +147,11 @@ class Controller:
             worker.join(max(0.0, deadline - time.monotonic()))
         self._election.release()
         server.shutdown()
+
+    def _start_source(self) -> None:
+        self._source.start()
+        self._source_loaded.set()
+        self._enqueue_all()
 
     # -- what is to be worked on ----------------------------------------------------------------
 
@@ -176,6 +183,7 @@ class Controller:
         while not self._cluster.synced or not self._keda_known.is_set():
             if self._stop.wait(0.02):
                 return
+        self._source_loaded.wait(SOURCE_SECONDS)
         self._rollouts.resume(
             obj
             for informer in self._cluster.workloads.values()
@@ -263,13 +271,6 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise InvalidSetting(f"{name}: must be a whole number of at least 1; found {text!r}")
     return int(text)
-
-
-def _script(environment: Mapping[str, str]) -> Path:
-    source = environment.get("ASYA_RUNTIME_SOURCE") or "local"
-    if source != "local":
-        raise InvalidSetting(f"ASYA_RUNTIME_SOURCE: must be local; found {source!r}")
-    return Path(environment.get("ASYA_RUNTIME_LOCAL_PATH") or SCRIPT)
 
 
 def run(options: Options) -> int:

@@ -2,9 +2,9 @@
 
 from controller.cluster import Cluster, Locks
 from controller.desired import runtime_config_map
-from controller.runtime_source import LocalSource
+from controller.runtime_source import Source
 from controller.status import UNWATCHED_SECONDS, Verdict, false, true
-from crds.names import LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
+from crds.names import ANNOTATION_SCRIPT, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
 from injection.plan import script_hash
 from kube.client import Object
 
@@ -12,7 +12,7 @@ from kube.client import Object
 class RuntimeMaps:
     """Keeps them, and takes them away with the last actor. ``home`` is a namespace that always has one, or empty."""
 
-    def __init__(self, cluster: Cluster, source: LocalSource, home: str) -> None:
+    def __init__(self, cluster: Cluster, source: Source, home: str) -> None:
         self._cluster, self._source, self._home = cluster, source, home
         self._locks = Locks()
 
@@ -20,7 +20,11 @@ class RuntimeMaps:
     def script(self) -> str:
         """What stands for the current script in a plan's digest; empty if there is none."""
         current = self._source.script
-        return script_hash(current) if current is not None else ""
+        if current is not None:
+            return script_hash(current)
+        # What an operator before this one stored is still what pods mount, and what admission goes by.
+        stored = self._cluster.config_maps.get(self._home, RUNTIME_CONFIGMAP)
+        return str(((stored or {"metadata": {}})["metadata"].get("annotations") or {}).get(ANNOTATION_SCRIPT, ""))
 
     def ensure(self, namespace: str) -> Verdict:
         """Have the current script in ``namespace``.

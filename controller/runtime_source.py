@@ -1,25 +1,37 @@
-"""Where the runtime script comes from.
+"""Where the runtime script comes from: a file that is looked at, or an asset of a GitHub release.
 
 A script that is too large for a ConfigMap or is not Python is refused, and the last good one stays.
 """
 
 import ast
+import hashlib
+import random
 import threading
-from collections.abc import Callable
+import urllib.error
+import urllib.request
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
 from pathlib import Path
 
 import structlog
 
+from injection.settings import InvalidSetting
+from runtime import SCRIPT
 from telemetry.metrics import RUNTIME_LOADS
 
 log = structlog.get_logger(__name__)
 
 MAX_BYTES = 1024 * 1024
 """What a ConfigMap holds: https://kubernetes.io/docs/concepts/configuration/configmap/"""
+ASSET = "asya_runtime.py"
+FIRST_RETRY_SECONDS = 1.0
+REFRESH_SECONDS = 300.0
+TIMEOUT_SECONDS = 15.0
 
 
 class BadScript(ValueError):
-    """A script that cannot be used; the message says why and what to do."""
+    """A script that cannot be had or used; the message says why and what to do."""
 
 
 def check(data: bytes, origin: str) -> str:
@@ -29,7 +41,7 @@ def check(data: bytes, origin: str) -> str:
         BadScript: if it is too large, not text, or not Python.
     """
     if len(data) > MAX_BYTES - 4096:
-        raise BadScript(f"{origin}: has {len(data)} bytes, which is more than a ConfigMap holds (1 MiB)")
+        raise BadScript(f"{origin}: has {len(data)} bytes or more, which is more than a ConfigMap holds (1 MiB)")
     try:
         text = data.decode()
         ast.parse(text)
@@ -38,54 +50,173 @@ def check(data: bytes, origin: str) -> str:
     return text
 
 
-class LocalSource:
-    """A file, looked at every ``interval`` seconds; ``on_change`` is called after each change."""
+class Source(ABC):
+    """A script that may change; ``on_change`` is called when it, or what is wrong with it, does."""
 
-    def __init__(self, path: Path, on_change: Callable[[], None], interval: float = 1.0) -> None:
-        self._path, self._on_change, self._interval = path, on_change, interval
-        self._stop = threading.Event()
+    def __init__(self, origin: str, on_change: Callable[[], None]) -> None:
+        self.origin, self._on_change = origin, on_change
+        self._stopped = threading.Event()
         self._seen: bytes | None = None
         self.script: str | None = None
         """The last good script."""
         self.problem = ""
         """Why the latest one was refused, or an empty string."""
 
+    @abstractmethod
+    def fetch(self) -> bytes | None:
+        """The script's bytes; None if they are known to be the same as last time.
+
+        Raises:
+            BadScript: if they cannot be had.
+        """
+
+    @abstractmethod
+    def pause(self) -> float:
+        """Seconds until the next :meth:`load`."""
+
     def start(self) -> None:
-        """Load the script, and go on looking at the file on a thread."""
+        """Load the script, and go on looking for another on a thread."""
         self.load()
-        threading.Thread(target=self._watch, name="runtime-source", daemon=True).start()
+        threading.Thread(target=self._run, name="runtime-source", daemon=True).start()
 
     def stop(self) -> None:
         """Stop looking."""
-        self._stop.set()
+        self._stopped.set()
 
     def load(self) -> bool:
-        """Read the file; whether anything changed."""
+        """Fetch and check the script; whether anything changed."""
         try:
-            data = self._path.read_bytes()
-        except OSError as error:
-            return self._refuse(f"{self._path}: cannot be read: {error.strerror}")
-        if data == self._seen:
-            return False
-        self._seen = data
-        try:
-            self.script = check(data, str(self._path))
+            data = self.fetch()
+            if data is None or (data == self._seen and not self.problem):
+                return self._well()
+            script = check(data, self.origin)
         except BadScript as bad:
-            return self._refuse(str(bad))
-        self.problem = ""
+            return self._ill(str(bad))
+        changed = script != self.script or bool(self.problem)
+        self._seen, self.script, self.problem = data, script, ""
         RUNTIME_LOADS.labels("success").inc()
-        log.info("runtime_loaded", path=str(self._path), bytes=len(data))
-        return True
-
-    def _refuse(self, problem: str) -> bool:
-        changed = problem != self.problem
-        if changed:
-            self.problem = problem
-            RUNTIME_LOADS.labels("failure").inc()
-            log.warning("runtime_refused", problem=problem)
+        log.info("runtime_loaded", origin=self.origin, bytes=len(data))
         return changed
 
-    def _watch(self) -> None:
-        while not self._stop.wait(self._interval):
+    def _well(self) -> bool:
+        """The source is as it was; if it had failed since, it has recovered."""
+        recovered = bool(self.problem) and self.script is not None
+        if recovered:
+            self.problem = ""
+        return recovered
+
+    def _ill(self, problem: str) -> bool:
+        changed = problem != self.problem
+        self.problem = problem
+        RUNTIME_LOADS.labels("failure").inc()
+        if changed:
+            log.warning("runtime_refused", origin=self.origin, problem=problem)
+        return changed
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self.pause()):
             if self.load():
                 self._on_change()
+
+
+class LocalSource(Source):
+    """A file, looked at every ``interval`` seconds."""
+
+    def __init__(self, path: Path, on_change: Callable[[], None], interval: float = 1.0) -> None:
+        super().__init__(str(path), on_change)
+        self._path, self._interval = path, interval
+
+    def fetch(self) -> bytes | None:
+        """The file's bytes."""
+        try:
+            return self._path.read_bytes()
+        except OSError as error:
+            raise BadScript(f"{self._path}: cannot be read: {error.strerror}") from None
+
+    def pause(self) -> float:
+        """The interval."""
+        return self._interval
+
+
+class GithubSource(Source):
+    """The asset ``asya_runtime.py`` of a release, asked for anew now and then by its ETag.
+
+    Proxies and certificate authorities are those of the environment (``HTTPS_PROXY``, ``SSL_CERT_FILE``).
+    """
+
+    def __init__(
+        self,
+        repo: str,
+        version: str,
+        on_change: Callable[[], None],
+        *,
+        sha256: str = "",
+        base: str = "https://github.com",
+    ) -> None:
+        release = "latest/download" if version in ("", "latest") else f"download/{version}"
+        super().__init__(f"{base.rstrip('/')}/{repo}/releases/{release}/{ASSET}", on_change)
+        self._sha256, self._etag, self._failures = sha256.lower(), "", 0
+
+    def fetch(self) -> bytes | None:
+        """The asset; None if the server says that it has not changed."""
+        try:
+            data = self._request()
+        except BadScript:
+            self._failures += 1
+            raise
+        self._failures = 0
+        return data
+
+    def pause(self) -> float:
+        """Minutes while all is well, and longer each time while it is not; with jitter."""
+        seconds = REFRESH_SECONDS
+        if self.problem or self._failures:
+            seconds = min(REFRESH_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(max(self._failures, 1) - 1, 20))
+        return seconds * random.uniform(0.8, 1.2)
+
+    def _request(self) -> bytes | None:
+        headers = {"User-Agent": "asya-operator", "Accept": "application/octet-stream"}
+        if self._etag and self.script is not None:
+            headers["If-None-Match"] = self._etag
+        request = urllib.request.Request(self.origin, headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+                data = bytes(answer.read(MAX_BYTES))
+                length, etag = answer.headers.get("Content-Length"), answer.headers.get("ETag", "")
+        except urllib.error.HTTPError as error:
+            if error.code == 304:
+                return None
+            raise BadScript(f"{self.origin}: the server answered {error.code} {error.reason}") from None
+        except (OSError, HTTPException, ValueError) as error:
+            raise BadScript(f"{self.origin}: cannot be fetched: {error}") from None
+        if length is not None and length.isdecimal() and len(data) < min(int(length), MAX_BYTES):
+            raise BadScript(f"{self.origin}: broke off after {len(data)} of {length} bytes")
+        found = hashlib.sha256(data).hexdigest()
+        if self._sha256 and found != self._sha256:
+            raise BadScript(f"{self.origin}: has the SHA-256 {found}, not {self._sha256}")
+        check(data, self.origin)  # the ETag of a bad answer is not to be remembered
+        self._etag = etag
+        return data
+
+
+def from_environment(env: Mapping[str, str], on_change: Callable[[], None]) -> Source:
+    """The source that ``ASYA_RUNTIME_*`` name.
+
+    Raises:
+        InvalidSetting: if they cannot be used.
+    """
+    source = env.get("ASYA_RUNTIME_SOURCE") or "local"
+    if source == "local":
+        return LocalSource(Path(env.get("ASYA_RUNTIME_LOCAL_PATH") or SCRIPT), on_change)
+    if source != "github":
+        raise InvalidSetting(f"ASYA_RUNTIME_SOURCE: must be local or github; found {source!r}")
+    repo = env.get("ASYA_RUNTIME_GITHUB_REPO", "")
+    if repo.count("/") != 1 or not all(repo.split("/")):
+        raise InvalidSetting(f"ASYA_RUNTIME_GITHUB_REPO: must be owner/name; found {repo!r}")
+    base = env.get("ASYA_RUNTIME_GITHUB_URL") or "https://github.com"
+    if not base.startswith("https://"):
+        raise InvalidSetting(f"ASYA_RUNTIME_GITHUB_URL: must be an https:// URL; found {base!r}")
+    sha256 = env.get("ASYA_RUNTIME_SHA256", "")
+    if sha256 and (len(sha256) != 64 or not all(c in "0123456789abcdefABCDEF" for c in sha256)):
+        raise InvalidSetting(f"ASYA_RUNTIME_SHA256: must be 64 hexadecimal digits; found {sha256!r}")
+    return GithubSource(repo, env.get("ASYA_RUNTIME_VERSION", ""), on_change, sha256=sha256, base=base)

@@ -1,0 +1,202 @@
+"""The runtime script from a file and from a release, whatever the file or the server does."""
+
+import hashlib
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from controller import runtime_source
+from controller.runtime_source import MAX_BYTES, GithubSource, LocalSource, Source, from_environment
+from injection.settings import InvalidSetting
+from runtime import SCRIPT
+from tests.harness.clusters import wait_for
+
+GOOD, BETTER = b"print('good')\n", b"print('better')\n"
+
+
+class GitHub:
+    """A release server over TLS that does what a test tells it to."""
+
+    def __init__(self, certificate_file: Path) -> None:
+        self.status, self.body, self.short, self.delay = 200, GOOD, 0, 0.0
+        self.paths: list[str] = []
+        self.conditional = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.paths.append(self.path)
+                time.sleep(outer.delay)
+                etag = f'"{hashlib.sha256(outer.body).hexdigest()[:8]}"'
+                status = outer.status
+                if status == 200 and self.headers.get("If-None-Match") == etag:
+                    outer.conditional += 1
+                    status = 304
+                self.send_response(status)
+                self.send_header("ETag", etag)
+                body = outer.body if status == 200 else b""
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body[: len(body) - outer.short])
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(certificate_file))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("localhost").configure_cert(context)
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.url = f"https://localhost:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("NO_PROXY", "localhost")
+    monkeypatch.setattr(runtime_source, "TIMEOUT_SECONDS", 0.5)
+    server = GitHub(tmp_path / "ca.pem")
+    yield server
+    server.close()
+
+
+def source(github: GitHub, version: str = "v1", **options: Any) -> Source:
+    return GithubSource("owner/name", version, lambda: None, base=github.url, **options)
+
+
+def test_the_asset_of_a_release(github: GitHub) -> None:
+    one = source(github)
+    assert one.load()
+    assert (one.script, one.problem) == (GOOD.decode(), "")
+    assert github.paths == ["/owner/name/releases/download/v1/asya_runtime.py"]
+    source(github, "latest").load()
+    assert github.paths[-1] == "/owner/name/releases/latest/download/asya_runtime.py"
+
+
+def test_what_has_not_changed_is_not_sent_again(github: GitHub) -> None:
+    one = source(github)
+    one.load()
+    assert not one.load()
+    assert github.conditional == 1
+    github.body = BETTER
+    assert one.load()
+    assert one.script == BETTER.decode()
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"status": 404}, "the server answered 404"),
+        ({"status": 429}, "the server answered 429"),
+        ({"status": 500}, "the server answered 500"),
+        ({"short": 5, "body": BETTER}, "broke off after"),
+        ({"body": b"<html><body>Sign in</body></html>"}, "is not valid Python"),
+        ({"body": b"#" * (MAX_BYTES + 10)}, "more than a ConfigMap holds"),
+        ({"body": b"\xff\xfe"}, "is not valid Python"),
+        ({"delay": 2.0, "body": BETTER}, "cannot be fetched"),
+    ],
+)
+def test_a_fault_keeps_the_last_good_script_and_heals(github: GitHub, fault: dict[str, Any], told: str) -> None:
+    one = source(github)
+    one.load()
+    before = vars(github).copy()
+    vars(github).update(fault)
+    if fault.get("status"):
+        github.body = BETTER
+    assert one.load()
+    assert told in one.problem
+    assert one.script == GOOD.decode()
+    assert not one.load(), "the same fault is told once"
+    vars(github).update({k: before[k] for k in ("status", "short", "delay")}, body=BETTER)
+    assert one.load()
+    assert (one.script, one.problem) == (BETTER.decode(), "")
+
+
+def test_the_checksum(github: GitHub) -> None:
+    right = source(github, sha256=hashlib.sha256(GOOD).hexdigest().upper())
+    right.load()
+    assert right.script == GOOD.decode()
+    wrong = source(github, sha256="0" * 64)
+    wrong.load()
+    assert wrong.script is None
+    assert "has the SHA-256" in wrong.problem
+
+
+def test_retries_come_later_each_time(github: GitHub) -> None:
+    one = source(github)
+    github.status = 500
+    pauses = []
+    for _ in range(5):
+        one.load()
+        pauses.append(one.pause())
+    assert pauses[0] < 1.3
+    assert 12 < pauses[-1] < 20
+    github.status = 200
+    one.load()
+    assert one.pause() > 200
+
+
+def test_it_heals_by_itself(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_source, "FIRST_RETRY_SECONDS", 0.05)
+    changes: list[int] = []
+    one = GithubSource("owner/name", "v1", lambda: changes.append(1), base=github.url)
+    github.status = 503
+    one.start()
+    assert one.script is None
+    github.status = 200
+    wait_for("the script", lambda: one.script == GOOD.decode())
+    one.stop()
+    wait_for("the word", lambda: changes)
+
+
+def test_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "script.py"
+    changes: list[int] = []
+    one = LocalSource(file, lambda: changes.append(1), interval=0.02)
+    one.start()
+    assert "cannot be read" in one.problem
+    file.write_bytes(GOOD)
+    wait_for("the script", lambda: one.script == GOOD.decode() and not one.problem)
+    file.write_bytes(b"def broken(:")
+    wait_for("the refusal", lambda: "is not valid Python" in one.problem)
+    assert one.script == GOOD.decode()
+    file.write_bytes(GOOD)
+    wait_for("the recovery", lambda: not one.problem)
+    one.stop()
+    wait_for("the word", lambda: len(changes) >= 3)
+
+
+def test_settings() -> None:
+    assert from_environment({}, lambda: None).origin == str(SCRIPT)
+    made = from_environment(
+        {"ASYA_RUNTIME_SOURCE": "github", "ASYA_RUNTIME_GITHUB_REPO": "o/n", "ASYA_RUNTIME_VERSION": "v2"}, lambda: None
+    )
+    assert made.origin == "https://github.com/o/n/releases/download/v2/asya_runtime.py"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("ASYA_RUNTIME_SOURCE", "ftp"),
+        ("ASYA_RUNTIME_GITHUB_REPO", "no-owner"),
+        ("ASYA_RUNTIME_GITHUB_URL", "http://plain"),
+        ("ASYA_RUNTIME_SHA256", "abc"),
+    ],
+)
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
+    env = {"ASYA_RUNTIME_SOURCE": "github", "ASYA_RUNTIME_GITHUB_REPO": "o/n", name: value}
+    with pytest.raises(InvalidSetting, match=name):
+        from_environment(env, lambda: None)
