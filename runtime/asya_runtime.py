@@ -12,17 +12,19 @@ import importlib
 import inspect
 import json
 import os
+import select
 import signal
 import socket
 import struct
 import sys
+import time
 import traceback
 
 SOCKET_NAME = "asya-runtime.sock"
 DEFAULT_PATH = "/var/run/asya/" + SOCKET_NAME
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024
 CLIENT_TIMEOUT = 30.0
-"""Seconds for which a client may be silent in the middle of a frame."""
+"""Seconds that a client may take over a whole frame; a large one takes well under one."""
 
 
 class BadMessage(Exception):
@@ -101,24 +103,25 @@ def answer(data, handler, mode):
         if not isinstance(message, dict) or "payload" not in message:
             raise BadMessage("a message is an object with a payload")
         route = message.get("route") or {}
-        if not isinstance(route, dict):
-            raise BadMessage("route: must be an object")
-    except (ValueError, BadMessage) as bad:
+        if not isinstance(route, dict) or not isinstance(route.get("current", 0), int):
+            raise BadMessage("route: must be an object, and its current a whole number")
+    except (ValueError, RecursionError, BadMessage) as bad:
         return error("msg_parsing_error", bad)
     try:
         if mode == "envelope":
             return call(handler, message)
         headers = message.get("headers") or {}
-        onward = dict(route, current=int(route.get("current", 0)) + 1)
+        onward = dict(route, current=route.get("current", 0) + 1)
         return [{"payload": r, "route": onward, "headers": headers} for r in call(handler, message["payload"])]
-    except (Exception, SystemExit) as failure:  # the handler's faults are the message's, not this process's
+    except BaseException as failure:  # the handler's faults, SystemExit too, are the message's and not this process's
         return error("processing_error", failure)
 
 
-def receive(connection, size):
-    """Exactly ``size`` bytes."""
+def receive(connection, size, deadline):
+    """Exactly ``size`` bytes, by ``deadline``."""
     parts = bytearray()
     while len(parts) < size:
+        connection.settimeout(max(0.001, deadline - time.monotonic()))
         part = connection.recv(min(size - len(parts), 1 << 20))
         if not part:
             raise BadMessage("the connection was closed after %d of %d bytes" % (len(parts), size))
@@ -128,26 +131,23 @@ def receive(connection, size):
 
 def serve_one(connection, handler, options):
     """Answer the one message of ``connection``."""
-    connection.settimeout(CLIENT_TIMEOUT)
+    deadline = time.monotonic() + CLIENT_TIMEOUT
     try:
-        size = struct.unpack(">I", receive(connection, 4))[0]
+        size = struct.unpack(">I", receive(connection, 4, deadline))[0]
         if size > options["max_size"]:
             raise BadMessage("the frame has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, options["max_size"]))
-        result = answer(receive(connection, size), handler, options["mode"])
+        result = answer(receive(connection, size, deadline), handler, options["mode"])
     except (OSError, BadMessage) as bad:
         result = error("connection_error", bad)
     try:
-        data = json.dumps(result).encode("utf-8")
-    except (TypeError, ValueError) as bad:
+        data = json.dumps(result, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as bad:  # what the handler returned is no JSON
         data = json.dumps(error("processing_error", bad)).encode("utf-8")
     try:
+        connection.settimeout(CLIENT_TIMEOUT)
         connection.sendall(struct.pack(">I", len(data)) + data)
     except OSError as gone:
         print("asya-runtime: the client went away: %s" % gone, file=sys.stderr)
-
-
-class Stop(BaseException):
-    """SIGTERM while no message is in hand."""
 
 
 def main():
@@ -168,26 +168,19 @@ def main():
     listener.listen(64)
     if link != path:
         os.symlink(os.path.basename(path), link)
-    state = {"busy": False, "stop": False}
-
-    def stop(_number, _frame):
-        state["stop"] = True
-        if not state["busy"]:
-            raise Stop
-
-    signal.signal(signal.SIGTERM, stop)
+    # SIGTERM only writes a byte: the message in hand is finished, and none that was accepted is lost.
+    waker, wakened = socket.socketpair()
+    for end in (waker, wakened):
+        end.setblocking(False)
+    signal.set_wakeup_fd(wakened.fileno())
+    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
     with open(ready, "w"):
         pass
     print("asya-runtime: %s listens on %s" % (options["handler"], path), file=sys.stderr)
     try:
-        while not state["stop"]:
-            connection = listener.accept()[0]
-            state["busy"] = True
-            with connection:
+        while waker not in select.select([listener, waker], [], [])[0]:
+            with listener.accept()[0] as connection:
                 serve_one(connection, handler, options)
-            state["busy"] = False
-    except Stop:
-        pass
     finally:
         for name in made:
             if os.path.lexists(name):

@@ -7,11 +7,16 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runtime import SCRIPT
 from tests.harness.clusters import wait_for
@@ -33,6 +38,13 @@ def gen(payload):
 async def later(payload): return {"later": payload}
 def fail(payload): raise ValueError("no good")
 def leave(payload): raise SystemExit(3)
+def nan(payload): return float("nan")
+def unserialisable(payload): return object()
+def interrupted(payload): raise KeyboardInterrupt
+def slow(payload):
+    import time
+    time.sleep(0.5)
+    return payload
 def envelope(message): return {**message, "payload": "changed"}
 """
 ROUTE = {"actors": ["a", "b"], "current": 0}
@@ -62,6 +74,21 @@ class Script:
     def call(self, payload: Any, **more: Any) -> Any:
         message = {"id": "1", "route": ROUTE, "headers": {"h": 1}, "payload": payload, **more}
         return self.send(json.dumps(message).encode())
+
+    def raw(self, data: bytes) -> bytes:
+        """Send bytes as they are, hang up, and read what comes."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(self.path))
+            client.sendall(data)
+            client.shutdown(socket.SHUT_WR)
+            answer = b""
+            try:
+                while part := client.recv(65536):
+                    answer += part
+            except ConnectionResetError:
+                pass  # it had not read all that we sent; what it answered came first
+            return answer
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
@@ -108,7 +135,14 @@ def test_envelope_mode(scripts: Any) -> None:
     assert script.call("x") == [{"id": "1", "route": ROUTE, "headers": {"h": 1}, "payload": "changed"}]
 
 
-@pytest.mark.parametrize(("handler", "kind"), [("handlers.fail", "ValueError"), ("handlers.leave", "SystemExit")])
+@pytest.mark.parametrize(
+    ("handler", "kind"),
+    [
+        ("handlers.fail", "ValueError"),
+        ("handlers.leave", "SystemExit"),
+        ("handlers.interrupted", "KeyboardInterrupt"),
+    ],
+)
 def test_a_handlers_fault_is_an_answer_and_the_next_message_is_served(scripts: Any, handler: str, kind: str) -> None:
     script = scripts(handler)
     for _ in range(2):
@@ -132,3 +166,54 @@ def test_the_link_the_mode_and_the_clean_up(scripts: Any, tmp_path: Path) -> Non
     assert (tmp_path / "asya-runtime.sock").readlink() == Path("app.sock")
     assert script.stop() == 0
     assert not [p.name for p in tmp_path.iterdir() if p.name in ("app.sock", "asya-runtime.sock", "runtime-ready")]
+
+
+@pytest.mark.parametrize("handler", ["handlers.nan", "handlers.unserialisable"])
+def test_a_result_that_is_no_json_is_an_error(scripts: Any, handler: str) -> None:
+    script = scripts(handler)
+    for _ in range(2):
+        assert script.call("x")[0]["error"] == "processing_error"
+
+
+def test_sigterm_lets_the_message_in_hand_finish(scripts: Any) -> None:
+    script = scripts("handlers.slow")
+    answers: list[Any] = []
+    caller = threading.Thread(target=lambda: answers.append(script.call("x")))
+    caller.start()
+    time.sleep(0.2)
+    assert script.stop() == 0
+    caller.join(5)
+    assert answers[0][0]["payload"] == "x"
+
+
+def test_stale_files_of_a_process_that_was_killed_are_no_hindrance(scripts: Any, tmp_path: Path) -> None:
+    script = scripts("handlers.echo")
+    script.process.kill()
+    script.process.wait()
+    assert (tmp_path / "app.sock").exists()
+    (tmp_path / "runtime-ready").unlink()
+    assert scripts("handlers.echo").call(1)[0]["payload"] == 1
+
+
+def test_large_messages(scripts: Any) -> None:
+    text = "x" * 9 * 1024 * 1024
+    assert scripts("handlers.echo").call(text)[0]["payload"] == text
+
+
+@given(st.lists(st.binary(max_size=40), min_size=20, max_size=20))
+@settings(max_examples=30)
+def test_malformed_frames_are_answered_or_closed_and_the_next_message_is_served(frames: list[bytes]) -> None:
+    with TemporaryDirectory() as directory:
+        script = Script(Path(directory), "handlers.echo", ASYA_SOCKET_MAX_SIZE="1000")
+        try:
+            for frame in frames:
+                for data in (frame, struct.pack(">I", len(frame)) + frame, struct.pack(">I", 2**31) + frame):
+                    answer = script.raw(data)
+                    if answer:
+                        (size,) = struct.unpack(">I", answer[:4])
+                        (told,) = json.loads(answer[4 : 4 + size])
+                        assert told["error"] in ("connection_error", "msg_parsing_error")
+            assert script.call("still there")[0]["payload"] == "still there"
+        finally:
+            script.process.kill()
+            script.process.communicate()
