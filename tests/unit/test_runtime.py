@@ -50,15 +50,26 @@ def envelope(message): return {**message, "payload": "changed"}
 ROUTE = {"actors": ["a", "b"], "current": 0}
 
 
+def interpreters() -> list[str]:
+    """Every Python at hand that the script is meant for, the oldest first."""
+    found = {}
+    for folder in [*os.get_exec_path(), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]:
+        for path in Path(folder).glob("python3.[0-9]*"):
+            minor = path.name.removeprefix("python3.")
+            if minor.isdecimal() and int(minor) >= 7 and os.access(path, os.X_OK):
+                found[int(minor)] = str(path)
+    return [found[minor] for minor in sorted(found)] or [sys.executable]
+
+
 class Script:
     """The script with one handler."""
 
-    def __init__(self, directory: Path, handler: str, **environment: str) -> None:
+    def __init__(self, directory: Path, handler: str, python: str = sys.executable, **environment: str) -> None:
         (directory / "handlers.py").write_text(HANDLERS)
         self.path = directory / "app.sock"
         env = {"ASYA_HANDLER": handler, "ASYA_SOCKET_PATH": str(self.path), "PYTHONPATH": str(directory)}
         self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT)], env={**os.environ, **env, **environment}, stderr=subprocess.PIPE
+            [python, str(SCRIPT)], env={**os.environ, **env, **environment}, stderr=subprocess.PIPE
         )
         wait_for("the script", (directory / "runtime-ready").exists)
 
@@ -123,6 +134,18 @@ def scripts(tmp_path: Path) -> Iterator[Any]:
 def test_payload_mode(scripts: Any, handler: str, payloads: list[Any]) -> None:
     onward = {"actors": ["a", "b"], "current": 1}
     assert scripts(handler).call({"x": "é"}) == [{"payload": p, "route": onward, "headers": {"h": 1}} for p in payloads]
+
+
+@pytest.mark.parametrize("python", interpreters(), ids=lambda p: Path(p).name)
+def test_every_python_at_hand(tmp_path: Path, python: str) -> None:
+    if subprocess.run([python, "-c", "pass"], check=False, capture_output=True).returncode:
+        pytest.skip("a shim without a version behind it")
+    for handler in ("handlers.later", "handlers.Counter.count", "handlers.fail"):
+        script = Script(tmp_path, handler, python)
+        (answer,) = script.call({"x": 1})
+        assert ("payload" in answer) == (handler != "handlers.fail")
+        assert script.stop() == 0
+        script.process.communicate()
 
 
 def test_a_class_is_instantiated_once(scripts: Any) -> None:
