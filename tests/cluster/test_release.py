@@ -15,7 +15,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from kube.client import DEPLOYMENTS, EVENTS, PODS, SECRETS, ApiError, Object
+from kube.client import DEPLOYMENTS, EVENTS, PODS, SECRETS, ApiError, Object, Resource
 from kube.informer import Informer
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import label, own, workload
@@ -407,6 +407,26 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
     implied = {("asya-operator", "update", "asya.io", "asyncactors/finalizers")}
     given = rules([d for d in Helm().template({}) if d]) - implied
     assert yaml.safe_dump(sorted(map(list, given - used))) == "[]\n", "given and never used"
+
+
+CLUSTER_ROLES = Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles")
+
+
+def test_owners_that_block_their_deletion_need_the_right_to_their_finalizers(
+    release: Release, place: Space, cluster: Cluster
+) -> None:
+    """Only where the admission plugin OwnerReferencesPermissionEnforcement is on, as on OpenShift."""
+    if not cluster.real:
+        pytest.skip("the sandbox checks no rights")
+    release.start(webhooks=1)
+    role = release.client.get(CLUSTER_ROLES, "", "asya-operator")
+    assert role
+    role["rules"] = [rule for rule in role["rules"] if "asyncactors/finalizers" not in rule["resources"]]
+    release.client.request("PUT", CLUSTER_ROLES.path(name="asya-operator"), body=role)
+    time.sleep(0.5)
+    place.apply(actor("a"))
+    told = place.wait_condition("a", "WorkloadReady", "False", "WorkloadForbidden", timeout=15)["message"]
+    assert "cannot set blockOwnerDeletion" in told
 
 
 def test_labels_come_off_by_hand_while_the_operator_is_away(release: Release, place: Space) -> None:

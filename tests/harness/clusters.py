@@ -207,6 +207,7 @@ def start_real(directory: Path) -> Cluster:
             f"--service-account-signing-key-file={directory / 'sa.key'}",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--disable-admission-plugins=ServiceAccount",
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement",
             f"--audit-policy-file={directory / 'audit.yaml'}",
             f"--audit-log-path={directory / 'audit.log'}",
             "--audit-log-mode=blocking",
