@@ -57,6 +57,11 @@ class Cluster:
         self._settled: dict[tuple[str, str], tuple[Any, ...]] = {}
 
     @property
+    def injectable(self) -> list[Informer]:
+        """Those of every kind that is injected, KEDA's own while there is one."""
+        return [*self.workloads.values(), *([self.keda.scaled_jobs] if self.keda else ())]
+
+    @property
     def informers(self) -> list[Informer]:
         """All that are running."""
         keda = self.keda.informers if self.keda else ()

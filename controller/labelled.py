@@ -13,8 +13,8 @@ from controller import status
 from controller.cluster import Cluster
 from controller.rollouts import Rollouts
 from controller.status import Verdict
-from crds.names import DISABLED, INJECT, LABEL_ACTOR
-from injection.inject import read_record
+from crds.names import LABEL_ACTOR
+from injection.inject import disabled, read_record
 from injection.kinds import KINDS
 from injection.plan import Plan
 from kube.client import ApiError, Object
@@ -34,7 +34,6 @@ WAITING_SECONDS = 10.0
 class Census:
     """What became of an actor's labelled workloads."""
 
-    total: int = 0
     outdated: int = 0
     """Those that are still to be re-injected."""
     foreign: int = 0
@@ -59,9 +58,7 @@ class Labelled:
 
         ``live`` asks the API instead, which also knows those that no watch has told of yet.
         """
-        informers = list(self._cluster.workloads.values())
-        if self._cluster.keda is not None:
-            informers.append(self._cluster.keda.scaled_jobs)
+        informers = self._cluster.injectable
         if not live:
             return [(informer, obj) for informer in informers for obj in informer.labelled(*key)]
         namespace, name = key
@@ -86,7 +83,6 @@ class Labelled:
             census.foreign += not owned
             if obj["metadata"].get("deletionTimestamp") or opted_out(obj):
                 continue
-            census.total += 1
             if obj["kind"] == "Job" or digest(obj) == plan.digest:
                 continue
             census.outdated += 1
@@ -154,8 +150,4 @@ def digest(workload: Object) -> str | None:
 
 def opted_out(workload: Object) -> bool:
     """Whether the workload or its template says ``asya.io/inject: disabled``."""
-    for obj in (workload, _KIND_OF[workload["kind"]].template(workload) or {}):
-        metadata = obj.get("metadata") or {}
-        if DISABLED in ((metadata.get(part) or {}).get(INJECT) for part in ("labels", "annotations")):
-            return True
-    return False
+    return disabled(workload) or disabled(_KIND_OF[workload["kind"]].template(workload) or {})

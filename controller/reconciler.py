@@ -49,7 +49,8 @@ class Reconciler:
         self._cluster, self._labelled, self._runtime, self._defaults = cluster, labelled, runtime, defaults
         self._workloads, self._scaling = Workloads(cluster), Scaling(cluster)
         self._identity, self._on_readiness = identity, on_readiness
-        self._told: dict[str, str] = {}
+        self._told: dict[Key, dict[str, str]] = {}
+        """By actor: uids of labelled workloads that were refused, and why. Goes with the actor."""
 
     def reconcile(self, key: Key) -> float | None:
         """Reconcile ``key``; seconds after which at the latest to do so again, None if a watch will tell.
@@ -84,11 +85,13 @@ class Reconciler:
         self._scaling.release(actor)
         owns = actor.spec.workload.template is not None
         found = self._workloads.ensure(actor) if owns else None
-        refused = found is not None and found.verdict.status == "False" and found.live is not None
         plan = make_plan(actor, self._defaults, self._runtime.script)
-        skip = found.live["metadata"]["uid"] if refused and found is not None and found.live is not None else ""
-        census = self._labelled.renew(key, actor.metadata.uid, plan, skip)
-        self._tell_refused(obj, census)
+        # What was refused just now would be refused again.
+        refused = found.live if found is not None and found.verdict.status == "False" else None
+        census = self._labelled.renew(
+            key, actor.metadata.uid, plan, skip=refused["metadata"]["uid"] if refused is not None else ""
+        )
+        self._tell_refused(key, obj, census)
         before = (obj.get("status") or {}).get("replicasBeforeScaling")
         self._keep_finalizer(obj, needed=census.foreign > 0 or before is not None)
         if found is None:
@@ -172,12 +175,12 @@ class Reconciler:
         self._cluster.actors.observe(written)
         return True
 
-    def _tell_refused(self, obj: Object, census: Census) -> None:
+    def _tell_refused(self, key: Key, obj: Object, census: Census) -> None:
         """An Event for each labelled workload that cannot be injected; once, until it is another reason."""
         for workload, verdict in census.refused:
-            uid = workload["metadata"]["uid"]
-            if self._told.get(uid) != verdict.message:
-                self._told[uid] = verdict.message
+            told, uid = self._told.setdefault(key, {}), workload["metadata"]["uid"]
+            if told.get(uid) != verdict.message:
+                told[uid] = verdict.message
                 self._event(obj, verdict.reason, verdict.message, warning=True)
 
     # -- an actor that goes ----------------------------------------------------------------------
@@ -226,6 +229,7 @@ class Reconciler:
     def _gone(self, key: Key) -> None:
         """The actor is not there (any more, or yet)."""
         self._on_readiness(key, None)
+        self._told.pop(key, None)
         self._runtime.reconcile(key[0])
         if self._labelled.find(key) and self._cluster.client.get(ASYNC_ACTORS, *key) is None:
             for workload in self._labelled.release(key, "", injected_only=True):

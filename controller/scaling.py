@@ -22,28 +22,26 @@ class Scaling:
         """
         keda = self._cluster.keda
         if keda is not None and not actor.spec.scaling.enabled:
-            self._remove(actor, keda.scaled_objects, keda.trigger_authentications)
+            self._remove(actor.metadata.uid, keda.scaled_objects, keda.trigger_authentications)
 
-    def ensure(self, actor: AsyncActor) -> Verdict | None:
-        """Have the KEDA objects exist as desired; None if scaling is not enabled.
+    def ensure(self, actor: AsyncActor) -> Verdict:
+        """Have the KEDA objects of ``actor``, whose scaling is enabled, exist as desired.
 
         The ScaledJob itself is the workload and is seen to with the others.
 
         Raises:
             ApiError: if that fails.
         """
-        if not actor.spec.scaling.enabled:
-            return None
         keda = self._cluster.keda
         if keda is None:
             return status.keda_not_installed()
         authentication = desired.trigger_authentication(actor)
         if authentication is None:
-            self._remove(actor, keda.trigger_authentications)
+            self._remove(actor.metadata.uid, keda.trigger_authentications)
         elif self._ensure(actor, keda.trigger_authentications, authentication) is None:
             return status.scaler_not_owned("TriggerAuthentication", actor.metadata.name)
         if desired.scaled_by_job(actor):
-            self._remove(actor, keda.scaled_objects)
+            self._remove(actor.metadata.uid, keda.scaled_objects)
             return self._verdict(actor, keda.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name))
         scaled_object = self._ensure(actor, keda.scaled_objects, desired.scaled_object(actor))
         if scaled_object is None:
@@ -65,12 +63,7 @@ class Scaling:
             ApiError: if that fails.
         """
         keda = self._cluster.keda
-        if keda is None:
-            return False
-        left = [(informer, obj) for informer in keda.informers for obj in informer.owned_by(uid)]
-        for informer, obj in left:
-            self._cluster.delete(informer, obj)
-        return bool(left)
+        return keda is not None and self._remove(uid, *keda.informers)
 
     def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | None:
         """The object as desired; None if it is somebody else's."""
@@ -79,10 +72,12 @@ class Scaling:
             return None
         return self._cluster.ensure(informer, live, wanted)
 
-    def _remove(self, actor: AsyncActor, *informers: Informer) -> None:
-        for informer in informers:
-            for obj in informer.owned_by(actor.metadata.uid):
-                self._cluster.delete(informer, obj)
+    def _remove(self, uid: str, *informers: Informer) -> bool:
+        """Delete what the actor of that uid owns there; whether there was anything."""
+        left = [(informer, obj) for informer in informers for obj in informer.owned_by(uid)]
+        for informer, obj in left:
+            self._cluster.delete(informer, obj)
+        return bool(left)
 
     def _verdict(self, actor: AsyncActor, live: Object | None) -> Verdict:
         if live is None:

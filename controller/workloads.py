@@ -110,11 +110,8 @@ class Workloads:
 
     def _prune(self, actor: AsyncActor, kept: Object | None) -> None:
         """Delete the workloads of another kind or name that the actor had before."""
-        informers = list(self._cluster.workloads.values())
-        if self._cluster.keda is not None:
-            informers.append(self._cluster.keda.scaled_jobs)
         keep = kept["metadata"]["uid"] if kept is not None else ""
-        for informer in informers:
+        for informer in self._cluster.injectable:
             for obj in informer.owned_by(actor.metadata.uid):
                 if obj["metadata"]["uid"] != keep:
                     self._cluster.delete(informer, obj)

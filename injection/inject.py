@@ -20,6 +20,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from crds.names import (
     ANNOTATION_INJECTED,
     ANNOTATION_RUNTIME_CONTAINER,
+    DISABLED,
+    INJECT,
     LABEL_ACTOR,
     RUNTIME,
     RUNTIME_PATH,
@@ -82,6 +84,12 @@ def read_record(template: Object) -> Record | None:
     except ValidationError:
         return None
     return record if record.version == CONTRACT else None
+
+
+def disabled(obj: Object) -> bool:
+    """Whether a workload, a template or a pod says ``asya.io/inject: disabled``, as label or annotation."""
+    metadata = obj.get("metadata") or {}
+    return DISABLED in ((metadata.get(part) or {}).get(INJECT) for part in ("labels", "annotations"))
 
 
 def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:

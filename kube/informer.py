@@ -219,9 +219,10 @@ class Informer:
 
     def observe(self, obj: Object) -> None:
         """Have :meth:`get` answer with ``obj``, which was just written, until the watch has caught up."""
-        if obj["metadata"]["uid"] in self._buried:
-            return  # it was deleted before the answer to our write was here
         self._written[key_of(obj)] = (time.monotonic() + WRITTEN_SECONDS, slim(obj))
+        if obj["metadata"]["uid"] in self._buried:
+            # It was deleted before the answer to our write was here. Looked at only now, as it may be just happening.
+            self._written.pop(key_of(obj), None)
 
     def _arrived(self, obj: Object, deleted: bool) -> None:
         key = key_of(obj)
@@ -230,6 +231,9 @@ class Informer:
             if len(self._buried) > REMEMBERED:
                 del self._buried[next(iter(self._buried))]
             self._written.pop(key, None)
+        else:
+            # What only left the selection of a watch, by its label say, may come back.
+            self._buried.pop(obj["metadata"]["uid"], None)
         self._by_owner.put(key, "" if deleted else controller_of(obj))
         if self._label is not None:
             value = (obj["metadata"].get("labels") or {}).get(self._label)

@@ -17,13 +17,11 @@ from typing import Final, Literal
 from crds.names import (
     ANNOTATION_ACTOR_GENERATION,
     ANNOTATION_RUNTIME_CONTAINER,
-    DISABLED,
-    INJECT,
     LABEL_ACTOR,
     SIDECAR,
 )
 from crds.parse import InvalidActor
-from injection.inject import Denied, inject, read_record, uninject
+from injection.inject import Denied, disabled, inject, read_record, uninject
 from injection.kinds import KINDS, Kind
 from injection.plan import Object, Plan
 from webhook.patch import Operation, operations
@@ -81,7 +79,7 @@ def decide(request: Object, lookup: PlanLookup) -> Decision:
 
 def _decide_pod(request: Object, pod: Object, lookup: PlanLookup) -> Decision:
     actor = _labels(pod).get(LABEL_ACTOR)
-    if request["operation"] != "CREATE" or not actor or _disabled(pod):
+    if request["operation"] != "CREATE" or not actor or disabled(pod):
         return UNCHANGED
     if read_record(pod) is not None and _has_sidecar(pod):
         # The template was injected, maybe for an earlier plan: its roll-out brings the new one, and a
@@ -105,7 +103,7 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         return UNCHANGED  # the API server itself says what is missing
     prefix = "".join(f"/{part}" for part in kind.path)
     actor = _labels(workload).get(LABEL_ACTOR)
-    if not actor or _disabled(workload) or _disabled(template):
+    if not actor or disabled(workload) or disabled(template):
         return _changed(template, uninject(template), prefix, "uninjected")
     namespace = request.get("namespace") or "default"
     metadata = workload["metadata"]
@@ -147,10 +145,6 @@ def _labels(obj: Object) -> Object:
 
 def _annotations(obj: Object) -> Object:
     return (obj.get("metadata") or {}).get("annotations") or {}
-
-
-def _disabled(obj: Object) -> bool:
-    return DISABLED in (_labels(obj).get(INJECT), _annotations(obj).get(INJECT))
 
 
 def _owner_uid(metadata: Object, actor: str) -> str:

@@ -11,12 +11,15 @@ import yaml
 
 from crds.generate import CHART, CHART_CRD, values, with_values
 from crds.manifest import rendered
-from tests.harness.clusters import ROOT
+from kube.client import Resource
+from tests.harness.clusters import ROOT, Cluster
 from tests.harness.helm import Helm, HelmError
+from tests.harness.operator import NAMESPACES
 from webhook.configuration import configurations
 
 Object = dict[str, Any]
 
+PLURALS = {"NetworkPolicy": "networkpolicies"}
 VALUE_SETS: dict[str, Object] = {
     "defaults": {},
     "one-of-everything": {"webhook": {"replicas": 1, "podDisruptionBudget": False}},
@@ -70,6 +73,25 @@ def test_rendered_manifests_are_valid(helm: Helm, name: str, version: str) -> No
     for obj in helm.template(VALUE_SETS[name], "--kube-version", version):
         if obj["apiVersion"].split("/")[0] not in FOREIGN:
             kubernetes_validate.validate(obj, version, strict=True)
+
+
+@pytest.mark.parametrize("name", VALUE_SETS)
+def test_rendered_manifests_are_taken_by_an_api_server(helm: Helm, cluster: Cluster, name: str) -> None:
+    client = cluster.client()
+    for namespace in ("asya-system", "asya-runtime"):
+        client.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    for obj in helm.template(VALUE_SETS[name], "--kube-version", "1.36.0"):
+        if obj["apiVersion"].split("/")[0] in FOREIGN:
+            continue
+        resource = Resource(obj["apiVersion"], obj["kind"], PLURALS.get(obj["kind"], obj["kind"].lower() + "s"))
+        metadata = obj["metadata"]
+        client.request(
+            "PATCH",
+            resource.path(metadata.get("namespace", ""), metadata["name"]),
+            query={"fieldManager": "helm", "force": "true", "dryRun": "All", "fieldValidation": "Strict"},
+            body=obj,
+            content_type="application/apply-patch+yaml",
+        )
 
 
 @pytest.mark.parametrize(

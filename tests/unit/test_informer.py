@@ -45,6 +45,15 @@ def test_what_is_deleted_does_not_rise_from_an_earlier_write() -> None:
     assert cache.get("ns", "a"), "but its successor is seen"
 
 
+def test_what_left_a_selection_and_came_back_is_seen_again() -> None:
+    cache = Cache()
+    cache.add(obj(version=1))
+    cache.remove(obj(version=2))
+    cache.add(obj(version=3))
+    cache.observe(obj(version=5))
+    assert (cache.get("ns", "a") or {})["metadata"]["resourceVersion"] == "5"
+
+
 def test_objects_are_found_by_owner_and_by_label() -> None:
     cache = Cache(index_label="x")
     owner = [{"uid": "o", "controller": True}]
