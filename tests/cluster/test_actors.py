@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from kube.client import Object
-from tests.harness.clusters import Cluster, wait_for
+from tests.harness.clusters import PATIENCE, Cluster, wait_for
 from tests.harness.operator import Operator
 from tests.harness.space import Space, actor, containers, example, fingerprint
 
@@ -15,7 +15,7 @@ SECONDS = 3.0
 """Within how many seconds the operator must have acted."""
 
 
-def ready(space: Space, name: str, timeout: float = 5.0) -> Object:
+def ready(space: Space, name: str, timeout: float = PATIENCE) -> Object:
     """Wait until the actor is set up; the actor."""
     space.wait_condition(name, "Ready", "True", timeout=timeout)
     found = space.get("AsyncActor", name)
@@ -181,7 +181,7 @@ def test_sqs_stateful_set(space: Space) -> None:
         "authenticationRef": {"name": "indexer"},
     }
     assert space.wait("TriggerAuthentication", "indexer")["spec"]["podIdentity"]["provider"] == "aws"
-    pods = wait_for("pods", lambda: space.all("Pod"), 15)
+    pods = wait_for("pods", lambda: space.all("Pod"))
     assert [c["name"] for c in pods[0]["spec"]["containers"]] == ["sidecar", "runtime"]
     claims = [
         v["persistentVolumeClaim"]["claimName"] for v in pods[0]["spec"]["volumes"] if "persistentVolumeClaim" in v
@@ -198,7 +198,7 @@ def test_job_has_a_native_sidecar_and_completes(space: Space, cluster: Cluster) 
     first = template["initContainers"][0]
     assert (first["name"], first["restartPolicy"]) == ("sidecar", "Always")
     assert [c["name"] for c in template["containers"]] == ["runtime"]
-    pods = wait_for("a pod", lambda: space.all("Pod"), 15)
+    pods = wait_for("a pod", lambda: space.all("Pod"))
     if cluster.real:
         # There is no kubelet: say what it would, once the runtime container has ended.
         space.patch("Pod", pods[0]["metadata"]["name"], {"status": {"phase": "Succeeded"}}, "status")
@@ -429,7 +429,7 @@ def test_a_foreign_workload_of_the_same_name_is_left_alone(space: Space) -> None
     assert space.get("ScaledObject", "a") is None
     assert fingerprint(space.wait("Deployment", "a")) == fingerprint(before)
     space.delete("Deployment", "a")
-    ready(space, "a", 20)
+    ready(space, "a")
 
 
 def test_garbage_goes_with_the_actor_and_the_script_with_the_last_one(space: Space) -> None:
@@ -439,7 +439,7 @@ def test_garbage_goes_with_the_actor_and_the_script_with_the_last_one(space: Spa
     ready(space, "other")
     space.delete("AsyncActor", "text-processor")
     for kind in ("Deployment", "ScaledObject", "TriggerAuthentication"):
-        space.wait_gone(kind, "text-processor", 20)
+        space.wait_gone(kind, "text-processor")
     assert space.get("ConfigMap", "asya-runtime")
     assert space.get("Deployment", "other")
     space.delete("AsyncActor", "other")
@@ -456,7 +456,7 @@ def test_another_type_replaces_the_workload(space: Space) -> None:
     changed["spec"]["workload"]["type"] = "StatefulSet"
     space.apply(changed)
     space.wait("StatefulSet", "a")
-    space.wait_gone("Deployment", "a", 20)
+    space.wait_gone("Deployment", "a")
     assert ready(space, "a")["status"]["workloadRef"]["kind"] == "StatefulSet"
 
 
@@ -471,8 +471,8 @@ def test_a_changed_spec_replaces_the_job_and_unchanged_ones_are_not_run_again(sp
     assert space.wait("Job", "a")["metadata"]["uid"] == first
     obj["spec"]["workload"]["template"]["spec"]["containers"][0]["image"] = "python:3.13"
     space.apply(obj)
-    wait_for("a new Job", lambda: space.wait("Job", "a")["metadata"]["uid"] != first, 30)
-    ready(space, "a", 20)
+    wait_for("a new Job", lambda: space.wait("Job", "a")["metadata"]["uid"] != first)
+    ready(space, "a")
     assert space.wait("Job", "a")["spec"]["template"]["spec"]["containers"][0]["image"] == "python:3.13"
 
 

@@ -494,7 +494,7 @@ def test_a_custom_resource_is_gone_with_its_definition(bare: Space) -> None:
         gizmos, {"metadata": {"name": "g", "namespace": bare.name}, "apiVersion": "test.asya.io/v1", "kind": "Gizmo"}
     )
     bare.client.delete(CRDS, "", "gizmos.test.asya.io")
-    wait_for("gizmos to go", lambda: not bare.client.serves("test.asya.io/v1", "gizmos"), 20)
+    wait_for("gizmos to go", lambda: not bare.client.serves("test.asya.io/v1", "gizmos"))
     with pytest.raises(ApiError) as caught:
         bare.client.list(gizmos, bare.name)
     assert caught.value.code == 404
@@ -549,7 +549,7 @@ def test_a_stateful_sets_claims_are_immutable(bare: Space) -> None:
 
 def test_a_deployment_makes_pods_by_way_of_a_replica_set(bare: Space) -> None:
     bare.apply(deployment("a", replicas=2))
-    wait_for("two pods", lambda: len(bare.all("Pod")) == 2, 10)
+    wait_for("two pods", lambda: len(bare.all("Pod")) == 2)
     for pod in bare.all("Pod"):
         owner = pod["metadata"]["ownerReferences"][0]
         assert (owner["kind"], owner["controller"]) == ("ReplicaSet", True)
@@ -564,10 +564,10 @@ def test_owners_take_their_dependents_with_them(bare: Space) -> None:
             {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid, "controller": True}
         ]
         bare.create_object(obj)
-    bare.wait_gone("ConfigMap", "orphan", 30)
+    bare.wait_gone("ConfigMap", "orphan")
     assert bare.get("ConfigMap", "dependent")
     bare.delete("ConfigMap", "owner")
-    bare.wait_gone("ConfigMap", "dependent", 30)
+    bare.wait_gone("ConfigMap", "dependent")
 
 
 def test_discovery_tells_what_is_served(widgets: Space) -> None:

@@ -118,7 +118,7 @@ def test_another_injector_before_or_after_ours(space: Space, name: str, runtime:
         wait_until_called(space)
         made = space.apply(named("Deployment", "x"))
         assert containers(made) == ["sidecar", "proxy", runtime]
-        wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2, 20)
+        wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
         for _ in range(3):
             space.apply(named("Deployment", "x"))
             space.patch("AsyncActor", "a", {"metadata": {"labels": {"touched": str(time.monotonic_ns())}}})

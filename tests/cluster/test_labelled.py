@@ -124,7 +124,7 @@ def test_a_label_in_the_template_alone_injects_the_pods_and_leaves_the_object(sp
     template_of(obj)["metadata"]["labels"][LABEL] = "a"
     made = space.apply(obj)
     assert containers(made) == ["app"]
-    pods = wait_for("pods", lambda: [p for p in space.all("Pod") if p["metadata"]["labels"].get("app") == "x"], 15)
+    pods = wait_for("pods", lambda: [p for p in space.all("Pod") if p["metadata"]["labels"].get("app") == "x"])
     assert [c["name"] for c in pods[0]["spec"]["containers"]] == ["sidecar", "app"]
     assert containers(space.wait("Deployment", "x")) == ["app"]
 
@@ -142,7 +142,7 @@ def test_a_dry_run_shows_the_injection_and_changes_nothing(space: Space) -> None
     space.apply(actor("a"))
     ready(space, "a")
     space.apply(workload("Deployment", "x"))
-    wait_for("its status", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2, 20)
+    wait_for("its status", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
     before = space.wait("Deployment", "x")
     patch = {"metadata": {"labels": {LABEL: "a"}}}
     shown = space.client.request(
@@ -224,7 +224,7 @@ def test_bring_your_own_is_never_created_rewritten_or_deleted(space: Space) -> N
     space.apply(own())
     space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")
     space.apply(workload("Deployment", "x", "a"))
-    ready(space, "a", 20)
+    ready(space, "a")
     space.scale("Deployment", "x", 3)
     space.patch("Deployment", "x", {"spec": {"minReadySeconds": 1}})
     settle(space)
@@ -249,7 +249,7 @@ def test_an_actor_that_goes_lets_go_of_what_it_does_not_own(space: Space) -> Non
         left = space.wait(kind, "x")
         assert not sidecar_of(left)
         assert LABEL not in (left["metadata"].get("labels") or {})
-    space.wait_gone("Deployment", "a", 20)
+    space.wait_gone("Deployment", "a")
 
 
 def test_an_actor_without_foreign_workloads_has_no_finalizer(space: Space) -> None:
@@ -269,12 +269,12 @@ def test_a_change_of_the_actor_reaches_every_labelled_workload_once(space: Space
     ready(space, "a")
     kinds = ("Deployment", "StatefulSet", "DaemonSet", "CronJob")
     generations = {kind: space.apply(workload(kind, "x", "a"))["metadata"]["generation"] for kind in kinds}
-    wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2, 20)
+    wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
     before = roll_overs(space, "x")
     generations["Deployment"] = space.wait("Deployment", "x")["metadata"]["generation"]
     space.apply(actor("a", timeout={"processing": 123}))
     for kind in kinds:
-        wait_for(f"the {kind}", lambda kind=kind: "123s" in str(template_of(space.wait(kind, "x"))), 20)  # type: ignore[misc]
+        wait_for(f"the {kind}", lambda kind=kind: "123s" in str(template_of(space.wait(kind, "x"))))  # type: ignore[misc]
     wait_for("nothing left to do", lambda: (space.get("AsyncActor", "a") or {})["status"]["outdatedWorkloads"] == 0)
     settle(space)
     for kind in ("StatefulSet", "DaemonSet", "CronJob"):
@@ -291,12 +291,12 @@ def test_a_change_of_the_script_rolls_workloads_over_once(space: Space, operator
     before = {name: roll_overs(space, name) for name in ("a", "x")}
     with operator.edited_script() as good:
         operator.script.write_text(good + "# another\n")
-        wait_for("both", lambda: all(roll_overs(space, n) == before[n] + 1 for n in before), 20)
+        wait_for("both", lambda: all(roll_overs(space, n) == before[n] + 1 for n in before))
         settle(space)
         assert {n: roll_overs(space, n) for n in before} == {n: before[n] + 1 for n in before}
         edited = {n: template_of(space.wait("Deployment", n)) for n in before}
     # The old script makes the old template again, and with it the old ReplicaSet.
-    wait_for("the way back", lambda: all(template_of(space.wait("Deployment", n)) != edited[n] for n in before), 20)
+    wait_for("the way back", lambda: all(template_of(space.wait("Deployment", n)) != edited[n] for n in before))
     settle(space)
     assert {n: roll_overs(space, n) for n in before} == {n: before[n] + 1 for n in before}
 
@@ -353,7 +353,7 @@ def test_a_re_sync_of_the_uninjected_manifest_never_rolls_over(
     ready(space, "a")
     manifest = workload("Deployment", "x", "a")
     space.apply(manifest, "argocd-controller")
-    wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2, 20)
+    wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
     settle(space)
     before = template_of(space.wait("Deployment", "x"))
     for _ in range(5):

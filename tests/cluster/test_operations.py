@@ -37,9 +37,9 @@ def test_webhook_down(space: Space, operator: Operator) -> None:
     # A running actor's pods are injected already, so they are created while the webhook is away.
     before = {p["metadata"]["name"] for p in space.all("Pod")}
     space.scale("Deployment", "running", 2)
-    wait_for("its second pod", lambda: len({p["metadata"]["name"] for p in space.all("Pod")} - before) == 1, 15)
+    wait_for("its second pod", lambda: len({p["metadata"]["name"] for p in space.all("Pod")} - before) == 1)
     operator.start_webhook()
-    ready(space, "a", 20)
+    ready(space, "a")
     assert containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"]
     wait_for("the scale to be the actor's again", lambda: space.wait("Deployment", "running")["spec"]["replicas"] == 1)
 
@@ -68,7 +68,7 @@ def test_keda_absent_and_arriving_later(space: Space, operator: Operator, no_ked
     assert space.wait("ScaledObject", "a")["spec"]["maxReplicaCount"] == 9
     assert space.wait("Deployment", "a")["spec"]["replicas"] == 2
     space.wait("ScaledJob", "video-encoder", 30)
-    space.wait_gone("Job", "video-encoder", 20)
+    space.wait_gone("Job", "video-encoder")
     assert all(c.process.running for c in operator.controllers)
 
 
@@ -87,10 +87,10 @@ def test_controller_killed_again_and_again_converges_without_an_extra_roll_out(
         expire_lease(operator)
     operator.start_controller()
     for name in names:
-        ready(space, name, 20)
+        ready(space, name)
     before = settle(space)
     assert len(space.all("Deployment")) == len(space.all("ScaledObject")) == len(names)
-    wait_for("the roll-outs", lambda: len(space.all("ReplicaSet")) == len(names), 20)
+    wait_for("the roll-outs", lambda: len(space.all("ReplicaSet")) == len(names))
     operator.stop_controllers()
     operator.start_controller()
     after = settle(space)
@@ -113,7 +113,7 @@ def expire_lease(operator: Operator) -> None:
 def test_two_controllers_of_which_one_leads_and_the_other_takes_over(space: Space, operator: Operator) -> None:
     first = operator.controllers[0]
     second = operator.start_controller(wait=False)
-    wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"), 20)
+    wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"))
     time.sleep(3)
     assert leads(first)
     assert not leads(second)
@@ -131,7 +131,7 @@ def test_two_controllers_of_which_one_leads_and_the_other_takes_over(space: Spac
 def test_a_controller_that_is_told_to_stop_hands_over_at_once(space: Space, operator: Operator) -> None:
     first = operator.controllers[0]
     second = operator.start_controller(wait=False)
-    wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"), 20)
+    wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"))
     assert first.process.stop(signal.SIGTERM) == 0
     operator.controllers.remove(first)
     wait_for("the second to lead", lambda: leads(second), 5)

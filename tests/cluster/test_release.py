@@ -109,7 +109,7 @@ def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Rele
     place.apply(example("rabbitmq-deployment"))  # before any process runs
     release.start_controller()
     release.start_webhook()
-    ready(place, "text-processor", 20)
+    ready(place, "text-processor")
     place.apply(workload("Deployment", "x", "text-processor"))
     assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"]
     release.helm.uninstall()
@@ -125,7 +125,7 @@ def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Rele
     try:
         again.start()
         place.apply(actor("b"))
-        ready(place, "b", 20)
+        ready(place, "b")
         assert place.wait("Deployment", "x")["metadata"]["generation"] <= 3
     finally:
         again.stop()
@@ -134,7 +134,7 @@ def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Rele
 def test_five_upgrades_under_load(release: Release, place: Space) -> None:
     release.start(webhooks=2)
     place.apply(actor("a"))
-    ready(place, "a", 20)
+    ready(place, "a")
     with Load(place).running():
         for n in range(5):
             release.install(
@@ -152,7 +152,7 @@ def test_five_upgrades_under_load(release: Release, place: Space) -> None:
 def test_ten_rotations_under_load_without_a_restart(release: Release, place: Space) -> None:
     release.start(webhooks=2, certs=SHORT)
     place.apply(actor("a"))
-    ready(place, "a", 20)
+    ready(place, "a")
     pids = [r.process for r in release.webhooks]
     served, bundles = set[str](), set[str]()
     with Load(place).running():
@@ -169,7 +169,7 @@ def test_ten_rotations_under_load_without_a_restart(release: Release, place: Spa
 def test_what_is_deleted_damaged_or_blanked_is_healed(release: Release, place: Space) -> None:
     release.start(webhooks=1)
     place.apply(actor("a"))
-    ready(place, "a", 20)
+    ready(place, "a")
 
     def injected() -> bool:
         pod = {**POD, "metadata": {"generateName": "p-", "labels": {"asya.io/actor": "a"}}}
@@ -208,14 +208,14 @@ def test_what_is_deleted_damaged_or_blanked_is_healed(release: Release, place: S
 def test_all_replicas_of_the_webhook_gone(release: Release, place: Space) -> None:
     release.start(webhooks=1)
     place.apply(actor("a"))
-    ready(place, "a", 20)
-    wait_for("a pod", lambda: place.all("Pod"), 15)
+    ready(place, "a")
+    wait_for("a pod", lambda: place.all("Pod"))
     release.stop_webhook(release.webhooks[0])
     place.create_object(workload("Pod", "plain"))
     before = {p["metadata"]["name"] for p in place.all("Pod")}
     running = next(p for p in before if p.startswith("a-"))
     place.delete("Pod", running)
-    wait_for("its successor", lambda: {p["metadata"]["name"] for p in place.all("Pod")} - before, 15)
+    wait_for("its successor", lambda: {p["metadata"]["name"] for p in place.all("Pod")} - before)
     with pytest.raises(ApiError, match="failed calling webhook"):
         place.create_object(workload("Pod", "fresh", "a"))
     release.start_webhook()
@@ -245,7 +245,7 @@ def test_bring_your_own_certificate(release: Release, place: Space) -> None:
     release.start_controller()
     release.start_webhook()
     place.apply(actor("a"))
-    ready(place, "a", 20)
+    ready(place, "a")
     assert base64.b64decode(bundle(release)) == authority.certificate
 
 
@@ -323,7 +323,7 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
     job["spec"]["workload"]["type"] = "Job"
     space.apply(job)
     for name in ("text-processor", "indexer", "video-encoder", "job"):
-        ready(space, name, 20)
+        ready(space, name)
     # Every kind is labelled, re-injected and let go.
     for kind in ("Deployment", "StatefulSet", "DaemonSet", "CronJob"):
         space.apply(workload(kind, "x", "text-processor"))
@@ -337,17 +337,17 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
     changed = example("rabbitmq-deployment")
     changed["spec"]["timeout"]["processing"] = 61
     space.apply(changed)
-    wait_for("re-injection", lambda: "61s" in str(space.wait("CronJob", "x")), 20)
+    wait_for("re-injection", lambda: "61s" in str(space.wait("CronJob", "x")))
     # Bring your own of both kinds, scaled and given back.
     for name, kind in (("own-a", "Deployment"), ("own-b", "StatefulSet")):
         space.apply(workload(kind, name, name))
         obj = own(name, scaling={"enabled": True})
         obj["spec"]["workload"] = {"name": name, "type": kind}
         space.apply(obj)
-        ready(space, name, 20)
+        ready(space, name)
         space.scale(kind, name, 5)
         space.delete("AsyncActor", name)
-        space.wait_gone("AsyncActor", name, 20)
+        space.wait_gone("AsyncActor", name)
         assert space.wait(kind, name)["spec"]["replicas"] == 2
     # Jobs are replaced, workloads change their type, scaling is switched off, KEDA complains.
     job["spec"]["timeout"] = {"processing": 7}
@@ -355,33 +355,33 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
     job["spec"]["workload"]["type"] = "StatefulSet"
     time.sleep(2)
     space.apply(job)
-    space.wait("StatefulSet", "job", 20)
+    space.wait("StatefulSet", "job")
     job["spec"]["workload"]["type"] = "Deployment"
     space.apply(job)
-    space.wait("Deployment", "job", 20)
-    space.wait_gone("StatefulSet", "job", 20)
+    space.wait("Deployment", "job")
+    space.wait_gone("StatefulSet", "job")
     job["spec"]["workload"]["type"] = "StatefulSet"
     space.apply(job)
-    space.wait_gone("Deployment", "job", 20)
+    space.wait_gone("Deployment", "job")
     not_ready = {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no"}]}}
     space.patch("ScaledObject", "text-processor", not_ready, "status")
     space.wait_condition("text-processor", "ScalingReady", "False", timeout=10)
     changed["spec"]["scaling"]["enabled"] = False
     space.apply(changed)
-    space.wait_gone("ScaledObject", "text-processor", 20)
+    space.wait_gone("ScaledObject", "text-processor")
     encoder = example("scaled-job")
     encoder["spec"]["scaling"]["enabled"] = False
     space.apply(encoder)
-    space.wait_gone("ScaledJob", "video-encoder", 20)
+    space.wait_gone("ScaledJob", "video-encoder")
     # Everything is let go, the script with the last actor; the Secret is restored.
     client.delete(SECRETS, NAMESPACE, SECRET)
-    wait_for("the Secret", lambda: client.get(SECRETS, NAMESPACE, SECRET), 30)
+    wait_for("the Secret", lambda: client.get(SECRETS, NAMESPACE, SECRET))
     pod = workload("Pod", "unknown", "nobody")
     with pytest.raises(ApiError, match="there is no AsyncActor 'nobody'"):
         space.create_object(pod)
     for obj in space.all("AsyncActor"):
         space.delete("AsyncActor", obj["metadata"]["name"])
-    space.wait_gone("ConfigMap", "asya-runtime", 30)
+    space.wait_gone("ConfigMap", "asya-runtime")
     # KEDA comes and goes.
     uninstall_keda(client)
     time.sleep(2)
@@ -433,7 +433,7 @@ def test_labels_come_off_by_hand_while_the_operator_is_away(release: Release, pl
     """Nothing that runs depends on the operator."""
     release.start(webhooks=1)
     place.apply(actor("a"))
-    ready(place, "a", 20)
+    ready(place, "a")
     place.apply(workload("Deployment", "x", "a"))
     release.helm.uninstall()
     time.sleep(1.5)

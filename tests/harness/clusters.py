@@ -27,6 +27,9 @@ from kube.client import ApiError, Client, load_configuration
 ASSETS = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/usr/local/kubebuilder/bin")
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60
+PATIENCE = 120
+"""Seconds for what must come, however late: kube-controller-manager collects no garbage for up to a minute after a
+resource definition came or went."""
 AUDIT = """
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -102,7 +105,7 @@ class Process:
         return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
 
 
-def wait_for(what: str, probe: Callable[[], T], timeout: float = 10.0, pause: float = 0.05) -> T:
+def wait_for(what: str, probe: Callable[[], T], timeout: float = PATIENCE, pause: float = 0.05) -> T:
     """The first result of ``probe`` that is true; assertion errors and API errors in it count as not yet."""
     deadline = time.monotonic() + timeout
     last: object = None

@@ -12,7 +12,7 @@ import yaml
 
 from kube import client as resources
 from kube.client import ApiError, Client, Object, Resource
-from tests.harness.clusters import ROOT, wait_for
+from tests.harness.clusters import PATIENCE, ROOT, wait_for
 
 NAMESPACES = Resource("v1", "Namespace", "namespaces")
 EXAMPLES = ROOT / "examples"
@@ -118,13 +118,13 @@ class Space:
         """Delete."""
         self.client.delete(BY_KIND[kind], self.name, name)
 
-    def wait(self, kind: str, name: str, timeout: float = 5.0) -> Object:
+    def wait(self, kind: str, name: str, timeout: float = PATIENCE) -> Object:
         """The object, as soon as there is one."""
         found = wait_for(f"{kind} {name}", lambda: self.get(kind, name), timeout)
         assert found is not None
         return found
 
-    def wait_gone(self, kind: str, name: str, timeout: float = 10.0) -> None:
+    def wait_gone(self, kind: str, name: str, timeout: float = PATIENCE) -> None:
         """Wait until there is no such object."""
         wait_for(f"{kind} {name} to go", lambda: self.get(kind, name) is None, timeout)
 
@@ -135,7 +135,7 @@ class Space:
         return next((c for c in conditions if c["type"] == condition), {})
 
     def wait_condition(
-        self, name: str, condition: str, status: str, reason: str | None = None, timeout: float = 5.0
+        self, name: str, condition: str, status: str, reason: str | None = None, timeout: float = PATIENCE
     ) -> Object:
         """Wait until an actor's condition has that status and, if given, reason, for its latest generation."""
 
