@@ -165,6 +165,8 @@ class Controller:
         label = (metadata.get("labels") or {}).get(LABEL_ACTOR)
         for name in names | ({label} if label else set()):
             self._queue.add((metadata["namespace"], name))
+        if label and self._runtime.changes_with(obj, deleted):
+            self._queue.add((metadata["namespace"], ""))
 
     def _on_config_map(self, config_map: Object, deleted: bool) -> None:
         self._queue.add((config_map["metadata"]["namespace"], ""))

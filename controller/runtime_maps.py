@@ -1,4 +1,7 @@
-"""The ConfigMap ``asya-runtime`` in every namespace that has an actor, since a pod mounts only its own namespace's."""
+"""The ConfigMap ``asya-runtime`` in every namespace with an actor or a labelled workload.
+
+A pod mounts only its own namespace's, and one that was injected needs it for as long as it may be started again.
+"""
 
 from controller.cluster import Cluster, Locks
 from controller.desired import runtime_config_map
@@ -7,10 +10,14 @@ from controller.status import UNWATCHED_SECONDS, Verdict, false, true
 from crds.names import ANNOTATION_SCRIPT, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
 from injection.plan import script_hash
 from kube.client import Object
+from kube.informer import Informer
 
 
 class RuntimeMaps:
-    """Keeps them, and takes them away with the last actor. ``home`` is a namespace that always has one, or empty."""
+    """Keeps them, and takes them away with the last that needs them.
+
+    ``home`` is a namespace that always has one, or empty.
+    """
 
     def __init__(self, cluster: Cluster, source: Source, home: str) -> None:
         self._cluster, self._source, self._home = cluster, source, home
@@ -56,22 +63,33 @@ class RuntimeMaps:
         Raises:
             ApiError: if that fails.
         """
-        if namespace == self._home or self._has_actor(namespace):
+        if self._needed(namespace):
             self.ensure(namespace)
             return
         with self._locks[namespace]:
             live = self._cluster.config_maps.get(namespace, RUNTIME_CONFIGMAP)
-            if live is not None and _ours(live) and not self._has_actor(namespace):
+            if live is not None and _ours(live) and not self._needed(namespace):
                 self._cluster.delete(self._cluster.config_maps, live)
 
     def namespaces(self) -> set[str]:
         """Every namespace that has the ConfigMap or should have it."""
         found = {obj["metadata"]["namespace"] for obj in self._cluster.config_maps.all()}
-        found |= {obj["metadata"]["namespace"] for obj in self._cluster.actors.all()}
+        for informer in self._users:
+            found |= {obj["metadata"]["namespace"] for obj in informer.all()}
         return found | ({self._home} if self._home else set())
 
-    def _has_actor(self, namespace: str) -> bool:
-        return any(obj["metadata"]["namespace"] == namespace for obj in self._cluster.actors.all())
+    def changes_with(self, workload: Object, deleted: bool) -> bool:
+        """Whether a labelled ``workload`` that came or went may change what its namespace needs."""
+        return deleted or self._cluster.config_maps.get(workload["metadata"]["namespace"], RUNTIME_CONFIGMAP) is None
+
+    @property
+    def _users(self) -> list[Informer]:
+        return [self._cluster.actors, *self._cluster.injectable]
+
+    def _needed(self, namespace: str) -> bool:
+        return namespace == self._home or any(
+            obj["metadata"]["namespace"] == namespace for informer in self._users for obj in informer.all()
+        )
 
 
 def _ours(config_map: Object) -> bool:

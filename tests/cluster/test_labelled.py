@@ -138,6 +138,13 @@ def test_any_order(space: Space) -> None:
     wait_for("the sidecar", lambda: containers(space.wait("Deployment", "x")) == ["sidecar", "app"])
 
 
+def test_the_script_is_where_a_labelled_workload_is(space: Space) -> None:
+    space.apply(workload("Deployment", "x", "a"))
+    space.wait("ConfigMap", "asya-runtime")
+    space.delete("Deployment", "x")
+    space.wait_gone("ConfigMap", "asya-runtime")
+
+
 def test_a_dry_run_shows_the_injection_and_changes_nothing(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")

@@ -45,6 +45,23 @@ def slow(payload):
     import time
     time.sleep(0.5)
     return payload
+def wait(payload):
+    import time
+    time.sleep(payload)
+    return payload
+async def wait_async(payload):
+    import asyncio
+    await asyncio.sleep(payload)
+    return payload
+def stubborn(payload):
+    import time
+    end = time.monotonic() + payload
+    while time.monotonic() < end:
+        try:
+            time.sleep(0.1)
+        except BaseException:
+            pass
+    return payload
 def envelope(message): return {**message, "payload": "changed"}
 """
 ROUTE = {"actors": ["a", "b"], "current": 0}
@@ -64,12 +81,14 @@ def interpreters() -> list[str]:
 class Script:
     """The script with one handler."""
 
-    def __init__(self, directory: Path, handler: str, python: str = sys.executable, **environment: str) -> None:
+    def __init__(
+        self, directory: Path, handler: str, python: str = sys.executable, script: Path = SCRIPT, **environment: str
+    ) -> None:
         (directory / "handlers.py").write_text(HANDLERS)
         self.path = directory / "app.sock"
         env = {"ASYA_HANDLER": handler, "ASYA_SOCKET_PATH": str(self.path), "PYTHONPATH": str(directory)}
         self.process = subprocess.Popen(
-            [python, str(SCRIPT)], env={**os.environ, **env, **environment}, stderr=subprocess.PIPE
+            [python, str(script)], env={**os.environ, **env, **environment}, stderr=subprocess.PIPE
         )
         wait_for("the script", (directory / "runtime-ready").exists)
 
@@ -85,6 +104,14 @@ class Script:
     def call(self, payload: Any, **more: Any) -> Any:
         message = {"id": "1", "route": ROUTE, "headers": {"h": 1}, "payload": payload, **more}
         return self.send(json.dumps(message).encode())
+
+    def abandon(self, payload: Any) -> None:
+        """Send a message and hang up, as a sidecar does whose timeout has passed."""
+        data = json.dumps({"payload": payload}).encode()
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(self.path))
+            client.sendall(struct.pack(">I", len(data)) + data)
+            time.sleep(0.2)  # until the handler has it
 
     def raw(self, data: bytes) -> bytes:
         """Send bytes as they are, hang up, and read what comes."""
@@ -110,8 +137,8 @@ class Script:
 def scripts(tmp_path: Path) -> Iterator[Any]:
     started: list[Script] = []
 
-    def start(handler: str, **environment: str) -> Script:
-        started.append(Script(tmp_path, handler, **environment))
+    def start(handler: str, **more: Any) -> Script:
+        started.append(Script(tmp_path, handler, **more))
         return started[-1]
 
     yield start
@@ -223,20 +250,71 @@ def test_large_messages(scripts: Any) -> None:
     assert scripts("handlers.echo").call(text)[0]["payload"] == text
 
 
-@given(st.lists(st.binary(max_size=40), min_size=20, max_size=20))
-@settings(max_examples=30)
-def test_malformed_frames_are_answered_or_closed_and_the_next_message_is_served(frames: list[bytes]) -> None:
+@pytest.mark.parametrize("handler", ["handlers.wait", "handlers.wait_async"])
+def test_a_handler_that_blocks_after_its_client_has_gone_makes_way_for_the_next(scripts: Any, handler: str) -> None:
+    script = scripts(handler)
+    for _ in range(3):
+        script.abandon(600)
+        assert script.call(0.1)[0]["payload"] == 0.1
+    assert script.stop() == 0
+
+
+def test_a_handler_whose_client_waits_or_whom_nobody_waits_after_is_left_alone(scripts: Any) -> None:
+    script = scripts("handlers.wait")
+    answers: list[Any] = []
+    callers = [threading.Thread(target=lambda: answers.append(script.call(0.4)[0]["payload"])) for _ in range(3)]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(10)
+    assert answers == [0.4] * 3
+    script.abandon(1)
+    began = time.monotonic()
+    assert script.stop() == 0
+    assert time.monotonic() - began > 0.3, "the handler was not let finish"
+
+
+def test_what_goes_on_all_the_same_is_replaced_and_the_message_that_waits_is_answered(
+    scripts: Any, tmp_path: Path
+) -> None:
+    impatient = tmp_path / "impatient.py"
+    impatient.write_text(SCRIPT.read_text().replace("STOP_SECONDS = 10.0", "STOP_SECONDS = 0.3"))
+    script = scripts("handlers.stubborn", script=impatient)
+    for _ in range(2):
+        script.abandon(600)
+        assert script.call(0.1)[0]["payload"] == 0.1
+    assert script.stop() == 0
+    assert not script.path.exists()
+
+
+MALFORMED = st.one_of(
+    st.binary(max_size=40),
+    st.tuples(st.integers(0, 60), st.binary(max_size=3)).map(
+        lambda cut: json.dumps({"id": "1", "route": ROUTE, "payload": "x"}).encode()[: cut[0]] + cut[1]
+    ),
+)
+
+
+@pytest.fixture(scope="module")
+def echo() -> Iterator[Script]:
+    """One script for all frames, so that what one leaves behind meets the next."""
     with TemporaryDirectory() as directory:
         script = Script(Path(directory), "handlers.echo", ASYA_SOCKET_MAX_SIZE="1000")
-        try:
-            for frame in frames:
-                for data in (frame, struct.pack(">I", len(frame)) + frame, struct.pack(">I", 2**31) + frame):
-                    answer = script.raw(data)
-                    if answer:
-                        (size,) = struct.unpack(">I", answer[:4])
-                        (told,) = json.loads(answer[4 : 4 + size])
-                        assert told["error"] in ("connection_error", "msg_parsing_error")
-            assert script.call("still there")[0]["payload"] == "still there"
-        finally:
-            script.process.kill()
-            script.process.communicate()
+        yield script
+        script.process.kill()
+        script.process.communicate()
+
+
+@given(st.lists(MALFORMED, min_size=20, max_size=20))
+@settings(max_examples=350, deadline=None)
+def test_21_000_malformed_frames_are_answered_or_closed_and_the_next_message_is_served(
+    echo: Script, frames: list[bytes]
+) -> None:
+    for frame in frames:
+        for data in (frame, struct.pack(">I", len(frame)) + frame, struct.pack(">I", 2**31) + frame):
+            answer = echo.raw(data)
+            if answer:
+                (size,) = struct.unpack(">I", answer[:4])
+                (told,) = json.loads(answer[4 : 4 + size])
+                assert told["error"] in ("connection_error", "msg_parsing_error")
+    assert echo.call("still there")[0]["payload"] == "still there"
