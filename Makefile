@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+MOTO   := $(VENV)/moto/.ready
+RABBIT := /usr/lib/rabbitmq/bin/rabbitmq-server
 IMAGE  ?= asya-operator:dev
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint golden generate image image-load install run clean
+.PHONY: help setup brokers demo test bench lint golden generate image image-load install run clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,11 +22,26 @@ $(READY): pyproject.toml
 
 setup: $(READY) ## Create the virtual environment in .venv
 
+# Apart from the rest: botocore and kubernetes want different versions of python-dateutil.
+$(MOTO): $(READY)
+	$(PYTHON) -m venv $(VENV)/moto
+	$(VENV)/moto/bin/pip install --quiet --disable-pip-version-check 'moto[sqs]>=5.2,<6' 'flask>=3.1' 'flask-cors>=6' 'boto3>=1.40' 'pika>=1.3'
+	@touch $@
+
+brokers: $(MOTO) ## Install what messages are tested with: moto, and RabbitMQ where apt-get may
+	@if [ ! -x $(RABBIT) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends rabbitmq-server >/dev/null; } \
+	  || echo "RabbitMQ could not be installed; the tests that need it will be skipped" >&2; \
+	fi
+
 demo: $(READY) ## Apply the examples to a cluster and show what happens (KEEP=1 leaves it running)
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
-test: lint ## Lint, type-check and run every test
+test: lint brokers ## Lint, type-check and run every test
 	$(BIN)/python -m pytest
+
+bench: $(READY) ## Run the benchmarks
+	$(BIN)/python -m tests.bench.runtime
 
 lint: $(READY) ## ruff, mypy --strict, import contracts, hadolint, shellcheck
 	$(BIN)/ruff check .

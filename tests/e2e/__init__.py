@@ -1,0 +1,1 @@
+"""Messages through injected pods and real brokers."""
