@@ -18,6 +18,7 @@ from certs.settings import Settings
 from kube import events
 from kube.client import MUTATING_WEBHOOKS, SECRETS, VALIDATING_WEBHOOKS, ApiError, Client, Object
 from kube.informer import Informer
+from telemetry import threads
 from telemetry.metrics import CERTIFICATE_CHANGES, CERTIFICATE_EXPIRY
 
 log = structlog.get_logger(__name__)
@@ -48,12 +49,17 @@ class Keeper:
             for resource in CONFIGURATIONS
         ]
 
+    @property
+    def informers(self) -> list[Informer]:
+        """Those that run; none where there is nothing to do in this mode."""
+        return [self._secret, *self._configurations] if self._settings.mode in ("self", "secret") else []
+
     def start(self) -> None:
         """Start, unless there is nothing to do in this mode."""
-        if self._settings.mode in ("self", "secret"):
-            for informer in (self._secret, *self._configurations):
+        if self.informers:
+            for informer in self.informers:
                 informer.start()
-            threading.Thread(target=self._run, name="certificates", daemon=True).start()
+            threads.start("certificates", self._run)
 
     def stop(self) -> None:
         """Stop."""

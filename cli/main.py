@@ -65,7 +65,7 @@ def webhook(
     ] = "",
     bind: Annotated[str, typer.Option(help="Address and port to serve on.")] = "0.0.0.0:8443",
     workers: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_WORKERS", min=1, help="Processes.")] = 2,
-    threads: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_THREADS", min=1, help="Threads a process.")] = 8,
+    threads: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_THREADS", min=1, help="Threads a process.")] = 64,
     kubeconfig: Kubeconfig = None,
     metrics_port: MetricsPort = 8080,
     log_level: LogLevel = "INFO",

@@ -9,9 +9,10 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from controller.contests import Contests
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
 from kube import client as resources
-from kube.client import Client, Object
+from kube.client import ApiError, Client, Object
 from kube.compare import contains
 from kube.informer import Informer
 
@@ -25,6 +26,19 @@ WORKLOADS = (
 
 Changed = Callable[[Object, bool], None]
 """Called with each object that changed, and whether it was deleted."""
+
+
+class Contested(ApiError):
+    """Another writer keeps changing an object of ours; ``retry_after`` is when it is the object's turn again."""
+
+    def __init__(self, obj: Object, retry_after: float) -> None:
+        kind, name = obj["kind"], obj["metadata"]["name"]
+        message = (
+            f"something else keeps changing the {kind} {name!r}, and the operator keeps putting it right, more and "
+            f"more slowly; have the other stop (kubectl get {kind.lower()} {name} -o yaml --show-managed-fields tells "
+            "who it is), or make the change in the AsyncActor"
+        )
+        super().__init__(409, "Contested", message, retry_after)
 
 
 class Keda:
@@ -55,6 +69,7 @@ class Cluster:
         )
         self.keda: Keda | None = None
         self._settled: dict[tuple[str, str], tuple[Any, ...]] = {}
+        self._contests = Contests()
 
     @property
     def injectable(self) -> list[Informer]:
@@ -109,10 +124,16 @@ class Cluster:
         """Apply ``desired`` unless ``live`` holds it; the object as it is then.
 
         Raises:
+            Contested: if another writer keeps changing it, whether that was put right just now or not.
             ApiError: if the API server refuses it.
         """
         if live is not None and (holds(live, desired) or self._is_settled(live, desired)):
+            self._refuse_contest(live, desired)
             return live
+        if live is not None:
+            pause = self._contests.ask(live["metadata"]["uid"], _digest(desired))
+            if pause:
+                raise Contested(desired, pause)
         result = self.client.apply(informer.resource, desired)
         informer.observe(result)
         identity = (informer.resource.kind, result["metadata"]["uid"])
@@ -120,7 +141,13 @@ class Cluster:
             self._settled.pop(identity, None)
         else:
             self._settled[identity] = _state(result, desired)
+        self._refuse_contest(result, desired)
         return result
+
+    def _refuse_contest(self, live: Object, desired: Object) -> None:
+        pause = self._contests.contested(live["metadata"]["uid"])
+        if pause:
+            raise Contested(desired, pause)
 
     def delete(self, informer: Informer, obj: Object) -> None:
         """Delete ``obj``, and no other of its name."""

@@ -6,7 +6,6 @@ other candidate may take over, so that a process that was paused and wakes up wr
 process that stops gives the lease back, so that its successor need not wait for it to run out.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -20,6 +19,7 @@ from kubernetes.leaderelection.leaderelection import LeaderElection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
 from kube.client import LEASES, ApiError, Client
+from telemetry import threads
 
 log = structlog.get_logger(__name__)
 
@@ -115,7 +115,7 @@ class Election:
 
     def start(self) -> None:
         """Stand for election, on a thread of its own."""
-        threading.Thread(target=self._election.run, name="leader-election", daemon=True).start()
+        threads.start("leader-election", self._election.run)
 
     def release(self) -> None:
         """Stop leading, and let another candidate lead at once."""

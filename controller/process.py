@@ -27,8 +27,9 @@ from controller.workqueue import WorkQueue
 from crds.names import KIND, LABEL_ACTOR, OPERATOR
 from injection.settings import InvalidSetting, from_environment, has_native_sidecars
 from kube.client import ApiError, Client, Object, load_configuration
-from kube.informer import Key, key_of
-from telemetry import logs
+from kube.informer import Informer, Key, key_of
+from kube.watchdog import Watchdog
+from telemetry import logs, threads
 from telemetry.metrics import (
     ACTORS,
     BUILD,
@@ -48,6 +49,8 @@ KEDA_SECONDS = 10.0
 """Between two looks at whether the API server serves KEDA's resources."""
 RESYNC_SECONDS = 600.0
 STOP_SECONDS = 10.0
+STUCK_SECONDS = 900.0
+"""No reconcile takes so long: each of its requests has a time limit."""
 SOURCE_SECONDS = 5.0
 """For how long the first reconciles wait for the script, which spares each actor a status without it."""
 
@@ -115,6 +118,9 @@ class Controller:
             self.identity,
         )
         self._workers: list[threading.Thread] = []
+        self._in_hand: dict[str, tuple[Key, float]] = {}
+        """By worker: the key that it has in hand, and since when."""
+        self._watchdog = Watchdog(self._informers)
 
     def run(self) -> None:
         """Work until stopped by a signal, or until the lease is lost."""
@@ -128,19 +134,21 @@ class Controller:
         for ready in ("True", "False", "Unknown"):
             ACTORS.labels(ready).set_function(partial(self._count, ready))
         server = serve(
-            "0.0.0.0", self._options.metrics_port, REGISTRY, {"/healthz": lambda: "", "/readyz": self._not_ready}
+            "0.0.0.0", self._options.metrics_port, REGISTRY, {"/healthz": self._unhealthy, "/readyz": self._not_ready}
         )
         # On a thread of its own, since a server that is slow must not keep the rest from starting.
-        threading.Thread(target=self._start_source, name="runtime-source-start", daemon=True).start()
+        threads.start("runtime-source-start", self._start_source)
         self._cluster.start()
         self._keeper.start()
-        threading.Thread(target=self._look_for_keda, name="keda-discovery", daemon=True).start()
-        threading.Thread(target=self._resync, name="resync", daemon=True).start()
+        self._watchdog.start()
+        threads.start("keda-discovery", self._look_for_keda)
+        threads.start("resync", self._resync)
         self._election.start()
         self._stop.wait()
         log.info("stopping", identity=self.identity)
         self._source.stop()
         self._keeper.stop()
+        self._watchdog.stop()
         self._queue.close()
         deadline = time.monotonic() + STOP_SECONDS
         for worker in self._workers:
@@ -165,7 +173,7 @@ class Controller:
         label = (metadata.get("labels") or {}).get(LABEL_ACTOR)
         for name in names | ({label} if label else set()):
             self._queue.add((metadata["namespace"], name))
-        if label and self._runtime.changes_with(obj, deleted):
+        if self._runtime.changes_with(obj, deleted):
             self._queue.add((metadata["namespace"], ""))
 
     def _on_config_map(self, config_map: Object, deleted: bool) -> None:
@@ -193,19 +201,18 @@ class Controller:
             if digest(obj) is not None and not opted_out(obj)
         )
         self._enqueue_all()
-        self._workers = [
-            threading.Thread(target=self._work, name=f"worker-{i}", daemon=True) for i in range(self._options.workers)
-        ]
-        for worker in self._workers:
-            worker.start()
+        names = [f"worker-{number}" for number in range(self._options.workers)]
+        self._workers = [threads.start(name, self._work, name) for name in names]
         self._stop.wait()
 
-    def _work(self) -> None:
+    def _work(self, name: str) -> None:
         while (key := self._queue.get()) is not None:
             started = time.perf_counter()
+            self._in_hand[name] = key, time.monotonic()
             try:
                 self._reconcile(key)
             finally:
+                self._in_hand.pop(name, None)
                 RECONCILE_SECONDS.observe(time.perf_counter() - started)
                 self._queue.done(key)
 
@@ -258,9 +265,22 @@ class Controller:
     def _count(self, ready: str) -> int:
         return list(self._readiness.values()).count(ready)
 
+    def _informers(self) -> list[Informer]:
+        return [*self._cluster.informers, *self._keeper.informers]
+
     def _not_ready(self) -> str:
         missing = [repr(i.resource) for i in self._cluster.informers if not i.synced]
-        return f"not listed yet: {', '.join(missing)}" if missing else ""
+        return f"not listed yet: {', '.join(missing)}" if missing else self._watchdog.silent()
+
+    def _unhealthy(self) -> str:
+        """What a restart would help."""
+        return threads.failed() or self._watchdog.dead() or self._stuck()
+
+    def _stuck(self) -> str:
+        now = time.monotonic()
+        in_hand = list(self._in_hand.values())
+        found = [f"{'/'.join(key)} for {now - since:.0f} s" for key, since in in_hand if now - since > STUCK_SECONDS]
+        return f"workers that do not come to an end: {', '.join(found)}" if found else ""
 
     def _fail(self, why: str) -> None:
         log.error(why, identity=self.identity)

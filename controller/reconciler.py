@@ -207,7 +207,7 @@ class Reconciler:
         metadata = obj["metadata"]
         if FINALIZER not in (metadata.get("finalizers") or ()):
             return None
-        if self._scaling.remove_all(metadata["uid"]):
+        if self._scaling.remove_all((key[0], metadata["uid"])):
             return GOING_SECONDS
         before = (obj.get("status") or {}).get("replicasBeforeScaling")
         if before is not None:

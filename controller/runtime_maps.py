@@ -3,14 +3,16 @@
 A pod mounts only its own namespace's, and one that was injected needs it for as long as it may be started again.
 """
 
-from controller.cluster import Cluster, Locks
+from collections.abc import Iterator
+
+from controller import status
+from controller.cluster import Cluster, Contested, Locks
 from controller.desired import runtime_config_map
 from controller.runtime_source import Source
 from controller.status import UNWATCHED_SECONDS, Verdict, false, true
-from crds.names import ANNOTATION_SCRIPT, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
+from crds.names import ANNOTATION_SCRIPT, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
 from injection.plan import script_hash
 from kube.client import Object
-from kube.informer import Informer
 
 
 class RuntimeMaps:
@@ -52,7 +54,10 @@ class RuntimeMaps:
                     "it, so that injected pods mount the operator's script",
                     UNWATCHED_SECONDS,
                 )
-            self._cluster.ensure(informer, live, runtime_config_map(namespace, script))
+            try:
+                self._cluster.ensure(informer, live, runtime_config_map(namespace, script))
+            except Contested as contested:
+                return status.contested(contested.message, contested.retry_after)
         if problem:
             return false("RuntimeSourceFailed", f"the last good runtime script is in use, since: {problem}")
         return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")
@@ -74,22 +79,25 @@ class RuntimeMaps:
     def namespaces(self) -> set[str]:
         """Every namespace that has the ConfigMap or should have it."""
         found = {obj["metadata"]["namespace"] for obj in self._cluster.config_maps.all()}
-        for informer in self._users:
-            found |= {obj["metadata"]["namespace"] for obj in informer.all()}
+        found |= {obj["metadata"]["namespace"] for obj in self._users()}
         return found | ({self._home} if self._home else set())
 
     def changes_with(self, workload: Object, deleted: bool) -> bool:
-        """Whether a labelled ``workload`` that came or went may change what its namespace needs."""
-        return deleted or self._cluster.config_maps.get(workload["metadata"]["namespace"], RUNTIME_CONFIGMAP) is None
+        """Whether a ``workload`` that came, changed or went may change what its namespace needs."""
+        known = self._cluster.config_maps.get(workload["metadata"]["namespace"], RUNTIME_CONFIGMAP) is not None
+        return deleted or _labelled(workload) != known
 
-    @property
-    def _users(self) -> list[Informer]:
-        return [self._cluster.actors, *self._cluster.injectable]
+    def _users(self) -> Iterator[Object]:
+        yield from self._cluster.actors.all()
+        for informer in self._cluster.injectable:
+            yield from filter(_labelled, informer.all())
 
     def _needed(self, namespace: str) -> bool:
-        return namespace == self._home or any(
-            obj["metadata"]["namespace"] == namespace for informer in self._users for obj in informer.all()
-        )
+        return namespace == self._home or any(obj["metadata"]["namespace"] == namespace for obj in self._users())
+
+
+def _labelled(workload: Object) -> bool:
+    return LABEL_ACTOR in (workload["metadata"].get("labels") or {})
 
 
 def _ours(config_map: Object) -> bool:

@@ -18,6 +18,7 @@ import structlog
 
 from injection.settings import InvalidSetting
 from runtime import SCRIPT
+from telemetry import threads
 from telemetry.metrics import RUNTIME_LOADS
 
 log = structlog.get_logger(__name__)
@@ -77,7 +78,7 @@ class Source(ABC):
     def start(self) -> None:
         """Load the script, and go on looking for another on a thread."""
         self.load()
-        threading.Thread(target=self._run, name="runtime-source", daemon=True).start()
+        threads.start("runtime-source", self._run)
 
     def stop(self) -> None:
         """Stop looking."""

@@ -1,7 +1,7 @@
 """KEDA's objects for an actor: there while scaling is enabled, gone when it is not."""
 
 from controller import desired, status
-from controller.cluster import Cluster, Keda
+from controller.cluster import Cluster, Contested, Keda
 from controller.status import Verdict
 from crds.models import AsyncActor
 from kube.client import EVENTS, ApiError, Object
@@ -22,7 +22,7 @@ class Scaling:
         """
         keda = self._cluster.keda
         if keda is not None and not actor.spec.scaling.enabled:
-            self._remove(actor.metadata.uid, keda.scaled_objects, keda.trigger_authentications)
+            self._remove(_identity(actor), keda.scaled_objects, keda.trigger_authentications)
 
     def ensure(self, actor: AsyncActor) -> Verdict:
         """Have the KEDA objects of ``actor``, whose scaling is enabled, exist as desired.
@@ -35,13 +35,19 @@ class Scaling:
         keda = self._cluster.keda
         if keda is None:
             return status.keda_not_installed()
+        try:
+            return self._ensure_all(actor, keda)
+        except Contested as contested:
+            return status.contested(contested.message, contested.retry_after)
+
+    def _ensure_all(self, actor: AsyncActor, keda: Keda) -> Verdict:
         authentication = desired.trigger_authentication(actor)
         if authentication is None:
-            self._remove(actor.metadata.uid, keda.trigger_authentications)
+            self._remove(_identity(actor), keda.trigger_authentications)
         elif self._ensure(actor, keda.trigger_authentications, authentication) is None:
             return status.scaler_not_owned("TriggerAuthentication", actor.metadata.name)
         if desired.scaled_by_job(actor):
-            self._remove(actor.metadata.uid, keda.scaled_objects)
+            self._remove(_identity(actor), keda.scaled_objects)
             return self._verdict(actor, keda.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name))
         scaled_object = self._ensure(actor, keda.scaled_objects, desired.scaled_object(actor))
         if scaled_object is None:
@@ -56,14 +62,14 @@ class Scaling:
         live = keda.scaled_objects.get(actor.metadata.namespace, actor.metadata.name)
         return live is not None and controller_of(live) == actor.metadata.uid
 
-    def remove_all(self, uid: str) -> bool:
-        """Delete every KEDA object of the actor of that uid; whether any is still there.
+    def remove_all(self, owner: tuple[str, str]) -> bool:
+        """Delete every KEDA object of the actor of that namespace and uid; whether any is still there.
 
         Raises:
             ApiError: if that fails.
         """
         keda = self._cluster.keda
-        return keda is not None and self._remove(uid, *keda.informers)
+        return keda is not None and self._remove(owner, *keda.informers)
 
     def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | None:
         """The object as desired; None if it is somebody else's."""
@@ -72,9 +78,9 @@ class Scaling:
             return None
         return self._cluster.ensure(informer, live, wanted)
 
-    def _remove(self, uid: str, *informers: Informer) -> bool:
-        """Delete what the actor of that uid owns there; whether there was anything."""
-        left = [(informer, obj) for informer in informers for obj in informer.owned_by(uid)]
+    def _remove(self, owner: tuple[str, str], *informers: Informer) -> bool:
+        """Delete what the actor of that namespace and uid owns there; whether there was anything."""
+        left = [(informer, obj) for informer in informers for obj in informer.owned_by(*owner)]
         for informer, obj in left:
             self._cluster.delete(informer, obj)
         return bool(left)
@@ -94,3 +100,7 @@ class Scaling:
             return [f"(its Events could not be read: {error.message})"]
         latest = sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")[-2:]
         return [e.get("message", "") for e in latest]
+
+
+def _identity(actor: AsyncActor) -> tuple[str, str]:
+    return actor.metadata.namespace, actor.metadata.uid

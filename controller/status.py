@@ -157,6 +157,11 @@ def workload_found(kind: str, name: str) -> Verdict:
     return true("WorkloadFound", f"the {kind} {name!r}, which this AsyncActor does not own, bears its label")
 
 
+def contested(message: str, retry: float | None) -> Verdict:
+    """Another writer insists."""
+    return false("Contested", message, retry)
+
+
 def workload_not_owned(kind: str, name: str) -> Verdict:
     """A workload of the wanted name exists and is not the actor's."""
     return false(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller import desired, status
-from controller.cluster import Cluster
+from controller.cluster import Cluster, Contested
 from controller.labelled import digest, opted_out
 from controller.status import Verdict
 from crds.models import AsyncActor
@@ -81,6 +81,8 @@ class Workloads:
             self._hand_over_replicas(informer, live, wanted)
         try:
             result = self._cluster.ensure(informer, live, wanted)
+        except Contested as contested:
+            return Found(status.contested(contested.message, contested.retry_after), live)
         except ApiError as error:
             verdict = status.workload_refused(kind, name, error.code, error.message)
             if verdict is None or error.namespace_is_going:
@@ -112,7 +114,7 @@ class Workloads:
         """Delete the workloads of another kind or name that the actor had before."""
         keep = kept["metadata"]["uid"] if kept is not None else ""
         for informer in self._cluster.injectable:
-            for obj in informer.owned_by(actor.metadata.uid):
+            for obj in informer.owned_by(actor.metadata.namespace, actor.metadata.uid):
                 if obj["metadata"]["uid"] != keep:
                     self._cluster.delete(informer, obj)
 

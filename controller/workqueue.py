@@ -31,6 +31,8 @@ class WorkQueue(Generic[K]):
         """In ``_ready``, or to be put there when done."""
         self._working: set[K] = set()
         self._later: list[tuple[float, int, K]] = []
+        self._due: dict[K, float] = {}
+        """When each key of ``_later`` comes up first; its other entries there count for nothing."""
         self._count = itertools.count()
         self._failures: dict[K, int] = {}
         self._closed = False
@@ -41,9 +43,13 @@ class WorkQueue(Generic[K]):
             self._add(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have ``key`` worked on in ``seconds``."""
+        """Have ``key`` worked on in ``seconds``, unless it is to be earlier anyway."""
         with self._condition:
-            heapq.heappush(self._later, (time.monotonic() + seconds, next(self._count), key))
+            at = time.monotonic() + seconds
+            if at >= self._due.get(key, float("inf")):
+                return
+            self._due[key] = at
+            heapq.heappush(self._later, (at, next(self._count), key))
             self._condition.notify()
 
     def retry(self, key: K, limit: float | None = None) -> float:
@@ -109,5 +115,8 @@ class WorkQueue(Generic[K]):
         """Move what is due to ``_ready``; seconds until the next is."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
-            self._add(heapq.heappop(self._later)[2])
+            at, _, key = heapq.heappop(self._later)
+            if self._due.get(key) == at:
+                del self._due[key]
+                self._add(key)
         return self._later[0][0] - now if self._later else None

@@ -17,6 +17,7 @@ import orjson
 import urllib3
 
 from crds.names import OPERATOR
+from kube.throttle import Throttle
 from telemetry.metrics import API_REQUESTS
 
 Object = dict[str, Any]
@@ -40,6 +41,11 @@ class ApiError(Exception):
     def namespace_is_going(self) -> bool:
         """Whether the write was refused because its namespace is being deleted, so that there is nothing to do."""
         return self.code == 403 and "because it is being terminated" in self.message
+
+    @property
+    def server_is_unwell(self) -> bool:
+        """Whether it is the API server, and not the request or an admission webhook, that is in trouble."""
+        return self.code in (0, 429) or (self.code >= 500 and "webhook" not in self.message)
 
     @classmethod
     def of(cls, response: Any) -> "ApiError":
@@ -126,6 +132,7 @@ class Client:
         self._configuration.retries = False
         self.official = cast(Any, kubernetes.client.ApiClient(configuration))
         self._may_write = may_write
+        self._throttle, self._patience = Throttle(), read_timeout
         self._timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, read_timeout), read=read_timeout)
         self._pool: urllib3.PoolManager = self.official.rest_client.pool_manager
         self._host = configuration.host.rstrip("/")
@@ -149,6 +156,8 @@ class Client:
         """
         if method != "GET" and not self._may_write():
             raise ApiError(0, "NotLeading", f"{method} {path} was not sent: another process leads")
+        if not self._throttle.wait(self._patience):
+            raise ApiError(0, "Unreachable", f"{method} {path} was not sent: the API server has not been well just now")
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": OPERATOR}
         for setting in self._configuration.auth_settings().values():
@@ -166,6 +175,7 @@ class Client:
             )
         except urllib3.exceptions.HTTPError as failure:
             API_REQUESTS.labels(method, "0").inc()
+            self._throttle.failed()
             seconds = time.monotonic() - started
             raise ApiError(
                 0, "Unreachable", f"no answer after {seconds:.1f}s from {self._host}: {failure}"
@@ -174,7 +184,12 @@ class Client:
         if response.status >= 300:
             error = ApiError.of(response)
             response.release_conn()
+            if error.server_is_unwell:
+                self._throttle.failed(error.retry_after)
+            else:
+                self._throttle.succeeded()
             raise error
+        self._throttle.succeeded()
         if stream:
             return response
         try:

@@ -4,7 +4,8 @@ The informer of ``kubernetes`` 37 reads a watch without a timeout, so a connecti
 forgot hangs for ever, and reconnects without a pause, so an API server that is down gets a storm.
 Both are cured where the informer meets the API, in the function that it lists and watches with:
 each watch asks the server to end it after some minutes and gives up on a silent socket soon after,
-and a reconnect that follows a failure waits, longer each time, with jitter.
+or on one that goes on past its end; and a reconnect that follows a failure waits, longer each time,
+with jitter. What hangs all the same is started anew by :mod:`kube.watchdog`.
 
 What is kept is only what is needed: ``managedFields`` are dropped before an object is cached.
 """
@@ -78,8 +79,8 @@ class _Stream:
 
     status = 200
 
-    def __init__(self, response: Any, touched: Callable[[], None]) -> None:
-        self._response, self._touched = response, touched
+    def __init__(self, response: Any, touched: Callable[[], None], until: float) -> None:
+        self._response, self._touched, self._until = response, touched, until
 
     @property
     def connection(self) -> Any:
@@ -90,6 +91,8 @@ class _Stream:
         try:
             for chunk in self._response.stream(amt=None, decode_content=False):
                 self._touched()
+                if time.monotonic() > self._until:
+                    raise ApiException(status=0, reason="the watch went on past its end")
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     if line:
@@ -170,23 +173,45 @@ class Informer:
         self._stopping = threading.Event()
         self._failures = 0
         self._connected = 0.0
-        self.last_contact = time.monotonic()
+        self.last_contact = self.last_attempt = time.monotonic()
+        """When the API server last said anything, and when it was last listened to or asked."""
         self._on_change = on_change
         self._written: dict[Key, tuple[float, Object]] = {}
         self._buried: dict[str, None] = {}
         """Uids of the objects that were deleted last, oldest first."""
         self._label = index_label
         self._by_owner, self._by_label = _Index(), _Index()
+        self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._informer = self._make()
+
+    def _make(self) -> Any:
+        """A ``SharedInformer`` that is ours for as long as it is the latest one made."""
+
+        def list_or_watch(**query: Any) -> Any:
+            """List, or watch when asked to; what ``SharedInformer`` calls for both.
+
+            :return: object
+            """
+            return self._list_or_watch(made, query)
+
         shared: Any = SharedInformer
-        self._informer: Any = shared(
-            self._list_or_watch, label_selector=label_selector, field_selector=field_selector, key_func=key_of
-        )
-        self._informer.add_event_handler(ADDED, lambda obj: self._arrived(obj, False))
-        self._informer.add_event_handler(MODIFIED, lambda obj: self._arrived(obj, False))
-        self._informer.add_event_handler(DELETED, lambda obj: self._arrived(obj, True))
+        made = shared(list_or_watch, key_func=key_of, **self._selectors)
+        made.add_event_handler(ADDED, lambda obj: self._arrived(obj, False))
+        made.add_event_handler(MODIFIED, lambda obj: self._arrived(obj, False))
+        made.add_event_handler(DELETED, lambda obj: self._arrived(obj, True))
+        return made
 
     def start(self) -> None:
         """Start to list and watch, on a thread of its own."""
+        self._informer.start()
+
+    def restart(self) -> None:
+        """Leave a thread that hangs to itself, and go on with another from a new list."""
+        left, self._informer = self._informer, self._make()
+        left._stop_event.set()
+        # With what is known, so that what was deleted meanwhile is noticed.
+        self._informer._cache = left._cache
+        self._touch(contact=False)
         self._informer.start()
 
     def stop(self) -> None:
@@ -234,16 +259,20 @@ class Informer:
         else:
             # What only left the selection of a watch, by its label say, may come back.
             self._buried.pop(obj["metadata"]["uid"], None)
-        self._by_owner.put(key, "" if deleted else controller_of(obj))
+        owner = controller_of(obj)
+        self._by_owner.put(key, "" if deleted or not owner else f"{key[0]}/{owner}")
         if self._label is not None:
             value = (obj["metadata"].get("labels") or {}).get(self._label)
             self._by_label.put(key, "" if deleted or not value else f"{key[0]}/{value}")
         if self._on_change is not None:
             self._on_change(obj, deleted)
 
-    def owned_by(self, uid: str) -> list[Object]:
-        """Cached objects whose controller is the object of that uid."""
-        return [obj for obj in map(self._get, self._by_owner.keys(uid)) if obj is not None]
+    def owned_by(self, namespace: str, uid: str) -> list[Object]:
+        """Cached objects of ``namespace`` whose controller is the object of that uid.
+
+        Anyone may write an owner's uid anywhere; one of another namespace is none.
+        """
+        return [obj for obj in map(self._get, self._by_owner.keys(f"{namespace}/{uid}")) if obj is not None]
 
     def labelled(self, namespace: str, value: str) -> list[Object]:
         """Cached objects of ``namespace`` whose index label has that value."""
@@ -257,20 +286,23 @@ class Informer:
         found: list[Object] = self._informer.cache.list()
         return found
 
-    def _list_or_watch(self, **query: Any) -> Any:
-        """List, or watch when asked to; what ``SharedInformer`` calls for both.
-
-        :return: object
-        """
+    def _list_or_watch(self, caller: Any, query: dict[str, Any]) -> Any:
+        self._still_ours(caller)
         watch = query.pop("watch", False)
         query.pop("_preload_content", None)
+        self._touch(contact=False)
         self._pause()
+        self._touch(contact=False)
         try:
-            return self._watch(query) if watch else self._list(query)
+            return self._watch(caller, query) if watch else self._list(query)
         except ApiError as error:
             self._failures += 1
             log.warning("watch_failed", resource=repr(self.resource), error=str(error), failures=self._failures)
             raise ApiException(status=error.code, reason=str(error)) from error
+
+    def _still_ours(self, caller: Any) -> None:
+        if caller is not self._informer:
+            raise ApiException(status=0, reason="this thread has been replaced")  # it was told to stop as well
 
     def _pause(self) -> None:
         if self._connected and time.monotonic() - self._connected < HEALTHY_SECONDS:
@@ -296,8 +328,9 @@ class Informer:
         # set once the watch starts, when both are done.
         return _List(items, _Metadata(answer["metadata"]["resourceVersion"]))
 
-    def _watch(self, query: dict[str, Any]) -> _Stream:
+    def _watch(self, caller: Any, query: dict[str, Any]) -> _Stream:
         self._synced.set()
+        seconds = WATCH_SECONDS + random.randint(0, 60)
         response = self._client.request(
             "GET",
             self.resource.path(self._namespace),
@@ -305,17 +338,24 @@ class Informer:
                 **_wire(query),
                 "watch": "true",
                 "allowWatchBookmarks": "true",
-                "timeoutSeconds": WATCH_SECONDS + random.randint(0, 60),
+                "timeoutSeconds": seconds,
             },
             timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT, read=SILENT_SECONDS),
             stream=True,
         )
         self._connected = time.monotonic()
         self._touch()
-        return _Stream(response, self._touch)
 
-    def _touch(self) -> None:
-        self.last_contact = time.monotonic()
+        def touched() -> None:
+            self._still_ours(caller)
+            self._touch()
+
+        return _Stream(response, touched, self._connected + seconds + SILENT_SECONDS)
+
+    def _touch(self, *, contact: bool = True) -> None:
+        self.last_attempt = time.monotonic()
+        if contact:
+            self.last_contact = self.last_attempt
 
 
 def _wire(query: dict[str, Any]) -> dict[str, Any]:

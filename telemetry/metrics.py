@@ -26,6 +26,13 @@ CERTIFICATE_EXPIRY = Gauge(
 )
 CERTIFICATE_CHANGES = Counter("asya_certificate_changes_total", "Issues, rotations and repairs.", ["change"])
 BUILD = Gauge("asya_build_info", "1, labelled with the version.", ["version"], multiprocess_mode="max")
+WATCH_SILENCE = Gauge(
+    "asya_watch_silence_seconds",
+    "Time since the API server last said anything on a watch.",
+    ["resource"],
+    multiprocess_mode="livemax",
+)
+WATCH_RESTARTS = Counter("asya_watch_restarts_total", "Watches that hung and were started anew.", ["resource"])
 
 
 def build_version() -> str:

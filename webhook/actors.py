@@ -43,10 +43,15 @@ class ActorCache:
             namespace=home,
         )
 
+    @property
+    def informers(self) -> list[Informer]:
+        """The watches that feed it."""
+        return [self._scripts, self._informer]
+
     def start(self) -> None:
         """Start to watch."""
-        self._scripts.start()
-        self._informer.start()
+        for informer in self.informers:
+            informer.start()
 
     @property
     def synced(self) -> bool:

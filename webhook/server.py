@@ -6,6 +6,7 @@ workers' metrics are put together, so the directory for that must be named befor
 
 import os
 import shutil
+import signal
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,7 +37,8 @@ class Options:
     bind: str = "0.0.0.0:8443"
     metrics_port: int = 8080
     workers: int = 2
-    threads: int = 8
+    threads: int = 64
+    """In each worker, at most: they are started as needed, and one that waits for a slow client costs little."""
     kubeconfig: str | None = None
     log_level: str = "INFO"
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -92,6 +94,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def load(self) -> Any:
         """The application, made in the worker after the fork, since threads do not survive one."""
         from kube.client import Client, load_configuration
+        from kube.watchdog import Watchdog
         from telemetry import logs
         from telemetry.metrics import BUILD, CERTIFICATE_EXPIRY, build_version
         from webhook.actors import ActorCache
@@ -105,12 +108,15 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)
         cache = ActorCache(client, defaults, options.home)
         cache.start()
+        watched = cache.informers
         loaded = self._certificate = Certificate(lambda expires: CERTIFICATE_EXPIRY.set(expires.timestamp()))
         if options.certificate is not None and options.key is not None:
             certificate, key = options.certificate.read_bytes(), options.key.read_bytes()
             loaded.load(certificate, key, str(options.certificate))
         else:
-            loaded.watch(client, options.namespace, options.secret)
+            watched.append(loaded.watch(client, options.namespace, options.secret))
+        # A worker that is beyond help makes room for another.
+        Watchdog(lambda: watched, lambda why: os.kill(os.getpid(), signal.SIGTERM)).start()
         BUILD.labels(build_version()).set(1)
         return create_app(
             cache.plan,

@@ -272,6 +272,7 @@ def test_fifty_reconciles_of_an_unchanged_actor_write_nothing(space: Space, oper
         space.apply(example(name))
     for name in ("text-processor", "indexer", "video-encoder"):
         ready(space, name)
+    space.wait_for_others()
     before = settle(space)
     written = writes(operator)
     assert written > 10

@@ -381,6 +381,7 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
         space.create_object(pod)
     for obj in space.all("AsyncActor"):
         space.delete("AsyncActor", obj["metadata"]["name"])
+    space.delete("Job", "x")  # which cannot be un-injected, and so keeps the script
     space.wait_gone("ConfigMap", "asya-runtime")
     # KEDA comes and goes.
     uninstall_keda(client)

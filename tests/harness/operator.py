@@ -89,6 +89,8 @@ class Operator:
     cluster: Cluster
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
+    kubeconfig: Path | None = None
+    """What the processes reach the API by, where that is another way than the tests'."""
     webhook: Process | None = None
     controllers: list[Controller] = field(default_factory=list)
 
@@ -96,6 +98,7 @@ class Operator:
         self.client = self.cluster.client()
         self.port, self.metrics_port = free_port(), free_port()
         self.script = self.directory / "asya_runtime.py"
+        self.kubeconfig = self.kubeconfig or self.cluster.kubeconfig
         self.command = [sys.executable, "-m", "cli"]
         self.directory.mkdir(parents=True, exist_ok=True)
 
@@ -138,7 +141,7 @@ class Operator:
             "--certificate": self.directory / "tls.crt",
             "--key": self.directory / "tls.key",
             "--bind": f"127.0.0.1:{self.port}",
-            "--kubeconfig": self.cluster.kubeconfig,
+            "--kubeconfig": self.kubeconfig,
             "--metrics-port": self.metrics_port,
         }
         arguments = [str(part) for pair in options.items() for part in pair]
@@ -185,11 +188,11 @@ class Operator:
         answer = urllib3.request("GET", f"http://127.0.0.1:{self.metrics_port}/metrics", retries=False, timeout=2)
         return str(answer.data.decode())
 
-    def start_controller(self, *, wait: bool = True) -> Controller:
+    def start_controller(self, *, wait: bool = True, kubeconfig: Path | None = None) -> Controller:
         """Start one more controller; ``wait`` until it leads."""
         port = free_port()
         options = {
-            "--kubeconfig": self.cluster.kubeconfig,
+            "--kubeconfig": kubeconfig or self.kubeconfig,
             "--namespace": NAMESPACE,
             "--metrics-port": port,
         }

@@ -128,6 +128,13 @@ class Space:
         """Wait until there is no such object."""
         wait_for(f"{kind} {name} to go", lambda: self.get(kind, name) is None, timeout)
 
+    def wait_for_others(self) -> None:
+        """Wait until no other namespace is being deleted, which the operator has work with."""
+        wait_for(
+            "namespaces to go",
+            lambda: not any(n["metadata"].get("deletionTimestamp") for n in self.client.list(NAMESPACES)),
+        )
+
     def condition(self, name: str, condition: str) -> Object:
         """A condition of an actor; an empty one if it has none of that type."""
         found = self.get("AsyncActor", name) or {}

@@ -60,10 +60,10 @@ def test_objects_are_found_by_owner_and_by_label() -> None:
     cache.add(obj("a", labels={"x": "1"}, ownerReferences=owner))
     cache.add(obj("b", uid="v", labels={"x": "1"}))
     assert [o["metadata"]["name"] for o in cache.labelled("ns", "1")] == ["a", "b"]
-    assert [o["metadata"]["name"] for o in cache.owned_by("o")] == ["a"]
+    assert [o["metadata"]["name"] for o in cache.owned_by("ns", "o")] == ["a"]
     cache.add(obj("a", labels={"x": "2"}))
     assert [o["metadata"]["name"] for o in cache.labelled("ns", "1")] == ["b"]
-    assert cache.owned_by("o") == []
+    assert cache.owned_by("ns", "o") == []
     cache.remove(obj("b", uid="v", labels={"x": "1"}))
     assert cache.labelled("ns", "1") == []
     assert cache.labelled("other", "2") == []

@@ -1,0 +1,72 @@
+"""Two controllers that each undo what the other did would go on for ever at full speed; this one steps back.
+
+An owned object that drifts is put right at once, the first few times. If it goes on drifting, another
+writer insists: then each restoration waits twice as long as the one before, and once it stays as it is
+for a while all is forgotten.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+FREE = 5
+"""Restorations in a row that are not delayed."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+CALM_SECONDS = 20.0
+"""An object that holds still for so long after its pause is contested no more."""
+REMEMBERED = 5000
+
+
+@dataclass
+class _Contest:
+    wanted: str
+    count: int = 0
+    pause: float = 0.0
+    last: float = 0.0
+
+
+class Contests:
+    """Counts the restorations of each object, by its uid. Safe to share between threads."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._lock = clock, threading.Lock()
+        self._contests: dict[str, _Contest] = {}
+
+    def ask(self, uid: str, wanted: str) -> float:
+        """Seconds until the object may be made ``wanted`` (a digest); 0 if it may now, which counts as done."""
+        now = self._clock()
+        with self._lock:
+            found = self._current(uid, now)
+            if found is None or found.wanted != wanted:
+                found = self._contests[uid] = _Contest(wanted)
+            elif now < found.last + found.pause:
+                return found.last + found.pause - now
+            found.count, found.last = found.count + 1, now
+            if found.count >= FREE:
+                doubled = FIRST_PAUSE * 2.0 ** min(found.count - FREE, 20)
+                found.pause = min(LONGEST_PAUSE, doubled) * random.uniform(0.8, 1.0)
+            return 0.0
+
+    def contested(self, uid: str) -> float:
+        """Seconds until the object is contested no more, if it holds still; 0 if it is not contested."""
+        now = self._clock()
+        with self._lock:
+            found = self._current(uid, now)
+            if found is None or found.count < FREE:
+                return 0.0
+            return found.last + found.pause + CALM_SECONDS - now
+
+    def _current(self, uid: str, now: float) -> _Contest | None:
+        if len(self._contests) > REMEMBERED:
+            self._contests = {u: c for u, c in self._contests.items() if not _over(c, now)}
+        found = self._contests.get(uid)
+        if found is not None and _over(found, now):
+            del self._contests[uid]
+            return None
+        return found
+
+
+def _over(contest: _Contest, now: float) -> bool:
+    return now >= contest.last + contest.pause + CALM_SECONDS

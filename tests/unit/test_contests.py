@@ -1,0 +1,62 @@
+"""How the operator steps back from another writer who insists."""
+
+import pytest
+
+from controller.contests import CALM_SECONDS, FREE, LONGEST_PAUSE, Contests
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def test_a_drift_now_and_then_is_put_right_at_once(clock: Clock) -> None:
+    contests = Contests(clock)
+    for _ in range(50):
+        assert contests.ask("u", "d") == 0
+        assert not contests.contested("u")
+        clock.now += CALM_SECONDS + 1
+
+
+def test_ten_a_second_for_thirty_seconds_are_few_restorations(clock: Clock) -> None:
+    contests = Contests(clock)
+    done = 0
+    for _ in range(300):
+        done += contests.ask("u", "d") == 0
+        clock.now += 0.1
+    assert FREE < done <= FREE + 6
+    assert contests.contested("u")
+    clock.now += LONGEST_PAUSE + CALM_SECONDS
+    assert not contests.contested("u")
+    assert contests.ask("u", "d") == 0
+
+
+def test_the_pause_has_a_limit(clock: Clock) -> None:
+    contests = Contests(clock)
+    pauses = []
+    for _ in range(100):
+        pauses.append(contests.ask("u", "d"))
+        clock.now += pauses[-1] or 0.1
+    assert LONGEST_PAUSE / 2 < max(pauses) <= LONGEST_PAUSE
+
+
+def test_another_wish_is_carried_out_at_once(clock: Clock) -> None:
+    contests = Contests(clock)
+    while not contests.ask("u", "d"):
+        clock.now += 0.1
+    assert contests.ask("u", "another") == 0
+    assert not contests.contested("u")
+
+
+def test_one_object_does_not_hold_up_another(clock: Clock) -> None:
+    contests = Contests(clock)
+    while not contests.ask("u", "d"):
+        clock.now += 0.1
+    assert contests.ask("v", "d") == 0

@@ -1,0 +1,124 @@
+"""A watch that hangs is started anew, and one that cannot be helped is told of."""
+
+import threading
+import time
+from typing import Any, cast
+
+import pytest
+
+from kube import watchdog
+from kube.client import CONFIG_MAPS, Client
+from kube.informer import Informer
+from kube.watchdog import Watchdog
+from telemetry import threads
+from tests.harness.clusters import wait_for
+
+
+class Api:
+    """An API of ConfigMaps whose watches end at once, and whose requests may hang where no time limit reaches."""
+
+    def __init__(self) -> None:
+        self.names = ["a", "b"]
+        self.hanging = threading.Event()
+        self.let_go = threading.Event()
+        self.asked = 0
+
+    def request(self, method: str, path: str, *, query: Any, stream: bool = False, **_: Any) -> Any:
+        self.asked += 1
+        if self.hanging.is_set():
+            self.let_go.wait(60)
+        if stream:
+            return Silent()
+        items = [
+            {"metadata": {"namespace": "n", "name": n, "uid": n, "resourceVersion": "1"}, "data": {}}
+            for n in self.names
+        ]
+        return {"items": items, "metadata": {"resourceVersion": "5"}}
+
+
+class Silent:
+    """A watch that ends without an event."""
+
+    status = 200
+    connection = None
+
+    def stream(self, **_: Any) -> Any:
+        time.sleep(0.05)
+        return iter(())
+
+    def close(self) -> None: ...
+
+    def release_conn(self) -> None: ...
+
+
+def make(api: Api, gone: list[str]) -> Informer:
+    return Informer(
+        cast(Client, api), CONFIG_MAPS, lambda obj, deleted: gone.append(obj["metadata"]["name"]) if deleted else None
+    )
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watchdog, "STALLED_SECONDS", 1.0)
+    monkeypatch.setattr(watchdog, "SILENCE_SECONDS", 1.0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None:
+    api, gone = Api(), list[str]()
+    informer = make(api, gone)
+    informer.start()
+    assert informer.wait(5)
+    api.hanging.set()
+    asked = api.asked
+    wait_for("a request that hangs", lambda: api.asked > asked)
+    time.sleep(1.2)
+    dog = Watchdog(lambda: [informer])
+    assert "configmaps" in dog.silent()
+    api.names = ["b"]
+    api.hanging.clear()
+    dog.look()
+    wait_for("what was missed", lambda: gone == ["a"])
+    assert [o["metadata"]["name"] for o in informer.all()] == ["b"]
+    assert not dog.dead()
+    api.let_go.set()  # the first thread wakes up, and finds that it has been replaced
+    time.sleep(0.5)
+    wait_for("one thread", lambda: sum(t.name == "SharedInformer" for t in threading.enumerate()) == 1)
+    dog.look()
+    assert not dog.silent()
+    informer.stop()
+    wait_for("no thread", lambda: not any(t.name == "SharedInformer" for t in threading.enumerate()))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_hangs_again_and_again_is_beyond_help() -> None:
+    api = Api()
+    informer = make(api, [])
+    api.hanging.set()
+    informer.start()
+    told: list[str] = []
+    dog = Watchdog(lambda: [informer], told.append)
+    for _ in range(watchdog.DEAD_RESTARTS + 1):
+        assert not dog.dead()
+        time.sleep(1.1)
+        dog.look()
+    assert "configmaps" in dog.dead()
+    assert told == [dog.dead()]
+    api.let_go.set()
+    informer.stop()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_watchdog_that_does_not_look_is_told_of() -> None:
+    dog = Watchdog(lambda: [])
+    time.sleep(1.1)
+    assert "has not looked" in dog.dead()
+
+
+def test_a_thread_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_failed", [])
+    assert not threads.failed()
+    threads.start("good", lambda: None).join()
+    assert not threads.failed()
+    threads.start("bad", lambda: 1 / 0).join()
+    assert "bad" in threads.failed()
