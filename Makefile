@@ -9,7 +9,7 @@ IMAGE  ?= asya-operator:dev
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo test bench lint golden generate image image-load install run clean
+.PHONY: help setup brokers demo test chaos bench lint golden generate image image-load install run clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ demo: $(READY) ## Apply the examples to a cluster and show what happens (KEEP=1 
 
 test: lint brokers ## Lint, type-check and run every test
 	$(BIN)/python -m pytest
+
+chaos: $(READY) ## Run the fault-injection suite in full
+	CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0
 
 bench: $(READY) ## Run the benchmarks
 	$(BIN)/python -m tests.bench.runtime

@@ -1,9 +1,11 @@
 """Leader election: ``kubernetes.leaderelection`` on a Lease, made safe for a process that writes.
 
-Three things are added to the library's. A request that gets no answer counts as a failed renewal
-instead of ending the election. :attr:`Election.leading` turns false by the clock alone, before any
-other candidate may take over, so that a process that was paused and wakes up writes nothing. And a
-process that stops gives the lease back, so that its successor need not wait for it to run out.
+Four things are added to the library's. A request that gets no answer, or none that can be read, counts as a
+failed renewal instead of ending the election. :attr:`Election.leading` turns false by the clock alone, before any
+other candidate may take over, so that a process that was paused and wakes up writes nothing. A process that
+loses the lease, because the API server was away say, stands again instead of ending: were it to be restarted,
+it would wait for longer each time. And one that stops gives the lease back, so that its successor need not
+wait for it to run out.
 """
 
 import time
@@ -28,6 +30,8 @@ RENEW_SECONDS = 10
 """A leader that could not renew for so long stops; must be well below :data:`LEASE_SECONDS`."""
 RETRY_SECONDS = 2
 REQUEST_SECONDS = 4
+NO_ANSWER = (urllib3.exceptions.HTTPError, ValueError, TypeError, AttributeError, KeyError)
+"""What the official client raises where there is no answer, or one that is cut short or no Lease."""
 
 
 class _Timed:
@@ -52,8 +56,8 @@ class _Lock(LeaseLock):
     def get(self, name: str, namespace: str) -> Any:
         try:
             return super().get(name, namespace)  # type: ignore[no-untyped-call]
-        except urllib3.exceptions.HTTPError as failure:
-            log.warning("lease_unreachable", error=str(failure))
+        except NO_ANSWER as failure:
+            log.warning("lease_unreachable", error=repr(failure))
             return False, _NoAnswer(str(failure))
 
     def create(self, name: str, namespace: str, election_record: Any) -> bool:
@@ -68,7 +72,7 @@ class _Lock(LeaseLock):
         asked = time.monotonic()
         try:
             done = bool(write())
-        except urllib3.exceptions.HTTPError as failure:
+        except NO_ANSWER as failure:
             log.warning("lease_unreachable", error=str(failure))
             return False
         if done:
@@ -86,7 +90,7 @@ class _NoAnswer:
 
 
 class Election:
-    """One candidate. ``on_started`` is called once it leads, ``on_stopped`` once it does no longer.
+    """One candidate. ``on_started`` is called each time that it comes to lead, ``on_stopped`` when it does no longer.
 
     ``client`` must be one that may write whether this process leads or not.
     """
@@ -102,10 +106,7 @@ class Election:
     ) -> None:
         self._client, self._namespace, self._name, self.identity = client, namespace, name, identity
         self._lock = _Lock(client, namespace, name, identity)
-        config = cast(Any, Config)(
-            self._lock, LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS, on_started, self._stopped_by(on_stopped)
-        )
-        self._election = cast(Any, LeaderElection)(config)
+        self._on_started, self._on_stopped = on_started, on_stopped
 
     @property
     def leading(self) -> bool:
@@ -115,7 +116,7 @@ class Election:
 
     def start(self) -> None:
         """Stand for election, on a thread of its own."""
-        threads.start("leader-election", self._election.run)
+        threads.start("leader-election", self._run)
 
     def release(self) -> None:
         """Stop leading, and let another candidate lead at once."""
@@ -131,9 +132,15 @@ class Election:
         except ApiError as error:
             log.warning("lease_not_released", error=str(error))
 
-    def _stopped_by(self, on_stopped: Callable[[], None]) -> Callable[[], None]:
-        def stopped() -> None:
-            if not self._lock.closed:
-                on_stopped()
+    def _run(self) -> None:
+        while not self._lock.closed:
+            config = cast(Any, Config)(
+                self._lock, LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS, self._on_started, self._lost
+            )
+            cast(Any, LeaderElection)(config).run()
 
-        return stopped
+    def _lost(self) -> None:
+        self._lock.renewed = None
+        if not self._lock.closed:
+            log.warning("leadership_lost", identity=self.identity)
+            self._on_stopped()

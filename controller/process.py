@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import structlog
@@ -78,11 +78,11 @@ class Controller:
         self._stop = threading.Event()
         self._keda_known = threading.Event()
         self._source_loaded = threading.Event()
-        self.failed = False
-        """Whether it stopped because it lost the lease or could not go on."""
-        plain = Client(load_configuration(options.kubeconfig), pool_size=2)
+        self._queue: WorkQueue[Key] = WorkQueue()
+        self._queue.pause()
+        self._plain = Client(load_configuration(options.kubeconfig), pool_size=2)
         self._election = Election(
-            plain, options.namespace, OPERATOR, self.identity, self._lead, lambda: self._fail("leadership_lost")
+            self._plain, options.namespace, OPERATOR, self.identity, self._lead, self._queue.pause
         )
         # A watch keeps its connection for as long as it lasts.
         self._client = Client(
@@ -90,26 +90,17 @@ class Controller:
             pool_size=options.workers + 16,
             may_write=lambda: self._election.leading,
         )
-        self._queue: WorkQueue[Key] = WorkQueue()
         self._cluster = Cluster(self._client, self._on_actor, self._on_owned, self._on_config_map, self._enqueue_all)
         self._source = runtime_source(environment, self._enqueue_all)
         self._runtime = RuntimeMaps(
             self._cluster, self._source, environment.get("ASYA_RUNTIME_NAMESPACE") or options.namespace
         )
-        defaults = from_environment(environment, native_sidecars=has_native_sidecars(plain.version()))
+        self._defaults = from_environment(environment)
         self._readiness: dict[Key, str] = {}
         self._rollouts = Rollouts(
             _positive(environment, "ASYA_REINJECTION_PARALLEL", 10),
             _positive(environment, "ASYA_REINJECTION_TIMEOUT", 300),
             self._queue.add,
-        )
-        self._reconciler = Reconciler(
-            self._cluster,
-            Labelled(self._cluster, self._rollouts),
-            self._runtime,
-            defaults,
-            self.identity,
-            self._on_readiness,
         )
         self._keeper = Keeper(
             self._client,
@@ -123,7 +114,7 @@ class Controller:
         self._watchdog = Watchdog(self._informers)
 
     def run(self) -> None:
-        """Work until stopped by a signal, or until the lease is lost."""
+        """Work until stopped by a signal."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop.set())
         BUILD.labels(build_version()).set(1)
@@ -136,6 +127,7 @@ class Controller:
         server = serve(
             "0.0.0.0", self._options.metrics_port, REGISTRY, {"/healthz": self._unhealthy, "/readyz": self._not_ready}
         )
+        self._reconciler = self._make_reconciler()
         # On a thread of its own, since a server that is slow must not keep the rest from starting.
         threads.start("runtime-source-start", self._start_source)
         self._cluster.start()
@@ -155,6 +147,26 @@ class Controller:
             worker.join(max(0.0, deadline - time.monotonic()))
         self._election.release()
         server.shutdown()
+
+    def _make_reconciler(self) -> Reconciler:
+        """As soon as the API server tells its version, on which injection depends."""
+        while not self._stop.is_set():
+            try:
+                native_sidecars = has_native_sidecars(self._plain.version())
+            except ApiError as error:
+                log.warning("api_unreachable", error=str(error))
+                self._stop.wait(random.uniform(0.5, 1.5))
+            else:
+                self._defaults = replace(self._defaults, native_sidecars=native_sidecars)
+                break
+        return Reconciler(
+            self._cluster,
+            Labelled(self._cluster, self._rollouts),
+            self._runtime,
+            self._defaults,
+            self.identity,
+            self._on_readiness,
+        )
 
     def _start_source(self) -> None:
         self._source.start()
@@ -188,7 +200,7 @@ class Controller:
     # -- threads --------------------------------------------------------------------------------
 
     def _lead(self) -> None:
-        """Run the workers for as long as this process leads; called by the election on a thread of its own."""
+        """Have the workers work; called by the election, on a thread of its own, each time that this process leads."""
         log.info("leading", identity=self.identity)
         while not self._cluster.synced or not self._keda_known.is_set():
             if self._stop.wait(0.02):
@@ -201,9 +213,11 @@ class Controller:
             if digest(obj) is not None and not opted_out(obj)
         )
         self._enqueue_all()
-        names = [f"worker-{number}" for number in range(self._options.workers)]
-        self._workers = [threads.start(name, self._work, name) for name in names]
-        self._stop.wait()
+        if not self._workers:
+            names = [f"worker-{number}" for number in range(self._options.workers)]
+            self._workers = [threads.start(name, self._work, name) for name in names]
+        # Should the lease be lost meanwhile, the workers' first write tells them so.
+        self._queue.resume()
 
     def _work(self, name: str) -> None:
         while (key := self._queue.get()) is not None:
@@ -220,6 +234,9 @@ class Controller:
         try:
             again = self._reconciler.reconcile(key)
         except ApiError as error:
+            if error.reason == "NotLeading":
+                self._queue.retry(key)  # the lease may be renewed late, and then nobody else looks at it
+                return
             if error.namespace_is_going:
                 RECONCILES.labels("success").inc()
                 self._queue.forget(key)
@@ -282,11 +299,6 @@ class Controller:
         found = [f"{'/'.join(key)} for {now - since:.0f} s" for key, since in in_hand if now - since > STUCK_SECONDS]
         return f"workers that do not come to an end: {', '.join(found)}" if found else ""
 
-    def _fail(self, why: str) -> None:
-        log.error(why, identity=self.identity)
-        self.failed = True
-        self._stop.set()
-
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     text = environment.get(name) or str(default)
@@ -295,9 +307,7 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-def run(options: Options) -> int:
-    """Run the controller; the process's exit code."""
+def run(options: Options) -> None:
+    """Run the controller until stopped by a signal."""
     logs.configure(options.log_level)
-    controller = Controller(options)
-    controller.run()
-    return 1 if controller.failed else 0
+    Controller(options).run()

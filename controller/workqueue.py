@@ -35,7 +35,7 @@ class WorkQueue(Generic[K]):
         """When each key of ``_later`` comes up first; its other entries there count for nothing."""
         self._count = itertools.count()
         self._failures: dict[K, int] = {}
-        self._closed = False
+        self._closed = self._paused = False
 
     def add(self, key: K) -> None:
         """Have ``key`` worked on as soon as a worker is free."""
@@ -71,7 +71,7 @@ class WorkQueue(Generic[K]):
         with self._condition:
             while not self._closed:
                 pause = self._promote()
-                if self._ready:
+                if self._ready and not self._paused:
                     key = self._ready.popleft()
                     self._waiting.discard(key)
                     self._working.add(key)
@@ -86,6 +86,17 @@ class WorkQueue(Generic[K]):
             if key in self._waiting:
                 self._ready.append(key)
                 self._condition.notify()
+
+    def pause(self) -> None:
+        """Hand out no key until :meth:`resume`."""
+        with self._condition:
+            self._paused = True
+
+    def resume(self) -> None:
+        """Hand out keys again."""
+        with self._condition:
+            self._paused = False
+            self._condition.notify_all()
 
     def close(self) -> None:
         """Let all workers go."""

@@ -8,10 +8,12 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import structlog
 from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
@@ -19,6 +21,7 @@ from injection.settings import from_environment, has_native_sidecars
 if TYPE_CHECKING:
     import ssl
 
+    from kube.client import Client
     from webhook.tls import Certificate
 
 
@@ -104,7 +107,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         options = self._options
         logs.configure(options.log_level)
         client = Client(load_configuration(options.kubeconfig), read_timeout=READ_SECONDS)
-        native_sidecars = has_native_sidecars(client.version())
+        native_sidecars = has_native_sidecars(_version(client))
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)
         cache = ActorCache(client, defaults, options.home)
         cache.start()
@@ -137,6 +140,18 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         serve("0.0.0.0", self._options.metrics_port, registry, {"/healthz": lambda: ""})
+
+
+def _version(client: "Client") -> tuple[int, int]:
+    """Kubernetes' version, as soon as it can be had. A worker that waits for long is replaced by gunicorn."""
+    from kube.client import ApiError
+
+    while True:
+        try:
+            return client.version()
+        except ApiError as error:
+            structlog.get_logger(__name__).warning("api_unreachable", error=str(error))
+            time.sleep(1)
 
 
 def _not_ready(synced: bool, loaded: bool) -> str:

@@ -7,6 +7,7 @@ etcd, kube-apiserver and kube-controller-manager by envtest's convention: in ``K
 
 import base64
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -43,12 +44,21 @@ rules:
 T = TypeVar("T")
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nothing listens on, and that no connection is given as its own meanwhile."""
+    while True:
+        port = random.SystemRandom().randrange(10_000, 32_000)  # below those that Linux gives to connections
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        if port not in _given:
+            _given.add(port)
+            return port
 
 
 def why_not_real() -> str:
@@ -84,6 +94,16 @@ class Process:
     def running(self) -> bool:
         """Whether it runs."""
         return self._child is not None and self._child.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._child is not None, "it was not started"
+        return self._child.pid
+
+    def send(self, number: int) -> None:
+        """Send it a signal."""
+        os.kill(self.pid, number)
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 20) -> int:
         """Send it a signal and wait for it to end; its exit code."""

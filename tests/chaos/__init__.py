@@ -1,0 +1,5 @@
+"""Faults, load and hostile input. CI runs a short form; ``make chaos`` runs all of it (``CHAOS=full``)."""
+
+import os
+
+FULL = os.environ.get("CHAOS") == "full"
