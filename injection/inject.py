@@ -24,12 +24,14 @@ from crds.names import (
     INJECT,
     LABEL_ACTOR,
     RUNTIME,
+    RUNTIME_CONFIGMAP,
     RUNTIME_PATH,
     RUNTIME_VOLUME,
     SIDECAR,
     SOCKET_VOLUME,
 )
 from injection.plan import CONTRACT, Object, Plan
+from injection.shape import malformed
 from kube.compare import contains
 
 COMMAND = ["python3", RUNTIME_PATH]
@@ -103,6 +105,9 @@ def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:
     Raises:
         Denied: if the template cannot be injected rightly.
     """
+    wrong = malformed(template)
+    if wrong:
+        raise Denied(wrong)
     record = read_record(template)
     base = uninject(template)
     spec: Object = base.get("spec") or {}
@@ -147,14 +152,14 @@ def uninject(template: Object) -> Object:
     spec = dict(template.get("spec") or {})
     place = "initContainers" if record.native else "containers"
     if isinstance(spec.get(place), list):
-        _put_list(spec, place, [c for c in spec[place] if _name(c) != SIDECAR], record)
+        _put_list(spec, place, [c for c in spec[place] if not _is_ours(c)], record)
     if isinstance(spec.get("containers"), list):
         spec["containers"] = [
             _uninject_runtime(c, record) if _name(c) == record.runtime else c for c in spec["containers"]
         ]
     ours = [name for name in record.volumes if name in OUR_VOLUMES]
     if isinstance(spec.get("volumes"), list):
-        _put_list(spec, "volumes", [v for v in spec["volumes"] if _name(v) not in ours], record)
+        _put_list(spec, "volumes", [v for v in spec["volumes"] if not (_name(v) in ours and _is_our_volume(v))], record)
     if record.grace is not None and spec.get("terminationGracePeriodSeconds") == record.grace:
         if record.grace_was is None:
             del spec["terminationGracePeriodSeconds"]
@@ -175,6 +180,17 @@ def runtime_container(template: Object) -> str:
 
 def _name(item: Any) -> Any:
     return item.get("name") if isinstance(item, dict) else None
+
+
+def _is_ours(container: Any) -> bool:
+    """Whether it can be the injected sidecar, by its name and by the socket that it shares."""
+    mounts = container.get("volumeMounts") if isinstance(container, dict) else None
+    return _name(container) == SIDECAR and any(_name(m) == SOCKET_VOLUME for m in mounts or ())
+
+
+def _is_our_volume(volume: Object) -> bool:
+    config_map = volume.get("configMap") or {}
+    return "emptyDir" in volume if _name(volume) == SOCKET_VOLUME else config_map.get("name") == RUNTIME_CONFIGMAP
 
 
 def _runtime_index(template: Object, record: Record | None = None) -> int:

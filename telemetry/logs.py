@@ -21,7 +21,7 @@ def configure(level: str = "INFO", *, json: bool | None = None) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    renderer: Any = structlog.processors.JSONRenderer(serializer=_dumps) if as_json else structlog.dev.ConsoleRenderer()
+    renderer: Any = structlog.processors.JSONRenderer(serializer=_dumps) if as_json else _console()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -40,6 +40,11 @@ def configure(level: str = "INFO", *, json: bool | None = None) -> None:
     root.setLevel(level.upper())
     for noisy in ("urllib3", "kubernetes", "leaderelection"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
+
+
+def _console() -> Any:
+    # Strings with their control characters escaped: a label may hold what a terminal would obey.
+    return structlog.dev.ConsoleRenderer(repr_native_str=True)
 
 
 def _dumps(event: Any, **_: Any) -> str:

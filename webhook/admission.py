@@ -16,6 +16,7 @@ from typing import Final, Literal
 
 from crds.names import (
     ANNOTATION_ACTOR_GENERATION,
+    ANNOTATION_INJECTED,
     ANNOTATION_RUNTIME_CONTAINER,
     LABEL_ACTOR,
     SIDECAR,
@@ -24,6 +25,7 @@ from crds.parse import InvalidActor
 from injection.inject import Denied, disabled, inject, read_record, uninject
 from injection.kinds import KINDS, Kind
 from injection.plan import Object, Plan
+from injection.shape import METADATA, TEMPLATE, malformed
 from webhook.patch import Operation, operations
 
 Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]
@@ -59,13 +61,22 @@ UNCHANGED: Final = Decision("unchanged")
 
 def decide(request: Object, lookup: PlanLookup) -> Decision:
     """The decision on ``request``, an AdmissionReview's ``request``."""
-    resource = request.get("resource") or {}
-    kind = KINDS.get((resource.get("group", ""), resource.get("resource", "")))
+    resource = request.get("resource")
+    if not isinstance(resource, dict):
+        return UNCHANGED
+    kind = KINDS.get((str(resource.get("group", "")), str(resource.get("resource", ""))))
     if kind is None or request.get("subResource") or request.get("operation") not in ("CREATE", "UPDATE"):
         return UNCHANGED
     obj = request.get("object")
     if not isinstance(obj, dict):
         return UNCHANGED
+    if not _concerns_us(obj, kind):
+        return UNCHANGED
+    wrong = malformed(obj.get("metadata"), METADATA, "metadata") or malformed(
+        kind.template(obj), TEMPLATE, ".".join(kind.path)
+    )
+    if wrong:
+        return Decision("denied", message=wrong)
     try:
         if not kind.path:
             return _decide_pod(request, obj, lookup)
@@ -75,6 +86,19 @@ def decide(request: Object, lookup: PlanLookup) -> Decision:
     except InvalidActor as invalid:
         actor = _labels(obj).get(LABEL_ACTOR)
         return Decision("denied", message=f"AsyncActor {actor!r} is not valid: {invalid}; correct it first")
+
+
+def _concerns_us(obj: Object, kind: Kind) -> bool:
+    """Whether the object is labelled, or its template injected: whatever else it is, is not ours to judge."""
+    template = kind.template(obj)
+    return LABEL_ACTOR in _map(obj, "labels") or ANNOTATION_INJECTED in _map(template, "annotations")
+
+
+def _map(obj: Object | None, part: str) -> Object:
+    """A map of the metadata of an object that may have any shape."""
+    metadata = (obj or {}).get("metadata")
+    found = metadata.get(part) if isinstance(metadata, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _decide_pod(request: Object, pod: Object, lookup: PlanLookup) -> Decision:

@@ -14,8 +14,10 @@ import orjson
 import structlog
 from flask import Flask, Request, Response, request
 
+from injection.kinds import KINDS
 from injection.plan import Object
 from injection.settings import SidecarDefaults
+from injection.shape import METADATA, malformed
 from kube.client import ApiError
 from telemetry.metrics import ADMISSION_SECONDS, ADMISSIONS
 from webhook.admission import Decision, PlanLookup, decide
@@ -26,6 +28,9 @@ log = structlog.get_logger(__name__)
 MAX_BODY = 8 * 1024 * 1024
 """Bytes. The API server holds an object to 1.5 MiB and sends at most two of them."""
 JSON = "application/json"
+REQUEST: dict[str, type] = {"operation": str, "namespace": str, "name": str, "resource": dict, "subResource": str}
+"""What a review's request consists of, as far as it is read, and of which type."""
+OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 
 
 class BadRequest(Exception):
@@ -78,9 +83,11 @@ def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
         log.exception("admission_failed", uid=uid, name=review.get("name"), namespace=review.get("namespace"))
         decision = Decision("error", message="the webhook failed on this object; its log has the details")
     resource = review.get("resource") or {}
+    # Known words only: each other one would be kept for ever.
+    known = any(resource.get("resource") == plural for _, plural in KINDS) or resource.get("resource") == "asyncactors"
     ADMISSIONS.labels(
-        str(resource.get("resource", "")) if decision.outcome != "error" else "unknown",
-        str(review.get("operation", "")),
+        resource["resource"] if known else "other",
+        review["operation"] if review.get("operation") in OPERATIONS else "other",
         decision.outcome,
     ).inc()
     ADMISSION_SECONDS.observe(time.perf_counter() - started)
@@ -110,6 +117,9 @@ def _review(http: Request) -> Object:
         raise BadRequest("body: must be an AdmissionReview of admission.k8s.io/v1 with a request")
     if not isinstance(review.get("uid"), str):
         raise BadRequest("request.uid: required")
+    for field, kind in REQUEST.items():
+        if not isinstance(review.get(field), kind | None):
+            raise BadRequest(f"request.{field}: must be {'an object' if kind is dict else 'a string'}")
     return review
 
 
@@ -119,7 +129,12 @@ def _mutate(review: Object, lookup: PlanLookup) -> Decision:
 
 def _validate(review: Object, defaults: SidecarDefaults) -> Decision:
     obj = review.get("object")
-    if not isinstance(obj, dict) or (obj.get("metadata") or {}).get("deletionTimestamp"):
+    if not isinstance(obj, dict):
+        return Decision("unchanged")
+    wrong = malformed(obj.get("metadata"), METADATA, "metadata")
+    if wrong:
+        return Decision("denied", message=wrong)
+    if (obj.get("metadata") or {}).get("deletionTimestamp"):
         return Decision("unchanged")
     errors, warnings = validate(obj, defaults)
     if errors:
