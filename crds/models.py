@@ -14,6 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
+from crds.shape import CLAIM, malformed
+
 WorkloadType = Literal["Deployment", "StatefulSet", "Job"]
 
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
@@ -347,10 +349,16 @@ class Workload(Model):
         if self.volume_claim_templates is not None and self.type != "StatefulSet":
             raise fail("volumeClaimTemplates", "only a StatefulSet has them")
         if self.template is not None:
+            wrong = malformed(self.template, path="template")
+            if wrong:
+                raise fail(*wrong)
             containers = (self.template.get("spec") or {}).get("containers")
             if not isinstance(containers, list) or not containers:
                 raise fail("template.spec.containers", "at least one container is required")
         for i, claim in enumerate(self.volume_claim_templates or ()):
+            wrong = malformed(claim, CLAIM, f"volumeClaimTemplates[{i}]")
+            if wrong:
+                raise fail(*wrong)
             if not (claim.get("metadata") or {}).get("name"):
                 raise fail(f"volumeClaimTemplates[{i}].metadata.name", "required")
         return self

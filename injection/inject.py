@@ -30,8 +30,8 @@ from crds.names import (
     SIDECAR,
     SOCKET_VOLUME,
 )
+from crds.shape import malformed
 from injection.plan import CONTRACT, Object, Plan
-from injection.shape import malformed
 from kube.compare import contains
 
 COMMAND = ["python3", RUNTIME_PATH]
@@ -107,7 +107,7 @@ def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:
     """
     wrong = malformed(template)
     if wrong:
-        raise Denied(wrong)
+        raise Denied(str(wrong))
     record = read_record(template)
     base = uninject(template)
     spec: Object = base.get("spec") or {}

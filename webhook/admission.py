@@ -22,10 +22,10 @@ from crds.names import (
     SIDECAR,
 )
 from crds.parse import InvalidActor
+from crds.shape import METADATA, TEMPLATE, malformed
 from injection.inject import Denied, disabled, inject, read_record, uninject
 from injection.kinds import KINDS, Kind
 from injection.plan import Object, Plan
-from injection.shape import METADATA, TEMPLATE, malformed
 from webhook.patch import Operation, operations
 
 Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]
@@ -76,7 +76,7 @@ def decide(request: Object, lookup: PlanLookup) -> Decision:
         kind.template(obj), TEMPLATE, ".".join(kind.path)
     )
     if wrong:
-        return Decision("denied", message=wrong)
+        return Decision("denied", message=str(wrong))
     try:
         if not kind.path:
             return _decide_pod(request, obj, lookup)

@@ -14,10 +14,10 @@ import orjson
 import structlog
 from flask import Flask, Request, Response, request
 
+from crds.shape import METADATA, malformed
 from injection.kinds import KINDS
 from injection.plan import Object
 from injection.settings import SidecarDefaults
-from injection.shape import METADATA, malformed
 from kube.client import ApiError
 from telemetry.metrics import ADMISSION_SECONDS, ADMISSIONS
 from webhook.admission import Decision, PlanLookup, decide
@@ -133,7 +133,7 @@ def _validate(review: Object, defaults: SidecarDefaults) -> Decision:
         return Decision("unchanged")
     wrong = malformed(obj.get("metadata"), METADATA, "metadata")
     if wrong:
-        return Decision("denied", message=wrong)
+        return Decision("denied", message=str(wrong))
     if (obj.get("metadata") or {}).get("deletionTimestamp"):
         return Decision("unchanged")
     errors, warnings = validate(obj, defaults)

@@ -93,6 +93,9 @@ CASES: list[Case] = [
     ("no workload", [("spec.workload", ABSENT)], "spec.workload"),
     ("unknown workload", [("spec.workload.type", "DaemonSet")], "spec.workload.type"),
     ("negative replicas", [("spec.workload.replicas", -1)], "spec.workload.replicas"),
+    ("template that is no pod's", [(f"{PATH}", ["x"])], "spec.workload.template.spec"),
+    ("volumes that are no list", [(f"{PATH}.volumes", "x")], "spec.workload.template.spec.volumes"),
+    ("environment of numbers", [(f"{CONTAINERS}", [{"name": "a", "env": [7]}])], "env"),
     ("neither template nor name", [("spec.workload", {"type": "Deployment"})], "template: required unless name"),
     (
         "claims of a Deployment",

@@ -5,7 +5,7 @@ AsyncActor's, whose fields it keeps as they are; and a review may come from anyo
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 Shape = type | Mapping[str, Any] | list[Any]
 """A type; a mapping of known keys (``*`` for all) to shapes; or a list of one shape for all its elements."""
@@ -18,6 +18,7 @@ _CONTAINER: Shape = {
     "ports": [dict],
     "command": [str],
     "securityContext": dict,
+    "resources": {"limits": dict, "requests": dict},
 }
 METADATA: Shape = {"labels": _MAP, "annotations": _MAP, "ownerReferences": [dict]}
 TEMPLATE: Shape = {
@@ -34,38 +35,41 @@ TEMPLATE: Shape = {
         "securityContext": dict,
     },
 }
+CLAIM: Shape = {"metadata": {"name": str}, "spec": dict}
 _WORDS = {str: "a string", int: "a whole number", dict: "an object", list: "a list"}
 
 
-def malformed(value: Any, shape: Shape = TEMPLATE, path: str = "") -> str:
-    """What is wrong with ``value``: a sentence that names the field, or an empty string. Null counts as absent."""
+class Fault(NamedTuple):
+    """A field that has not the shape it must have."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path or 'the template'}: {self.message}"
+
+
+def malformed(value: Any, shape: Shape = TEMPLATE, path: str = "") -> Fault | None:
+    """The first field of ``value``, found at ``path``, that has not its shape. Null counts as absent."""
     if value is None:
-        return ""
+        return None
     if isinstance(shape, type):
         good = isinstance(value, shape) and not (shape is int and isinstance(value, bool))
-        return "" if good else _wrong(path, shape, value)
+        return None if good else _fault(path, shape, value)
     if isinstance(shape, list):
         if not isinstance(value, list):
-            return _wrong(path, list, value)
-        for number, item in enumerate(value):
-            here = f"{path}[{number}]"
-            wrong = malformed(item, shape[0], here) if item is not None else f"{here}: must not be null"
-            if wrong:
-                return wrong
-        return ""
-    if not isinstance(value, dict):
-        return _wrong(path, dict, value)
-    if "*" in shape:
-        pairs = [(key, item, shape["*"]) for key, item in value.items()]
+            return _fault(path, list, value)
+        if None in value:
+            return Fault(f"{path}[{value.index(None)}]", "must not be null")
+        parts = [(f"{path}[{number}]", item, shape[0]) for number, item in enumerate(value)]
+    elif not isinstance(value, dict):
+        return _fault(path, dict, value)
     else:
-        pairs = [(key, value[key], part) for key, part in shape.items() if key in value]
-    for key, item, part in pairs:
-        wrong = malformed(item, part, f"{path}.{key}" if path else key)
-        if wrong:
-            return wrong
-    return ""
+        known = dict.fromkeys(value, shape["*"]) if "*" in shape else {k: s for k, s in shape.items() if k in value}
+        parts = [(f"{path}.{key}" if path else key, value[key], inner) for key, inner in known.items()]
+    return next((fault for here, item, inner in parts if (fault := malformed(item, inner, here))), None)
 
 
-def _wrong(path: str, wanted: type, found: Any) -> str:
+def _fault(path: str, wanted: type, found: Any) -> Fault:
     shown = {dict: "an object", list: "a list", bool: "a boolean", str: "a string"}.get(type(found), "a number")
-    return f"{path or 'the template'}: must be {_WORDS[wanted]}; found {shown}"
+    return Fault(path, f"must be {_WORDS[wanted]}; found {shown}")
