@@ -14,7 +14,7 @@ from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_
 from kube import client as resources
 from kube.client import ApiError, Client, Object
 from kube.compare import contains
-from kube.informer import Informer
+from kube.informer import Informer, version_of
 
 WORKLOADS = (
     resources.DEPLOYMENTS,
@@ -131,11 +131,12 @@ class Cluster:
             self._refuse_contest(live, desired)
             return live
         if live is not None:
-            pause = self._contests.ask(live["metadata"]["uid"], _digest(desired))
+            pause = self._contests.ask(live["metadata"]["uid"], _digest(desired), version_of(live))
             if pause:
                 raise Contested(desired, pause)
         result = self.client.apply(informer.resource, desired)
         informer.observe(result)
+        self._contests.done(result["metadata"]["uid"], version_of(result))
         identity = (informer.resource.kind, result["metadata"]["uid"])
         if holds(result, desired):
             self._settled.pop(identity, None)

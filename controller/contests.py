@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 FREE = 5
 """Restorations in a row that are not delayed."""
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-CALM_SECONDS = 20.0
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
+CALM_SECONDS = 10.0
 """An object that holds still for so long after its pause is contested no more."""
 REMEMBERED = 5000
 
@@ -25,6 +25,8 @@ class _Contest:
     count: int = 0
     pause: float = 0.0
     last: float = 0.0
+    version: int = 0
+    """Of the object as it was after that."""
 
 
 class Contests:
@@ -34,13 +36,19 @@ class Contests:
         self._clock, self._lock = clock, threading.Lock()
         self._contests: dict[str, _Contest] = {}
 
-    def ask(self, uid: str, wanted: str) -> float:
-        """Seconds until the object may be made ``wanted`` (a digest); 0 if it may now, which counts as done."""
+    def ask(self, uid: str, wanted: str, version: int) -> float:
+        """Seconds until the object may be made ``wanted`` (a digest); 0 if it may now, which counts as done.
+
+        ``version`` is that of the object as it is known. One from before the last restoration is an old view
+        of it, and nobody's change.
+        """
         now = self._clock()
         with self._lock:
             found = self._current(uid, now)
             if found is None or found.wanted != wanted:
                 found = self._contests[uid] = _Contest(wanted)
+            elif version <= found.version:
+                return 0.0
             elif now < found.last + found.pause:
                 return found.last + found.pause - now
             found.count, found.last = found.count + 1, now
@@ -48,6 +56,13 @@ class Contests:
                 doubled = FIRST_PAUSE * 2.0 ** min(found.count - FREE, 20)
                 found.pause = min(LONGEST_PAUSE, doubled) * random.uniform(0.8, 1.0)
             return 0.0
+
+    def done(self, uid: str, version: int) -> None:
+        """The object was made what was wanted, and has that version since."""
+        with self._lock:
+            found = self._contests.get(uid)
+            if found is not None:
+                found.version = max(found.version, version)
 
     def contested(self, uid: str) -> float:
         """Seconds until the object is contested no more, if it holds still; 0 if it is not contested."""

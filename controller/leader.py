@@ -50,6 +50,7 @@ class _Lock(LeaseLock):
     def __init__(self, client: Client, namespace: str, name: str, identity: str) -> None:
         super().__init__(name, namespace, identity)  # type: ignore[no-untyped-call]
         self.api_instance = cast(Any, _Timed(CoordinationV1Api(client.official)))
+        self._client = client
         self.renewed: float | None = None
         self.closed = False
 
@@ -57,7 +58,7 @@ class _Lock(LeaseLock):
         try:
             return super().get(name, namespace)  # type: ignore[no-untyped-call]
         except NO_ANSWER as failure:
-            log.warning("lease_unreachable", error=repr(failure))
+            self._unreachable(failure)
             return False, _NoAnswer(str(failure))
 
     def create(self, name: str, namespace: str, election_record: Any) -> bool:
@@ -73,13 +74,17 @@ class _Lock(LeaseLock):
         try:
             done = bool(write())
         except NO_ANSWER as failure:
-            log.warning("lease_unreachable", error=str(failure))
+            self._unreachable(failure)
             return False
         if done:
             self.renewed = asked
         else:
             log.warning("lease_refused", identity=self.identity)
         return done
+
+    def _unreachable(self, failure: Exception) -> None:
+        log.warning("lease_unreachable", error=repr(failure))
+        self._client.forget_connections()
 
 
 class _NoAnswer:

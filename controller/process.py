@@ -49,6 +49,8 @@ KEDA_SECONDS = 10.0
 """Between two looks at whether the API server serves KEDA's resources."""
 RESYNC_SECONDS = 600.0
 STOP_SECONDS = 10.0
+UNWELL_SECONDS = 5.0
+"""Between two tries at an actor, at most, while the API server is not well."""
 STUCK_SECONDS = 900.0
 """No reconcile takes so long: each of its requests has a time limit."""
 SOURCE_SECONDS = 5.0
@@ -242,7 +244,8 @@ class Controller:
                 self._queue.forget(key)
                 return
             RECONCILES.labels("error").inc()
-            pause = self._queue.retry(key)
+            # While nothing answers, requests are held back elsewhere, and when something does, it is to go on soon.
+            pause = self._queue.retry(key, UNWELL_SECONDS if error.server_is_unwell else None)
             log.warning("reconcile_failed", namespace=key[0], actor=key[1], error=str(error), retry_in=round(pause, 2))
         except Exception:
             RECONCILES.labels("error").inc()

@@ -176,6 +176,7 @@ class Client:
         except urllib3.exceptions.HTTPError as failure:
             API_REQUESTS.labels(method, "0").inc()
             self._throttle.failed()
+            self.forget_connections()
             seconds = time.monotonic() - started
             raise ApiError(
                 0, "Unreachable", f"no answer after {seconds:.1f}s from {self._host}: {failure}"
@@ -196,6 +197,10 @@ class Client:
             return orjson.loads(response.data)
         except orjson.JSONDecodeError as failure:
             raise ApiError(0, "Unreadable", f"answer of {path} is not JSON: {failure}") from None
+
+    def forget_connections(self) -> None:
+        """Close those that are idle: what one has met the others may meet too, each after its whole time limit."""
+        self._pool.clear()
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
         """The object, or None if there is none."""

@@ -35,7 +35,7 @@ MAX_BACKOFF = 15.0
 HEALTHY_SECONDS = 5.0
 """A watch that lived so long was not a failure."""
 
-WRITTEN_SECONDS = 5.0
+WRITTEN_SECONDS = 30.0
 """For how long a write of our own stands in for what the watch has not brought yet."""
 
 REMEMBERED = 1000
@@ -57,8 +57,11 @@ def controller_of(obj: Object) -> str:
     return next((o["uid"] for o in owners if o.get("controller")), "")
 
 
-def _version(obj: Object) -> int:
-    """Resource versions of one resource can be compared, by Kubernetes' promise since 1.35 and etcd's before."""
+def version_of(obj: Object) -> int:
+    """The resource version, as a number; 0 if it is none.
+
+    Those of one resource can be compared, by Kubernetes' promise since 1.35 and by etcd's before.
+    """
     version = obj["metadata"].get("resourceVersion", "")
     return int(version) if version.isdecimal() else 0
 
@@ -237,7 +240,7 @@ class Informer:
         written = self._written.get((namespace, name))
         if written is not None:
             until, obj = written
-            if time.monotonic() < until and (found is None or _version(found) < _version(obj)):
+            if time.monotonic() < until and (found is None or version_of(found) < version_of(obj)):
                 return obj
             self._written.pop((namespace, name), None)
         return found

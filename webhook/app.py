@@ -6,13 +6,15 @@ API server reports to whoever asked.
 """
 
 import base64
+import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import orjson
 import structlog
-from flask import Flask, Request, Response, request
+from flask import Flask, Request, Response, abort, request
 
 from crds.shape import METADATA, malformed
 from injection.kinds import KINDS
@@ -27,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY = 8 * 1024 * 1024
 """Bytes. The API server holds an object to 1.5 MiB and sends at most two of them."""
+LARGE_BODY = 512 * 1024
+_LARGE = threading.BoundedSemaphore(2)
+"""Large reviews are read two at a time, so that no number of them fills the memory."""
 JSON = "application/json"
 REQUEST: dict[str, type] = {"operation": str, "namespace": str, "name": str, "resource": dict, "subResource": str}
 """What a review's request consists of, as far as it is read, and of which type."""
@@ -106,10 +111,14 @@ def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
 
 
 def _review(http: Request) -> Object:
+    if http.content_length is None:
+        # An API server always says how long its review is; whoever does not could go on for ever.
+        abort(411)
     if http.mimetype != JSON:
         raise BadRequest(f"Content-Type: must be {JSON}; found {http.mimetype or 'none'!r}")
     try:
-        body = orjson.loads(http.get_data(cache=False))
+        with _LARGE if http.content_length > LARGE_BODY else nullcontext():
+            body = orjson.loads(http.get_data(cache=False))
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"body: must be JSON: {error}") from None
     review: Any = body.get("request") if isinstance(body, dict) else None

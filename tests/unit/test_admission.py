@@ -204,7 +204,7 @@ def test_a_denial_has_a_message_and_a_code() -> None:
 @pytest.mark.parametrize(
     ("body", "content_type", "code"),
     [
-        (b"", "application/json", 400),
+        (b"", "application/json", 411),
         (b"{", "application/json", 400),
         (b"[]", "application/json", 400),
         (b"{}", "application/json", 400),

@@ -5,6 +5,10 @@ import pytest
 from controller.contests import CALM_SECONDS, FREE, LONGEST_PAUSE, Contests
 
 
+def ask(contests: Contests, uid: str = "u", wanted: str = "d", version: int = 2**60) -> float:
+    return contests.ask(uid, wanted, version)
+
+
 class Clock:
     now = 100.0
 
@@ -20,7 +24,7 @@ def clock() -> Clock:
 def test_a_drift_now_and_then_is_put_right_at_once(clock: Clock) -> None:
     contests = Contests(clock)
     for _ in range(50):
-        assert contests.ask("u", "d") == 0
+        assert ask(contests) == 0
         assert not contests.contested("u")
         clock.now += CALM_SECONDS + 1
 
@@ -29,34 +33,43 @@ def test_ten_a_second_for_thirty_seconds_are_few_restorations(clock: Clock) -> N
     contests = Contests(clock)
     done = 0
     for _ in range(300):
-        done += contests.ask("u", "d") == 0
+        done += ask(contests) == 0
         clock.now += 0.1
     assert FREE < done <= FREE + 6
     assert contests.contested("u")
     clock.now += LONGEST_PAUSE + CALM_SECONDS
     assert not contests.contested("u")
-    assert contests.ask("u", "d") == 0
+    assert ask(contests) == 0
 
 
 def test_the_pause_has_a_limit(clock: Clock) -> None:
     contests = Contests(clock)
     pauses = []
     for _ in range(100):
-        pauses.append(contests.ask("u", "d"))
+        pauses.append(ask(contests))
         clock.now += pauses[-1] or 0.1
     assert LONGEST_PAUSE / 2 < max(pauses) <= LONGEST_PAUSE
 
 
 def test_another_wish_is_carried_out_at_once(clock: Clock) -> None:
     contests = Contests(clock)
-    while not contests.ask("u", "d"):
+    while not ask(contests):
         clock.now += 0.1
-    assert contests.ask("u", "another") == 0
+    assert ask(contests, wanted="another") == 0
     assert not contests.contested("u")
 
 
 def test_one_object_does_not_hold_up_another(clock: Clock) -> None:
     contests = Contests(clock)
-    while not contests.ask("u", "d"):
+    while not ask(contests):
         clock.now += 0.1
-    assert contests.ask("v", "d") == 0
+    assert ask(contests, "v") == 0
+
+
+def test_an_old_view_of_an_object_is_nobodys_change(clock: Clock) -> None:
+    contests = Contests(clock)
+    for _ in range(50):
+        assert ask(contests, version=7) == 0
+        contests.done("u", 8)
+        clock.now += 0.5
+    assert not contests.contested("u")
