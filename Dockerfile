@@ -5,6 +5,8 @@ ARG BASE=python:3.13-slim
 FROM ${BASE} AS build
 WORKDIR /src
 RUN python -m venv /opt/asya
+COPY requirements.lock ./
+RUN /opt/asya/bin/pip install --no-cache-dir --no-compile --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY certs certs
 COPY cli cli
@@ -16,7 +18,7 @@ COPY runtime runtime
 COPY sandbox sandbox
 COPY telemetry telemetry
 COPY webhook webhook
-RUN /opt/asya/bin/pip install --no-cache-dir --no-compile . && /opt/asya/bin/python -m compileall -q /opt/asya/lib
+RUN /opt/asya/bin/pip install --no-cache-dir --no-compile --no-deps . && /opt/asya/bin/python -m compileall -q /opt/asya/lib
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="asya-operator" org.opencontainers.image.licenses="Apache-2.0"

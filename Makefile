@@ -5,11 +5,13 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 MOTO   := $(VENV)/moto/.ready
 RABBIT := /usr/lib/rabbitmq/bin/rabbitmq-server
+PACKAGES := certs cli controller crds injection kube runtime sandbox telemetry webhook
+LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;MPL;Mozilla Public License
 IMAGE  ?= asya-operator:dev
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo test chaos bench lint golden generate image image-load install run clean
+.PHONY: help setup brokers demo test chaos bench lint lock audit golden generate image image-load install run clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +55,15 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, hadolint, shellcheck
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck .ci/run examples/minikube/*.sh
+
+lock: $(READY) ## Lock the image's dependencies, with their hashes
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
+	  --custom-compile-command "make lock" --output-file requirements.lock
+
+audit: $(READY) ## Look for known vulnerabilities, unsafe code and licences that do not fit
+	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PACKAGES)
+	$(BIN)/pip-licenses --partial-match --allow-only "$(LICENCES)" --packages $$(sed -n 's/^\([a-z0-9._-]*\)==.*/\1/p' requirements.lock) >/dev/null
 
 golden: $(READY) ## Regenerate the outcomes of the golden files
 	$(BIN)/python -m tests.golden

@@ -181,7 +181,7 @@ class GithubSource(Source):
             headers["If-None-Match"] = self._etag
         request = urllib.request.Request(self.origin, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # nosec B310
                 data = bytes(answer.read(MAX_BYTES))
                 length, etag = answer.headers.get("Content-Length"), answer.headers.get("ETag", "")
         except urllib.error.HTTPError as error:

@@ -105,7 +105,7 @@ class Watch:
             command = file.read().split(b"\0")[:-1]
         self.listener.set_inheritable(True)
         os.environ[INHERITED] = str(self.listener.fileno())
-        os.execv(sys.executable, command)
+        os.execv(sys.executable, command)  # nosec B606
 
 
 def settings(env):
