@@ -1,0 +1,73 @@
+"""A thousand actors in fifty namespaces: how long a start takes, what it weighs, and that nothing stirs at rest."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.chaos import FULL
+from tests.chaos.plant import Plant
+from tests.chaos.proxy import Proxy
+from tests.harness.clusters import start_real, start_sandbox, wait_for, why_not_real
+from tests.harness.kubelet import Kubelet
+from tests.harness.operator import Operator
+
+pytestmark = [
+    pytest.mark.xdist_group("chaos"),
+    pytest.mark.skipif(not FULL, reason="only with make chaos"),
+]
+
+NAMESPACES, ACTORS = 50, 1000
+READY_SECONDS, MEGABYTES, REST_SECONDS, REQUESTS_A_SECOND = 60, 250, 60, 2
+
+
+@pytest.fixture(
+    params=["sandbox", pytest.param("kube-apiserver", marks=pytest.mark.skipif(bool(why_not_real()), reason=""))]
+)
+def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """An operator without actors."""
+    directory = tmp_path_factory.mktemp("scale")
+    real = request.param == "kube-apiserver"
+    cluster = (start_real if real else start_sandbox)(directory / "cluster")
+    proxy = Proxy(cluster.kubeconfig, directory / "proxy")
+    operator = Operator(cluster, directory / "operator")
+    client = cluster.client()
+    kubelet = Kubelet(client)
+    if real:
+        kubelet.start()
+    try:
+        operator.start()
+        yield Plant(cluster, operator, proxy, client)
+    finally:
+        kubelet.stop()
+        operator.stop()
+        proxy.close()
+        cluster.stop()
+
+
+def test_a_thousand_actors(plant: Plant) -> None:
+    began = time.monotonic()
+    plant.create([f"chaos-{n}" for n in range(NAMESPACES)], ACTORS)
+    wait_for("all actors", lambda: not plant.unconverged(), 300, pause=2)
+    print(f"converged {time.monotonic() - began:.1f} s after the first create")
+    # A start, by a way on which every request is seen.
+    plant.operator.stop_controllers()
+    plant.operator.stop_webhook()
+    plant.operator.kubeconfig = plant.proxy.kubeconfig
+    began = time.monotonic()
+    plant.operator.start_webhook()
+    controller = plant.operator.start_controller()
+    wait_for("the controller to be ready", lambda: controller.get("/readyz") == "ok\n", READY_SECONDS)
+    wait_for("the queue to be empty", lambda: "asya_workqueue_depth 0.0" in controller.get("/metrics"), READY_SECONDS)
+    started = time.monotonic() - began
+    assert started < READY_SECONDS
+    time.sleep(5)
+    rest = time.monotonic()
+    time.sleep(REST_SECONDS)
+    asked = plant.proxy.since(rest)
+    usage = plant.usage()
+    print(f"started in {started:.1f} s; at rest {len(asked) / REST_SECONDS:.2f} requests a second; {usage}")
+    assert [a for a in asked if a.writes] == []
+    assert len(asked) / REST_SECONDS < REQUESTS_A_SECOND
+    assert all(memory < MEGABYTES for _, memory in usage.values())
+    assert plant.duplicates() == []
