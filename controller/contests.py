@@ -15,7 +15,7 @@ FREE = 5
 """Restorations in a row that are not delayed."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 CALM_SECONDS = 10.0
-"""An object that holds still for so long after its pause is contested no more."""
+"""An object that holds still for so long is contested no more."""
 REMEMBERED = 5000
 
 
@@ -71,7 +71,8 @@ class Contests:
             found = self._current(uid, now)
             if found is None or found.count < FREE:
                 return 0.0
-            return found.last + found.pause + CALM_SECONDS - now
+            # Holding still counts from the last restoration on; the pace of the next one is remembered for longer.
+            return max(0.0, found.last + CALM_SECONDS - now)
 
     def _current(self, uid: str, now: float) -> _Contest | None:
         if len(self._contests) > REMEMBERED:

@@ -193,8 +193,8 @@ class Informer:
         def list_or_watch(**query: Any) -> Any:
             """List, or watch when asked to; what ``SharedInformer`` calls for both.
 
-            :return: object
-            """
+            :rtype: object
+            """  # read by the library: without it, it would not remember how far the watch has come
             return self._list_or_watch(made, query)
 
         shared: Any = SharedInformer

@@ -1,5 +1,6 @@
 """A watch that hangs is started anew, and one that cannot be helped is told of."""
 
+import json
 import threading
 import time
 from typing import Any, cast
@@ -36,15 +37,34 @@ class Api:
         return {"items": items, "metadata": {"resourceVersion": "5"}}
 
 
+class Eventful(Api):
+    """Each of its watches brings one event, and ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.versions: list[str] = []
+
+    def request(self, method: str, path: str, *, query: Any, stream: bool = False, **_: Any) -> Any:
+        if not stream:
+            return super().request(method, path, query=query)
+        self.versions.append(query["resourceVersion"])
+        kind = ("MODIFIED", "BOOKMARK", "DELETED")[len(self.versions) % 3]
+        metadata = {"namespace": "n", "name": "a", "uid": "a", "resourceVersion": str(100 + len(self.versions))}
+        return Silent(json.dumps({"type": kind, "object": {"metadata": metadata}}).encode() + b"\n")
+
+
 class Silent:
-    """A watch that ends without an event."""
+    """A watch that ends after what it is given, or without an event."""
 
     status = 200
     connection = None
 
+    def __init__(self, *chunks: bytes) -> None:
+        self._chunks = chunks
+
     def stream(self, **_: Any) -> Any:
         time.sleep(0.05)
-        return iter(())
+        return iter(self._chunks)
 
     def close(self) -> None: ...
 
@@ -55,6 +75,15 @@ def make(api: Api, gone: list[str]) -> Informer:
     return Informer(
         cast(Client, api), CONFIG_MAPS, lambda obj, deleted: gone.append(obj["metadata"]["name"]) if deleted else None
     )
+
+
+def test_a_watch_goes_on_where_the_last_one_ended() -> None:
+    api = Eventful()
+    informer = make(api, [])
+    informer.start()
+    wait_for("some watches", lambda: len(api.versions) > 3)
+    informer.stop()
+    assert api.versions[:4] == ["5", "101", "102", "103"], "nothing is brought twice, and nothing old comes back"
 
 
 @pytest.fixture
