@@ -5,11 +5,12 @@ needs the JSON. So this client takes configuration, credentials (with their rene
 TLS connections from the official one, and leaves the rest out.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
 import kubernetes.client
 import kubernetes.config
@@ -22,6 +23,8 @@ from telemetry.metrics import API_REQUESTS
 
 Object = dict[str, Any]
 
+NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
+"""What may be a name in a path; https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 15.0
 """Seconds. Server-side apply through an admission webhook may take the webhook's whole timeout."""
@@ -72,13 +75,21 @@ class Resource:
         return f"{self.plural}.{self.api_version}"
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path; names are quoted, so that none can reach outside its namespace."""
+        """The URL path.
+
+        Raises:
+            ApiError: 404, if a name is none that an object can have, such as ``../other``: nothing that somebody
+                wrote into a label reaches outside its namespace.
+        """
+        for text in (namespace, name):
+            if text and not NAME.fullmatch(text):
+                raise ApiError(404, "NotFound", f"{text[:300]!r} is not the name of any object")
         parts = [self._root]
         if namespace:
-            parts += ["namespaces", quote(namespace, safe="")]
+            parts += ["namespaces", namespace]
         parts.append(self.plural)
         if name:
-            parts.append(quote(name, safe=""))
+            parts.append(name)
         if subresource:
             parts.append(subresource)
         return "/".join(parts)
