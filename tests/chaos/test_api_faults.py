@@ -9,11 +9,10 @@ import pytest
 
 from kube.client import ASYNC_ACTORS, DEPLOYMENTS, EVENTS
 from tests.chaos import FULL
-from tests.chaos.plant import Plant, Traffic
+from tests.chaos.plant import Plant, Traffic, planted
 from tests.chaos.proxy import Asked, Proxy
-from tests.harness.clusters import Process, start_real, start_sandbox, wait_for, why_not_real
-from tests.harness.kubelet import Kubelet
-from tests.harness.operator import Operator, leads
+from tests.harness.clusters import Process, wait_for, why_not_real
+from tests.harness.operator import leads
 
 pytestmark = pytest.mark.xdist_group("chaos")
 
@@ -36,25 +35,10 @@ def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     real = request.param == "kube-apiserver" or (request.param == "best" and not why_not_real())
     if real and why_not_real():
         pytest.skip(why_not_real())
-    directory = tmp_path_factory.mktemp("chaos")
-    cluster = (start_real if real else start_sandbox)(directory / "cluster")
-    proxy = Proxy(cluster.kubeconfig, directory / "proxy")
-    operator = Operator(cluster, directory / "operator", kubeconfig=proxy.kubeconfig)
-    client = cluster.client()
-    kubelet = Kubelet(client)
-    if real:
-        kubelet.start()
-    try:
-        operator.start()
-        made = Plant(cluster, operator, proxy, client)
+    with planted(tmp_path_factory.mktemp("chaos"), real=real, proxied=True) as made:
         made.create(NAMESPACES, ACTORS)
         wait_for("all actors", lambda: not made.unconverged())
         yield made
-    finally:
-        kubelet.stop()
-        operator.stop()
-        proxy.close()
-        cluster.stop()
 
 
 @pytest.fixture

@@ -6,11 +6,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos import FULL
-from tests.chaos.plant import Plant
-from tests.chaos.proxy import Proxy
-from tests.harness.clusters import start_real, start_sandbox, wait_for, why_not_real
-from tests.harness.kubelet import Kubelet
-from tests.harness.operator import Operator
+from tests.chaos.plant import Plant, planted
+from tests.harness.clusters import wait_for, why_not_real
 
 pytestmark = [
     pytest.mark.xdist_group("chaos"),
@@ -26,23 +23,9 @@ READY_SECONDS, MEGABYTES, REST_SECONDS, REQUESTS_A_SECOND = 60, 250, 60, 2
 )
 def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """An operator without actors."""
-    directory = tmp_path_factory.mktemp("scale")
     real = request.param == "kube-apiserver"
-    cluster = (start_real if real else start_sandbox)(directory / "cluster")
-    proxy = Proxy(cluster.kubeconfig, directory / "proxy")
-    operator = Operator(cluster, directory / "operator")
-    client = cluster.client()
-    kubelet = Kubelet(client)
-    if real:
-        kubelet.start()
-    try:
-        operator.start()
-        yield Plant(cluster, operator, proxy, client)
-    finally:
-        kubelet.stop()
-        operator.stop()
-        proxy.close()
-        cluster.stop()
+    with planted(tmp_path_factory.mktemp("scale"), real=real, proxied=False) as made:
+        yield made
 
 
 def test_a_thousand_actors(plant: Plant) -> None:

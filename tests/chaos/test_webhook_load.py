@@ -12,10 +12,8 @@ import orjson
 import pytest
 
 from tests.chaos import FULL
-from tests.chaos.plant import Plant
-from tests.chaos.proxy import Proxy
-from tests.harness.clusters import ROOT, start_sandbox, wait_for
-from tests.harness.operator import Operator
+from tests.chaos.plant import Plant, planted
+from tests.harness.clusters import ROOT, wait_for
 
 pytestmark = pytest.mark.xdist_group("chaos")
 
@@ -29,20 +27,10 @@ PAUSE_SECONDS = 0.02
 @pytest.fixture
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """An operator with one actor."""
-    directory = tmp_path_factory.mktemp("load")
-    cluster = start_sandbox(directory / "cluster")
-    proxy = Proxy(cluster.kubeconfig, directory / "proxy")
-    operator = Operator(cluster, directory / "operator")
-    try:
-        operator.start()
-        made = Plant(cluster, operator, proxy, cluster.client())
+    with planted(tmp_path_factory.mktemp("load"), real=False, proxied=False) as made:
         made.create(["load"], 1)
         wait_for("the actor", lambda: not made.unconverged())
         yield made
-    finally:
-        operator.stop()
-        proxy.close()
-        cluster.stop()
 
 
 class Good(threading.Thread):

@@ -98,6 +98,7 @@ def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None
     informer = make(api, gone)
     informer.start()
     assert informer.wait(5)
+    first = informer._informer._thread
     api.hanging.set()
     asked = api.asked
     wait_for("a request that hangs", lambda: api.asked > asked)
@@ -110,13 +111,14 @@ def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None
     wait_for("what was missed", lambda: gone == ["a"])
     assert [o["metadata"]["name"] for o in informer.all()] == ["b"]
     assert not dog.dead()
+    second = informer._informer._thread
     api.let_go.set()  # the first thread wakes up, and finds that it has been replaced
     time.sleep(0.5)
-    wait_for("one thread", lambda: sum(t.name == "SharedInformer" for t in threading.enumerate()) == 1)
+    wait_for("the first thread to end", lambda: not first.is_alive())
     dog.look()
     assert not dog.silent()
     informer.stop()
-    wait_for("no thread", lambda: not any(t.name == "SharedInformer" for t in threading.enumerate()))
+    wait_for("the second to end", lambda: not second.is_alive())
 
 
 @pytest.mark.usefixtures("impatient")
