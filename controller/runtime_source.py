@@ -26,6 +26,8 @@ log = structlog.get_logger(__name__)
 MAX_BYTES = 1024 * 1024
 """What a ConfigMap holds: https://kubernetes.io/docs/concepts/configuration/configmap/"""
 ASSET = "asya_runtime.py"
+STILL_SECONDS = 0.3
+"""A file that is the same after so long is not being written."""
 FIRST_RETRY_SECONDS = 1.0
 REFRESH_SECONDS = 300.0
 TIMEOUT_SECONDS = 15.0
@@ -39,8 +41,10 @@ def check(data: bytes, origin: str) -> str:
     """The script in ``data``, read from ``origin``.
 
     Raises:
-        BadScript: if it is too large, not text, or not Python.
+        BadScript: if it is too large, empty, not text, or not Python.
     """
+    if not data.strip():
+        raise BadScript(f"{origin}: is empty")
     if len(data) > MAX_BYTES - 4096:
         raise BadScript(f"{origin}: has {len(data)} bytes or more, which is more than a ConfigMap holds (1 MiB)")
     try:
@@ -128,7 +132,16 @@ class LocalSource(Source):
         self._path, self._interval = path, interval
 
     def fetch(self) -> bytes | None:
-        """The file's bytes."""
+        """The file's bytes, once they hold still: half of what is being written may be valid Python too."""
+        data = self._read()
+        while self._seen is not None and data != self._seen:
+            self._stopped.wait(STILL_SECONDS)
+            before, data = data, self._read()
+            if data == before:
+                break
+        return data
+
+    def _read(self) -> bytes:
         try:
             return self._path.read_bytes()
         except OSError as error:

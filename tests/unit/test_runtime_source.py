@@ -179,6 +179,31 @@ def test_a_file(tmp_path: Path) -> None:
     wait_for("the word", lambda: len(changes) >= 3)
 
 
+def test_a_file_that_is_being_written_is_not_taken_by_halves(tmp_path: Path) -> None:
+    file = tmp_path / "script.py"
+    file.write_bytes(GOOD)
+    seen: list[str | None] = []
+    one = LocalSource(file, lambda: seen.append(one.script), interval=0.02)
+    one.start()
+    lines = [f"print({n})\n" for n in range(10)]
+    with file.open("w") as slowly:
+        for line in lines:
+            slowly.write(line)
+            slowly.flush()
+            time.sleep(0.1)
+    wait_for("the script", lambda: one.script == "".join(lines))
+    one.stop()
+    assert seen == ["".join(lines)]
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "script.py"
+    file.write_bytes(b" \n")
+    one = LocalSource(file, lambda: None)
+    one.load()
+    assert one.problem == f"{file}: is empty"
+
+
 def test_settings() -> None:
     assert from_environment({}, lambda: None).origin == str(SCRIPT)
     made = from_environment(
