@@ -4,14 +4,20 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests.harness.clusters import ASSETS, Cluster, start_real, start_sandbox, why_not_real
 from tests.harness.kubelet import Kubelet
 from tests.harness.operator import Operator
 from tests.harness.space import Space
 
-settings.register_profile("project", max_examples=200, deadline=None, derandomize=True)
+settings.register_profile(
+    "project",
+    max_examples=200,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],  # which depends on the machine
+)
 settings.load_profile("project")
 
 _NUMBERS = itertools.count(1)
