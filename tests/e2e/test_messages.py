@@ -27,7 +27,7 @@ from tests.harness.brokers import (
 )
 from tests.harness.clusters import ROOT, Cluster, wait_for, why_not_real
 from tests.harness.operator import Operator
-from tests.harness.space import Space
+from tests.harness.space import Space, actor
 from tests.podrun.pod import Image, Pod
 
 pytestmark = pytest.mark.parametrize("cluster", ["sandbox" if why_not_real() else "kube-apiserver"], indirect=True)
@@ -97,18 +97,13 @@ def asya(name: str, transport: Object, calls: Path) -> Object:
             {"name": "ASYA_HANDLER", "value": f"handlers.{ACTORS[name]}"},
         ],
     }
-    return {
-        "apiVersion": "asya.io/v1alpha1",
-        "kind": "AsyncActor",
-        "metadata": {"name": name},
-        "spec": {
-            "queueName": f"asya-{name}",
-            "transport": transport,
-            "sidecar": {"image": "sidecar"},
-            "timeout": {"processing": 20, "gracefulShutdown": 15},
-            "workload": {"template": {"spec": {"containers": [container]}}},
-        },
-    }
+    return actor(
+        name,
+        transport=transport,
+        sidecar={"image": "sidecar"},
+        timeout={"processing": 20, "gracefulShutdown": 15},
+        workload={"template": {"spec": {"containers": [container]}}},
+    )
 
 
 @pytest.fixture(scope="module")
