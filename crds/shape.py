@@ -15,7 +15,7 @@ _CONTAINER: Shape = {
     "name": str,
     "env": [{"name": str, "value": str, "valueFrom": dict}],
     "volumeMounts": [{"name": str, "mountPath": str}],
-    "ports": [dict],
+    "ports": [{"name": str, "containerPort": int, "protocol": str}],
     "command": [str],
     "securityContext": dict,
     "resources": {"limits": dict, "requests": dict},

@@ -49,13 +49,17 @@ def contains(live: Any, wanted: Any, *, quantity: bool = False) -> bool:
 
 def _contains_list(live: Sequence[Any], wanted: Sequence[Any]) -> bool:
     for merge_key in _MERGE_KEYS:
-        if wanted and all(isinstance(w, Mapping) and merge_key in w for w in wanted):
-            by_key: dict[Any, list[Any]] = {}
+        if wanted and all(_keyed(w, merge_key) for w in wanted):
+            by_key: dict[str, list[Any]] = {}
             for item in live:
-                if isinstance(item, Mapping):
-                    by_key.setdefault(item.get(merge_key), []).append(item)
+                if _keyed(item, merge_key):
+                    by_key.setdefault(item[merge_key], []).append(item)
             return all(any(contains(i, w) for i in by_key.get(w[merge_key], ())) for w in wanted)
     return len(live) == len(wanted) and all(contains(a, b) for a, b in zip(live, wanted, strict=True))
+
+
+def _keyed(item: Any, merge_key: str) -> bool:
+    return isinstance(item, Mapping) and isinstance(item.get(merge_key), str)
 
 
 def _quantity(value: Any) -> Decimal | str:

@@ -30,6 +30,8 @@ from kube.compare import contains
         (None, {}, True),
         (None, ["x"], False),
         ("text", ["x"], False),
+        ([{"name": {"not": "a name"}}, {"name": "a"}], [{"name": "a"}], True),
+        ([{"name": "a"}], [{"name": ["a"]}], False),
     ],
 )
 def test_contains(live: Any, wanted: Any, holds: bool) -> None:
