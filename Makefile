@@ -45,8 +45,8 @@ test: lint brokers ## Lint, type-check and run every test
 chaos: $(READY) ## Run the fault-injection suite in full
 	CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0
 
-bench: $(READY) ## Run the benchmarks
-	$(BIN)/python -m tests.bench.runtime
+bench: $(READY) ## Run the benchmarks (ONLY="webhook start": some of them)
+	$(BIN)/python -m tests.bench $(ONLY)
 
 lint: $(READY) ## ruff, mypy --strict, import contracts, hadolint, shellcheck
 	$(BIN)/ruff check .

@@ -9,7 +9,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from controller import status
 from controller.contests import Contests
+from controller.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
 from kube import client as resources
 from kube.client import ApiError, Client, Object
@@ -39,6 +41,11 @@ class Contested(ApiError):
             "who it is), or make the change in the AsyncActor"
         )
         super().__init__(409, "Contested", message, retry_after)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What a status says of it."""
+        return status.contested(self.message, self.retry_after)
 
 
 class Keda:
@@ -128,8 +135,15 @@ class Cluster:
             ApiError: if the API server refuses it.
         """
         if live is not None and (holds(live, desired) or self._is_settled(live, desired)):
-            self._refuse_contest(live, desired)
-            return live
+            result = live
+        else:
+            result = self._put(informer, live, desired)
+        pause = self._contests.contested(result["metadata"]["uid"])
+        if pause:
+            raise Contested(desired, pause)
+        return result
+
+    def _put(self, informer: Informer, live: Object | None, desired: Object) -> Object:
         if live is not None:
             pause = self._contests.ask(live["metadata"]["uid"], _digest(desired), version_of(live))
             if pause:
@@ -142,13 +156,7 @@ class Cluster:
             self._settled.pop(identity, None)
         else:
             self._settled[identity] = _state(result, desired)
-        self._refuse_contest(result, desired)
         return result
-
-    def _refuse_contest(self, live: Object, desired: Object) -> None:
-        pause = self._contests.contested(live["metadata"]["uid"])
-        if pause:
-            raise Contested(desired, pause)
 
     def delete(self, informer: Informer, obj: Object) -> None:
         """Delete ``obj``, and no other of its name."""

@@ -5,7 +5,6 @@ A pod mounts only its own namespace's, and one that was injected needs it for as
 
 from collections.abc import Iterator
 
-from controller import status
 from controller.cluster import Cluster, Contested, Locks
 from controller.desired import runtime_config_map
 from controller.runtime_source import Source
@@ -57,7 +56,7 @@ class RuntimeMaps:
             try:
                 self._cluster.ensure(informer, live, runtime_config_map(namespace, script))
             except Contested as contested:
-                return status.contested(contested.message, contested.retry_after)
+                return contested.verdict
         if problem:
             return false("RuntimeSourceFailed", f"the last good runtime script is in use, since: {problem}")
         return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")

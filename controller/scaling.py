@@ -38,7 +38,7 @@ class Scaling:
         try:
             return self._ensure_all(actor, keda)
         except Contested as contested:
-            return status.contested(contested.message, contested.retry_after)
+            return contested.verdict
 
     def _ensure_all(self, actor: AsyncActor, keda: Keda) -> Verdict:
         authentication = desired.trigger_authentication(actor)

@@ -82,7 +82,7 @@ class Workloads:
         try:
             result = self._cluster.ensure(informer, live, wanted)
         except Contested as contested:
-            return Found(status.contested(contested.message, contested.retry_after), live)
+            return Found(contested.verdict, live)
         except ApiError as error:
             verdict = status.workload_refused(kind, name, error.code, error.message)
             if verdict is None or error.namespace_is_going:

@@ -1,42 +1,92 @@
 """Whether a template has the shape that injection relies on, told by the first field that has not.
 
 The API server checks the built-in kinds before admission sees them, but not a ScaledJob's template or an
-AsyncActor's, whose fields it keeps as they are; and a review may come from anyone.
+AsyncActor's, whose fields it keeps as they are; and a review may come from anyone. Fields that are not named
+here are nobody's business, and null counts as absent, as in Kubernetes.
 """
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-Shape = type | Mapping[str, Any] | list[Any]
-"""A type; a mapping of known keys (``*`` for all) to shapes; or a list of one shape for all its elements."""
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
 
-_MAP: Shape = {"*": str}
-_CONTAINER: Shape = {
-    "name": str,
-    "env": [{"name": str, "value": str, "valueFrom": dict}],
-    "volumeMounts": [{"name": str, "mountPath": str}],
-    "ports": [{"name": str, "containerPort": int, "protocol": str}],
-    "command": [str],
-    "securityContext": dict,
-    "resources": {"limits": dict, "requests": dict},
-}
-METADATA: Shape = {"labels": _MAP, "annotations": _MAP, "ownerReferences": [dict]}
-TEMPLATE: Shape = {
-    "metadata": METADATA,
-    "spec": {
-        "containers": [_CONTAINER],
-        "initContainers": [_CONTAINER],
-        "ephemeralContainers": [_CONTAINER],
-        "volumes": [{"name": str}],
-        "terminationGracePeriodSeconds": int,
-        "restartPolicy": str,
-        "os": {"name": str},
-        "nodeSelector": _MAP,
-        "securityContext": dict,
-    },
-}
-CLAIM: Shape = {"metadata": {"name": str}, "spec": dict}
-_WORDS = {str: "a string", int: "a whole number", dict: "an object", list: "a list"}
+_STRICT = ConfigDict(strict=True)
+_Map = dict[str, str | None]
+_Any = dict[str, Any]
+
+
+@with_config(_STRICT)
+class _Named(TypedDict, total=False):
+    name: str | None
+
+
+class _Variable(_Named, total=False):
+    value: str | None
+    valueFrom: _Any | None
+
+
+class _Mount(_Named, total=False):
+    mountPath: str | None
+
+
+class _Port(_Named, total=False):
+    containerPort: int | None
+    protocol: str | None
+
+
+@with_config(_STRICT)
+class _Resources(TypedDict, total=False):
+    limits: _Any | None
+    requests: _Any | None
+
+
+class _Container(_Named, total=False):
+    env: list[_Variable] | None
+    volumeMounts: list[_Mount] | None
+    ports: list[_Port] | None
+    command: list[str] | None
+    securityContext: _Any | None
+    resources: _Resources | None
+
+
+@with_config(_STRICT)
+class _Metadata(TypedDict, total=False):
+    labels: _Map | None
+    annotations: _Map | None
+    ownerReferences: list[_Any] | None
+
+
+@with_config(_STRICT)
+class _PodSpec(TypedDict, total=False):
+    containers: list[_Container] | None
+    initContainers: list[_Container] | None
+    ephemeralContainers: list[_Container] | None
+    volumes: list[_Named] | None
+    terminationGracePeriodSeconds: int | None
+    restartPolicy: str | None
+    os: _Named | None
+    nodeSelector: _Map | None
+    securityContext: _Any | None
+
+
+@with_config(_STRICT)
+class _Template(TypedDict, total=False):
+    metadata: _Metadata | None
+    spec: _PodSpec | None
+
+
+@with_config(_STRICT)
+class _Claim(TypedDict, total=False):
+    metadata: _Named | None
+    spec: _Any | None
+
+
+_LAZY = ConfigDict(defer_build=True)
+METADATA: TypeAdapter[_Metadata | None] = TypeAdapter(_Metadata | None, config=_LAZY)
+TEMPLATE: TypeAdapter[_Template | None] = TypeAdapter(_Template | None, config=_LAZY)
+CLAIM: TypeAdapter[_Claim | None] = TypeAdapter(_Claim | None, config=_LAZY)
+
+_WORDS = {"string_type": "a string", "int_type": "a whole number", "dict_type": "an object", "list_type": "a list"}
 
 
 class Fault(NamedTuple):
@@ -49,27 +99,23 @@ class Fault(NamedTuple):
         return f"{self.path or 'the template'}: {self.message}"
 
 
-def malformed(value: Any, shape: Shape = TEMPLATE, path: str = "") -> Fault | None:
-    """The first field of ``value``, found at ``path``, that has not its shape. Null counts as absent."""
-    if value is None:
-        return None
-    if isinstance(shape, type):
-        good = isinstance(value, shape) and not (shape is int and isinstance(value, bool))
-        return None if good else _fault(path, shape, value)
-    if isinstance(shape, list):
-        if not isinstance(value, list):
-            return _fault(path, list, value)
-        if None in value:
-            return Fault(f"{path}[{value.index(None)}]", "must not be null")
-        parts = [(f"{path}[{number}]", item, shape[0]) for number, item in enumerate(value)]
-    elif not isinstance(value, dict):
-        return _fault(path, dict, value)
-    else:
-        known = dict.fromkeys(value, shape["*"]) if "*" in shape else {k: s for k, s in shape.items() if k in value}
-        parts = [(f"{path}.{key}" if path else key, value[key], inner) for key, inner in known.items()]
-    return next((fault for here, item, inner in parts if (fault := malformed(item, inner, here))), None)
+def malformed(value: Any, shape: TypeAdapter[Any] = TEMPLATE, path: str = "") -> Fault | None:
+    """The first field of ``value``, found at ``path``, that has not its shape."""
+    try:
+        shape.validate_python(value)
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False, include_context=False)[0]
+        wanted = _WORDS.get(error["type"], error["msg"])
+        return Fault(_path(path, error["loc"]), f"must be {wanted}; found {_word(error['input'])}")
+    return None
 
 
-def _fault(path: str, wanted: type, found: Any) -> Fault:
-    shown = {dict: "an object", list: "a list", bool: "a boolean", str: "a string"}.get(type(found), "a number")
-    return Fault(path, f"must be {_WORDS[wanted]}; found {shown}")
+def _path(path: str, parts: tuple[int | str, ...]) -> str:
+    for part in parts:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
+    return path
+
+
+def _word(found: Any) -> str:
+    words = {dict: "an object", list: "a list", bool: "a boolean", str: "a string", float: "a fraction"}
+    return "null" if found is None else words.get(type(found), "a number")

@@ -30,7 +30,6 @@ from crds.names import (
     SIDECAR,
     SOCKET_VOLUME,
 )
-from crds.shape import malformed
 from injection.plan import CONTRACT, Object, Plan
 from kube.compare import contains
 
@@ -98,16 +97,13 @@ def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:
     """``template`` with ``plan`` in it; ``template`` itself if that is in place already.
 
     Args:
-        template: a pod template or a Pod: ``metadata`` and ``spec``.
+        template: a pod template or a Pod, in which :func:`crds.shape.malformed` finds nothing wrong.
         plan: the actor's injection.
         job: whether the template is a Job's, so that the sidecar must not keep it from completing.
 
     Raises:
         Denied: if the template cannot be injected rightly.
     """
-    wrong = malformed(template)
-    if wrong:
-        raise Denied(str(wrong))
     record = read_record(template)
     base = uninject(template)
     spec: Object = base.get("spec") or {}
@@ -290,8 +286,9 @@ def _inject_runtime(runtime: Object, plan: Plan, note: Record, index: int) -> Ob
                 "mount that elsewhere, or set spec.socket.path of the AsyncActor to another directory"
             )
     env = list(runtime.get("env") or ())
+    places = {_name(entry): i for i, entry in reversed(list(enumerate(env)))}
     for variable in plan.env:
-        at = next((i for i, e in enumerate(env) if _name(e) == variable["name"]), None)
+        at = places.get(variable["name"])
         if at is None:
             env.append(variable)
             note.env.append(variable["name"])

@@ -189,8 +189,8 @@ def start_sandbox(directory: Path) -> Cluster:
     return Cluster("sandbox", directory, kubeconfig, [process])
 
 
-def start_real(directory: Path) -> Cluster:
-    """Start etcd, kube-apiserver and, where it is at hand, kube-controller-manager."""
+def start_real(directory: Path, *, controller_manager: bool = True) -> Cluster:
+    """Start etcd, kube-apiserver and, where it is at hand and wanted, kube-controller-manager."""
     directory.mkdir(parents=True, exist_ok=True)
     etcd_port, peer_port, port = free_port(), free_port(), free_port()
     etcd = Process(
@@ -242,7 +242,7 @@ def start_real(directory: Path) -> Cluster:
     client = Client(load_configuration(str(kubeconfig)))
     _wait_until_up("kube-apiserver", api, lambda: _ready(client))
     processes = [etcd, api]
-    if os.access(ASSETS / "kube-controller-manager", os.X_OK):
+    if controller_manager and os.access(ASSETS / "kube-controller-manager", os.X_OK):
         command = [
             str(ASSETS / "kube-controller-manager"),
             f"--kubeconfig={kubeconfig}",

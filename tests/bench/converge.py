@@ -1,0 +1,224 @@
+"""How long many actors take from the first create to the last full status, on a real API server.
+
+The floor beside it is the same writes by Python and nothing else: for each actor the Deployment, the
+TriggerAuthentication, the ScaledObject and the status, from eight threads over pooled connections. No
+kube-controller-manager runs, since it would be measured too.
+
+Once a thousand actors are there, both processes are started anew: what a start takes then, and what each process
+weighs.
+"""
+
+import re
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import orjson
+
+from controller import desired
+from crds.parse import parse_actor
+from kube.client import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, Client, Object
+from tests.bench.measure import RUNS, Result, cpu_seconds, family, median, resident
+from tests.harness.clusters import start_real, wait_for, why_not_real
+from tests.harness.operator import Controller, Operator
+from tests.harness.space import NAMESPACES, actor
+
+THREADS = 8
+SMALL, LARGE = 200, 1000
+SECONDS, CPU_SECONDS, REQUESTS, WRITES, GROWTH = 5.6, 2.5, 8, 5, 1.2
+ALL = {"GET", "PATCH", "POST", "DELETE"}
+BARE = "bare API calls"
+_REQUESTS = re.compile(r'asya_api_requests_total\{code="\d+",verb="([A-Z]+)"\} ([0-9.]+)')
+
+
+@dataclass
+class Converged:
+    """One run."""
+
+    actors: int
+    seconds: float
+    cpu: float
+    floor_seconds: float
+    floor_cpu: float
+    resident: float
+    requests: Counter[str]
+    start_webhook: float = 0.0
+    start_controller: float = 0.0
+    worker: float = 0.0
+    """Resident MB of a webhook worker after that start, as ``resident`` then is the controller's."""
+
+
+def run() -> list[Result]:
+    """Medians of 200 and of 1,000 actors; nothing without a real API server."""
+    if why_not_real():
+        return []
+    small = [_run(SMALL) for _ in range(RUNS)]
+    large = [_run(LARGE, restart=True) for _ in range(RUNS)]
+    return [*_results(small, limits=True), *_results(large, limits=False), *_growth(small, large), *_restart(large)]
+
+
+def _results(runs: list[Converged], *, limits: bool) -> list[Result]:
+    found = [
+        Result(
+            "converge", "create to status", _of(runs, "seconds"), "s", _of(runs, "floor_seconds"), BARE, SECONDS
+        ),
+        Result("converge", "CPU of the controller", _of(runs, "cpu"), "s", _of(runs, "floor_cpu"), BARE, CPU_SECONDS),
+        Result("converge", "resident", _of(runs, "resident"), "MB"),
+        _an_actor(runs, "requests", ALL, REQUESTS),
+        _an_actor(runs, "writes", ALL - {"GET"}, WRITES),
+        *(_an_actor(runs, verb, {verb}) for verb in sorted(ALL)),
+    ]
+    return [replace(r, case=f"{runs[0].actors} actors, {r.case}", limit=r.limit if limits else None) for r in found]
+
+
+def _of(runs: list[Converged], field: str) -> float:
+    return median(getattr(run, field) for run in runs)
+
+
+def _an_actor(runs: list[Converged], what: str, verbs: set[str], limit: float | None = None) -> Result:
+    each = median(sum(r.requests[verb] for verb in verbs) / r.actors for r in runs)
+    return Result("converge", f"{what} an actor", each, "requests", limit=limit)
+
+
+def _growth(small: list[Converged], large: list[Converged]) -> list[Result]:
+    found = []
+    for what, field in (("time", "seconds"), ("CPU", "cpu")):
+        cost, before = _of(large, field) / LARGE * 1000, _of(small, field) / SMALL * 1000
+        case = f"{what} an actor at {LARGE} and at {SMALL}"
+        found.append(Result("converge", case, cost, "ms", before, f"at {SMALL}", GROWTH, "ratio"))
+    return found
+
+
+def _restart(runs: list[Converged]) -> list[Result]:
+    there = f"with {LARGE} actors"
+    return [
+        Result("start", f"webhook ready {there}", _of(runs, "start_webhook"), "s"),
+        Result("start", f"controller ready and leading {there}", _of(runs, "start_controller"), "s"),
+        Result("memory", f"controller {there}", _of(runs, "resident"), "MB"),
+        Result("memory", f"webhook worker {there}", _of(runs, "worker"), "MB"),
+    ]
+
+
+@contextmanager
+def operated() -> Iterator[Operator]:
+    """A real API server of its own with the operator, started."""
+    with tempfile.TemporaryDirectory() as name:
+        cluster = start_real(Path(name) / "cluster", controller_manager=False)
+        operator = Operator(cluster, Path(name) / "operator")
+        try:
+            operator.start()
+            yield operator
+        finally:
+            operator.stop()
+            cluster.stop()
+
+
+def _run(count: int, *, restart: bool = False) -> Converged:
+    with operated() as operator:
+        client, controller = operator.client, operator.controllers[0]
+        for name in ("bench", "floor"):
+            client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        actors = [_actor(n) for n in range(count)]
+        pid = controller.process.pid
+        cpu, before = cpu_seconds([pid]), _requests(controller)
+        seconds = _converge(client, actors)
+        run = Converged(count, seconds, cpu_seconds([pid]) - cpu, 0, 0, resident(pid), _requests(controller) - before)
+        operator.stop_controllers()
+        run.floor_seconds, run.floor_cpu = _floor(client, actors)
+        if restart:
+            _start_anew(operator, run)
+        return run
+
+
+def _actor(number: int) -> Object:
+    rabbitmq = {"host": "rabbitmq", "passwordSecretRef": {"name": "rabbitmq", "key": "password"}}
+    transport = {"type": "rabbitmq", "rabbitmq": rabbitmq}
+    obj = actor(f"actor-{number}", transport=transport, scaling={"enabled": True})
+    obj["metadata"]["namespace"] = "bench"
+    return obj
+
+
+def _converge(client: Client, actors: list[Object]) -> float:
+    """Create them all; seconds until the status of the last one says that it is ready."""
+    missing = {obj["metadata"]["name"] for obj in actors}
+    response = client.request("GET", ASYNC_ACTORS.path("bench"), query={"watch": "true"}, stream=True)
+    done = threading.Event()
+
+    def watch() -> None:
+        rest = b""
+        for chunk in response.stream(amt=None):
+            *lines, rest = (rest + chunk).split(b"\n")
+            for obj in (orjson.loads(line)["object"] for line in lines if line):
+                if _full(obj):
+                    missing.discard(obj["metadata"]["name"])
+            if not missing:
+                done.set()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    began = time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(lambda obj: client.create(ASYNC_ACTORS, obj), actors))
+    if not done.wait(300):
+        raise AssertionError(f"not ready: {sorted(missing)[:5]} and {len(missing)} in all")
+    return time.perf_counter() - began
+
+
+def _full(obj: Object) -> bool:
+    conditions = {c["type"]: c["status"] for c in (obj.get("status") or {}).get("conditions") or ()}
+    return len(conditions) == 4 and set(conditions.values()) == {"True"}
+
+
+def _requests(controller: Controller) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for verb, number in _REQUESTS.findall(controller.get("/metrics")):
+        found[verb] += int(float(number))
+    return found
+
+
+def _floor(client: Client, actors: list[Object]) -> tuple[float, float]:
+    """The same writes and no more, unlabelled so that no webhook is asked: seconds, and CPU seconds."""
+
+    def write(obj: Object) -> None:
+        stored = {**obj, "metadata": {**obj["metadata"], "namespace": "floor", "uid": "705ab4f5", "generation": 1}}
+        parsed = parse_actor(stored)
+        authentication = desired.trigger_authentication(parsed)
+        assert authentication is not None, "its password is in a Secret"
+        for resource, made in (
+            (DEPLOYMENTS, desired.workload(parsed, keda=True)),
+            (TRIGGER_AUTHENTICATIONS, authentication),
+            (SCALED_OBJECTS, desired.scaled_object(parsed)),
+        ):
+            labels = {k: v for k, v in made["metadata"]["labels"].items() if not k.startswith("asya.io/")}
+            metadata = {"name": made["metadata"]["name"], "namespace": "floor", "labels": labels}
+            client.apply(resource, {**made, "metadata": metadata})
+        status = {"status": {"replicas": 3}}
+        client.merge_patch(ASYNC_ACTORS, "bench", obj["metadata"]["name"], status, subresource="status")
+
+    cpu, began = time.process_time(), time.perf_counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(write, actors))
+    return time.perf_counter() - began, time.process_time() - cpu
+
+
+def _start_anew(operator: Operator, run: Converged) -> None:
+    operator.stop_webhook()
+    began = time.perf_counter()
+    operator.start_webhook()
+    run.start_webhook = time.perf_counter() - began
+    began = time.perf_counter()
+    controller = operator.start_controller()
+    wait_for("the controller to be ready", lambda: controller.get("/readyz") == "ok\n", pause=0.02)
+    run.start_controller = time.perf_counter() - began
+    wait_for("the queue to be empty", lambda: "asya_workqueue_depth 0.0" in controller.get("/metrics"))
+    time.sleep(2)
+    run.resident = resident(controller.process.pid)
+    assert operator.webhook is not None
+    run.worker = max(map(resident, family(operator.webhook.pid)[1:]))

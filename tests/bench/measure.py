@@ -1,0 +1,71 @@
+"""What every benchmark returns, and how a process is weighed."""
+
+import os
+import statistics
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+RUNS = 5
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Result:
+    """One figure. ``limit`` is the most that ``limits`` (the value itself, or its ratio to the baseline) may be."""
+
+    benchmark: str
+    case: str
+    value: float
+    unit: str
+    baseline: float | None = None
+    baseline_is: str = ""
+    limit: float | None = None
+    limits: str = "value"
+
+    @property
+    def ratio(self) -> float | None:
+        """The value by the baseline."""
+        return self.value / self.baseline if self.baseline else None
+
+    @property
+    def held(self) -> bool | None:
+        """Whether the limit holds; None if there is none."""
+        found = self.value if self.limits == "value" else self.ratio
+        return None if self.limit is None or found is None else found <= self.limit
+
+    def json(self) -> dict[str, Any]:
+        """The figure with its ratio and verdict."""
+        return {**asdict(self), "ratio": self.ratio, "held": self.held}
+
+
+def median(values: Iterable[float]) -> float:
+    """The median."""
+    return statistics.median(values)
+
+
+def percentile(values: list[float], share: float) -> float:
+    """The value that ``share`` (0 to 1) of ``values`` do not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+def family(pid: int) -> list[int]:
+    """A process and its children."""
+    return [pid, *map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """CPU time that the processes have used so far, in user and system mode."""
+    total = 0
+    for pid in pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        total += int(fields[11]) + int(fields[12])
+    return total / _TICKS
+
+
+def resident(pid: int) -> float:
+    """Resident memory in MB."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0]) / 1024
