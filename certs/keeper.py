@@ -33,7 +33,8 @@ class Keeper:
     """Does all of the above on a thread of its own while ``leading`` says so."""
 
     def __init__(self, client: Client, settings: Settings, leading: Callable[[], bool], identity: str = "") -> None:
-        self._client, self._settings, self._leading, self._identity = client, settings, leading, identity
+        self._client, self._settings, self._leading = client, settings, leading
+        self._events = events.Recorder(client, identity)
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._known: State | None = None
         """What was stored last: a Secret that is lost is restored as it was, and nobody notices."""
@@ -155,7 +156,7 @@ class Keeper:
         reason = "Certificate" + "".join(word.capitalize() for word in what.split("-"))
         message = f"webhook certificate: {what.replace('-', ' ')}; the serving certificate expires {expires}"
         warning = what.startswith(("restored", "replaced"))
-        events.record(self._client, events.event(about, reason, message, warning=warning, identity=self._identity))
+        self._events.record(about, reason, message, warning=warning)
 
 
 def _encoded(state: State) -> str:

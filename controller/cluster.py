@@ -11,6 +11,7 @@ from typing import Any
 
 from controller import status
 from controller.contests import Contests
+from controller.remedies import remedy
 from controller.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
 from kube import client as resources
@@ -35,11 +36,8 @@ class Contested(ApiError):
 
     def __init__(self, obj: Object, retry_after: float) -> None:
         kind, name = obj["kind"], obj["metadata"]["name"]
-        message = (
-            f"something else keeps changing the {kind} {name!r}, and the operator keeps putting it right, more and "
-            f"more slowly; have the other stop (kubectl get {kind.lower()} {name} -o yaml --show-managed-fields tells "
-            "who it is), or make the change in the AsyncActor"
-        )
+        told = f"something else keeps changing the {kind} {name!r}, and the operator puts it right ever more slowly"
+        message = f"{told}. {remedy('Contested', kind=kind.lower(), name=name)}"
         super().__init__(409, "Contested", message, retry_after)
 
     @property

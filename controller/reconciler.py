@@ -11,7 +11,9 @@ import structlog
 
 from controller import desired, status
 from controller.cluster import Cluster
+from controller.health import Health
 from controller.labelled import Census, Labelled
+from controller.phase import Phase
 from controller.runtime_maps import RuntimeMaps
 from controller.scaling import Scaling
 from controller.status import Observation, Verdict
@@ -32,6 +34,7 @@ Readiness = Callable[[Key, str | None], None]
 
 GOING_SECONDS = 1.0
 """Between two looks at an object that is being deleted."""
+TERMINATING: Phase = "Terminating"
 
 
 class Reconciler:
@@ -47,8 +50,8 @@ class Reconciler:
         on_readiness: Readiness = lambda key, ready: None,
     ) -> None:
         self._cluster, self._labelled, self._runtime, self._defaults = cluster, labelled, runtime, defaults
-        self._workloads, self._scaling = Workloads(cluster), Scaling(cluster)
-        self._identity, self._on_readiness = identity, on_readiness
+        self._workloads, self._scaling, self._health = Workloads(cluster), Scaling(cluster), Health(cluster)
+        self._events, self._on_readiness = events.Recorder(cluster.client, identity), on_readiness
         self._told: dict[Key, dict[str, str]] = {}
         """By actor: uids of labelled workloads that were refused, and why. Goes with the actor."""
 
@@ -98,12 +101,16 @@ class Reconciler:
             found = self._workloads.existing(actor)
             before = self._borrow(key, obj, actor, found, before)
         scaling = self._scale(actor, found)
+        workload, replicas = self._health.examine(actor, found)
+        scaled_object = self._scaling.scaled_object(actor)
         seen = Observation(
-            found.verdict,
+            workload,
             scaling,
             runtime,
             found.live,
-            self._scaling.exists(actor),
+            replicas,
+            scaled_object is not None,
+            status.active(scaled_object) if scaled_object is not None else None,
             census.outdated,
             before,
         )
@@ -129,7 +136,7 @@ class Reconciler:
                 self._keep_finalizer(obj, needed=True)
                 self._write_status(key, {"replicasBeforeScaling": before})
             return before
-        if before is not None and not self._scaling.exists(actor):
+        if before is not None and self._scaling.scaled_object(actor) is None:
             self._set_replicas(found.live, before)
             return None
         return before
@@ -208,6 +215,8 @@ class Reconciler:
         if FINALIZER not in (metadata.get("finalizers") or ()):
             return None
         if self._scaling.remove_all((key[0], metadata["uid"])):
+            if (obj.get("status") or {}).get("phase") != TERMINATING:
+                self._write_status(key, {"phase": TERMINATING})
             return GOING_SECONDS
         before = (obj.get("status") or {}).get("replicasBeforeScaling")
         if before is not None:
@@ -244,5 +253,4 @@ class Reconciler:
 
     def _event(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
         about = {"apiVersion": API_VERSION, "kind": KIND, **obj}
-        event = events.event(about, reason, message, warning=warning, identity=self._identity)
-        events.record(self._cluster.client, event)
+        self._events.record(about, reason, message, warning=warning)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from controller.cluster import Cluster, Contested, Locks
 from controller.desired import runtime_config_map
+from controller.remedies import remedy
 from controller.runtime_source import Source
 from controller.status import UNWATCHED_SECONDS, Verdict, false, true
 from crds.names import ANNOTATION_SCRIPT, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
@@ -42,23 +43,22 @@ class RuntimeMaps:
         """
         script, problem = self._source.script, self._source.problem
         if script is None:
-            return false("RuntimeUnavailable", f"there is no runtime script: {problem}")
+            told = f"there is no runtime script: {problem}. {remedy('RuntimeUnavailable')}"
+            return false("RuntimeUnavailable", told, phase="ConfigError")
         with self._locks[namespace]:
             informer = self._cluster.config_maps
             live = self._cluster.get(informer, namespace, RUNTIME_CONFIGMAP)
             if live is not None and not _ours(live):
-                return false(
-                    "ConfigMapNotOwned",
-                    f"the ConfigMap {RUNTIME_CONFIGMAP!r} of this namespace is not the operator's; delete it or rename "
-                    "it, so that injected pods mount the operator's script",
-                    UNWATCHED_SECONDS,
-                )
+                told = f"the ConfigMap {RUNTIME_CONFIGMAP!r} of this namespace is not the operator's"
+                do = remedy("ConfigMapNotOwned")
+                return false("ConfigMapNotOwned", f"{told}. {do}", UNWATCHED_SECONDS, "ConfigError")
             try:
                 self._cluster.ensure(informer, live, runtime_config_map(namespace, script))
             except Contested as contested:
                 return contested.verdict
         if problem:
-            return false("RuntimeSourceFailed", f"the last good runtime script is in use, since: {problem}")
+            told = f"the last good runtime script is in use, since: {problem}"
+            return false("RuntimeSourceFailed", f"{told}. {remedy('RuntimeSourceFailed')}")
         return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")
 
     def reconcile(self, namespace: str) -> None:

@@ -54,13 +54,14 @@ class Scaling:
             return status.scaler_not_owned("ScaledObject", actor.metadata.name)
         return self._verdict(actor, scaled_object)
 
-    def exists(self, actor: AsyncActor) -> bool:
-        """Whether the actor has a ScaledObject."""
+    def scaled_object(self, actor: AsyncActor) -> Object | None:
+        """The actor's ScaledObject, or the ScaledJob in its place, if it has one."""
         keda: Keda | None = self._cluster.keda
         if keda is None:
-            return False
-        live = keda.scaled_objects.get(actor.metadata.namespace, actor.metadata.name)
-        return live is not None and controller_of(live) == actor.metadata.uid
+            return None
+        informer = keda.scaled_jobs if desired.scaled_by_job(actor) else keda.scaled_objects
+        live = informer.get(actor.metadata.namespace, actor.metadata.name)
+        return live if live is not None and controller_of(live) == actor.metadata.uid else None
 
     def remove_all(self, owner: tuple[str, str]) -> bool:
         """Delete every KEDA object of the actor of that namespace and uid; whether any is still there.

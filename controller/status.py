@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from controller.phase import Phase, Replicas, phase
+from controller.remedies import remedy
 from crds.models import AsyncActor
-from crds.names import LABEL_ACTOR
 
 Object = dict[str, Any]
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -37,6 +38,8 @@ class Verdict:
     message: str
     retry: float | None = None
     """Seconds after which at the latest to look again, where no watch would tell of a change."""
+    phase: Phase | None = None
+    """The phase that it puts the actor in, where that is another than its part's usual one."""
 
 
 def true(reason: str, message: str, retry: float | None = None) -> Verdict:
@@ -44,9 +47,9 @@ def true(reason: str, message: str, retry: float | None = None) -> Verdict:
     return Verdict("True", reason, message, retry)
 
 
-def false(reason: str, message: str, retry: float | None = None) -> Verdict:
+def false(reason: str, message: str, retry: float | None = None, phase: Phase | None = None) -> Verdict:
     """Something is wrong; ``message`` says what to do."""
-    return Verdict("False", reason, message, retry)
+    return Verdict("False", reason, message, retry, phase)
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,11 @@ class Observation:
     runtime: Verdict
     live: Object | None = None
     """The workload, or the ScaledJob in its place."""
+    replicas: Replicas | None = None
+    """Its pods."""
     scaled_object: bool = False
+    active: bool | None = None
+    """Whether KEDA sees messages; None where it does not say."""
     outdated: int = 0
     """Labelled workloads that are still to be re-injected."""
     replicas_before: int | None = None
@@ -91,13 +98,34 @@ def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> 
         kind = seen.live["kind"]
         field = "scaledJobRef" if kind == "ScaledJob" else "workloadRef"
         status[field] = reference(seen.live["apiVersion"], kind, seen.live["metadata"]["name"])
-        status["replicas"], status["readyReplicas"] = counts(seen.live)
+    if seen.replicas is not None:
+        status["replicas"], status["readyReplicas"] = seen.replicas.current, seen.replicas.ready
+        status["desiredReplicas"] = seen.replicas.desired
+    status["phase"] = phase(
+        seen.replicas,
+        trouble=_trouble(seen),
+        replacing=seen.workload.status == "Unknown",
+        before=before.get("phase") or "",
+    )
+    if seen.active is not None:
+        status["scalingActive"] = seen.active
     status["outdatedWorkloads"] = seen.outdated
     if seen.replicas_before is not None:
         status["replicasBeforeScaling"] = seen.replicas_before
-    if seen.scaled_object:
+    if seen.scaled_object and (seen.live is None or seen.live["kind"] != "ScaledJob"):
         status["scaledObjectRef"] = reference("keda.sh/v1alpha1", "ScaledObject", metadata["name"])
     return status
+
+
+def _trouble(seen: Observation) -> Phase | None:
+    """The phase of the part that is wrong and comes first: pods mount the runtime script, and KEDA scales them."""
+    if seen.runtime.status == "False" and seen.runtime.phase is not None:
+        return seen.runtime.phase
+    if seen.workload.status == "False":
+        return seen.workload.phase or "WorkloadError"
+    if seen.scaling is not None and seen.scaling.status == "False":
+        return seen.scaling.phase or "ScalingError"
+    return None
 
 
 def _overall(parts: dict[str, Verdict]) -> Verdict:
@@ -139,14 +167,6 @@ def reference(api_version: str, kind: str, name: str) -> Object:
     return {"apiVersion": api_version, "kind": kind, "name": name}
 
 
-def counts(live: Object) -> tuple[int, int]:
-    """Pods and ready pods of a workload."""
-    status = live.get("status") or {}
-    if live["kind"] == "Job":
-        return status.get("active", 0), status.get("ready", 0)
-    return status.get("replicas", 0), status.get("readyReplicas", 0)
-
-
 def workload_created(kind: str, name: str) -> Verdict:
     """The workload exists as desired."""
     return true("WorkloadCreated", f"the {kind} {name!r} exists as desired")
@@ -164,41 +184,27 @@ def contested(message: str, retry: float | None) -> Verdict:
 
 def workload_not_owned(kind: str, name: str) -> Verdict:
     """A workload of the wanted name exists and is not the actor's."""
-    return false(
-        "WorkloadNotOwned",
-        f"a {kind} named {name!r} exists and was not made for this AsyncActor; rename the AsyncActor, set "
-        "spec.workload.name to another name, or leave spec.workload.template out to use the existing one",
-        UNWATCHED_SECONDS,
-    )
+    told = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
+    return false("WorkloadNotOwned", f"{told}. {remedy('WorkloadNotOwned')}", UNWATCHED_SECONDS)
 
 
 def workload_not_found(kind: str, name: str) -> Verdict:
     """The workload to bring along is not there."""
-    return false(
-        "WorkloadNotFound",
-        f"there is no {kind} named {name!r} in this namespace; create it, or give spec.workload.template",
-        UNWATCHED_SECONDS,
-    )
+    told = f"there is no {kind} named {name!r} in this namespace"
+    return false("WorkloadNotFound", f"{told}. {remedy('WorkloadNotFound')}", UNWATCHED_SECONDS)
 
 
 def workload_not_labelled(kind: str, name: str, actor: str) -> Verdict:
     """The workload to bring along does not bear the label."""
-    return false(
-        "WorkloadNotLabelled",
-        f"the {kind} {name!r} does not bear this actor's label; "
-        f"run: kubectl label {kind.lower()} {name} {LABEL_ACTOR}={actor}",
-        UNWATCHED_SECONDS,
-    )
+    told = f"the {kind} {name!r} does not bear this actor's label"
+    do = remedy("WorkloadNotLabelled", kind=kind.lower(), name=name, actor=actor)
+    return false("WorkloadNotLabelled", f"{told}. {do}", UNWATCHED_SECONDS)
 
 
 def workload_not_injected(kind: str, name: str) -> Verdict:
     """Admission let the workload through without a sidecar."""
-    return false(
-        "NotInjected",
-        f"the {kind} {name!r} came back without a sidecar, so admission did not ask the webhook; check that the "
-        "MutatingWebhookConfiguration asya-operator exists and does not exclude this namespace",
-        WEBHOOK_SECONDS,
-    )
+    told = f"the {kind} {name!r} came back without a sidecar, so admission did not ask the webhook"
+    return false("NotInjected", f"{told}. {remedy('NotInjected')}", WEBHOOK_SECONDS)
 
 
 def workload_replaced(name: str) -> Verdict:
@@ -209,75 +215,65 @@ def workload_replaced(name: str) -> Verdict:
 def workload_refused(kind: str, name: str, code: int, message: str) -> Verdict | None:
     """What it means that the API server refused the workload with ``code``; None if it says nothing of it."""
     if f'failed calling webhook "{INJECTOR}"' in message:
-        return false(
-            "WebhookUnavailable",
-            f"the {kind} {name!r} is not written without its sidecar, and the webhook that injects it does not "
-            f"answer; check the Deployment asya-operator-webhook. It is tried again by itself. ({message})",
-            WEBHOOK_SECONDS,
+        told = (
+            f"the {kind} {name!r} is not written without its sidecar, and the webhook that injects it does not answer"
         )
+        do = remedy("WebhookUnavailable")
+        return false("WebhookUnavailable", f"{told}. {do}. ({message})", WEBHOOK_SECONDS)
     if f'admission webhook "{INJECTOR}" denied the request' in message:
         told = message.partition("denied the request: ")[2] or message
         if code >= 500:
-            return false("WebhookUnavailable", f"the webhook failed on the {kind} {name!r}: {told}", WEBHOOK_SECONDS)
-        return false("InjectionDenied", f"the {kind} {name!r} cannot be injected: {told}", SETTLED_SECONDS)
+            told = f"the webhook failed on the {kind} {name!r}: {told}"
+            return false("WebhookUnavailable", f"{told}. {remedy('WebhookUnavailable')}", WEBHOOK_SECONDS)
+        told = f"the {kind} {name!r} cannot be injected: {told}"
+        return false("InjectionDenied", f"{told}. {remedy('InjectionDenied')}", SETTLED_SECONDS)
     if code in (400, 422) or _WRONG_TYPE in message:
-        return false(
-            "InvalidWorkload",
-            f"the API server refuses the {kind} {name!r}: {message}. {_INVALID_REMEDY.get(kind, _CORRECT)}",
-            SETTLED_SECONDS,
-        )
+        do = remedy("InvalidStatefulSet" if kind == "StatefulSet" else "InvalidWorkload")
+        told = f"the API server refuses the {kind} {name!r}: {message}"
+        return false("InvalidWorkload", f"{told}. {do}", SETTLED_SECONDS)
     if code == 403:
-        return false(
-            "WorkloadForbidden",
-            f"the {kind} {name!r} is refused by a policy, a quota or for want of a right: {message}",
-            UNWATCHED_SECONDS,
-        )
+        told = f"the {kind} {name!r} is refused by a policy, a quota or for want of a right: {message}"
+        return false("WorkloadForbidden", f"{told}. {remedy('WorkloadForbidden')}", UNWATCHED_SECONDS)
     return None
 
 
 _WRONG_TYPE = "failed to create typed patch object"
 """What the API server answers to an apply in which a value has the wrong type; with code 500."""
-_CORRECT = "Correct spec.workload"
-_INVALID_REMEDY = {
-    "StatefulSet": "Most fields of a StatefulSet, its volumeClaimTemplates among them, cannot change: put the old "
-    "values back, or delete the StatefulSet yourself (kubectl delete statefulset --cascade=orphan keeps its pods) "
-    "and it is made anew. Nothing was deleted"
-}
 
 
 def keda_not_installed() -> Verdict:
     """There are no KEDA resources in the cluster."""
-    return false(
-        "KEDANotInstalled",
-        "KEDA is not installed, so the workload runs with spec.workload.replicas; install KEDA "
-        "(https://keda.sh/docs/latest/deploy/), which is noticed by itself, or set spec.scaling.enabled to false",
-    )
+    told = "KEDA is not installed, so the workload runs with spec.workload.replicas"
+    return false("KEDANotInstalled", f"{told}. {remedy('KEDANotInstalled')}")
 
 
 def scaler_not_owned(kind: str, name: str) -> Verdict:
     """A KEDA object of the wanted name exists and is not the actor's."""
-    return false(
-        f"{kind}NotOwned",
-        f"a {kind} named {name!r} exists and was not made for this AsyncActor; delete it, or rename the AsyncActor",
-    )
+    told = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
+    return false(f"{kind}NotOwned", f"{told}. {remedy('ScalerNotOwned')}")
 
 
 def invalid_spec(errors: Iterable[str]) -> Verdict:
     """A stored actor that breaks today's rules."""
-    return false("InvalidSpec", f"correct the AsyncActor: {'; '.join(errors)}")
+    return false("InvalidSpec", f"{'; '.join(errors)}. {remedy('InvalidSpec')}")
 
 
 _QUEUE_WORDS = ("not_found", "no queue", "nonexistentqueue", "queue does not exist", "404")
 
 
-def _keda_ready(live: Object) -> Object:
+def _keda_condition(live: Object, kind: str) -> Object:
     conditions = (live.get("status") or {}).get("conditions") or ()
-    return next((c for c in conditions if c.get("type") == "Ready"), {})
+    return next((c for c in conditions if c.get("type") == kind), {})
 
 
 def not_ready(live: Object) -> bool:
     """Whether KEDA says that its object does not work."""
-    return bool(_keda_ready(live).get("status") == "False")
+    return bool(_keda_condition(live, "Ready").get("status") == "False")
+
+
+def active(live: Object) -> bool | None:
+    """Whether KEDA sees messages; None while it does not say."""
+    return {"True": True, "False": False}.get(_keda_condition(live, "Active").get("status", ""))
 
 
 def scaling_verdict(actor: AsyncActor, kind: str, live: Object, events: Iterable[str] = ()) -> Verdict:
@@ -291,16 +287,8 @@ def scaling_verdict(actor: AsyncActor, kind: str, live: Object, events: Iterable
     """
     if not not_ready(live):
         return true(f"{kind}Created", f"the {kind} {live['metadata']['name']!r} exists")
-    told = "; ".join(dict.fromkeys(m for m in (_keda_ready(live).get("message") or "", *events) if m))
-    return false(f"{kind}NotReady", f"KEDA says: {told or 'not ready'}. {_remedy(actor, told)}")
-
-
-def _remedy(actor: AsyncActor, told: str) -> str:
-    queue = actor.spec.queue_name
-    where = "RabbitMQ" if actor.spec.transport.type == "rabbitmq" else "SQS"
-    if any(word in told.lower() for word in _QUEUE_WORDS):
-        return f"The queue {queue!r} does not exist: create it in {where}"
-    return (
-        f"Check that the queue {queue!r} exists in {where}, that KEDA can reach it from its own namespace, and "
-        "the credentials that spec.transport names"
-    )
+    told = "; ".join(dict.fromkeys(m for m in (_keda_condition(live, "Ready").get("message") or "", *events) if m))
+    broker = "RabbitMQ" if actor.spec.transport.type == "rabbitmq" else "SQS"
+    cause: Phase = "QueueMissing" if any(word in told.lower() for word in _QUEUE_WORDS) else "ScalingError"
+    do = remedy(cause, queue=repr(actor.spec.queue_name), broker=broker)
+    return false(f"{kind}NotReady", f"KEDA says: {told or 'not ready'}. {do}", phase=cause)

@@ -35,16 +35,20 @@ _KEPT = (
 )
 
 COLUMNS: list[dict[str, Any]] = [
+    {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
     {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
     {"name": "Type", "type": "string", "jsonPath": ".spec.workload.type"},
     {"name": "Queue", "type": "string", "jsonPath": ".spec.queueName"},
     {"name": "Transport", "type": "string", "jsonPath": ".spec.transport.type"},
-    {"name": "Replicas", "type": "integer", "jsonPath": ".status.replicas"},
+    {"name": "Up", "type": "integer", "jsonPath": ".status.readyReplicas"},
+    {"name": "Replicas", "type": "integer", "jsonPath": ".status.desiredReplicas"},
     {"name": "Min", "type": "integer", "jsonPath": ".spec.scaling.minReplicas"},
     {"name": "Max", "type": "integer", "jsonPath": ".spec.scaling.maxReplicas"},
-    {"name": "Outdated", "type": "integer", "jsonPath": ".status.outdatedWorkloads"},
+    {"name": "Active", "type": "boolean", "jsonPath": ".status.scalingActive"},
     {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
     {"name": "Reason", "type": "string", "jsonPath": ".status.reason", "priority": 1},
+    {"name": "Workload", "type": "string", "jsonPath": ".status.workloadRef.name", "priority": 1},
+    {"name": "Outdated", "type": "integer", "jsonPath": ".status.outdatedWorkloads", "priority": 1},
 ]
 
 

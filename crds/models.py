@@ -422,6 +422,7 @@ class ObjectRef(Model):
 class AsyncActorStatus(Model):
     """What the controller last saw; written by it alone."""
 
+    phase: Annotated[str | None, Field(description="One word for how the actor is; see the table of phases.")] = None
     conditions: Annotated[
         list[Condition] | None,
         Field(
@@ -436,6 +437,10 @@ class AsyncActorStatus(Model):
     observed_generation: Annotated[int | None, Field(description="Generation that this status speaks of.")] = None
     replicas: Annotated[int | None, Field(description="Pods of the workload.")] = None
     ready_replicas: Annotated[int | None, Field(description="Pods that are ready.")] = None
+    desired_replicas: Annotated[int | None, Field(description="Pods that there should be.")] = None
+    scaling_active: Annotated[
+        bool | None, Field(description="Whether KEDA sees messages in the queue; absent while it does not say.")
+    ] = None
     outdated_workloads: Annotated[
         int | None, Field(description="Labelled workloads that are still to be re-injected after a change.")
     ] = None

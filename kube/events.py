@@ -1,6 +1,9 @@
 """Kubernetes Events: what ``kubectl describe`` shows of how an object got where it is."""
 
+import threading
+import time
 import uuid
+from collections import OrderedDict
 from datetime import UTC, datetime
 
 import structlog
@@ -12,6 +15,9 @@ log = structlog.get_logger(__name__)
 
 MAX_MESSAGE = 1000
 """Characters; the API server refuses more than 1024."""
+AGAIN_SECONDS = 600.0
+"""For how long the same Event counts as said again."""
+REMEMBERED = 500
 
 
 def timestamp() -> str:
@@ -30,7 +36,7 @@ def event(about: Object, reason: str, message: str, *, warning: bool = False, id
         identity: of this process.
     """
     metadata = about["metadata"]
-    time = timestamp()
+    now = timestamp()
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -52,15 +58,45 @@ def event(about: Object, reason: str, message: str, *, warning: bool = False, id
         "source": {"component": OPERATOR},
         "reportingComponent": OPERATOR,
         "reportingInstance": identity,
-        "firstTimestamp": time,
-        "lastTimestamp": time,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
         "count": 1,
     }
 
 
-def record(client: Client, obj: Object) -> None:
-    """Send an Event. One that cannot be sent is logged and let go: no work depends on it."""
-    try:
-        client.create(EVENTS, obj)
-    except ApiError as error:
-        log.warning("event_lost", reason=obj["reason"], message=obj["message"], error=str(error))
+class Recorder:
+    """Sends Events. The same one said again soon raises the count of the first, as client-go's recorder does."""
+
+    def __init__(self, client: Client, identity: str) -> None:
+        self._client, self._identity = client, identity
+        self._lock = threading.Lock()
+        self._recent: OrderedDict[tuple[str, ...], tuple[float, Object]] = OrderedDict()
+
+    def record(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
+        """Send an Event. One that cannot be sent is logged and let go: no work depends on it."""
+        key = (about["metadata"].get("uid", ""), reason, message)
+        made = event(about, reason, message, warning=warning, identity=self._identity)
+        try:
+            sent = self._again(key, made) or self._client.create(EVENTS, made)
+        except ApiError as error:
+            log.warning("event_lost", reason=reason, message=message, error=str(error))
+            return
+        with self._lock:
+            self._recent[key] = time.monotonic() + AGAIN_SECONDS, sent
+            self._recent.move_to_end(key)
+            if len(self._recent) > REMEMBERED:
+                self._recent.popitem(last=False)
+
+    def _again(self, key: tuple[str, ...], made: Object) -> Object | None:
+        """Count an Event that was sent not long ago once more; None if there is none."""
+        with self._lock:
+            until, sent = self._recent.get(key, (0.0, made))
+        if time.monotonic() >= until:
+            return None
+        patch = {"count": sent.get("count", 1) + 1, "lastTimestamp": made["lastTimestamp"]}
+        try:
+            return self._client.merge_patch(EVENTS, sent["metadata"]["namespace"], sent["metadata"]["name"], patch)
+        except ApiError as error:
+            if error.code == 404:
+                return None
+            raise

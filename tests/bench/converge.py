@@ -65,9 +65,7 @@ def run() -> list[Result]:
 
 def _results(runs: list[Converged], *, limits: bool) -> list[Result]:
     found = [
-        Result(
-            "converge", "create to status", _of(runs, "seconds"), "s", _of(runs, "floor_seconds"), BARE, SECONDS
-        ),
+        Result("converge", "create to status", _of(runs, "seconds"), "s", _of(runs, "floor_seconds"), BARE, SECONDS),
         Result("converge", "CPU of the controller", _of(runs, "cpu"), "s", _of(runs, "floor_cpu"), BARE, CPU_SECONDS),
         Result("converge", "resident", _of(runs, "resident"), "MB"),
         _an_actor(runs, "requests", ALL, REQUESTS),

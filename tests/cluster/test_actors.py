@@ -231,18 +231,23 @@ def test_columns_of_kubectl_get(space: Space) -> None:
     names, rows = space.table("AsyncActor")
     assert names == [
         "Name",
+        "Phase",
         "Ready",
         "Type",
         "Queue",
         "Transport",
+        "Up",
         "Replicas",
         "Min",
         "Max",
-        "Outdated",
+        "Active",
         "Age",
         "Reason",
+        "Workload",
+        "Outdated",
     ]
     row = dict(zip(names, rows[0], strict=True))
+    assert row["Phase"] in ("Creating", "Running")
     assert (row["Ready"], row["Type"], row["Queue"]) == ("True", "Deployment", "asya-text-processor")
     assert (row["Transport"], row["Min"], row["Max"]) == ("rabbitmq", 0, 20)
 

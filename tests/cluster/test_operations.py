@@ -59,7 +59,7 @@ def test_keda_absent_and_arriving_later(space: Space, operator: Operator, no_ked
     obj["spec"]["workload"]["replicas"] = 2
     space.apply(obj)
     told = space.wait_condition("a", "ScalingReady", "False", "KEDANotInstalled")["message"]
-    assert "install KEDA" in told
+    assert "Install KEDA" in told
     assert space.wait("Deployment", "a")["spec"]["replicas"] == 2
     assert space.condition("a", "WorkloadReady")["status"] == "True"
     job = example("scaled-job")

@@ -1,0 +1,140 @@
+"""What to do about each thing that can be wrong.
+
+A condition's message ends with its remedy, ``asya-operator explain`` shows it, and the page on troubleshooting
+lists them all: one sentence each, written here once. Words in braces are filled in.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """What is seen, where it is one of several causes of a reason, and what to do."""
+
+    seen: str
+    do: str
+
+
+REMEDIES: Final[dict[str, Remedy]] = {
+    "InjectionDenied": Remedy(
+        "the workload cannot be injected rightly: the message names the field",
+        "Correct that field of spec.workload.template, or of the workload",
+    ),
+    "WebhookUnavailable": Remedy(
+        "the webhook does not answer, or its certificate is not trusted",
+        "Check the Deployment asya-operator-webhook (kubectl --namespace asya-system get pods) and its certificate "
+        "(asya-operator certs show). It is tried again by itself",
+    ),
+    "NotInjected": Remedy(
+        "the workload came back without a sidecar, so admission did not ask the webhook",
+        "Check that the MutatingWebhookConfiguration asya-operator exists and does not exclude this namespace",
+    ),
+    "WorkloadNotFound": Remedy(
+        "spec.workload.name names a workload that is not there",
+        "Create it, or give spec.workload.template",
+    ),
+    "WorkloadNotLabelled": Remedy(
+        "the workload that spec.workload.name names does not bear the actor's label",
+        "Run: kubectl label {kind} {name} asya.io/actor={actor}",
+    ),
+    "WorkloadNotOwned": Remedy(
+        "a workload of that name exists and was not made for this AsyncActor",
+        "Rename the AsyncActor, set spec.workload.name to another name, or leave spec.workload.template out to use "
+        "the existing one",
+    ),
+    "InvalidWorkload": Remedy("the API server refuses the workload", "Correct spec.workload"),
+    "InvalidStatefulSet": Remedy(
+        "the API server refuses a change of a StatefulSet (reason InvalidWorkload)",
+        "Most fields of a StatefulSet, its volumeClaimTemplates among them, cannot change: put the old values back, or "
+        "delete the StatefulSet yourself (kubectl delete statefulset --cascade=orphan keeps its pods) and it is made "
+        "anew. Nothing was deleted",
+    ),
+    "WorkloadForbidden": Remedy(
+        "a policy, a quota or a missing right refuses the workload",
+        "Mend what the message names, with whoever owns the policy, the quota or the role",
+    ),
+    "WorkloadError": Remedy(
+        "the workload exists and cannot make its pods", "Mend what refuses them: a quota, a policy, or a webhook"
+    ),
+    "Contested": Remedy(
+        "something else keeps changing an object of the operator's",
+        "Have the other stop (kubectl get {kind} {name} -o yaml --show-managed-fields tells who it is), or make the "
+        "change in the AsyncActor",
+    ),
+    "InvalidSpec": Remedy(
+        "a stored AsyncActor breaks today's rules", "Correct the fields of the AsyncActor that the message names"
+    ),
+    "ImagePullError": Remedy(
+        "an image cannot be pulled",
+        "Check the image's name and tag, and that the cluster may pull it (imagePullSecrets)",
+    ),
+    "ConfigError": Remedy(
+        "a pod needs a Secret or ConfigMap, or a key of one, that is not there",
+        "Create the Secret or ConfigMap, or correct its name and key in the AsyncActor",
+    ),
+    "VolumeError": Remedy(
+        "a volume cannot be bound, attached or mounted",
+        "Check the PersistentVolumeClaims and their storage class: kubectl get pvc; kubectl describe pod {name}",
+    ),
+    "RuntimeError": Remedy(
+        "your container ends or does not start",
+        "Read its last words: kubectl logs {name} -c {container} --previous",
+    ),
+    "SidecarError": Remedy(
+        "the sidecar ends or does not start",
+        "Read its last words (kubectl logs {name} -c sidecar --previous); it ends when it cannot reach its queue, so "
+        "check spec.transport and the credentials that it names. A password with any of @ / : # % works for released "
+        "sidecars only in a percent-encoded urlSecretRef",
+    ),
+    "PendingResources": Remedy(
+        "no node has room for a pod",
+        "Ask for less in resources.requests, or add nodes; kubectl describe pod {name} says what is short",
+    ),
+    "KEDANotInstalled": Remedy(
+        "scaling is enabled and there is no KEDA",
+        "Install KEDA (https://keda.sh/docs/latest/deploy/), which is noticed by itself, or set spec.scaling.enabled "
+        "to false",
+    ),
+    "QueueMissing": Remedy(
+        "KEDA cannot read the length of a queue that is not there (reason ScaledObjectNotReady)",
+        "The queue {queue} does not exist: create it in {broker}",
+    ),
+    "ScalingError": Remedy(
+        "KEDA cannot read the queue's length (reason ScaledObjectNotReady)",
+        "Check that the queue {queue} exists in {broker}, that KEDA can reach it from its own namespace, and the "
+        "credentials that spec.transport names",
+    ),
+    "ScalerNotOwned": Remedy(
+        "a ScaledObject or TriggerAuthentication of that name exists and was not made for this AsyncActor",
+        "Delete it, or rename the AsyncActor",
+    ),
+    "RuntimeUnavailable": Remedy(
+        "the operator has no runtime script at all",
+        "Check the settings runtime.source and those beside it, and what they name. It is tried again by itself",
+    ),
+    "RuntimeSourceFailed": Remedy(
+        "the runtime script's source fails, and the last good script stays in use",
+        "Check the settings runtime.source and those beside it, and what they name. It is tried again by itself",
+    ),
+    "ConfigMapNotOwned": Remedy(
+        "the namespace has a ConfigMap asya-runtime that is not the operator's",
+        "Delete it or rename it, so that injected pods mount the operator's script",
+    ),
+}
+
+
+def remedy(cause: str, **words: str) -> str:
+    """What to do about ``cause``, with its words filled in."""
+    return REMEDIES[cause].do.format_map(words)
+
+
+def general(cause: str) -> str:
+    """What to do about ``cause`` in general: the words in capitals, as in a manual."""
+    return REMEDIES[cause].do.format_map(_Capitals())
+
+
+class _Capitals(defaultdict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return key.upper()

@@ -1,0 +1,233 @@
+"""One word for how an actor is, row by row; and why pods are not ready."""
+
+from datetime import UTC, datetime
+from typing import Any, get_args
+
+import pytest
+
+from controller import pods
+from controller.phase import DEGRADED_SECONDS, Phase, Replicas, phase, replicas_of
+from controller.status import Observation, Verdict, false, scaling_verdict, status_of, true
+from crds.parse import parse_actor
+from tests.harness.space import actor
+
+OLD, NEW = DEGRADED_SECONDS + 1, DEGRADED_SECONDS - 1
+R = Replicas
+ROWS: list[tuple[Phase, Replicas | None, dict[str, Any]]] = [
+    ("Creating", None, {}),
+    ("Creating", R(1, 0, 0), {}),
+    ("Creating", R(1, 1, 0), {}),
+    ("Creating", R(1, 1, 0), {"before": "Creating"}),
+    ("Creating", R(1, 0, 0, updated=False), {}),
+    ("Creating", R(3, 3, 2, unready_seconds=NEW), {"before": "Creating"}),
+    ("Running", R(1, 1, 1), {}),
+    ("Running", R(3, 3, 3), {"before": "Updating"}),
+    ("Running", R(3, 3, 3), {"before": "RuntimeError"}),
+    ("Napping", R(0, 0, 0), {}),
+    ("Napping", R(0, 0, 0), {"before": "ScalingDown"}),
+    ("ScalingUp", R(1, 0, 0), {"before": "Napping"}),
+    ("ScalingUp", R(5, 3, 3), {"before": "Running"}),
+    ("ScalingUp", R(5, 5, 3), {"before": "ScalingUp"}),
+    ("ScalingUp", R(1, 1, 0), {"before": "Running"}),
+    ("ScalingDown", R(1, 3, 3), {"before": "Running"}),
+    ("ScalingDown", R(0, 1, 1), {"before": "Running"}),
+    ("Updating", R(3, 4, 3, updated=False), {"before": "Running"}),
+    ("Updating", R(1, 1, 1, updated=False), {"before": "Degraded"}),
+    ("Updating", R(1, 1, 1), {"before": "Running", "replacing": True}),
+    ("Updating", None, {"replacing": True}),
+    ("Degraded", R(3, 3, 2, unready_seconds=OLD), {"before": "Running"}),
+    ("Degraded", R(1, 1, 0, unready_seconds=OLD), {"before": "Creating"}),
+    ("Degraded", R(3, 4, 2, updated=False, unready_seconds=OLD), {"before": "Updating"}),
+    ("ScalingUp", R(3, 3, 2, unready_seconds=NEW), {"before": "Running"}),
+    ("Completed", R(0, 0, 0, completed=True), {"before": "Running"}),
+    ("ImagePullError", R(1, 1, 0), {"trouble": "ImagePullError"}),
+    ("RuntimeError", R(3, 3, 2, unready_seconds=OLD), {"trouble": "RuntimeError", "before": "Running"}),
+    ("SidecarError", R(1, 1, 0), {"trouble": "SidecarError"}),
+    ("PendingResources", R(1, 1, 0), {"trouble": "PendingResources"}),
+    ("VolumeError", R(1, 1, 0), {"trouble": "VolumeError"}),
+    ("ConfigError", R(1, 1, 0), {"trouble": "ConfigError"}),
+    ("QueueMissing", R(0, 0, 0), {"trouble": "QueueMissing"}),
+    ("ScalingError", R(1, 1, 1), {"trouble": "ScalingError", "before": "Running"}),
+    ("WorkloadError", None, {"trouble": "WorkloadError"}),
+    ("WorkloadError", R(1, 1, 1), {"trouble": "WorkloadError", "replacing": True}),
+    ("Terminating", None, {"deleting": True}),
+    ("Terminating", R(1, 1, 1), {"deleting": True, "trouble": "ScalingError"}),
+]
+
+
+@pytest.mark.parametrize(("word", "replicas", "rest"), ROWS)
+def test_phase(word: Phase, replicas: Replicas | None, rest: dict[str, Any]) -> None:
+    assert phase(replicas, **rest) == word
+
+
+def test_every_word_has_a_row() -> None:
+    assert {word for word, *_ in ROWS} == set(get_args(Phase))
+
+
+def _live(kind: str, spec: dict[str, Any], status: dict[str, Any], generation: int = 1) -> dict[str, Any]:
+    return {"kind": kind, "metadata": {"name": "x", "generation": generation}, "spec": spec, "status": status}
+
+
+@pytest.mark.parametrize(
+    ("live", "replicas"),
+    [
+        (_live("Deployment", {"replicas": 2}, {}), R(2, 0, 0, updated=False)),
+        (
+            _live("Deployment", {"replicas": 2}, {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2}),
+            R(2, 2, 0),
+        ),
+        (
+            _live("Deployment", {"replicas": 2}, {"observedGeneration": 1, "replicas": 3, "updatedReplicas": 1}),
+            R(2, 3, 0, updated=False),
+        ),
+        (_live("Deployment", {"replicas": 0}, {"observedGeneration": 1}), R(0, 0, 0)),
+        (
+            _live("Deployment", {"paused": True}, {"observedGeneration": 1, "replicas": 1, "readyReplicas": 1}),
+            R(1, 1, 1),
+        ),
+        (
+            _live("StatefulSet", {}, {"observedGeneration": 1, "currentRevision": "a", "updateRevision": "b"}),
+            R(1, 0, 0, updated=False),
+        ),
+        (_live("Job", {}, {"active": 1, "ready": 1}), R(1, 1, 1)),
+        (_live("Job", {"parallelism": 3, "completions": 3}, {"active": 1, "succeeded": 2}), R(1, 1, 0)),
+        (_live("Job", {"suspend": True}, {}), R(0, 0, 0)),
+        (
+            _live("Job", {}, {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True"}]}),
+            R(0, 0, 0, completed=True),
+        ),
+        (_live("ScaledJob", {}, {}), R(0, 0, 0)),
+    ],
+)
+def test_replicas(live: dict[str, Any], replicas: Replicas) -> None:
+    assert replicas_of(live) == replicas
+
+
+def test_a_scaled_job_counts_the_pods_of_its_jobs() -> None:
+    jobs = [_live("Job", {}, {"active": 1, "ready": 1}), _live("Job", {}, {"active": 2}), _live("Job", {}, {})]
+    assert replicas_of(_live("ScaledJob", {}, {}), jobs) == R(3, 3, 1)
+
+
+def _pod(*statuses: dict[str, Any], conditions: Any = (), **metadata: Any) -> dict[str, Any]:
+    status = {"containerStatuses": list(statuses), "conditions": list(conditions)}
+    return {"metadata": {"name": "p-1", **metadata}, "status": status}
+
+
+def _waits(reason: str, message: str = "", name: str = "runtime", **more: Any) -> dict[str, Any]:
+    return {"name": name, "image": "app:1", "state": {"waiting": {"reason": reason, "message": message}}, **more}
+
+
+ENDED: dict[str, Any] = {"lastState": {"terminated": {"exitCode": 3}}, "restartCount": 4}
+KILLED: dict[str, Any] = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+UNSCHEDULABLE: dict[str, Any] = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+
+
+@pytest.mark.parametrize(
+    ("pod", "cause", "told"),
+    [
+        (_pod(_waits("ImagePullBackOff", "no such tag")), "ImagePullError", "'app:1': no such tag"),
+        (_pod(_waits("InvalidImageName")), "ImagePullError", "InvalidImageName"),
+        (_pod(_waits("CreateContainerConfigError", 'secret "s" not found')), "ConfigError", 'secret "s" not found'),
+        (_pod(_waits("CrashLoopBackOff", **ENDED)), "RuntimeError", "exit code 3 and was restarted 4 times"),
+        (_pod(_waits("CrashLoopBackOff", name="sidecar", **ENDED)), "SidecarError", "kubectl logs p-1 -c sidecar"),
+        (_pod(_waits("CrashLoopBackOff", **KILLED)), "RuntimeError", "resources.limits.memory"),
+        (_pod(_waits("RunContainerError", "exec: python3 not found")), "RuntimeError", "python3 not found"),
+        (_pod(conditions=[{**UNSCHEDULABLE, "message": "Insufficient cpu"}]), "PendingResources", "Insufficient cpu"),
+        (
+            _pod(conditions=[{**UNSCHEDULABLE, "message": "pod has unbound immediate PersistentVolumeClaims"}]),
+            "VolumeError",
+            "unbound",
+        ),
+        (_pod({"name": "runtime", "state": {"terminated": {"exitCode": 1}}}), "RuntimeError", "exit code 1"),
+    ],
+)
+def test_trouble(pod: dict[str, Any], cause: Phase, told: str) -> None:
+    found = pods.trouble([pod])
+    assert found is not None
+    assert found.phase == cause
+    assert told in found.message
+    assert "p-1" in found.message
+
+
+@pytest.mark.parametrize(
+    "pod",
+    [
+        _pod(_waits("ContainerCreating")),
+        _pod({"name": "runtime", "state": {"running": {}}, **ENDED}),
+        _pod({"name": "init", "state": {"terminated": {"exitCode": 0}}}),
+        _pod(_waits("ImagePullBackOff"), deletionTimestamp="2026-01-01T00:00:00Z"),
+        {"metadata": {"name": "p-1"}},
+    ],
+)
+def test_no_trouble(pod: dict[str, Any]) -> None:
+    assert pods.trouble([pod]) is None
+
+
+def test_of_two_troubles_the_one_to_mend_first_is_told() -> None:
+    crashing, pulling = _pod(_waits("CrashLoopBackOff", name="sidecar")), _pod(_waits("ErrImagePull"))
+    found = pods.trouble([crashing, pulling])
+    assert found is not None
+    assert found.phase == "ImagePullError"
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        ('MountVolume.SetUp failed for volume "v" : secret "s" not found', "ConfigError"),
+        ('MountVolume.SetUp failed for volume "v" : configmap "asya-runtime" not found', "ConfigError"),
+        ("AttachVolume.Attach failed: disk is attached elsewhere", "VolumeError"),
+    ],
+)
+def test_trouble_with_volumes_is_told_by_events(message: str, cause: Phase) -> None:
+    event = {"reason": "FailedMount", "message": message, "involvedObject": {"name": "p-1"}}
+    pod = _pod(_waits("ContainerCreating"))
+    assert pods.starting([pod]) == ["p-1"]
+    found = pods.trouble([pod], [event, {"reason": "Unhealthy", "message": "probe"}])
+    assert found is not None
+    assert (found.phase, message in found.message) == (cause, True)
+
+
+def test_what_a_workload_says_of_itself() -> None:
+    refused = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
+    found = pods.own_trouble(_live("Deployment", {}, {"conditions": refused}))
+    assert found is not None
+    assert (found.phase, "exceeded quota" in found.message) == ("WorkloadError", True)
+    failed = [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
+    found = pods.own_trouble(_live("Job", {}, {"conditions": failed}))
+    assert found is not None
+    assert found.phase == "RuntimeError"
+    assert pods.own_trouble(_live("Deployment", {}, {})) is None
+
+
+def test_how_long_pods_have_not_been_ready() -> None:
+    now = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
+    ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    waits = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:04:00Z"}
+    assert pods.unready_seconds([_pod(conditions=[ready])], now) == 0
+    assert pods.unready_seconds([_pod(conditions=[ready]), _pod(conditions=[waits])], now) == 360
+    assert pods.unready_seconds([_pod(creationTimestamp="2026-01-01T00:09:00Z")], now) == 60
+
+
+@pytest.mark.parametrize(
+    ("workload", "scaling", "runtime", "word"),
+    [
+        (true("A", ""), None, true("A", ""), "Running"),
+        (true("A", ""), None, false("RuntimeSourceFailed", ""), "Running"),
+        (false("X", "", phase="ImagePullError"), None, false("Y", "", phase="ConfigError"), "ConfigError"),
+        (false("X", ""), false("Z", ""), true("A", ""), "WorkloadError"),
+        (true("A", ""), false("Z", "", phase="QueueMissing"), true("A", ""), "QueueMissing"),
+        (true("A", ""), false("KEDANotInstalled", ""), true("A", ""), "ScalingError"),
+        (Verdict("Unknown", "ReplacingJob", ""), None, true("A", ""), "Updating"),
+    ],
+)
+def test_the_phase_of_a_status(workload: Verdict, scaling: Verdict | None, runtime: Verdict, word: str) -> None:
+    seen = Observation(workload, scaling, runtime, replicas=R(1, 1, 1))
+    assert status_of({"generation": 1, "name": "a"}, seen, {}, "2026-01-01T00:00:00Z")["phase"] == word
+
+
+def test_a_missing_queue_is_told_from_other_troubles_of_scaling() -> None:
+    obj = actor("a", scaling={"enabled": True})
+    obj["metadata"]["namespace"] = "x"
+    for message, word in (("error: 404 no queue 'asya-a'", "QueueMissing"), ("connection refused", "ScalingError")):
+        live = {"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+        assert scaling_verdict(parse_actor(obj), "ScaledObject", live, [message]).phase == word
