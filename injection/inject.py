@@ -105,8 +105,7 @@ def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:
         Denied: if the template cannot be injected rightly.
     """
     record = read_record(template)
-    base = uninject(template)
-    spec: Object = base.get("spec") or {}
+    spec: Object = template.get("spec") or {}
     _deny_windows(spec)
     native = job or spec.get("restartPolicy") in ("Never", "OnFailure")
     if native and not plan.native_sidecars:
@@ -114,12 +113,14 @@ def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:
             "spec.restartPolicy: a Job's sidecar must be a native one, which needs Kubernetes 1.29 or newer; "
             "use a Deployment, or upgrade the cluster"
         )
-    index = _runtime_index(base, record)
+    if record is not None:
+        if _in_place(template, plan, record, native):
+            return template
+        template = uninject(template)
+        spec = template["spec"]
+    index = _runtime_index(template, record)
     runtime = spec["containers"][index]
     sidecar = _sidecar(plan, runtime, native)
-    if record is not None and _in_place(template, plan, record, runtime["name"], sidecar, native):
-        return template
-
     _deny_taken_name(spec)
     note = Record(actor=plan.actor, digest=plan.digest, runtime=runtime["name"], native=native)
     new_spec = dict(spec)
@@ -137,7 +138,7 @@ def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:
     if (DEFAULT_GRACE_PERIOD if current is None else current) < plan.grace_period:
         note.grace, note.grace_was = plan.grace_period, current
         new_spec["terminationGracePeriodSeconds"] = plan.grace_period
-    return {**base, "metadata": _inject_metadata(base.get("metadata"), plan, note), "spec": new_spec}
+    return {**template, "metadata": _inject_metadata(template.get("metadata"), plan, note), "spec": new_spec}
 
 
 def uninject(template: Object) -> Object:
@@ -244,20 +245,16 @@ def _sidecar(plan: Plan, runtime: Object, native: bool) -> Object:
     return {**sidecar, "restartPolicy": "Always"} if native else sidecar
 
 
-def _in_place(template: Object, plan: Plan, record: Record, runtime_name: str, sidecar: Object, native: bool) -> bool:
-    if (record.digest, record.actor, record.runtime, record.native) != (
-        plan.digest,
-        plan.actor,
-        runtime_name,
-        native,
-    ):
+def _in_place(template: Object, plan: Plan, record: Record, native: bool) -> bool:
+    runtime = template["spec"]["containers"][_runtime_index(template, record)]
+    wanted = (plan.digest, plan.actor, runtime["name"], native)
+    if (record.digest, record.actor, record.runtime, record.native) != wanted:
         return False
     spec = template["spec"]
     first = (spec.get("initContainers" if native else "containers") or [None])[0]
-    runtime: Object = next((c for c in spec["containers"] if c["name"] == runtime_name), {})
     return (
         _name(first) == SIDECAR
-        and contains(first, sidecar)
+        and contains(first, _sidecar(plan, runtime, native))
         and contains(spec.get("volumes"), plan.volumes)
         and contains(runtime.get("env"), plan.env)
         and contains(runtime.get("volumeMounts"), plan.mounts)

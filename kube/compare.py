@@ -6,7 +6,7 @@ rewrites without a change of meaning, namely quantities (``1000m`` is ``1``) and
 which it drops.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -23,27 +23,25 @@ def contains(live: Any, wanted: Any, *, quantity: bool = False) -> bool:
     more elements; other lists must have the same elements in order. ``quantity`` says that strings
     are resource quantities.
     """
-    if isinstance(wanted, Mapping):
+    if isinstance(wanted, dict):
         if live is None and not wanted:
             return True
-        if not isinstance(live, Mapping):
+        if not isinstance(live, dict):
             return False
         for key, value in wanted.items():
             child = live.get(key)
             if child is None and value in (None, "", [], {}, 0, False):
                 continue
-            of_quantity = key == "sizeLimit" or (quantity and not isinstance(value, Mapping))
+            of_quantity = key == "sizeLimit" or (quantity and not isinstance(value, dict))
             if not contains(child, value, quantity=of_quantity or key in _QUANTITY_PARENTS):
                 return False
         return True
-    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+    if isinstance(wanted, list | tuple):
         if live is None:
             return not wanted
-        if not isinstance(live, Sequence) or isinstance(live, str):
-            return False
-        return _contains_list(live, wanted)
+        return isinstance(live, list | tuple) and _contains_list(live, wanted)
     if quantity and isinstance(live, str | int | float) and isinstance(wanted, str | int | float):
-        return _quantity(live) == _quantity(wanted)
+        return bool(live == wanted) or _quantity(live) == _quantity(wanted)
     return bool(live == wanted) and isinstance(live, bool) == isinstance(wanted, bool)
 
 
@@ -59,7 +57,7 @@ def _contains_list(live: Sequence[Any], wanted: Sequence[Any]) -> bool:
 
 
 def _keyed(item: Any, merge_key: str) -> bool:
-    return isinstance(item, Mapping) and isinstance(item.get(merge_key), str)
+    return isinstance(item, dict) and isinstance(item.get(merge_key), str)
 
 
 def _quantity(value: Any) -> Decimal | str:

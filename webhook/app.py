@@ -33,7 +33,14 @@ LARGE_BODY = 512 * 1024
 _LARGE = threading.BoundedSemaphore(2)
 """Large reviews are read two at a time, so that no number of them fills the memory."""
 JSON = "application/json"
-REQUEST: dict[str, type] = {"operation": str, "namespace": str, "name": str, "resource": dict, "subResource": str}
+_TEXT, _OBJECT = (str, type(None)), (dict, type(None))
+REQUEST: dict[str, tuple[type, ...]] = {
+    "operation": _TEXT,
+    "namespace": _TEXT,
+    "name": _TEXT,
+    "resource": _OBJECT,
+    "subResource": _TEXT,
+}
 """What a review's request consists of, as far as it is read, and of which type."""
 OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 
@@ -107,14 +114,14 @@ def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
             dry_run=review.get("dryRun", False),
             reason=decision.message,
         )
-    return Response(orjson.dumps(_review_of(uid, decision)), mimetype=JSON)
+    return Response(orjson.dumps(_review_of(uid, decision)), content_type=JSON)
 
 
 def _review(http: Request) -> Object:
     if http.content_length is None:
         # An API server always says how long its review is; whoever does not could go on for ever.
         abort(411)
-    if http.mimetype != JSON:
+    if http.content_type != JSON and http.mimetype != JSON:
         raise BadRequest(f"Content-Type: must be {JSON}; found {http.mimetype or 'none'!r}")
     try:
         with _LARGE if http.content_length > LARGE_BODY else nullcontext():
@@ -127,8 +134,8 @@ def _review(http: Request) -> Object:
     if not isinstance(review.get("uid"), str):
         raise BadRequest("request.uid: required")
     for field, kind in REQUEST.items():
-        if not isinstance(review.get(field), kind | None):
-            raise BadRequest(f"request.{field}: must be {'an object' if kind is dict else 'a string'}")
+        if not isinstance(review.get(field), kind):
+            raise BadRequest(f"request.{field}: must be {'an object' if kind is _OBJECT else 'a string'}")
     return review
 
 

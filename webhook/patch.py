@@ -17,23 +17,21 @@ def operations(old: Any, new: Any, path: str = "") -> list[Operation]:
     A list that only gained or only lost elements is patched element by element; one that did both is replaced.
     """
     result: list[Operation] = []
-    _compare(old, new, path, result)
+    if old is not new:
+        _compare(old, new, path, result)
     return result
 
 
 def _compare(old: Any, new: Any, path: str, out: list[Operation]) -> None:
-    if old is new:
-        return
     if isinstance(old, dict) and isinstance(new, dict):
         for key in old:
             if key not in new:
                 out.append({"op": "remove", "path": f"{path}/{_escape(key)}"})
         for key, value in new.items():
-            here = f"{path}/{_escape(key)}"
-            if key in old:
-                _compare(old[key], value, here, out)
-            else:
-                out.append({"op": "add", "path": here, "value": value})
+            if key not in old:
+                out.append({"op": "add", "path": f"{path}/{_escape(key)}", "value": value})
+            elif old[key] is not value:
+                _compare(old[key], value, f"{path}/{_escape(key)}", out)
     elif isinstance(old, list) and isinstance(new, list):
         _compare_lists(old, new, path, out)
     elif type(old) is not type(new) or old != new:
@@ -53,6 +51,8 @@ def _compare_lists(old: list[Any], new: list[Any], path: str, out: list[Operatio
     skipped = set(extra)
     kept = [(i, value) for i, value in enumerate(longer) if i not in skipped]
     for n, ((i, a), b) in enumerate(zip(kept, shorter, strict=True)):
+        if a is b:
+            continue
         if longer is old:
             _compare(a, b, f"{path}/{n}", out)
         else:
