@@ -32,7 +32,8 @@ def table(results: list[Result]) -> Table:
         made.add_column(column, justify="right")
     made.add_column("LIMIT")
     for r in results:
-        limit = "" if r.limit is None else f"{r.limit:g}{'x' if r.limits == 'ratio' else ''}"
+        of = {"value": "", "ratio": " times", "excess": " more"}[r.limits]
+        limit = "" if r.limit is None else f"{r.limit:g}{of}"
         verdict = {None: "", True: " holds", False: " MISSED"}[r.held]
         made.add_row(
             r.benchmark,

@@ -3,21 +3,26 @@
 The floor, a handler that allows and does nothing, is registered for the same pods, so that each of them asks both.
 """
 
-import base64
 import re
+import time
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from kube.client import ASYNC_ACTORS, MUTATING_WEBHOOKS, PODS, Object
 from tests.bench.converge import operated
 from tests.bench.floor import process
 from tests.bench.measure import RUNS, Result, median
+from tests.bench.webhook import answers, reviews
 from tests.harness.clusters import free_port, wait_for, why_not_real
-from tests.harness.operator import Operator
+from tests.harness.operator import WEBHOOK_CONFIGURATION_SECONDS, Operator
 from tests.harness.space import actor
 
 PODS_A_RUN = 500
-THREADS = 4
+THREADS = (1, 4)
+"""Who create pods. With four, this client and the API server have both cores of a small machine busy."""
 P99_MS = 10.0
+IS = "allows, does nothing"
 OURS, FLOOR = "inject.asya.io", "floor.example.com"
 _BUCKET = re.compile(
     r'^apiserver_admission_webhook_admission_duration_seconds_bucket\{name="([^"]+)",operation="CREATE",'
@@ -31,33 +36,38 @@ def run() -> list[Result]:
     """p50 and p99 of the API server's histogram; nothing without a real API server."""
     if why_not_real():
         return []
-    found: dict[tuple[str, float], list[float]] = {}
     with operated() as operator:
         obj = actor("bench")
         obj["metadata"]["namespace"] = "default"
         operator.client.apply(ASYNC_ACTORS, obj, manager="kubectl")
-        port = free_port()
-        files = operator.directory
+        port, files = free_port(), operator.directory
         floor = process(port, files / "tls.crt", files / "tls.key", files / "floor.log").start()
         try:
+            wait_for("the floor", partial(answers, port, reviews()["pod"]))
             operator.client.apply(MUTATING_WEBHOOKS, _configuration(operator, port), manager="bench")
-            _create(operator, -1, 20)
+            time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
+            _create(operator, "first", 20, 1)
             wait_for("both webhooks to be asked", lambda: {OURS, FLOOR} <= _buckets(operator).keys())
-            for number in range(RUNS):
-                before = _buckets(operator)
-                _create(operator, number, PODS_A_RUN)
-                after = _buckets(operator)
-                for name in (OURS, FLOOR):
-                    counts = {le: after[name][le] - before[name].get(le, 0) for le in after[name]}
-                    for share in (0.5, 0.99):
-                        found.setdefault((name, share), []).append(quantile(counts, share))
+            return [result for threads in THREADS for result in _measure(operator, threads)]
         finally:
             floor.stop()
-    case = f"{PODS_A_RUN} pods, as the API server sees it"
-    ms = {key: median(values) * 1000 for key, values in found.items()}
+
+
+def _measure(operator: Operator, threads: int) -> list[Result]:
+    ms: dict[tuple[str, float], list[float]] = defaultdict(list)
+    for number in range(RUNS):
+        before = _buckets(operator)
+        _create(operator, f"{threads}-{number}", PODS_A_RUN, threads)
+        after = _buckets(operator)
+        for name in (OURS, FLOOR):
+            counts = {le: count - before[name].get(le, 0) for le, count in after[name].items()}
+            for share in (0.5, 0.99):
+                ms[name, share].append(quantile(counts, share) * 1000)
+    case = f"{PODS_A_RUN} pods, {threads} at a time"
+    limit = P99_MS if threads == 1 else None
     return [
-        Result("admission", f"{case}, {label}", ms[OURS, share], "ms", ms[FLOOR, share], "allows, does nothing", limit)
-        for label, share, limit in (("p50", 0.5, None), ("p99", 0.99, P99_MS))
+        Result("admission", f"{case}, {label}", median(ms[OURS, share]), "ms", median(ms[FLOOR, share]), IS, most)
+        for label, share, most in (("p50", 0.5, None), ("p99", 0.99, limit))
     ]
 
 
@@ -80,20 +90,22 @@ def _buckets(operator: Operator) -> dict[str, Buckets]:
     return found
 
 
-def _create(operator: Operator, number: int, count: int) -> None:
-    def create(n: int) -> None:
-        metadata = {"name": f"bench-{number}-{n}", "namespace": "default", "labels": {"asya.io/actor": "bench"}}
+def _create(operator: Operator, prefix: str, count: int, threads: int) -> None:
+    def create(number: int) -> None:
+        metadata = {"name": f"{prefix}-{number}", "namespace": "default", "labels": {"asya.io/actor": "bench"}}
         spec = {"containers": [{"name": "app", "image": "app:1"}]}
         made = operator.client.create(PODS, {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
         if made["spec"]["containers"][0]["name"] != "sidecar":
             raise AssertionError("a pod was not injected")
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         list(pool.map(create, range(count)))
 
 
 def _configuration(operator: Operator, port: int) -> Object:
-    ca = base64.b64encode((operator.directory / "ca.crt").read_bytes()).decode()
+    ours = operator.client.get(MUTATING_WEBHOOKS, "", "asya-operator")
+    assert ours is not None, "the operator is installed"
+    ca = ours["webhooks"][0]["clientConfig"]["caBundle"]
     webhook = {
         "name": FLOOR,
         "clientConfig": {"url": f"https://127.0.0.1:{port}/mutate", "caBundle": ca},

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 RUNS = 5
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -13,7 +13,8 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Result:
-    """One figure. ``limit`` is the most that ``limits`` (the value itself, or its ratio to the baseline) may be."""
+    """One figure. ``limit`` is the most that ``limits`` may be: the value, its ratio to the baseline, or what it
+    is above the baseline."""
 
     benchmark: str
     case: str
@@ -22,7 +23,7 @@ class Result:
     baseline: float | None = None
     baseline_is: str = ""
     limit: float | None = None
-    limits: str = "value"
+    limits: Literal["value", "ratio", "excess"] = "value"
 
     @property
     def ratio(self) -> float | None:
@@ -32,7 +33,7 @@ class Result:
     @property
     def held(self) -> bool | None:
         """Whether the limit holds; None if there is none."""
-        found = self.value if self.limits == "value" else self.ratio
+        found = {"value": self.value, "ratio": self.ratio, "excess": self.value - (self.baseline or 0)}[self.limits]
         return None if self.limit is None or found is None else found <= self.limit
 
     def json(self) -> dict[str, Any]:
