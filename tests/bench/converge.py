@@ -19,11 +19,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import orjson
-
 from controller import desired
 from crds.parse import parse_actor
 from kube.client import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, Client, Object
+from kube.informer import Informer
 from tests.bench.measure import RUNS, Result, cpu_seconds, family, median, resident
 from tests.harness.clusters import start_real, wait_for, why_not_real
 from tests.harness.operator import Controller, Operator
@@ -145,28 +144,25 @@ def _actor(number: int) -> Object:
 def _converge(client: Client, actors: list[Object]) -> float:
     """Create them all; seconds until the status of the last one says that it is ready."""
     missing = {obj["metadata"]["name"] for obj in actors}
-    response = client.request("GET", ASYNC_ACTORS.path("bench"), query={"watch": "true"}, stream=True)
     done = threading.Event()
 
-    def watch() -> None:
-        rest = b""
-        for chunk in response.stream(amt=None):
-            *lines, rest = (rest + chunk).split(b"\n")
-            for obj in (orjson.loads(line)["object"] for line in lines if line):
-                if _full(obj):
-                    missing.discard(obj["metadata"]["name"])
-            if not missing:
-                done.set()
-                return
+    def changed(obj: Object, deleted: bool) -> None:
+        if _full(obj):
+            missing.discard(obj["metadata"]["name"])
+        if not missing:
+            done.set()
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    informer = Informer(client, ASYNC_ACTORS, changed)
+    informer.start()
+    assert informer.wait(10), "the actors are listed"
     began = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda obj: client.create(ASYNC_ACTORS, obj), actors))
     if not done.wait(300):
         raise AssertionError(f"not ready: {sorted(missing)[:5]} and {len(missing)} in all")
-    return time.perf_counter() - began
+    taken = time.perf_counter() - began
+    informer.stop()
+    return taken
 
 
 def _full(obj: Object) -> bool:
