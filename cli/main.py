@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from cli import plugin
+
 app = typer.Typer(
     name="asya-operator",
     help="Python functions as autoscaled Kubernetes actors: one label, or twenty lines of YAML.",
@@ -215,6 +217,7 @@ def _finish(offline: Any, show: Any) -> None:
     show()
 
 
+plugin.register(app)
 certificates = typer.Typer(help="Certificates for the webhook.", no_args_is_help=True)
 app.add_typer(certificates, name="certs")
 

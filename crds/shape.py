@@ -81,10 +81,9 @@ class _Claim(TypedDict, total=False):
     spec: _Any | None
 
 
-_LAZY = ConfigDict(defer_build=True)
-METADATA: TypeAdapter[_Metadata | None] = TypeAdapter(_Metadata | None, config=_LAZY)
-TEMPLATE: TypeAdapter[_Template | None] = TypeAdapter(_Template | None, config=_LAZY)
-CLAIM: TypeAdapter[_Claim | None] = TypeAdapter(_Claim | None, config=_LAZY)
+METADATA: TypeAdapter[_Metadata | None] = TypeAdapter(_Metadata | None)
+TEMPLATE: TypeAdapter[_Template | None] = TypeAdapter(_Template | None)
+CLAIM: TypeAdapter[_Claim | None] = TypeAdapter(_Claim | None)
 
 _WORDS = {"string_type": "a string", "int_type": "a whole number", "dict_type": "an object", "list_type": "a list"}
 

@@ -1,6 +1,7 @@
 """``python -m tests.bench [NAME…]``: run the benchmarks, print a table, write what was measured as JSON."""
 
 import json
+import logging
 import os
 import platform
 import sys
@@ -52,6 +53,7 @@ def main(names: list[str]) -> int:
     if unknown:
         print(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
+    logging.getLogger("kubernetes").setLevel(logging.ERROR)
     results: list[Result] = []
     for name in names or BENCHMARKS:
         print(f"measuring {name} …", file=sys.stderr)

@@ -363,9 +363,15 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
     job["spec"]["workload"]["type"] = "StatefulSet"
     space.apply(job)
     space.wait_gone("Deployment", "job")
-    not_ready = {"status": {"conditions": [{"type": "Ready", "status": "False", "message": "no"}]}}
-    space.patch("ScaledObject", "text-processor", not_ready, "status")
-    space.wait_condition("text-processor", "ScalingReady", "False", timeout=10)
+    for status in ("False", "True", "False"):  # the second time it is the same Event, said again
+        told = {"status": {"conditions": [{"type": "Ready", "status": status, "message": "no"}]}}
+        space.patch("ScaledObject", "text-processor", told, "status")
+        space.wait_condition("text-processor", "ScalingReady", status, timeout=10)
+    # A pod that is not ready is looked at.
+    (pod,) = [p for p in space.all("Pod") if p["metadata"]["name"].startswith("text-processor-")][:1]
+    unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
+    space.patch("Pod", pod["metadata"]["name"], unready, "status")
+    wait_for("a pod less", lambda: space.wait("AsyncActor", "text-processor")["status"]["readyReplicas"] == 0)
     changed["spec"]["scaling"]["enabled"] = False
     space.apply(changed)
     space.wait_gone("ScaledObject", "text-processor")

@@ -1,0 +1,262 @@
+"""Checks an installation from outside, with the rights of whoever asks: each check ends with a tick or a remedy.
+
+A check that cannot be made, for want of a right say, says so and counts as neither.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from certs.keeper import CONFIGURATIONS
+from certs.show import rows
+from crds.manifest import NAME as CRD_NAME
+from crds.manifest import manifest
+from crds.names import LABEL_ACTOR
+from kube import client as resources
+from kube.client import ApiError, Client, Resource
+from kube.compare import contains
+
+Object = dict[str, Any]
+Verdict = Literal["good", "bad", "unknown"]
+
+OLDEST_KUBERNETES, OLDEST_KEDA = (1, 23), (2, 16)
+CONFIGURATION = "asya-operator"
+LEASE_SECONDS = 30
+"""A leader renews every few seconds."""
+SOON_DAYS = 7
+CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
+REVIEWS = Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews")
+RIGHTS = (
+    ("asya-operator", "asya.io", "asyncactors", ("list", "watch", "patch")),
+    ("asya-operator", "apps", "deployments", ("get", "list", "watch", "create", "patch", "delete")),
+    ("asya-operator", "apps", "statefulsets", ("get", "list", "watch", "create", "patch", "delete")),
+    ("asya-operator", "batch", "jobs", ("get", "list", "watch", "create", "patch", "delete")),
+    ("asya-operator", "keda.sh", "scaledobjects", ("list", "watch", "create", "patch", "delete")),
+    ("asya-operator", "", "configmaps", ("get", "list", "watch", "create", "patch", "delete")),
+    ("asya-operator", "", "events", ("list", "create", "patch")),
+    ("asya-operator", "", "pods", ("list",)),
+    ("asya-operator-webhook", "asya.io", "asyncactors", ("get", "list", "watch")),
+)
+"""What the operator's ServiceAccounts must be allowed in all namespaces: account, group, resource, verbs."""
+UPGRADE = "helm upgrade --install asya-operator charts/asya-operator --namespace asya-system"
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check."""
+
+    verdict: Verdict
+    what: str
+    remedy: str = ""
+
+
+def good(what: str) -> Check:
+    """A tick."""
+    return Check("good", what)
+
+
+def bad(what: str, remedy: str) -> Check:
+    """Something to mend."""
+    return Check("bad", what, remedy)
+
+
+class Doctor:
+    """All checks against one cluster."""
+
+    def __init__(self, client: Client, namespace: str, secret: str) -> None:
+        self._client, self._namespace, self._secret = client, namespace, secret
+
+    def run(self) -> Iterator[Check]:
+        """The checks, as they are made; those after an API server that does not answer are left out."""
+        first = list(self._guarded("the API server", self._kubernetes))
+        yield from first
+        if first[-1].verdict != "good":
+            return
+        for what, check in (
+            ("the CustomResourceDefinition", self._crd),
+            ("the controller", self._controller),
+            ("the webhook configurations", self._configurations),
+            ("the certificates", self._certificates),
+            ("the webhook", self._webhook),
+            ("the operator's rights", self._rights),
+            ("KEDA", self._keda),
+            ("the queues' Secrets", self._secrets),
+            ("the actors", self._actors),
+        ):
+            yield from self._guarded(what, check)
+
+    @staticmethod
+    def _guarded(what: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+        try:
+            yield from check()
+        except ApiError as error:
+            if error.code == 0:
+                yield bad(f"{what}: {error.message}", "Check the address and credentials in the kubeconfig")
+            else:
+                yield Check("unknown", f"{what}: cannot be checked: {error.message}")
+
+    def _kubernetes(self) -> Iterator[Check]:
+        version = self._client.version()
+        told = f"Kubernetes {version[0]}.{version[1]} answers"
+        if version < OLDEST_KUBERNETES:
+            yield bad(told, f"Upgrade to Kubernetes {OLDEST_KUBERNETES[0]}.{OLDEST_KUBERNETES[1]} or newer")
+        else:
+            yield good(told)
+
+    def _crd(self) -> Iterator[Check]:
+        found = self._client.get(CRDS, "", CRD_NAME)
+        if found is None:
+            yield bad("there is no CustomResourceDefinition asyncactors.asya.io", f"Install the operator: {UPGRADE}")
+        elif not contains(found["spec"]["versions"], manifest()["spec"]["versions"]):
+            yield bad("the CustomResourceDefinition is of another version than this command", f"Run: {UPGRADE}")
+        else:
+            yield good("the CustomResourceDefinition is there and of this version")
+
+    def _controller(self) -> Iterator[Check]:
+        lease = self._client.get(resources.LEASES, self._namespace, CONFIGURATION)
+        spec = (lease or {}).get("spec") or {}
+        remedy = f"Look at the controller: kubectl --namespace {self._namespace} describe deployment asya-operator"
+        if not spec.get("holderIdentity"):
+            yield bad("no controller leads", remedy)
+            return
+        renewed = datetime.fromisoformat(spec["renewTime"])
+        seconds = (datetime.now(UTC) - renewed).total_seconds()
+        if seconds > LEASE_SECONDS:
+            yield bad(f"the controller {spec['holderIdentity']!r} has not been heard of for {seconds:.0f} s", remedy)
+        else:
+            yield good(f"the controller {spec['holderIdentity']!r} leads")
+
+    def _configurations(self) -> Iterator[Check]:
+        for resource in CONFIGURATIONS:
+            found = self._client.get(resource, "", CONFIGURATION)
+            if found is None:
+                yield bad(f"there is no {resource.kind} {CONFIGURATION!r}, so nothing is injected", f"Run: {UPGRADE}")
+            else:
+                yield good(f"the {resource.kind} {CONFIGURATION!r} is there")
+
+    def _certificates(self) -> Iterator[Check]:
+        secret = self._client.get(resources.SECRETS, self._namespace, self._secret)
+        if secret is None:
+            yield Check("unknown", f"the certificate: there is no Secret {self._secret!r} in {self._namespace!r}")
+            return
+        published = [self._client.get(resource, "", CONFIGURATION) for resource in CONFIGURATIONS]
+        configurations = [found for found in published if found is not None]
+        now = datetime.now(UTC)
+        for row in rows(secret, configurations, now):
+            days = (row.expires - now).days
+            if row.verdict:
+                remedy = "With certs.mode self the controller mends it, else renew it; see asya-operator certs show"
+                yield bad(f"the certificate {row.where}: {row.verdict}", remedy)
+            elif days < SOON_DAYS:
+                yield bad(f"the certificate {row.where} expires in {days} days", "Renew it, or find out why it was not")
+            else:
+                yield good(f"the certificate {row.where} is valid for {days} days")
+
+    def _webhook(self) -> Iterator[Check]:
+        """Asks the API server to create, and not to keep, a pod that a webhook which answers must refuse."""
+        metadata = {"name": "asya-doctor", "namespace": "default", "labels": {LABEL_ACTOR: "asya-doctor-asks"}}
+        spec = {"containers": [{"name": "runtime", "image": "none"}]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+        try:
+            self._client.request("POST", resources.PODS.path("default"), query={"dryRun": "All"}, body=pod)
+        except ApiError as error:
+            if "there is no AsyncActor" in error.message:
+                yield good("the API server reaches the webhook")
+            elif "failed calling webhook" in error.message:
+                remedy = f"Check its pods and its Service: kubectl --namespace {self._namespace} get pods,services"
+                yield bad(f"the API server does not reach the webhook: {error.message}", remedy)
+            else:
+                raise
+        else:
+            yield bad("the API server does not ask the webhook about labelled pods", f"Run: {UPGRADE}")
+
+    def _rights(self) -> Iterator[Check]:
+        missing = [
+            f"{verb} {resource}{'.' if group else ''}{group} ({account})"
+            for account, group, resource, verbs in RIGHTS
+            for verb in verbs
+            if not self._may(account, group, resource, verb)
+        ]
+        if missing:
+            yield bad(f"the operator may not {', '.join(missing)}", f"Run: {UPGRADE}")
+        else:
+            yield good("the operator has the rights that it needs")
+
+    def _may(self, account: str, group: str, resource: str, verb: str) -> bool:
+        asked = {
+            "apiVersion": REVIEWS.api_version,
+            "kind": REVIEWS.kind,
+            "spec": {
+                "user": f"system:serviceaccount:{self._namespace}:{account}",
+                "groups": ["system:serviceaccounts", f"system:serviceaccounts:{self._namespace}"],
+                "resourceAttributes": {"group": group, "resource": resource, "verb": verb},
+            },
+        }
+        answer: Object = self._client.request("POST", REVIEWS.path(), body=asked)
+        return bool(answer["status"]["allowed"])
+
+    def _keda(self) -> Iterator[Check]:
+        found = self._client.get(CRDS, "", "scaledobjects.keda.sh")
+        if found is None:
+            yield bad("KEDA is not installed, so nothing is scaled", "Install it: https://keda.sh/docs/latest/deploy/")
+            return
+        version = self._keda_version(found)
+        if version is None:
+            yield Check("unknown", "KEDA is installed; its version is not known")
+        elif version < OLDEST_KEDA:
+            oldest = ".".join(map(str, OLDEST_KEDA))
+            remedy = f"Upgrade it to {oldest} or newer, or give RabbitMQ by urlSecretRef"
+            yield bad(f"KEDA is of version {version[0]}.{version[1]}, which knows no user name by itself", remedy)
+        else:
+            yield good(f"KEDA {version[0]}.{version[1]} is installed")
+
+    def _keda_version(self, crd: Object) -> tuple[int, int] | None:
+        deployments = self._client.list(resources.DEPLOYMENTS, labelSelector="app=keda-operator")
+        images = [c["image"] for d in deployments for c in d["spec"]["template"]["spec"]["containers"]]
+        label = (crd["metadata"].get("labels") or {}).get("app.kubernetes.io/version", "")
+        for text in (label, *images):
+            version = re.search(r"(?:^|:)v?(\d+)\.(\d+)", text)
+            if version:
+                return int(version[1]), int(version[2])
+        return None
+
+    def _secrets(self) -> Iterator[Check]:
+        wanted = {
+            (obj["metadata"]["namespace"], ref["name"], ref["key"])
+            for obj in self._client.list(resources.ASYNC_ACTORS)
+            for ref in _secret_refs(obj)
+        }
+        missing = []
+        for namespace, name, key in sorted(wanted):
+            secret = self._client.get(resources.SECRETS, namespace, name)
+            if secret is None or key not in (secret.get("data") or {}):
+                missing.append((namespace, name, key))
+        for namespace, name, key in missing:
+            remedy = f"Create it: kubectl --namespace {namespace} create secret generic {name} --from-literal={key}=…"
+            yield bad(f"an actor names the Secret {name!r} in {namespace!r} with the key {key!r}: missing", remedy)
+        if wanted and not missing:
+            yield good(f"all {len(wanted)} Secrets that actors name are there")
+
+    def _actors(self) -> Iterator[Check]:
+        actors = self._client.list(resources.ASYNC_ACTORS)
+        wrong = [obj for obj in actors if _condition(obj, "Ready") == "False"]
+        for obj in wrong[:10]:
+            name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
+            phase = (obj.get("status") or {}).get("phase")
+            remedy = f"kubectl asya explain {name} --namespace {namespace}"
+            yield bad(f"the AsyncActor {name!r} in {namespace!r}: {phase}", remedy)
+        yield good(f"{len(actors) - len(wrong)} of {len(actors)} actors are as they should be")
+
+
+def _secret_refs(actor: Object) -> Iterator[Object]:
+    rabbitmq = (((actor.get("spec") or {}).get("transport") or {}).get("rabbitmq")) or {}
+    for field in ("passwordSecretRef", "urlSecretRef"):
+        if rabbitmq.get(field):
+            yield rabbitmq[field]
+
+
+def _condition(actor: Object, kind: str) -> str:
+    conditions = (actor.get("status") or {}).get("conditions") or ()
+    return str(next((c["status"] for c in conditions if c["type"] == kind), "Unknown"))

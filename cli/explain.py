@@ -1,0 +1,160 @@
+"""One actor from end to end: its objects, what was injected where and why, and each problem with its remedy."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from crds.names import ANNOTATION_RUNTIME_CONTAINER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
+from injection.inject import disabled, read_record
+from injection.kinds import KINDS
+from kube import client as resources
+from kube.client import ApiError, Client, Resource
+from kube.informer import controller_of
+
+Object = dict[str, Any]
+
+WORKLOADS = (
+    resources.DEPLOYMENTS,
+    resources.STATEFUL_SETS,
+    resources.DAEMON_SETS,
+    resources.JOBS,
+    resources.CRON_JOBS,
+)
+KEDA = (resources.SCALED_OBJECTS, resources.SCALED_JOBS, resources.TRIGGER_AUTHENTICATIONS)
+_KINDS = {kind.name: kind for kind in KINDS.values()}
+
+
+@dataclass
+class Story:
+    """What there is to tell of an actor."""
+
+    actor: Object
+    workloads: list[Object] = field(default_factory=list)
+    """Those that bear its label or are its own."""
+    others: list[Object] = field(default_factory=list)
+    """KEDA's objects and the runtime ConfigMap."""
+
+
+def read(client: Client, namespace: str, name: str) -> Story | None:
+    """Everything about an actor; None if there is no such actor.
+
+    Raises:
+        ApiError: if something cannot be read.
+    """
+    actor = client.get(resources.ASYNC_ACTORS, namespace, name)
+    if actor is None:
+        return None
+    story = Story(actor)
+    selector = f"{LABEL_ACTOR}={name}"
+    for resource in WORKLOADS:
+        story.workloads += _list(client, resource, namespace, selector)
+    for resource in KEDA:
+        found = _list(client, resource, namespace, selector)
+        (story.workloads if resource is resources.SCALED_JOBS else story.others).extend(found)
+    config_map = client.get(resources.CONFIG_MAPS, namespace, RUNTIME_CONFIGMAP)
+    story.others += [config_map] if config_map is not None else []
+    reference = (actor.get("status") or {}).get("workloadRef") or {}
+    known = {(w["kind"], w["metadata"]["name"]) for w in story.workloads}
+    by_kind = {resource.kind: resource for resource in WORKLOADS}
+    if reference.get("kind") in by_kind and (reference["kind"], reference["name"]) not in known:
+        unlabelled = client.get(by_kind[reference["kind"]], namespace, reference["name"])
+        story.workloads += [unlabelled] if unlabelled is not None else []
+    return story
+
+
+def _list(client: Client, resource: Resource, namespace: str, selector: str) -> list[Object]:
+    try:
+        found = client.list(resource, namespace, labelSelector=selector)
+    except ApiError as error:
+        if error.code == 404:
+            return []  # KEDA is not installed
+        raise
+    return [{**obj, "kind": resource.kind} for obj in found]
+
+
+def lines(story: Story) -> Iterator[str]:
+    """The story, line by line."""
+    actor = story.actor
+    metadata, status = actor["metadata"], actor.get("status") or {}
+    phase = status.get("phase") or "not seen by the controller yet"
+    yield f"AsyncActor {metadata['namespace']}/{metadata['name']}: {phase}"
+    yield ""
+    yield "Objects"
+    for obj in [*story.workloads, *story.others]:
+        yield f"  {obj['kind']} {obj['metadata']['name']}: {_told(obj, actor)}"
+    if not story.workloads and not story.others:
+        yield "  none yet"
+    for workload in story.workloads:
+        yield ""
+        yield from _injection(workload)
+    yield ""
+    yield from _problems(status)
+
+
+def _told(obj: Object, actor: Object) -> str:
+    if obj["kind"] == "ConfigMap":
+        return "the runtime script of this namespace"
+    owner = controller_of(obj)
+    owned = "made for this actor" if owner == actor["metadata"].get("uid") else "not the operator's, bears the label"
+    status = obj.get("status") or {}
+    if obj["kind"] in ("Deployment", "StatefulSet"):
+        return f"{owned}; {status.get('readyReplicas', 0)} of {obj['spec'].get('replicas', 1)} pods are ready"
+    conditions = {c.get("type"): c for c in status.get("conditions") or ()}
+    ready = conditions.get("Ready")
+    return f"{owned}; KEDA says Ready={ready['status']}" if ready else owned
+
+
+def _injection(workload: Object) -> Iterator[str]:
+    """What was injected into a workload, and why it was as it was."""
+    title = f"{workload['kind']} {workload['metadata']['name']}"
+    template = _KINDS[workload["kind"]].template(workload) or {}
+    record = read_record(template)
+    if record is None:
+        why = "it opts out by asya.io/inject" if disabled(workload) or disabled(template) else _why_not(workload)
+        yield f"Not injected into {title}: {why}"
+        return
+    spec = template.get("spec") or {}
+    containers = {c["name"]: c for part in ("initContainers", "containers") for c in spec.get(part) or ()}
+    sidecar, runtime = containers.get(SIDECAR) or {}, containers.get(record.runtime) or {}
+    yield f"Injected into {title}"
+    yield f"  because it bears the label {LABEL_ACTOR}={record.actor}"
+    place = "first of initContainers, so that the Job can complete" if record.native else "first of containers"
+    yield f"  + container {SIDECAR} ({place}): image {sidecar.get('image')}"
+    for volume in record.volumes:
+        yield f"  + volume {volume}"
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    chosen = ANNOTATION_RUNTIME_CONTAINER in annotations
+    why = "by annotation" if chosen else "by its name" if record.runtime == RUNTIME else "the only one"
+    yield f"  in container {record.runtime} ({why}, so it holds the function)"
+    for path in record.mounts:
+        yield f"    + mount {path}"
+    for name in [*record.env, *record.env_was]:
+        value = next((e.get("value") for e in runtime.get("env") or () if e.get("name") == name), "")
+        yield f"    {'=' if name in record.env_was else '+'} variable {name}={value}"
+    if record.command:
+        yield f"    + command {' '.join(runtime.get('command') or ())}, since it has ASYA_HANDLER and no command"
+    if record.grace is not None:
+        before = record.grace_was if record.grace_was is not None else "the default, 30"
+        yield f"  terminationGracePeriodSeconds {record.grace} (it was {before})"
+
+
+def _why_not(workload: Object) -> str:
+    labels = workload["metadata"].get("labels") or {}
+    if LABEL_ACTOR not in labels:
+        return f"it does not bear the label {LABEL_ACTOR}"
+    return "admission has not injected it; see the problems below, and asya-operator doctor"
+
+
+def _problems(status: Object) -> Iterator[str]:
+    conditions = status.get("conditions") or ()
+    wrong = [c for c in conditions if c["type"] != "Ready" and c["status"] != "True"]
+    if not conditions:
+        yield "Problems"
+        yield "  the controller has not seen this actor yet: asya-operator doctor tells whether it runs"
+    elif not wrong:
+        yield "No problems"
+    else:
+        yield "Problems"
+        for condition in wrong:
+            yield f"  {condition['type']}={condition['status']} ({condition['reason']})"
+            yield f"    {condition['message']}"

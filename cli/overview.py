@@ -1,0 +1,108 @@
+"""Actors as a table: what ``asya-operator status`` shows. Rows are pure; the table is for people."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+Object = dict[str, Any]
+
+_STYLES = {
+    "Running": "green",
+    "Completed": "green",
+    "Napping": "cyan",
+    "Creating": "yellow",
+    "ScalingUp": "yellow",
+    "ScalingDown": "yellow",
+    "Updating": "yellow",
+    "Terminating": "yellow",
+}
+UNKNOWN = "<unknown>"
+"""kubectl's word for what nobody has said yet."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One actor."""
+
+    namespace: str
+    name: str
+    phase: str
+    workload: str
+    pods: str
+    queue: str
+    transport: str
+    scale: str
+    active: str
+    age: str
+    problem: str
+    """What is wrong, and what to do: the message of the first condition that is not true."""
+
+
+def row(actor: Object, now: datetime) -> Row:
+    """The row of a stored AsyncActor."""
+    metadata, spec, status = actor["metadata"], actor.get("spec") or {}, actor.get("status") or {}
+    reference = status.get("workloadRef") or status.get("scaledJobRef") or {}
+    scaling = spec.get("scaling") or {}
+    enabled = bool(scaling.get("enabled"))
+    active = {True: "yes", False: "no", None: ""}[status.get("scalingActive")]
+    return Row(
+        namespace=metadata.get("namespace", ""),
+        name=metadata["name"],
+        phase=status.get("phase") or UNKNOWN,
+        workload=f"{reference['kind']}/{reference['name']}" if reference else "<none>",
+        pods=f"{status.get('readyReplicas', 0)}/{status.get('desiredReplicas', 0)}",
+        queue=str(spec.get("queueName", "")),
+        transport=str((spec.get("transport") or {}).get("type", "")),
+        scale=f"{scaling.get('minReplicas', 0)}-{scaling.get('maxReplicas', 50)}" if enabled else "off",
+        active=active if enabled else "",
+        age=age(metadata.get("creationTimestamp"), now),
+        problem=problem(status),
+    )
+
+
+def problem(status: Object) -> str:
+    """What is wrong by a status; an empty string if nothing is."""
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    ready = conditions.get("Ready")
+    if ready is None:
+        return "the controller has not seen it yet; is it running? asya-operator doctor tells"
+    return "" if ready["status"] == "True" else f"{ready['reason']}: {ready['message']}"
+
+
+def age(since: str | None, now: datetime) -> str:
+    """How long ago, as kubectl says it: 90s, 5m, 3h, 2d."""
+    if not since:
+        return UNKNOWN
+    seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
+    for length, letter, least in ((86400, "d", 2), (3600, "h", 2), (60, "m", 2)):
+        if seconds >= length * least:
+            return f"{seconds // length}{letter}"
+    return f"{seconds}s"
+
+
+def table(actors: Iterable[Object], *, wide: bool = False) -> Table:
+    """The table, sorted by namespace and name; ``wide`` shows each problem whole."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("NAMESPACE", "NAME", "PHASE", "WORKLOAD", "PODS", "QUEUE", "TRANSPORT", "SCALE", "ACTIVE", "AGE"):
+        made.add_column(column, no_wrap=True)
+    made.add_column("PROBLEM", no_wrap=not wide, overflow="fold" if wide else "ellipsis")
+    now = datetime.now(UTC)
+    for r in sorted((row(actor, now) for actor in actors), key=lambda r: (r.namespace, r.name)):
+        made.add_row(
+            r.namespace,
+            r.name,
+            Text(r.phase, style=_STYLES.get(r.phase, "red")),
+            r.workload,
+            r.pods,
+            r.queue,
+            r.transport,
+            r.scale,
+            r.active,
+            r.age,
+            Text(r.problem, style="red"),
+        )
+    return made

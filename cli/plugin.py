@@ -1,0 +1,158 @@
+"""The commands that look at a cluster for people: ``status``, ``explain`` and ``doctor``.
+
+Installed as ``kubectl-asya`` too, they are ``kubectl asya status`` and so on; they speak, fail and colour as
+kubectl does: results on standard output, the rest on standard error, colour on a terminal only.
+"""
+
+import time
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+Kubeconfig = Annotated[str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")]
+WATCH_SECONDS = 1.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to ``app``."""
+    for command in (status, explain, doctor):
+        app.command()(command)
+
+
+def status(
+    name: Annotated[str, typer.Argument(help="One actor; all without it.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="One namespace; all without it.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep it live until interrupted.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="wide, json or yaml; a table without it.")] = "",
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Show actors, their queues and pods, and what is wrong."""
+    if output not in ("", "wide", "json", "yaml"):
+        _fail(f"--output: must be wide, json or yaml; found {output!r}", 2)
+    if watch and output in ("json", "yaml"):
+        _fail("--watch: shows a table; leave --output out, or make it wide", 2)
+    if name and not namespace:
+        namespace = "default"
+    client = _client(kubeconfig)
+    if not watch:
+        _show(_actors(client, namespace, name), output)
+        return
+    try:
+        _watch(client, namespace, name, wide=output == "wide")
+    except KeyboardInterrupt:
+        return
+
+
+def explain(
+    name: Annotated[str, typer.Argument(help="The actor.")],
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Explain one actor: its objects, what was injected and why, and each problem with its remedy."""
+    from cli.explain import lines, read
+    from kube.client import ApiError
+
+    try:
+        story = read(_client(kubeconfig), namespace, name)
+    except ApiError as error:
+        _fail(error.message)
+    if story is None:
+        _not_found(name)
+    for line in lines(story):
+        typer.echo(line)
+
+
+def doctor(
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="The operator's own namespace.")] = "asya-system",
+    secret: Annotated[str, typer.Option(help="Secret that the webhook serves from.")] = "asya-operator-webhook-cert",
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Check the installation; exit code 1 if there is something to mend."""
+    from cli.doctor import Doctor
+
+    marks = {"good": ("✔", "green"), "bad": ("✘", "red"), "unknown": ("?", "yellow")}
+    wrong = False
+    for check in Doctor(_client(kubeconfig), namespace, secret).run():
+        mark, colour = marks[check.verdict]
+        typer.echo(f"{typer.style(mark, fg=colour)} {check.what}")
+        if check.remedy:
+            typer.echo(f"  → {check.remedy}")
+        wrong = wrong or check.verdict == "bad"
+    raise typer.Exit(int(wrong))
+
+
+def _client(kubeconfig: str | None) -> Any:
+    import kubernetes.config
+
+    from kube.client import Client, load_configuration
+
+    try:
+        return Client(load_configuration(kubeconfig))
+    except kubernetes.config.ConfigException as error:
+        _fail(f"no cluster to ask: {error}. Set KUBECONFIG, or give --kubeconfig")
+
+
+def _actors(client: Any, namespace: str, name: str) -> list[Any]:
+    from kube.client import ASYNC_ACTORS, ApiError
+
+    try:
+        if name:
+            found = client.get(ASYNC_ACTORS, namespace, name)
+            if found is None:
+                _not_found(name)
+            return [found]
+        return list(client.list(ASYNC_ACTORS, namespace))
+    except ApiError as error:
+        if error.code == 404:
+            _fail("the cluster knows no AsyncActors: the operator is not installed there")
+        _fail(error.message)
+
+
+def _show(actors: list[Any], output: str) -> None:
+    from cli.files import dump
+    from cli.overview import table
+    from kube.client import ASYNC_ACTORS
+
+    if output in ("json", "yaml"):
+        whole = [{"apiVersion": ASYNC_ACTORS.api_version, "kind": ASYNC_ACTORS.kind, **obj} for obj in actors]
+        typer.echo(dump(whole, output), nl=False)
+    elif not actors:
+        typer.echo("No resources found", err=True)
+    else:
+        _console().print(table(actors, wide=output == "wide"))
+
+
+def _watch(client: Any, namespace: str, name: str, *, wide: bool) -> None:
+    from rich.live import Live
+
+    from cli.overview import table
+
+    console = _console()
+    if not console.is_terminal:
+        before: list[Any] = []
+        while True:
+            actors = _actors(client, namespace, name)
+            if actors != before:
+                console.print(table(actors, wide=wide))
+            before = actors
+            time.sleep(WATCH_SECONDS)
+    with Live(console=console, auto_refresh=False, screen=False) as live:
+        while True:
+            live.update(table(_actors(client, namespace, name), wide=wide), refresh=True)
+            time.sleep(WATCH_SECONDS)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=400)
+
+
+def _not_found(name: str) -> NoReturn:
+    _fail(f'(NotFound): asyncactors.asya.io "{name}" not found')
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
