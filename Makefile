@@ -68,8 +68,9 @@ audit: $(READY) ## Look for known vulnerabilities, unsafe code and licences that
 golden: $(READY) ## Regenerate the outcomes of the golden files
 	$(BIN)/python -m tests.golden
 
-generate: $(READY) ## Regenerate the CRD manifest and the README's reference table
+generate: $(READY) ## Regenerate the CRD manifest and the manual's tables
 	$(BIN)/python -m crds.generate
+	$(BIN)/python -m cli.manual
 
 image: ## Build the image (IMAGE=asya-operator:dev)
 	docker build --tag $(IMAGE) .

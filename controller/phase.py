@@ -6,7 +6,7 @@ moving before what is well; the conditions say the rest.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 Object = dict[str, Any]
 
@@ -30,6 +30,27 @@ Phase = Literal[
     "WorkloadError",
     "Terminating",
 ]
+MEANINGS: Final[dict[Phase, str]] = {
+    "Creating": "The workload, or its first pods, are being made.",
+    "Running": "All pods are ready.",
+    "Napping": "Scaled to zero, which is well: KEDA wakes it when there are messages.",
+    "Completed": "The Job has done its work.",
+    "ScalingUp": "There are fewer ready pods than there should be, and more are coming.",
+    "ScalingDown": "There are more pods than there should be, and some are going.",
+    "Updating": "Pods are being replaced by those of a new template.",
+    "Degraded": "Some pods have not been ready for five minutes, and nothing says why.",
+    "PendingResources": "No node has room for a pod.",
+    "ImagePullError": "An image cannot be pulled.",
+    "RuntimeError": "Your container ends, or does not start.",
+    "SidecarError": "The sidecar ends, or does not start.",
+    "VolumeError": "A volume cannot be bound, attached or mounted.",
+    "ConfigError": "A Secret or ConfigMap, or a key of one, is missing.",
+    "QueueMissing": "The queue does not exist.",
+    "ScalingError": "KEDA does not work for this actor, or is not there.",
+    "WorkloadError": "The workload is not as it should be; the condition WorkloadReady says why.",
+    "Terminating": "The actor is being deleted.",
+}
+"""What each word says."""
 DEGRADED_SECONDS = 300.0
 """Pods that are not ready for longer than this are not on their way."""
 

@@ -7,10 +7,10 @@ from typing import Any
 from crds.manifest import MANIFEST, manifest, rendered
 
 ROOT = Path(__file__).parent.parent
-README = ROOT / "README.md"
+REFERENCE = ROOT / "docs" / "reference.md"
 CHART = ROOT / "charts" / "asya-operator"
 CHART_CRD = CHART / "files" / "asyncactors.yaml"
-BEGIN, END = "<!-- generated: reference -->", "<!-- end of generated -->"
+BEGIN, END = "<!-- generated -->", "<!-- end of generated -->"
 
 
 def rows(schema: dict[str, Any], path: str = "") -> list[str]:
@@ -38,16 +38,16 @@ def rows(schema: dict[str, Any], path: str = "") -> list[str]:
 
 
 def reference() -> str:
-    """The reference table of the README."""
+    """The reference table of the manual."""
     spec = manifest()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return "\n".join(["| field of `spec` | type | default | meaning |", "|---|---|---|---|", *rows(spec)])
 
 
-def with_reference(readme: str) -> str:
-    """``readme`` with its generated part made anew."""
-    before, _, rest = readme.partition(BEGIN)
+def with_generated(page: str, made: str) -> str:
+    """``page`` with its generated part replaced by ``made``."""
+    before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{reference()}\n{END}{after}"
+    return f"{before}{BEGIN}\n{made}\n{END}{after}"
 
 
 def values(text: str) -> str:
@@ -76,21 +76,15 @@ def values(text: str) -> str:
     return "\n".join(table)
 
 
-def with_values(readme: str, text: str) -> str:
-    """The chart's README with its table of values made anew."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{values(text)}\n{END}{after}"
-
-
 def main() -> None:
     """Write every generated file."""
     MANIFEST.write_text(rendered())
     CHART_CRD.write_text(rendered())
-    README.write_text(with_reference(README.read_text()))
+    REFERENCE.write_text(with_generated(REFERENCE.read_text(), reference()))
     chart_readme = CHART / "README.md"
-    chart_readme.write_text(with_values(chart_readme.read_text(), (CHART / "values.yaml").read_text()))
-    sys.stdout.write("wrote the CRD, here and in the chart, and the tables in both READMEs\n")
+    made = values((CHART / "values.yaml").read_text())
+    chart_readme.write_text(with_generated(chart_readme.read_text(), made))
+    sys.stdout.write("wrote the CRD, here and in the chart, the reference and the chart's table of values\n")
 
 
 if __name__ == "__main__":

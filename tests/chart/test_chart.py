@@ -9,7 +9,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from crds.generate import CHART, CHART_CRD, values, with_values
+from crds.generate import CHART, CHART_CRD, values, with_generated
 from crds.manifest import rendered
 from kube.client import Resource
 from tests.harness.clusters import ROOT, Cluster
@@ -27,6 +27,9 @@ VALUE_SETS: dict[str, Object] = {
     "own-certificate": {"certs": {"mode": "secret", "secretName": "mine"}},
     "short-certificates": {"certs": {"caLifetime": "48h", "lifetime": "12h", "overlap": "30s"}},
     "monitoring": {"metrics": {"port": 9090, "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}}}},
+    "alerts-and-dashboard": {
+        "metrics": {"rules": {"enabled": True, "labels": {"a": "b"}}, "dashboard": {"enabled": True}}
+    },
     "network-policy": {"networkPolicy": {"enabled": True}},
     "critical": {"priorityClassName": "system-cluster-critical", "controller": {"replicas": 2}},
     "private-registry": {
@@ -170,7 +173,7 @@ def test_the_crd_is_that_of_the_models_and_is_kept(helm: Helm) -> None:
 
 def test_the_readme_tells_every_value() -> None:
     text, readme = (CHART / "values.yaml").read_text(), (CHART / "README.md").read_text()
-    assert readme == with_values(readme, text), "run `make generate`"
+    assert readme == with_generated(readme, values(text)), "run `make generate`"
     assert values(text).count("\n") > 40
 
 

@@ -183,7 +183,7 @@ def own(name: str = "a", **spec: Any) -> Object:
 
 def test_bring_your_own(space: Space) -> None:
     space.apply(own(scaling={"enabled": True, "maxReplicas": 7}))
-    assert "create it" in space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")["message"]
+    assert "Create it" in space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")["message"]
     space.apply(workload("Deployment", "x"))
     told = space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled", timeout=20)["message"]
     assert "kubectl label deployment x asya.io/actor=a" in told

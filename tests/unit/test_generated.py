@@ -1,6 +1,7 @@
 """What is generated from the models is what the repository holds."""
 
-from crds.generate import README, with_reference
+from cli.manual import DOCS, PAGES
+from crds.generate import REFERENCE, reference, with_generated
 from crds.manifest import MANIFEST, manifest, rendered, structural
 
 
@@ -8,8 +9,12 @@ def test_the_manifest_is_generated_from_the_models() -> None:
     assert MANIFEST.read_text() == rendered(), "run `make generate`"
 
 
-def test_the_reference_in_the_readme_is_generated_from_the_models() -> None:
-    assert README.read_text() == with_reference(README.read_text()), "run `make generate`"
+def test_the_pages_of_the_manual_are_generated_from_the_code() -> None:
+    assert REFERENCE.read_text() == with_generated(REFERENCE.read_text(), reference()), "run `make generate`"
+    for name, make in PAGES.items():
+        page = (DOCS / name).read_text()
+        assert page == with_generated(page, make()), "run `make generate`"
+        assert page.count("\n| `") > 15
 
 
 def test_every_field_is_described_and_typed() -> None:

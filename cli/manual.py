@@ -1,0 +1,35 @@
+"""``make generate``: the pages of the manual that say what the code says, so that nobody has to write them twice."""
+
+import sys
+
+from controller.phase import MEANINGS
+from controller.remedies import REMEDIES, general
+from crds.generate import ROOT, with_generated
+
+DOCS = ROOT / "docs"
+
+
+def phases() -> str:
+    """A table of the phases."""
+    return "\n".join(["| phase | it means |", "|---|---|", *(f"| `{p}` | {text} |" for p, text in MEANINGS.items())])
+
+
+def remedies() -> str:
+    """A table of what can be wrong, and what to do."""
+    made = ["| reason or phase | what is seen | what to do |", "|---|---|---|"]
+    return "\n".join([*made, *(f"| `{cause}` | {r.seen} | {general(cause)}. |" for cause, r in REMEDIES.items())])
+
+
+PAGES = {"status.md": phases, "troubleshooting.md": remedies}
+
+
+def main() -> None:
+    """Write them."""
+    for name, make in PAGES.items():
+        page = DOCS / name
+        page.write_text(with_generated(page.read_text(), make()))
+    sys.stdout.write(f"wrote {', '.join(PAGES)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""What a kubelet says of pods that do not run, by the phase that it puts their actor in."""
+
+from typing import Any
+
+from kube.client import Object
+from tests.harness.clusters import wait_for
+from tests.harness.space import Space
+
+NOW = "2026-01-01T00:00:00Z"
+
+
+def container_status(name: str, state: dict[str, Any], **more: Any) -> Object:
+    image = {"name": name, "image": "app:1", "imageID": "", "ready": False, "restartCount": 2, "state": state, **more}
+    return {"containerStatuses": [image]}
+
+
+def waits(reason: str, message: str, name: str = "runtime", **more: Any) -> Object:
+    return container_status(name, {"waiting": {"reason": reason, "message": message}}, **more)
+
+
+ENDED: Any = {"lastState": {"terminated": {"exitCode": 3}}}
+TROUBLES: dict[str, tuple[Object, str]] = {
+    "ImagePullError": (waits("ImagePullBackOff", "no such tag"), "no such tag. Check the image's name"),
+    "RuntimeError": (waits("CrashLoopBackOff", "back-off", **ENDED), "exit code 3"),
+    "SidecarError": (waits("CrashLoopBackOff", "back-off", "sidecar", **ENDED), "-c sidecar --previous"),
+    "ConfigError": (waits("CreateContainerConfigError", 'secret "s" not found'), "Create the Secret"),
+    "PendingResources": (
+        {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu"}]},
+        "no cpu",
+    ),
+}
+
+
+def running_pod(space: Space, name: str) -> Object:
+    """The actor's pod, once it runs."""
+
+    def running() -> Object | None:
+        found = [p for p in space.all("Pod") if p["metadata"]["labels"].get("asya.io/actor") == name]
+        return next((p for p in found if (p.get("status") or {}).get("phase") == "Running"), None)
+
+    found = wait_for("a pod that runs", running)
+    assert found is not None
+    return found
+
+
+def report(space: Space, pod: Object, *, ready: bool, status: Object) -> None:
+    """Say of the pod what a kubelet would."""
+    state = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": NOW}
+    conditions = [state, *({"lastTransitionTime": NOW, **c} for c in status.get("conditions") or ())]
+    space.patch("Pod", pod["metadata"]["name"], {"status": {**status, "conditions": conditions}}, "status")

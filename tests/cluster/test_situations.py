@@ -1,0 +1,277 @@
+"""Broken situations: describe, explain and the page on troubleshooting give the same remedy for each."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import pytest
+
+from certs.authority import create_authority, issue
+from cli.manual import DOCS
+from controller.remedies import general, remedy
+from kube.client import ApiError, Object
+from tests.cases.troubles import TROUBLES, report, running_pod, waits
+from tests.harness.binaries import binary
+from tests.harness.clusters import Cluster, wait_for
+from tests.harness.operator import WEBHOOK_CONFIGURATION_SECONDS, WEBHOOKS, Operator, install_keda, uninstall_keda
+from tests.harness.space import Space, actor, example
+
+NAME = "a"
+KEDA_SECONDS = 11
+"""Until the controller has looked whether KEDA is there."""
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What is wrong, by its cause, how it comes about, and the words of its remedy."""
+
+    cause: str
+    make: Callable[[Space, Operator], AbstractContextManager[None]]
+    words: dict[str, str] = field(default_factory=dict)
+    of: str = NAME
+
+
+def _situation(cause: str, of: str = NAME, **words: str) -> Callable[[Callable[..., Iterator[None]]], None]:
+    def add(make: Callable[..., Iterator[None]]) -> None:
+        SITUATIONS[make.__name__.strip("_").replace("_", " ")] = Situation(cause, contextmanager(make), words, of)
+
+    return add
+
+
+SITUATIONS: dict[str, Situation] = {}
+
+
+def _deployment(**labels: str) -> Object:
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
+    spec = {"selector": {"matchLabels": {"app": "x"}}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "x", "labels": labels}, "spec": spec}
+
+
+def _troubled(phase: str) -> Callable[[Space, Operator], Iterator[None]]:
+    def make(space: Space, operator: Operator) -> Iterator[None]:
+        space.apply(actor(NAME))
+        report(space, running_pod(space, NAME), ready=False, status=TROUBLES[phase][0])
+        yield
+
+    return make
+
+
+for _phase in TROUBLES:
+    SITUATIONS[f"pod: {_phase}"] = Situation(_phase, contextmanager(_troubled(_phase)))
+
+
+@_situation("ConfigError")
+def _a_secret_to_mount_is_missing(space: Space, operator: Operator) -> Iterator[None]:
+    space.apply(actor(NAME))
+    pod = running_pod(space, NAME)["metadata"]
+    message = 'MountVolume.SetUp failed for volume "v" : secret "model" not found'
+    about = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "namespace": space.name, "uid": pod["uid"]}
+    told = {"reason": "FailedMount", "message": message, "type": "Warning", "involvedObject": about}
+    space.create_object({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "mount"}, **told})
+    report(space, {"metadata": pod}, ready=False, status=waits("ContainerCreating", ""))
+    yield
+
+
+@_situation("QueueMissing", queue="'asya-a'", broker="RabbitMQ")
+def _no_such_queue(space: Space, operator: Operator) -> Iterator[None]:
+    yield from _keda_complains(space, "404 NOT_FOUND - no queue 'asya-a' in vhost '/'")
+
+
+@_situation("ScalingError", queue="'asya-a'", broker="RabbitMQ")
+def _wrong_password(space: Space, operator: Operator) -> Iterator[None]:
+    yield from _keda_complains(space, "username or password not allowed")
+
+
+def _keda_complains(space: Space, message: str) -> Iterator[None]:
+    space.apply(actor(NAME, scaling={"enabled": True}))
+    space.wait("ScaledObject", NAME)
+    condition = {"type": "Ready", "status": "False", "reason": "ScaledObjectCheckFailed", "message": message}
+    space.patch("ScaledObject", NAME, {"status": {"conditions": [condition]}}, "status")
+    yield
+
+
+@_situation("KEDANotInstalled")
+def _keda_missing(space: Space, operator: Operator) -> Iterator[None]:
+    uninstall_keda(space.client)
+    time.sleep(KEDA_SECONDS)
+    space.apply(actor(NAME, scaling={"enabled": True}))
+    try:
+        yield
+    finally:
+        install_keda(space.client)
+
+
+@_situation("ScalerNotOwned")
+def _foreign_scaled_object(space: Space, operator: Operator) -> Iterator[None]:
+    triggers = [{"type": "cpu", "metadata": {"value": "1"}}]
+    spec = {"scaleTargetRef": {"name": "x"}, "triggers": triggers}
+    metadata = {"name": NAME, "labels": {"asya.io/actor": "other"}}
+    space.apply({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": metadata, "spec": spec})
+    time.sleep(1)  # until the watch has brought it
+    space.apply(actor(NAME, scaling={"enabled": True}))
+    yield
+
+
+@_situation("WorkloadNotFound")
+def _no_such_workload(space: Space, operator: Operator) -> Iterator[None]:
+    space.apply(actor(NAME, workload={"name": "x"}))
+    yield
+
+
+@_situation("WorkloadNotLabelled", kind="deployment", name="x", actor=NAME)
+def _label_missing(space: Space, operator: Operator) -> Iterator[None]:
+    space.apply(_deployment())
+    space.apply(actor(NAME, workload={"name": "x"}))
+    yield
+
+
+@_situation("WorkloadNotOwned", "x")
+def _foreign_workload(space: Space, operator: Operator) -> Iterator[None]:
+    space.apply(_deployment())
+    space.apply(actor("x"))
+    yield
+
+
+@_situation("InvalidStatefulSet", "indexer")
+def _immutable_field_of_a_stateful_set(space: Space, operator: Operator) -> Iterator[None]:
+    obj = example("sqs-statefulset")
+    space.apply(obj)
+    space.wait("StatefulSet", "indexer")
+    obj["spec"]["workload"]["volumeClaimTemplates"][0]["spec"]["resources"]["requests"]["storage"] = "9Gi"
+    space.apply(obj)
+    yield
+
+
+@_situation("InvalidWorkload")
+def _a_field_that_the_api_server_refuses(space: Space, operator: Operator) -> Iterator[None]:
+    obj = actor(NAME)
+    obj["spec"]["workload"]["template"]["metadata"] = {"labels": {"app": "not a label's value!"}}
+    space.apply(obj)
+    yield
+
+
+@_situation("InjectionDenied")
+def _two_containers(space: Space, operator: Operator) -> Iterator[None]:
+    obj = actor(NAME)
+    obj["spec"]["workload"]["template"]["spec"]["containers"] = [{"name": n, "image": "app:1"} for n in ("one", "two")]
+    with operator.without_validation():
+        space.apply(obj)
+    yield
+
+
+@_situation("NotInjected")
+def _no_webhook_configuration(space: Space, operator: Operator) -> Iterator[None]:
+    resource = WEBHOOKS["MutatingWebhookConfiguration"]
+    space.client.delete(resource, "", "asya-operator")
+    time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
+    space.apply(actor(NAME))
+    try:
+        yield
+    finally:
+        operator.configure_webhooks()
+
+
+@_situation("WebhookUnavailable")
+def _webhook_down(space: Space, operator: Operator) -> Iterator[None]:
+    operator.stop_webhook(signal.SIGKILL)
+    space.apply(actor(NAME))
+    yield
+
+
+@_situation("WebhookUnavailable")
+def _expired_certificate(space: Space, operator: Operator) -> Iterator[None]:
+    files = [operator.directory / "tls.crt", operator.directory / "tls.key"]
+    good, bundle = [file.read_bytes() for file in files], operator.ca_bundle
+    authority = create_authority("asya-operator", timedelta(days=1))
+    expired = issue(authority, ["127.0.0.1"], timedelta(seconds=1))
+    operator.stop_webhook()
+    for file, data in zip(files, (expired.certificate, expired.key), strict=True):
+        file.write_bytes(data)
+    operator.trust(authority.certificate)
+    time.sleep(1 + WEBHOOK_CONFIGURATION_SECONDS)
+    operator.start_webhook()
+    try:
+        space.apply(actor(NAME))
+        yield
+    finally:
+        operator.stop_webhook()
+        for file, data in zip(files, good, strict=True):
+            file.write_bytes(data)
+        operator.ca_bundle = bundle
+        operator.configure_webhooks()
+        operator.start_webhook()
+
+
+@_situation("RuntimeSourceFailed")
+def _a_script_that_is_no_python(space: Space, operator: Operator) -> Iterator[None]:
+    space.apply(actor(NAME))
+    space.wait_condition(NAME, "RuntimeReady", "True")
+    with operator.edited_script():
+        operator.script.write_text("def broken(:\n")
+        yield
+
+
+@_situation("ConfigMapNotOwned")
+def _a_config_map_of_the_same_name(space: Space, operator: Operator) -> Iterator[None]:
+    space.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "asya-runtime"}, "data": {"a": "b"}})
+    space.apply(actor(NAME))
+    yield
+
+
+@_situation("Contested", kind="deployment", name=NAME)
+def _somebody_insists(space: Space, operator: Operator) -> Iterator[None]:
+    space.apply(actor(NAME))
+    space.wait_condition(NAME, "Ready", "True")
+    theirs = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
+
+    def contested() -> bool:
+        space.patch("Deployment", NAME, theirs)
+        return bool(space.condition(NAME, "WorkloadReady")["reason"] == "Contested")
+
+    wait_for("the contest", contested, pause=0.2)
+    yield
+
+
+@pytest.mark.parametrize("title", SITUATIONS)
+def test_the_same_remedy_everywhere(space: Space, operator: Operator, cluster: Cluster, title: str) -> None:
+    situation = SITUATIONS[title]
+    with situation.make(space, operator):
+        words = {**situation.words}
+        if situation.cause in TROUBLES:
+            words = {"name": running_pod(space, NAME)["metadata"]["name"], "container": "runtime"}
+        expected = remedy(situation.cause, **words)
+        told = wait_for("the remedy", lambda: _described(space, cluster, situation.of, expected))
+        assert expected in told
+        command = ["explain", situation.of, "--namespace", space.name, "--kubeconfig", str(cluster.kubeconfig)]
+        explained = subprocess.run([sys.executable, "-m", "cli", *command], capture_output=True, text=True)
+        assert expected in explained.stdout, explained.stderr
+    assert general(situation.cause) in (DOCS / "troubleshooting.md").read_text()
+
+
+def _described(space: Space, cluster: Cluster, name: str, expected: str) -> str:
+    """What kubectl describe tells of the actor, once it holds the remedy."""
+    command = [str(binary("kubectl")), "describe", "asya", name, "--namespace", space.name]
+    shown = subprocess.run([*command, "--kubeconfig", str(cluster.kubeconfig)], capture_output=True, text=True)
+    if expected not in shown.stdout:
+        raise AssertionError(shown.stdout[-3000:] + shown.stderr)
+    return shown.stdout
+
+
+def test_there_are_enough_situations() -> None:
+    assert len(SITUATIONS) >= 20
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [("type", "kafka", "spec.transport.type"), ("rabbitmq", None, "rabbitmq: required when type is rabbitmq")],
+)
+def test_a_wrong_queue_type_is_refused_with_the_field(space: Space, field: str, value: object, told: str) -> None:
+    obj = actor(NAME)
+    obj["spec"]["transport"][field] = value
+    with pytest.raises(ApiError, match=told):
+        space.create_object(obj)
