@@ -32,7 +32,7 @@ def status(
     if watch and output in ("json", "yaml"):
         _fail("--watch: shows a table; leave --output out, or make it wide", 2)
     if name and not namespace:
-        namespace = "default"
+        namespace = _own_namespace(kubeconfig)
     client = _client(kubeconfig)
     if not watch:
         _show(_actors(client, namespace, name), output)
@@ -45,7 +45,7 @@ def status(
 
 def explain(
     name: Annotated[str, typer.Argument(help="The actor.")],
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace.")] = "default",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace; the context's without it.")] = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Explain one actor: its objects, what was injected and why, and each problem with its remedy."""
@@ -53,7 +53,7 @@ def explain(
     from kube.client import ApiError
 
     try:
-        story = read(_client(kubeconfig), namespace, name)
+        story = read(_client(kubeconfig), namespace or _own_namespace(kubeconfig), name)
     except ApiError as error:
         _fail(error.message)
     if story is None:
@@ -90,6 +90,17 @@ def _client(kubeconfig: str | None) -> Any:
         return Client(load_configuration(kubeconfig))
     except kubernetes.config.ConfigException as error:
         _fail(f"no cluster to ask: {error}. Set KUBECONFIG, or give --kubeconfig")
+
+
+def _own_namespace(kubeconfig: str | None) -> str:
+    """The namespace that the current context names, as kubectl takes it."""
+    import kubernetes.config
+
+    try:
+        _, current = kubernetes.config.list_kube_config_contexts(config_file=kubeconfig)
+    except kubernetes.config.ConfigException:
+        return "default"  # that there is no cluster to ask is told by whoever asks it
+    return str(((current or {}).get("context") or {}).get("namespace") or "default")
 
 
 def _actors(client: Any, namespace: str, name: str) -> list[Any]:

@@ -1,0 +1,179 @@
+"""``kubectl asya``: status, explain and doctor, as a user runs them."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from kube.client import SECRETS, Object, Resource
+from tests.harness.binaries import binary
+from tests.harness.clusters import Cluster, wait_for
+from tests.harness.helm import Helm
+from tests.harness.operator import NAMESPACE, Operator
+from tests.harness.space import Space, actor, example
+
+RBAC = {
+    kind: Resource("rbac.authorization.k8s.io/v1", kind, f"{kind.lower()}s")
+    for kind in ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")
+}
+Ran = subprocess.CompletedProcess[str]
+
+
+def run(cluster: Cluster, *arguments: str) -> Ran:
+    """Run ``kubectl asya``, by way of kubectl, which finds it on the PATH."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": path}
+    command = [str(binary("kubectl")), "asya", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
+
+
+def test_status(space: Space, cluster: Cluster) -> None:
+    space.apply(actor("good"))
+    space.apply(actor("bad", workload={"name": "nobody"}))
+    space.wait_condition("good", "Ready", "True")
+    space.wait_condition("bad", "Ready", "False")
+    wait_for("it to run", lambda: space.wait("AsyncActor", "good")["status"]["phase"] == "Running")
+    shown = run(cluster, "status", "--namespace", space.name)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    head, bad, good = shown.stdout.splitlines()
+    assert head.split()[:4] == ["NAMESPACE", "NAME", "PHASE", "WORKLOAD"]
+    assert good.split()[:6] == [space.name, "good", "Running", "Deployment/good", "1/1", "asya-good"]
+    assert "WorkloadError" in bad
+    assert "WorkloadNotFound" in bad
+    assert "\x1b" not in shown.stdout, "no colour when piped"
+
+
+def test_status_in_other_forms(space: Space, cluster: Cluster) -> None:
+    space.apply(actor("a"))
+    space.wait_condition("a", "Ready", "True")
+    as_json = json.loads(run(cluster, "status", "a", "-n", space.name, "-o", "json").stdout)
+    as_yaml = yaml.safe_load(run(cluster, "status", "-n", space.name, "-o", "yaml").stdout)
+    found = as_json["items"][0] if as_json.get("kind") == "List" else as_json
+    assert (found["kind"], found["metadata"]["name"]) == ("AsyncActor", "a")
+    assert as_yaml["metadata"]["name"] == "a" if as_yaml.get("kind") == "AsyncActor" else as_yaml["items"]
+    assert "PROBLEM" in run(cluster, "status", "-n", space.name, "-o", "wide").stdout
+
+
+def test_what_is_not_there(space: Space, cluster: Cluster) -> None:
+    for command in ("status", "explain"):
+        missing = run(cluster, command, "nobody", "-n", space.name)
+        assert missing.returncode == 1
+        assert missing.stdout == ""
+        assert 'asyncactors.asya.io "nobody" not found' in missing.stderr
+    empty = run(cluster, "status", "-n", space.name)
+    assert (empty.returncode, empty.stdout) == (0, "")
+    assert "No resources found" in empty.stderr
+    assert run(cluster, "status", "-o", "xml").returncode == 2
+    assert run(cluster, "status", "--no-such-option").returncode == 2
+
+
+def test_status_that_watches_tells_of_each_change(space: Space, cluster: Cluster) -> None:
+    space.apply(actor("a"))
+    space.wait_condition("a", "Ready", "True")
+    command = [
+        sys.executable,
+        "-u",
+        "-m",
+        "cli",
+        "status",
+        "-w",
+        "-n",
+        space.name,
+        "--kubeconfig",
+        str(cluster.kubeconfig),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as watching:
+        try:
+            assert watching.stdout is not None
+            assert watching.stdout.readline().startswith("NAMESPACE")
+            space.apply(actor("another"))
+            lines = iter(watching.stdout.readline, "")
+            assert any("another" in line for line in lines)
+        finally:
+            watching.terminate()
+
+
+def test_explain(space: Space, cluster: Cluster) -> None:
+    space.apply(example("rabbitmq-deployment"))
+    space.wait_condition("text-processor", "Ready", "True")
+    told = run(cluster, "explain", "text-processor", "-n", space.name).stdout
+    for part in (
+        f"AsyncActor {space.name}/text-processor",
+        "Deployment text-processor: made for this actor",
+        "ScaledObject text-processor",
+        "TriggerAuthentication text-processor",
+        "because it bears the label asya.io/actor=text-processor",
+        "+ container sidecar (first of containers)",
+        "+ volume asya-socket",
+        "in container runtime (by its name",
+        "+ command python3 /opt/asya/asya_runtime.py",
+        "No problems",
+    ):
+        assert part in told, part
+
+
+@pytest.fixture
+def installed(operator: Operator, cluster: Cluster) -> Iterator[None]:
+    """The rights that the chart gives, which a cluster with rights needs to be well."""
+    if cluster.real:
+        for obj in Helm().template({}):
+            if obj["kind"] in RBAC:
+                operator.client.apply(RBAC[obj["kind"]], obj, manager="chart")
+    yield
+    if cluster.real:
+        for obj in Helm().template({}):
+            if obj["kind"] in RBAC:
+                metadata: Object = obj["metadata"]
+                operator.client.delete(RBAC[obj["kind"]], metadata.get("namespace", ""), metadata["name"])
+
+
+def test_doctor(space: Space, operator: Operator, cluster: Cluster, installed: None) -> None:
+    space.wait_for_others()
+    secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rabbitmq", "namespace": space.name}}
+    space.client.apply(SECRETS, {**secret, "data": {"password": "cA=="}}, manager="kubectl")
+    space.apply(example("rabbitmq-deployment"))
+    space.wait_condition("text-processor", "Ready", "True")
+    well = run(cluster, "doctor", "--namespace", NAMESPACE)
+    assert well.returncode == 0, well.stdout
+    told = well.stdout
+    for part in (
+        "✔ Kubernetes",
+        "✔ the CustomResourceDefinition",
+        "✔ the controller",
+        "✔ the MutatingWebhookConfiguration",
+        "✔ the API server reaches the webhook",
+        "✔ all 1 Secrets",
+        "KEDA",
+        *(["✔ the operator has the rights"] if cluster.real else []),
+    ):
+        assert part in told, part
+    space.client.delete(SECRETS, space.name, "rabbitmq")
+    operator.stop_webhook()
+    ill = run(cluster, "doctor", "--namespace", NAMESPACE)
+    assert ill.returncode == 1
+    assert "✘ the API server does not reach the webhook" in ill.stdout
+    assert f"→ Create it: kubectl --namespace {space.name} create secret generic rabbitmq" in ill.stdout
+
+
+def test_doctor_without_a_cluster(tmp_path: Path) -> None:
+    nothing = tmp_path / "kubeconfig"
+    cluster = {"name": "c", "cluster": {"server": "http://127.0.0.1:9"}}
+    context = {"name": "c", "context": {"cluster": "c", "user": "u"}}
+    config = {"clusters": [cluster], "contexts": [context], "users": [{"name": "u", "user": {}}]}
+    nothing.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": "c", **config}))
+    command = [sys.executable, "-m", "cli", "doctor", "--kubeconfig", str(nothing)]
+    began = time.monotonic()
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 1
+    assert "✘ the API server" in ran.stdout
+    assert ran.stdout.count("✘") == 1
+    assert time.monotonic() - began < 30
+    missing = subprocess.run([*command[:-1], str(tmp_path / "no")], capture_output=True, text=True, timeout=60)
+    assert missing.returncode == 1
+    assert "no cluster to ask" in missing.stderr
