@@ -5,13 +5,14 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 MOTO   := $(VENV)/moto/.ready
 RABBIT := /usr/lib/rabbitmq/bin/rabbitmq-server
+PROMETHEUS := /usr/bin/prometheus
 PACKAGES := certs cli controller crds injection kube runtime sandbox telemetry webhook
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;MPL;Mozilla Public License
 IMAGE  ?= asya-operator:dev
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo test chaos bench lint lock audit golden generate image image-load install run clean
+.PHONY: help setup brokers demo test chaos bench lint lock audit golden generate docs pictures release image image-load install run clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,10 +31,10 @@ $(MOTO): $(READY)
 	$(VENV)/moto/bin/pip install --quiet --disable-pip-version-check 'moto[sqs]>=5.2,<6' 'flask>=3.1' 'flask-cors>=6' 'boto3>=1.40' 'pika>=1.3'
 	@touch $@
 
-brokers: $(MOTO) ## Install what messages are tested with: moto, and RabbitMQ where apt-get may
-	@if [ ! -x $(RABBIT) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends rabbitmq-server >/dev/null; } \
-	  || echo "RabbitMQ could not be installed; the tests that need it will be skipped" >&2; \
+brokers: $(MOTO) ## Install what the operator is tested with: moto, and RabbitMQ and Prometheus where apt-get may
+	@if [ ! -x $(RABBIT) -o ! -x $(PROMETHEUS) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends rabbitmq-server prometheus >/dev/null; } \
+	  || echo "RabbitMQ or Prometheus could not be installed; the tests that need them will be skipped" >&2; \
 	fi
 
 demo: $(READY) ## Apply the examples to a cluster and show what happens (KEEP=1 leaves it running)
@@ -71,6 +72,13 @@ golden: $(READY) ## Regenerate the outcomes of the golden files
 generate: $(READY) ## Regenerate the CRD manifest and the manual's tables
 	$(BIN)/python -m crds.generate
 	$(BIN)/python -m cli.manual
+
+docs: $(READY) ## Build the manual into build/site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+pictures: $(READY) brokers ## Draw the manual's pictures anew
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[pictures]'
+	$(BIN)/python -m tests.docs.pictures
 
 image: ## Build the image (IMAGE=asya-operator:dev)
 	docker build --tag $(IMAGE) .

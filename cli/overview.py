@@ -84,12 +84,16 @@ def age(since: str | None, now: datetime) -> str:
     return f"{seconds}s"
 
 
-def table(actors: Iterable[Object], *, wide: bool = False) -> Table:
-    """The table, sorted by namespace and name; ``wide`` shows each problem whole."""
-    made = Table(box=None, pad_edge=False, header_style="bold")
+def table(actors: Iterable[Object], *, wide: bool = False, fitted: bool = False) -> Table:
+    """The table, sorted by namespace and name.
+
+    ``wide`` shows each problem whole; ``fitted`` gives problems what the other columns leave of a terminal.
+    """
+    made = Table(box=None, pad_edge=False, header_style="bold", expand=fitted)
     for column in ("NAMESPACE", "NAME", "PHASE", "WORKLOAD", "PODS", "QUEUE", "TRANSPORT", "SCALE", "ACTIVE", "AGE"):
         made.add_column(column, no_wrap=True)
-    made.add_column("PROBLEM", no_wrap=not wide, overflow="fold" if wide else "ellipsis")
+    ratio = 1 if fitted else None
+    made.add_column("PROBLEM", no_wrap=not wide, overflow="fold" if wide else "ellipsis", ratio=ratio, min_width=10)
     now = datetime.now(UTC)
     for r in sorted((row(actor, now) for actor in actors), key=lambda r: (r.namespace, r.name)):
         made.add_row(

@@ -130,7 +130,8 @@ def _show(actors: list[Any], output: str) -> None:
     elif not actors:
         typer.echo("No resources found", err=True)
     else:
-        _console().print(table(actors, wide=output == "wide"))
+        console = _console()
+        console.print(table(actors, wide=output == "wide", fitted=console.is_terminal))
 
 
 def _watch(client: Any, namespace: str, name: str, *, wide: bool) -> None:
@@ -149,7 +150,7 @@ def _watch(client: Any, namespace: str, name: str, *, wide: bool) -> None:
             time.sleep(WATCH_SECONDS)
     with Live(console=console, auto_refresh=False, screen=False) as live:
         while True:
-            live.update(table(_actors(client, namespace, name), wide=wide), refresh=True)
+            live.update(table(_actors(client, namespace, name), wide=wide, fitted=True), refresh=True)
             time.sleep(WATCH_SECONDS)
 
 

@@ -1,0 +1,1 @@
+"""The manual: its commands, its YAML and its pictures."""

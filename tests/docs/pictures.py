@@ -1,0 +1,117 @@
+"""``make pictures``: the manual's pictures, of a sandbox whose actors are in good and in bad health.
+
+The live view is what ``kubectl asya status`` prints. The dashboard is drawn from its own panels: their expressions,
+answered by a real Prometheus that has scraped the operator for a while.
+"""
+
+import io
+import re
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from rich.console import Console
+
+from cli.manual import DOCS
+from cli.overview import table
+from kube.client import ASYNC_ACTORS, Object
+from tests.cases.troubles import TROUBLES, report, running_pod
+from tests.chart.test_monitoring import Prometheus, panels
+from tests.harness.clusters import start_sandbox, wait_for
+from tests.harness.operator import Operator
+from tests.harness.space import Space, actor, example
+
+PICTURES = DOCS / "pictures"
+SECONDS = 60
+"""For which the operator is scraped."""
+COLUMNS, LEGEND = 3, 6
+
+
+def populate(space: Space) -> None:
+    """Actors of all kinds, some of them in trouble."""
+    for name in ("rabbitmq-deployment", "sqs-statefulset", "scaled-job"):
+        space.apply(example(name))
+    space.apply(actor("translator", scaling={"enabled": True, "maxReplicas": 5}))
+    space.wait("ScaledObject", "translator")
+    message = "404 NOT_FOUND no queue 'asya-translator' in vhost '/'"
+    condition = {"type": "Ready", "status": "False", "reason": "ScaledObjectCheckFailed", "message": message}
+    space.patch("ScaledObject", "translator", {"status": {"conditions": [condition]}}, "status")
+    space.apply(actor("summarizer"))
+    report(space, running_pod(space, "summarizer"), ready=False, status=TROUBLES["ImagePullError"][0])
+    space.apply(actor("web", workload={"name": "web"}))
+
+
+def phases(space: Space) -> set[str]:
+    """The phases that actors are in."""
+    return {str((obj.get("status") or {}).get("phase")) for obj in space.all("AsyncActor")}
+
+
+def draw_status(actors: list[Object]) -> None:
+    """The table as a terminal shows it."""
+    console = Console(record=True, width=160, force_terminal=True, file=io.StringIO())
+    console.print(table(actors, fitted=True))
+    svg = console.export_svg(title="kubectl asya status --watch", unique_id="asya")
+    # Fonts from elsewhere are not fetched by whoever reads the manual.
+    (PICTURES / "status.svg").write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
+
+
+def draw_dashboard(prometheus: Prometheus) -> None:
+    """Every panel of the dashboard."""
+    mpl.rcParams.update({"font.size": 7, "svg.hashsalt": "asya", "svg.fonttype": "none"})
+    listed = panels()
+    figure, axes = plt.subplots(-(-len(listed) // COLUMNS), COLUMNS, figsize=(11, 8), layout="constrained")
+    end = time.time()
+    for panel, axis in zip(listed, axes.flat, strict=True):
+        axis.set_title(panel["title"], fontsize=8, loc="left")
+        axis.grid(alpha=0.3)
+        for target in panel["targets"]:
+            expression = target["expr"].replace("$__rate_interval", "20s")
+            query = {"query": expression, "start": str(end - SECONDS), "end": str(end), "step": "2"}
+            for series in prometheus.ask("query_range", **query)["result"]:
+                _plot(axis, target["legendFormat"], series)
+        axis.set_ylim(bottom=0)
+        if 0 < len(axis.lines) <= LEGEND:
+            axis.legend(fontsize=6)
+        axis.tick_params(axis="x", labelbottom=False)
+    figure.savefig(PICTURES / "dashboard.svg", metadata={"Date": None})
+
+
+def _plot(axis: Any, legend: str, series: Any) -> None:
+    label = re.sub(r"\{\{(\w+)\}\}", lambda found: series["metric"].get(found[1], ""), legend)
+    times, values = zip(*((float(t), float(v)) for t, v in series["values"]), strict=True)
+    axis.plot([datetime.fromtimestamp(t, UTC) for t in times], values, label=label)
+
+
+def main() -> None:
+    """Make them."""
+    PICTURES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        cluster = start_sandbox(directory / "cluster")
+        operator = Operator(cluster, directory / "operator")
+        try:
+            operator.start()
+            prometheus = Prometheus(directory / "prometheus", operator)
+            wait_for("Prometheus to scrape", prometheus.up)
+            with Space.create(operator.client, "messaging") as space:
+                time.sleep(SECONDS / 3)
+                populate(space)
+                wanted = {"Running", "Napping", "QueueMissing", "ImagePullError", "WorkloadError"}
+                wait_for("the phases", lambda: wanted <= phases(space))
+                draw_status(operator.client.list(ASYNC_ACTORS))
+                for number in range(int(SECONDS / 2)):
+                    space.apply(actor(f"batch-{number}", scaling={"enabled": number % 2 == 0}))
+                    time.sleep(1)
+                draw_dashboard(prometheus)
+            prometheus.process.stop()
+        finally:
+            operator.stop()
+            cluster.stop()
+
+
+if __name__ == "__main__":
+    main()
