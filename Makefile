@@ -9,13 +9,14 @@ PROMETHEUS := /usr/bin/prometheus
 PACKAGES := certs cli controller crds injection kube runtime sandbox telemetry webhook
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;MPL;Mozilla Public License
 IMAGE  ?= asya-operator:dev
+DIST   ?= dist
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo test chaos bench lint lock audit golden generate docs pictures release image image-load install run clean
+.PHONY: help setup brokers demo sandbox sandbox-stop test chaos bench lint lock audit golden generate docs pictures release image image-load install run clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -39,6 +40,12 @@ brokers: $(MOTO) ## Install what the operator is tested with: moto, and RabbitMQ
 
 demo: $(READY) ## Apply the examples to a cluster and show what happens (KEEP=1 leaves it running)
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
+
+sandbox: $(READY) ## Start a cluster in one process with the operator, in the background (make sandbox-stop ends it)
+	@$(BIN)/python -m tests.demo.serve start
+
+sandbox-stop: $(READY) ## End it
+	@$(BIN)/python -m tests.demo.serve stop
 
 test: lint brokers ## Lint, type-check and run every test
 	$(BIN)/python -m pytest
@@ -79,6 +86,13 @@ docs: $(READY) ## Build the manual into build/site
 pictures: $(READY) brokers ## Draw the manual's pictures anew
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[pictures]'
 	$(BIN)/python -m tests.docs.pictures
+
+release: $(READY) ## Build wheel, chart package and SBOM into dist/
+	rm -rf $(DIST) build/lib
+	$(BIN)/python -m build --wheel --outdir $(DIST)
+	$(BIN)/python -m tests.harness.binaries helm package charts/asya-operator --destination $(DIST)
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+	  --output-file $(DIST)/asya-operator.cdx.json
 
 image: ## Build the image (IMAGE=asya-operator:dev)
 	docker build --tag $(IMAGE) .

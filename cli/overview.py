@@ -8,6 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from controller.status import RUNTIME_READY, SCALING_READY, WORKLOAD_READY
+
 Object = dict[str, Any]
 
 _STYLES = {
@@ -20,6 +22,7 @@ _STYLES = {
     "Updating": "yellow",
     "Terminating": "yellow",
 }
+PARTS = (WORKLOAD_READY, SCALING_READY, RUNTIME_READY)
 UNKNOWN = "<unknown>"
 """kubectl's word for what nobody has said yet."""
 
@@ -39,7 +42,7 @@ class Row:
     active: str
     age: str
     problem: str
-    """What is wrong, and what to do: the message of the first condition that is not true."""
+    """What is wrong, and what to do: of the first condition that is not true."""
 
 
 def row(actor: Object, now: datetime) -> Row:
@@ -67,10 +70,10 @@ def row(actor: Object, now: datetime) -> Row:
 def problem(status: Object) -> str:
     """What is wrong by a status; an empty string if nothing is."""
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    ready = conditions.get("Ready")
-    if ready is None:
+    if "Ready" not in conditions:
         return "the controller has not seen it yet; is it running? asya-operator doctor tells"
-    return "" if ready["status"] == "True" else f"{ready['reason']}: {ready['message']}"
+    wrong = [c for kind in PARTS if (c := conditions.get(kind)) is not None and c["status"] != "True"]
+    return f"{wrong[0]['reason']}: {wrong[0]['message']}" if wrong else ""
 
 
 def age(since: str | None, now: datetime) -> str:

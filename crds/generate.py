@@ -1,6 +1,8 @@
 """``make generate``: writes what is made from the models, so that it never has to be written by hand."""
 
+import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +78,19 @@ def values(text: str) -> str:
     return "\n".join(table)
 
 
+def with_version(chart: str) -> str:
+    """``Chart.yaml`` with the version of the project, which is in ``pyproject.toml`` alone."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    return re.sub(r"^(version|appVersion): .*$", rf"\1: {version}", chart, flags=re.MULTILINE)
+
+
 def main() -> None:
     """Write every generated file."""
     MANIFEST.write_text(rendered())
     CHART_CRD.write_text(rendered())
     REFERENCE.write_text(with_generated(REFERENCE.read_text(), reference()))
     chart_readme = CHART / "README.md"
+    (CHART / "Chart.yaml").write_text(with_version((CHART / "Chart.yaml").read_text()))
     made = values((CHART / "values.yaml").read_text())
     chart_readme.write_text(with_generated(chart_readme.read_text(), made))
     sys.stdout.write("wrote the CRD, here and in the chart, the reference and the chart's table of values\n")

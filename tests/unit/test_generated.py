@@ -1,7 +1,9 @@
 """What is generated from the models is what the repository holds."""
 
+import re
+
 from cli.manual import DOCS, PAGES
-from crds.generate import REFERENCE, reference, with_generated
+from crds.generate import CHART, REFERENCE, ROOT, reference, with_generated, with_version
 from crds.manifest import MANIFEST, manifest, rendered, structural
 
 
@@ -15,6 +17,13 @@ def test_the_pages_of_the_manual_are_generated_from_the_code() -> None:
         page = (DOCS / name).read_text()
         assert page == with_generated(page, make()), "run `make generate`"
         assert page.count("\n| `") > 15
+
+
+def test_the_version_is_in_one_place_and_in_the_changelog() -> None:
+    chart = (CHART / "Chart.yaml").read_text()
+    assert chart == with_version(chart), "run `make generate`"
+    version = re.findall(r"^version: (.*)$", chart, re.MULTILINE)[0]
+    assert f"## {version}\n" in (ROOT / "CHANGELOG.md").read_text()
 
 
 def test_every_field_is_described_and_typed() -> None:

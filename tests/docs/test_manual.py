@@ -1,0 +1,203 @@
+"""Every YAML and every command of the README and the manual is tried, and the manual builds without a warning."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import typer
+import typer.main
+import yaml
+
+from cli.main import app
+from injection.settings import SidecarDefaults
+from kube.client import SECRETS
+from tests.harness.binaries import binary
+from tests.harness.clusters import ROOT, Cluster, wait_for
+from tests.harness.helm import Helm
+from tests.harness.operator import Operator
+from tests.harness.space import Space, actor, example
+from webhook.validation import validate
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "charts/asya-operator/README.md", *ROOT.glob("docs/*.md")]
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
+INLINE = re.compile(r"`((?:kubectl|helm|asya-operator|make) [^`]+)`")
+FOLLOWS = ("--watch", "logs ", "rollout restart")
+"""Words of commands that do not end by themselves, or need pods that run."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced part of a page."""
+
+    page: str
+    language: str
+    text: str
+
+
+def blocks(language: str) -> list[Block]:
+    """All of a language, with what they include."""
+    found = []
+    for page in PAGES:
+        for kind, text in FENCE.findall(page.read_text()):
+            if kind == language:
+                whole = SNIPPET.sub(lambda m: (ROOT / m[1]).read_text(), text)
+                found.append(Block(str(page.relative_to(ROOT)), language, whole))
+    return found
+
+
+def commands() -> list[tuple[str, str]]:
+    """Each command after a ``$``, with its page; and each one that stands in a sentence."""
+    found = []
+    for block in blocks("console"):
+        for line in block.text.splitlines():
+            if line.startswith("$ "):
+                found.append((block.page, re.sub(r"\s+#.*$", "", line[2:])))
+    for page in PAGES:
+        prose = FENCE.sub("", page.read_text())
+        found += [(str(page.relative_to(ROOT)), command) for command in INLINE.findall(prose)]
+    return list(dict.fromkeys(found))
+
+
+def of(tool: str) -> list[tuple[str, str]]:
+    """Those of one tool; of kubectl's, the plugin's are apart."""
+    return [(page, command) for page, command in commands() if shlex.split(command)[0] == tool]
+
+
+def test_there_are_commands_and_pages() -> None:
+    assert len(commands()) > 40
+    assert len(PAGES) > 14
+
+
+def test_the_manual_builds_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout + built.stderr
+    assert (tmp_path / "troubleshooting" / "index.html").exists()
+
+
+@pytest.mark.parametrize("block", blocks("yaml"), ids=lambda block: block.page)
+def test_every_yaml_is_valid(block: Block) -> None:
+    for document in yaml.safe_load_all(block.text):
+        if document is None:
+            continue
+        if "kind" not in document:
+            if set(document) == {"spec"}:
+                document = {**actor("a"), "spec": {**actor("a")["spec"], **document["spec"]}}
+            else:
+                assert Helm().template(document), "values of the chart"
+                continue
+        if document["kind"] == "AsyncActor":
+            document["metadata"].setdefault("namespace", "default")
+            assert validate(document, SidecarDefaults())[0] == []
+        else:
+            kubernetes_validate.validate(document, "1.36", strict=True)
+
+
+@pytest.mark.parametrize(("page", "command"), of("make"))
+def test_every_target_of_make_is_there(page: str, command: str) -> None:
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for word in shlex.split(command)[1:]:
+        assert "=" in word or word in targets, f"{page}: {command}"
+
+
+def _parses(words: list[str]) -> None:
+    """Parse the arguments of our command line, and run nothing."""
+    command: Any = typer.main.get_command(app)
+    context = command.make_context("asya-operator", [], resilient_parsing=True)
+    while hasattr(command, "commands"):
+        assert words[0] in command.commands, f"there is no {words[0]}"
+        command = command.commands[words.pop(0)]
+    command.make_context(command.name, words, parent=context)
+
+
+@pytest.mark.parametrize(("page", "command"), of("asya-operator"))
+def test_every_command_of_ours_is_there(page: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    _parses([word for word in shlex.split(command)[1:] if word != "…"])
+
+
+@pytest.mark.parametrize(("page", "command"), of("helm"))
+def test_every_command_of_helm_is_there(page: str, command: str) -> None:
+    """That they do what is said of them is in tests/cluster/test_release.py."""
+    words = shlex.split(command)[1:]
+    options = [word.partition("=")[0] for word in words if word.startswith("--")]
+    verb = next(word for word in words if not word.startswith("-"))
+    told = subprocess.run([str(binary("helm")), verb, "--help"], capture_output=True, text=True, check=True).stdout
+    for option in options:
+        assert f"{option} " in told or f"{option}\n" in told, f"{page}: {option}"
+
+
+@pytest.fixture(scope="module")
+def furnished(cluster: Cluster, _operator: Operator) -> Iterator[Space]:
+    """A namespace in which what the pages speak of is there."""
+    _operator.heal()
+    with Space.create(cluster.client(), f"manual-{cluster.name}") as space:
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rabbitmq", "namespace": space.name}}
+        space.client.apply(SECRETS, {**secret, "data": {"password": "cA=="}}, manager="kubectl")
+        yield space
+
+
+def _fill(command: str) -> str:
+    """A command with names in place of its words in capitals."""
+    return re.sub(r"\bNAME\b", "text-processor", re.sub(r"\bX\b", "web", command))
+
+
+@pytest.mark.parametrize(("page", "command"), of("kubectl"))
+def test_every_command_of_kubectl_runs(furnished: Space, cluster: Cluster, page: str, command: str) -> None:
+    """Against a cluster that holds what the pages speak of; those that only end by hand are parsed."""
+    space = furnished
+    if command.startswith("kubectl asya"):
+        _parses(shlex.split(_fill(command))[2:])
+    if any(word in command for word in FOLLOWS) or "…" in command:
+        return
+    if not any(not word.startswith("-") for word in shlex.split(command)[2:]):
+        command += " --help"  # a sentence speaks of it in general
+    space.apply(example("rabbitmq-deployment"))
+    web = yaml.safe_load((ROOT / "examples" / "web.yaml").read_text())
+    space.apply(web)
+    space.wait_condition("text-processor", "Ready", "True")
+    words = shlex.split(_fill(command))[1:]
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "KUBECONFIG": str(_kubeconfig(cluster, space)), "PATH": path}
+    run = [str(binary("kubectl")), *words]
+    if "mutatingwebhookconfiguration" in words and "delete" in words:
+        run.append("--dry-run=server")
+    ran = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=90)
+    allowed = (0, 1) if "doctor" in words else (0,)
+    if "can-i" in words and not cluster.real:
+        return  # the sandbox checks no rights
+    assert ran.returncode in allowed, f"{page}: {command}\n{ran.stdout}{ran.stderr}"
+
+
+def _kubeconfig(cluster: Cluster, space: Space) -> Path:
+    """The cluster's, with the namespace as its own."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["contexts"][0]["context"]["namespace"] = space.name
+    path = cluster.directory / f"kubeconfig-{space.name}"
+    path.write_text(yaml.safe_dump(config))
+    return path
+
+
+def test_the_example_deployment_is_injected_and_restored(furnished: Space) -> None:
+    """What the page for service owners promises."""
+    space = furnished
+    space.apply(yaml.safe_load((ROOT / "examples" / "own-deployment.yaml").read_text()))
+    web = yaml.safe_load((ROOT / "examples" / "web.yaml").read_text())
+    space.apply(web)
+    before = space.wait("Deployment", "web")["spec"]["template"]
+    space.patch("Deployment", "web", {"metadata": {"labels": {"asya.io/actor": "web"}}})
+    names = [c["name"] for c in space.wait("Deployment", "web")["spec"]["template"]["spec"]["containers"]]
+    assert names == ["sidecar", "web"]
+    wait_for("it to be found", lambda: space.condition("web", "WorkloadReady")["status"] == "True")
+    space.patch("Deployment", "web", {"metadata": {"labels": {"asya.io/actor": None}}})
+    assert space.wait("Deployment", "web")["spec"]["template"] == before

@@ -1,0 +1,95 @@
+"""What the README promises a new user, command by command as it stands there."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness.binaries import binary
+from tests.harness.clusters import ROOT, start_real, start_sandbox, wait_for, why_not_real
+from tests.harness.operator import install_keda
+from tests.harness.release import Release
+
+REPOSITORY = "https://github.com/deliveryhero/asya-operator"
+
+
+def steps(title: str) -> list[str]:
+    """The commands under a title that only the source of the README has."""
+    found = re.search(rf"<!-- {title} -->\n```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert found is not None
+    return [line[2:] for line in found[1].splitlines() if line.startswith("$ ")]
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    """With kubectl, helm and our commands on the path, and this very state of the project as the repository."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("kubectl", "helm"):
+        (tools / name).symlink_to(binary(name))
+    path = os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
+    git = {"GIT_CONFIG_COUNT": "2", "GIT_CONFIG_KEY_0": f"url.{ROOT}.insteadOf", "GIT_CONFIG_VALUE_0": REPOSITORY}
+    git |= {"GIT_CONFIG_KEY_1": "safe.directory", "GIT_CONFIG_VALUE_1": "*"}
+    return {**os.environ, **git, "PATH": path, "HELM_CACHE_HOME": str(tmp_path), "HELM_CONFIG_HOME": str(tmp_path)}
+
+
+@pytest.fixture
+def home(tmp_path: Path, environment: dict[str, str]) -> Iterator[Path]:
+    """An empty directory; what was started in it is stopped."""
+    place = tmp_path / "home"
+    place.mkdir()
+    yield place
+    clone = place / "asya-operator"
+    if clone.exists():
+        subprocess.run(["make", "sandbox-stop"], cwd=clone, env=environment, check=True)
+
+
+def test_from_nothing_to_an_injected_deployment_in_five_commands(home: Path, environment: dict[str, str]) -> None:
+    commands = steps("five commands")
+    assert len(commands) == 5
+    # Installing what `make sandbox` needs takes a minute or two, and is what CI does before its tests.
+    ready = f"ln -s {Path(sys.prefix)} .venv && touch .venv/.ready"
+    shown = "kubectl get deployment web -o jsonpath='{.spec.template.spec.containers[*].name}'"
+    script = "\n".join(["set -e", commands[0], ready, *commands[1:], shown])
+    ran = subprocess.run(["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.endswith("sidecar web")
+    assert "Warning" not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "tier", ["sandbox", pytest.param("kube-apiserver", marks=pytest.mark.skipif(bool(why_not_real()), reason=""))]
+)
+def test_from_a_cluster_to_the_first_actor_in_three_commands(
+    tmp_path: Path, environment: dict[str, str], tier: str
+) -> None:
+    """The processes run on this host, so that the chart is told of the webhook's URL."""
+    commands = steps("three commands")
+    assert len(commands) == 3
+    cluster = (start_sandbox if tier == "sandbox" else start_real)(tmp_path / "cluster")
+    release = Release(cluster, tmp_path / "release")
+    environment["KUBECONFIG"] = str(cluster.kubeconfig)
+
+    def run(command: str) -> str:
+        ran = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    try:
+        install_keda(release.client)
+        run(f"{commands[0]} --set webhook.url=https://127.0.0.1:{release.balancer.port}")
+        run(commands[1])
+        release.start_controller()
+        release.start_webhook()
+
+        def table() -> list[str]:
+            return run(commands[2]).split()
+
+        wait_for("the actor", lambda: table()[table().index("text-processor") + 2] == "True")
+    finally:
+        release.stop()
+        cluster.stop()
