@@ -129,7 +129,7 @@ class Api:
             wanted = ((options or {}).get("preconditions") or {}).get("uid")
             if wanted and wanted != old["metadata"]["uid"]:
                 raise Failure(409, f"Precondition failed: UID in precondition: {wanted}")
-            if call.dry_run:
+            if call.dry_run or (options or {}).get("dryRun") == ["All"]:
                 return old
             key = self._key(resource, namespace, name)
             try:

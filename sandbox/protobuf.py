@@ -28,7 +28,7 @@ _META: Schema = {
 _OBJECTS: dict[str, Schema] = {
     "Secret": {1: ("metadata", _META), 2: ("data", "map bytes"), 3: ("type", "str"), 4: ("stringData", "map str")},
     "ConfigMap": {1: ("metadata", _META), 2: ("data", "map str"), 3: ("binaryData", "map bytes")},
-    "DeleteOptions": {1: ("gracePeriodSeconds", "int"), 4: ("propagationPolicy", "str")},
+    "DeleteOptions": {1: ("gracePeriodSeconds", "int"), 4: ("propagationPolicy", "str"), 5: ("dryRun", "list str")},
 }
 _UNKNOWN: Schema = {1: ("typeMeta", {1: ("apiVersion", "str"), 2: ("kind", "str")}), 2: ("raw", "raw")}
 

@@ -230,6 +230,10 @@ def test_dry_run_answers_and_stores_nothing(bare: Space) -> None:
     made = bare.client.request("POST", path, query={"dryRun": "All"}, body=bare.here(config_map("a", k="v")))
     assert made["data"] == {"k": "v"}
     assert bare.get("ConfigMap", "a") is None
+    bare.create_object(config_map("a", k="v"))
+    bare.client.request("DELETE", f"{path}/a", query={"dryRun": "All"})
+    bare.client.request("DELETE", f"{path}/a", body={"dryRun": ["All"]})  # as kubectl says it
+    assert bare.get("ConfigMap", "a") is not None
 
 
 def test_status_is_written_only_by_its_subresource(widgets: Space) -> None:

@@ -165,6 +165,7 @@ def test_every_command_of_kubectl_runs(furnished: Space, cluster: Cluster, page:
     space.apply(example("rabbitmq-deployment"))
     web = yaml.safe_load((ROOT / "examples" / "web.yaml").read_text())
     space.apply(web)
+    space.patch("Deployment", "web", {"metadata": {"labels": None}})
     space.wait_condition("text-processor", "Ready", "True")
     words = shlex.split(_fill(command))[1:]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -194,6 +195,7 @@ def test_the_example_deployment_is_injected_and_restored(furnished: Space) -> No
     space.apply(yaml.safe_load((ROOT / "examples" / "own-deployment.yaml").read_text()))
     web = yaml.safe_load((ROOT / "examples" / "web.yaml").read_text())
     space.apply(web)
+    space.patch("Deployment", "web", {"metadata": {"labels": None}})
     before = space.wait("Deployment", "web")["spec"]["template"]
     space.patch("Deployment", "web", {"metadata": {"labels": {"asya.io/actor": "web"}}})
     names = [c["name"] for c in space.wait("Deployment", "web")["spec"]["template"]["spec"]["containers"]]

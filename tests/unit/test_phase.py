@@ -6,7 +6,7 @@ from typing import Any, get_args
 import pytest
 
 from controller import pods
-from controller.phase import DEGRADED_SECONDS, Phase, Replicas, phase, replicas_of
+from controller.phase import DEGRADED_SECONDS, MEANINGS, Phase, Replicas, phase, replicas_of
 from controller.status import Observation, Verdict, false, scaling_verdict, status_of, true
 from crds.parse import parse_actor
 from tests.harness.space import actor
@@ -60,8 +60,9 @@ def test_phase(word: Phase, replicas: Replicas | None, rest: dict[str, Any]) -> 
     assert phase(replicas, **rest) == word
 
 
-def test_every_word_has_a_row() -> None:
-    assert {word for word, *_ in ROWS} == set(get_args(Phase))
+def test_every_word_has_a_row_and_a_meaning() -> None:
+    assert {word for word, *_ in ROWS} == set(get_args(Phase)) == set(MEANINGS)
+    assert len(ROWS) >= 30
 
 
 def _live(kind: str, spec: dict[str, Any], status: dict[str, Any], generation: int = 1) -> dict[str, Any]:
