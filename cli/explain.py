@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from controller.cluster import WORKLOADS
 from crds.names import ANNOTATION_RUNTIME_CONTAINER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
 from injection.inject import disabled, read_record
 from injection.kinds import KINDS
@@ -13,13 +14,6 @@ from kube.informer import controller_of
 
 Object = dict[str, Any]
 
-WORKLOADS = (
-    resources.DEPLOYMENTS,
-    resources.STATEFUL_SETS,
-    resources.DAEMON_SETS,
-    resources.JOBS,
-    resources.CRON_JOBS,
-)
 KEDA = (resources.SCALED_OBJECTS, resources.SCALED_JOBS, resources.TRIGGER_AUTHENTICATIONS)
 _KINDS = {kind.name: kind for kind in KINDS.values()}
 

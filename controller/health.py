@@ -1,29 +1,52 @@
 """Whether a workload that exists as desired also runs: its own conditions and, while it is not ready, its pods.
 
-No watch tells of a pod's troubles, so as long as some are not ready they are looked at every now and then.
+No watch tells of a pod's troubles, so as long as some are not ready they are looked at every now and then, and at
+once when their number changes. What was seen is remembered until then, since reconciles may be many more.
 """
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from controller import pods
 from controller.cluster import Cluster
 from controller.phase import Replicas, replicas_of
+from controller.pods import Trouble
 from controller.status import Verdict, false
 from controller.workloads import Found
 from crds.models import AsyncActor
 from crds.names import LABEL_ACTOR
 from kube.client import EVENTS, PODS, Object
 
-SOON_SECONDS, LATER_SECONDS = 5.0, 30.0
+SOON_SECONDS, LATER_SECONDS = 10.0, 30.0
 """Between two looks at pods that are not ready, at first and once they have not been for :data:`LONG_SECONDS`."""
 LONG_SECONDS = 60.0
 ASKED = 3
 """Pods whose Events are read, at most: what keeps one from starting keeps its siblings."""
+REMEMBERED = 5000
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a look at a workload's pods has shown, and of which pods."""
+
+    at: float
+    of: tuple[Replicas, int]
+    trouble: Trouble | None
+    unready_seconds: float
+
+    @property
+    def pause(self) -> float:
+        return LATER_SECONDS if self.unready_seconds >= LONG_SECONDS else SOON_SECONDS
 
 
 class Health:
-    """Looks after the pods of actors' workloads."""
+    """Looks after the pods of actors' workloads. Safe to use from several threads."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._looks: dict[str, _Look] = {}
+        """By the workload's uid."""
 
     def examine(self, actor: AsyncActor, found: Found) -> tuple[Verdict, Replicas | None]:
         """The verdict on the workload with its pods taken into account, and how many there are.
@@ -44,15 +67,29 @@ class Health:
         if failed is not None:
             return false(failed.phase, failed.message, phase=failed.phase), replicas
         if replicas.completed or not replicas.current or replicas.ready >= max(replicas.current, replicas.desired):
+            self._looks.pop(live["metadata"]["uid"], None)
             return found.verdict, replicas
-        selector = f"{LABEL_ACTOR}={name}" if scaled else _selector(live)
+        actors = f"{LABEL_ACTOR}={name}"
+        look = self._look(live, replicas, namespace, actors if scaled else _selector(live) or actors)
+        replicas = replicas_of(live, jobs, look.unready_seconds)
+        if look.trouble is not None:
+            return false(look.trouble.phase, look.trouble.message, look.pause, look.trouble.phase), replicas
+        return Verdict("True", found.verdict.reason, found.verdict.message, look.pause), replicas
+
+    def _look(self, live: Object, replicas: Replicas, namespace: str, selector: str) -> _Look:
+        """A look at its pods, or the last one if it was not long ago and nothing has changed."""
+        uid, now = live["metadata"]["uid"], time.monotonic()
+        of = replicas, live["metadata"].get("generation", 0)
+        last = self._looks.get(uid)
+        if last is not None and last.of == of and now < last.at + last.pause:
+            return last
         seen = self._cluster.client.list(PODS, namespace, labelSelector=selector)
-        replicas = replicas_of(live, jobs, pods.unready_seconds(seen, pods.now()))
-        retry = LATER_SECONDS if replicas.unready_seconds >= LONG_SECONDS else SOON_SECONDS
         trouble = pods.trouble(seen, self._events(namespace, pods.starting(seen)))
-        if trouble is not None:
-            return false(trouble.phase, trouble.message, retry, trouble.phase), replicas
-        return Verdict("True", found.verdict.reason, found.verdict.message, retry), replicas
+        look = _Look(now, of, trouble, pods.unready_seconds(seen, datetime.now(UTC)))
+        if len(self._looks) >= REMEMBERED:
+            self._looks.clear()  # of workloads that are gone, most likely
+        self._looks[uid] = look
+        return look
 
     def _events(self, namespace: str, names: list[str]) -> list[Object]:
         return [

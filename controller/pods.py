@@ -6,7 +6,7 @@ first in :data:`ORDER` is told, which is the one to mend first.
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from controller.phase import Phase
@@ -149,8 +149,3 @@ def _unready_since(pod: Object) -> datetime | None:
         return None
     text = ready.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")
     return datetime.fromisoformat(text) if text else None
-
-
-def now() -> datetime:
-    """The time."""
-    return datetime.now(UTC)
