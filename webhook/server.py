@@ -10,6 +10,7 @@ import shutil
 import signal
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,8 @@ class Options:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
+READY_SECONDS = 20.0
+"""For which a worker that starts waits for its certificate and for the list of actors."""
 READ_SECONDS = 2.5
 """For one live read of an actor: the API server waits five seconds for the whole admission."""
 
@@ -123,6 +126,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         Watchdog(lambda: watched, lambda why: os.kill(os.getpid(), signal.SIGTERM)).start()
         BUILD.labels(build_version()).set(1)
         app = create_app(cache.plan, defaults, lambda: _not_ready(cache.synced, loaded.loaded))
+        # Until now no connection was accepted, so a worker that is later than its sibling fails none.
+        _wait(lambda: cache.synced and loaded.loaded)
         # What was made so far stays for good; a garbage collector that went through it took a tenth of each request.
         gc.collect()
         gc.freeze()
@@ -153,6 +158,13 @@ def _version(client: "Client") -> tuple[int, int]:
         except ApiError as error:
             structlog.get_logger(__name__).warning("api_unreachable", error=str(error))
             time.sleep(1)
+
+
+def _wait(ready: Callable[[], bool]) -> None:
+    """Wait until ``ready``, but not for ever: what may never come is told by ``/readyz``, which needs a worker."""
+    deadline = time.monotonic() + READY_SECONDS
+    while not ready() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _not_ready(synced: bool, loaded: bool) -> str:

@@ -166,6 +166,7 @@ def test_every_command_of_kubectl_runs(furnished: Space, cluster: Cluster, page:
     web = yaml.safe_load((ROOT / "examples" / "web.yaml").read_text())
     space.apply(web)
     space.patch("Deployment", "web", {"metadata": {"labels": None}})
+    space.apply(yaml.safe_load((ROOT / "examples" / "own-deployment.yaml").read_text()))
     space.wait_condition("text-processor", "Ready", "True")
     words = shlex.split(_fill(command))[1:]
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
