@@ -1,7 +1,8 @@
 """Whether a workload that exists as desired also runs: its own conditions and, while it is not ready, its pods.
 
-No watch tells of a pod's troubles, so as long as some are not ready they are looked at every now and then, and at
-once when their number changes. What was seen is remembered until then, since reconciles may be many more.
+No watch tells of a pod's troubles, so as long as some are not ready they are looked at every now and then; not at
+first, since most become ready by themselves, and sooner when their number changes. What was seen is remembered until
+then, since reconciles may be many more.
 """
 
 import time
@@ -18,8 +19,10 @@ from crds.models import AsyncActor
 from crds.names import LABEL_ACTOR
 from kube.client import EVENTS, PODS, Object
 
+GRACE_SECONDS = 3.0
+"""Until the first look at pods that are not ready, and between two looks at least."""
 SOON_SECONDS, LATER_SECONDS = 10.0, 30.0
-"""Between two looks at pods that are not ready, at first and once they have not been for :data:`LONG_SECONDS`."""
+"""Between two looks when nothing changes, at first and once they have not been ready for :data:`LONG_SECONDS`."""
 LONG_SECONDS = 60.0
 ASKED = 3
 """Pods whose Events are read, at most: what keeps one from starting keeps its siblings."""
@@ -28,16 +31,16 @@ REMEMBERED = 5000
 
 @dataclass(frozen=True)
 class _Look:
-    """What a look at a workload's pods has shown, and of which pods."""
+    """What a look at a workload's pods has shown, of how many, and when the next one is due."""
 
     at: float
     of: tuple[Replicas, int]
-    trouble: Trouble | None
-    unready_seconds: float
+    pause: float = GRACE_SECONDS
+    trouble: Trouble | None = None
+    unready_seconds: float = 0.0
 
-    @property
-    def pause(self) -> float:
-        return LATER_SECONDS if self.unready_seconds >= LONG_SECONDS else SOON_SECONDS
+    def due(self, of: tuple[Replicas, int], now: float) -> bool:
+        return now >= self.at + (self.pause if of == self.of else GRACE_SECONDS)
 
 
 class Health:
@@ -72,20 +75,26 @@ class Health:
         actors = f"{LABEL_ACTOR}={name}"
         look = self._look(live, replicas, namespace, actors if scaled else _selector(live) or actors)
         replicas = replicas_of(live, jobs, look.unready_seconds)
+        retry = max(look.at + look.pause - time.monotonic(), 0.1)
         if look.trouble is not None:
-            return false(look.trouble.phase, look.trouble.message, look.pause, look.trouble.phase), replicas
-        return Verdict("True", found.verdict.reason, found.verdict.message, look.pause), replicas
+            return false(look.trouble.phase, look.trouble.message, retry, look.trouble.phase), replicas
+        return Verdict("True", found.verdict.reason, found.verdict.message, retry), replicas
 
     def _look(self, live: Object, replicas: Replicas, namespace: str, selector: str) -> _Look:
-        """A look at its pods, or the last one if it was not long ago and nothing has changed."""
+        """A look at its pods, or the last one if none is due."""
         uid, now = live["metadata"]["uid"], time.monotonic()
         of = replicas, live["metadata"].get("generation", 0)
         last = self._looks.get(uid)
-        if last is not None and last.of == of and now < last.at + last.pause:
+        if last is None:
+            look = _Look(now, of)
+        elif not last.due(of, now):
             return last
-        seen = self._cluster.client.list(PODS, namespace, labelSelector=selector)
-        trouble = pods.trouble(seen, self._events(namespace, pods.starting(seen)))
-        look = _Look(now, of, trouble, pods.unready_seconds(seen, datetime.now(UTC)))
+        else:
+            seen = self._cluster.client.list(PODS, namespace, labelSelector=selector)
+            trouble = pods.trouble(seen, self._events(namespace, pods.starting(seen)))
+            unready = pods.unready_seconds(seen, datetime.now(UTC))
+            pause = LATER_SECONDS if unready >= LONG_SECONDS else SOON_SECONDS
+            look = _Look(now, of, pause, trouble, unready)
         if len(self._looks) >= REMEMBERED:
             self._looks.clear()  # of workloads that are gone, most likely
         self._looks[uid] = look
