@@ -99,8 +99,8 @@ class Prometheus:
         """Whether it scrapes all its targets."""
         try:
             found = self.ask("query", query="up == 1")["result"]
-        except urllib3.exceptions.HTTPError:
-            return False
+        except (urllib3.exceptions.HTTPError, ValueError):
+            return False  # it is starting, and says so in a sentence
         return len(found) == len(self.targets)
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from kube.client import DEPLOYMENTS, EVENTS, PODS, SECRETS, ApiError, Object, Resource
 from kube.informer import Informer
+from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import label, own, workload
 from tests.harness.clusters import Cluster, start_real, start_sandbox, wait_for
@@ -368,10 +369,8 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
         space.patch("ScaledObject", "text-processor", told, "status")
         space.wait_condition("text-processor", "ScalingReady", ready_now, timeout=10)
     # A pod that is not ready is looked at.
-    (pod,) = [p for p in space.all("Pod") if p["metadata"]["name"].startswith("text-processor-")][:1]
-    unready = {"status": {"conditions": [{"type": "Ready", "status": "False"}]}}
-    space.patch("Pod", pod["metadata"]["name"], unready, "status")
-    wait_for("a pod less", lambda: space.wait("AsyncActor", "text-processor")["status"]["readyReplicas"] == 0)
+    report(space, running_pod(space, "text-processor"), ready=False, status=TROUBLES["ImagePullError"][0])
+    space.wait_condition("text-processor", "WorkloadReady", "False", "ImagePullError")
     changed["spec"]["scaling"]["enabled"] = False
     space.apply(changed)
     space.wait_gone("ScaledObject", "text-processor")
