@@ -5,6 +5,7 @@ workers' metrics are put together, so the directory for that must be named befor
 """
 
 import gc
+import importlib
 import os
 import shutil
 import signal
@@ -49,6 +50,8 @@ class Options:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
+SHARED = ("webhook.app", "webhook.actors", "webhook.tls", "webhook.worker", "kube.watchdog")
+"""Imported before there are workers, which then need not do it each for itself; none of them starts a thread."""
 READY_SECONDS = 20.0
 """For which a worker that starts waits for its certificate and for the list of actors."""
 READ_SECONDS = 2.5
@@ -59,6 +62,8 @@ def run(options: Options) -> None:
     """Serve until told to stop by a signal."""
     metrics_directory = tempfile.mkdtemp(prefix="asya-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory
+    for module in SHARED:
+        importlib.import_module(module)
     try:
         _Gunicorn(options).run()
     finally:
