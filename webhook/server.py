@@ -50,8 +50,11 @@ class Options:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-SHARED = ("webhook.app", "webhook.actors", "webhook.tls", "webhook.worker", "kube.watchdog")
-"""Imported before there are workers, which then need not do it each for itself; none of them starts a thread."""
+SHARED = ("flask", "kubernetes.client", "kubernetes.config", "kubernetes.informer", "crds.models")
+"""Imported before there are workers, which then need not do it each for itself.
+
+None of them starts a thread, or makes a metric: one that the master made would count as the master's, and be zero.
+"""
 READY_SECONDS = 20.0
 """For which a worker that starts waits for its certificate and for the list of actors."""
 READ_SECONDS = 2.5
