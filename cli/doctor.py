@@ -7,13 +7,15 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Literal
 
 from certs.keeper import CONFIGURATIONS
 from certs.show import rows
+from controller.status import condition
 from crds.manifest import NAME as CRD_NAME
 from crds.manifest import manifest
-from crds.names import LABEL_ACTOR
+from crds.names import LABEL_ACTOR, OPERATOR
 from kube import client as resources
 from kube.client import ApiError, Client, Resource
 from kube.compare import contains
@@ -22,7 +24,6 @@ Object = dict[str, Any]
 Verdict = Literal["good", "bad", "unknown"]
 
 OLDEST_KUBERNETES, OLDEST_KEDA = (1, 23), (2, 16)
-CONFIGURATION = "asya-operator"
 LEASE_SECONDS = 30
 """A leader renews every few seconds."""
 SOON_DAYS = 7
@@ -67,6 +68,17 @@ class Doctor:
 
     def __init__(self, client: Client, namespace: str, secret: str) -> None:
         self._client, self._namespace, self._secret = client, namespace, secret
+
+    @cached_property
+    def _published(self) -> dict[str, Object]:
+        """The webhook configurations that there are, by kind."""
+        found = {resource.kind: self._client.get(resource, "", OPERATOR) for resource in CONFIGURATIONS}
+        return {kind: obj for kind, obj in found.items() if obj is not None}
+
+    @cached_property
+    def _listed(self) -> list[Object]:
+        """All actors."""
+        return self._client.list(resources.ASYNC_ACTORS)
 
     def run(self) -> Iterator[Check]:
         """The checks, as they are made; those after an API server that does not answer are left out."""
@@ -115,7 +127,7 @@ class Doctor:
             yield good("the CustomResourceDefinition is there and of this version")
 
     def _controller(self) -> Iterator[Check]:
-        lease = self._client.get(resources.LEASES, self._namespace, CONFIGURATION)
+        lease = self._client.get(resources.LEASES, self._namespace, OPERATOR)
         spec = (lease or {}).get("spec") or {}
         remedy = f"Look at the controller: kubectl --namespace {self._namespace} describe deployment asya-operator"
         if not spec.get("holderIdentity"):
@@ -130,21 +142,18 @@ class Doctor:
 
     def _configurations(self) -> Iterator[Check]:
         for resource in CONFIGURATIONS:
-            found = self._client.get(resource, "", CONFIGURATION)
-            if found is None:
-                yield bad(f"there is no {resource.kind} {CONFIGURATION!r}, so nothing is injected", f"Run: {UPGRADE}")
+            if resource.kind not in self._published:
+                yield bad(f"there is no {resource.kind} {OPERATOR!r}, so nothing is injected", f"Run: {UPGRADE}")
             else:
-                yield good(f"the {resource.kind} {CONFIGURATION!r} is there")
+                yield good(f"the {resource.kind} {OPERATOR!r} is there")
 
     def _certificates(self) -> Iterator[Check]:
         secret = self._client.get(resources.SECRETS, self._namespace, self._secret)
         if secret is None:
             yield Check("unknown", f"the certificate: there is no Secret {self._secret!r} in {self._namespace!r}")
             return
-        published = [self._client.get(resource, "", CONFIGURATION) for resource in CONFIGURATIONS]
-        configurations = [found for found in published if found is not None]
         now = datetime.now(UTC)
-        for row in rows(secret, configurations, now):
+        for row in rows(secret, self._published.values(), now):
             days = (row.expires - now).days
             if row.verdict:
                 remedy = "With certs.mode self the controller mends it, else renew it; see asya-operator certs show"
@@ -224,9 +233,7 @@ class Doctor:
 
     def _secrets(self) -> Iterator[Check]:
         wanted = {
-            (obj["metadata"]["namespace"], ref["name"], ref["key"])
-            for obj in self._client.list(resources.ASYNC_ACTORS)
-            for ref in _secret_refs(obj)
+            (obj["metadata"]["namespace"], ref["name"], ref["key"]) for obj in self._listed for ref in _secret_refs(obj)
         }
         missing = []
         for namespace, name, key in sorted(wanted):
@@ -240,8 +247,8 @@ class Doctor:
             yield good(f"all {len(wanted)} Secrets that actors name are there")
 
     def _actors(self) -> Iterator[Check]:
-        actors = self._client.list(resources.ASYNC_ACTORS)
-        wrong = [obj for obj in actors if _condition(obj, "Ready") == "False"]
+        actors = self._listed
+        wrong = [obj for obj in actors if condition(obj, "Ready").get("status") == "False"]
         for obj in wrong[:10]:
             name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
             phase = (obj.get("status") or {}).get("phase")
@@ -255,8 +262,3 @@ def _secret_refs(actor: Object) -> Iterator[Object]:
     for field in ("passwordSecretRef", "urlSecretRef"):
         if rabbitmq.get(field):
             yield rabbitmq[field]
-
-
-def _condition(actor: Object, kind: str) -> str:
-    conditions = (actor.get("status") or {}).get("conditions") or ()
-    return str(next((c["status"] for c in conditions if c["type"] == kind), "Unknown"))

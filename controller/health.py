@@ -6,7 +6,7 @@ then, since reconciles may be many more.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from controller import pods
@@ -17,7 +17,8 @@ from controller.status import Verdict, false
 from controller.workloads import Found
 from crds.models import AsyncActor
 from crds.names import LABEL_ACTOR
-from kube.client import EVENTS, PODS, Object
+from kube import events
+from kube.client import PODS, Object
 
 GRACE_SECONDS = 3.0
 """Until the first look at pods that are not ready, and between two looks at least."""
@@ -74,11 +75,11 @@ class Health:
             return found.verdict, replicas
         actors = f"{LABEL_ACTOR}={name}"
         look = self._look(live, replicas, namespace, actors if scaled else _selector(live) or actors)
-        replicas = replicas_of(live, jobs, look.unready_seconds)
+        replicas = replace(replicas, unready_seconds=look.unready_seconds)
         retry = max(look.at + look.pause - time.monotonic(), 0.1)
         if look.trouble is not None:
             return false(look.trouble.phase, look.trouble.message, retry, look.trouble.phase), replicas
-        return Verdict("True", found.verdict.reason, found.verdict.message, retry), replicas
+        return replace(found.verdict, retry=retry), replicas
 
     def _look(self, live: Object, replicas: Replicas, namespace: str, selector: str) -> _Look:
         """A look at its pods, or the last one if none is due."""
@@ -101,13 +102,7 @@ class Health:
         return look
 
     def _events(self, namespace: str, names: list[str]) -> list[Object]:
-        return [
-            event
-            for name in names[:ASKED]
-            for event in self._cluster.client.list(
-                EVENTS, namespace, fieldSelector=f"involvedObject.kind=Pod,involvedObject.name={name},type=Warning"
-            )
-        ]
+        return [e for name in names[:ASKED] for e in events.warnings(self._cluster.client, "Pod", namespace, name)]
 
 
 def _selector(live: Object) -> str:

@@ -69,31 +69,31 @@ class Replicas:
     """For how long the pod that has waited longest has not been ready."""
 
 
-def replicas_of(live: Object, jobs: Iterable[Object] = (), unready_seconds: float = 0.0) -> Replicas:
+def replicas_of(live: Object, jobs: Iterable[Object] = ()) -> Replicas:
     """The pods of a Deployment, a StatefulSet, a Job or, by the ``jobs`` that it started, a ScaledJob."""
     spec, status = live.get("spec") or {}, live.get("status") or {}
     if live["kind"] == "ScaledJob":
         counted = [replicas_of(job) for job in jobs]
         current = sum(r.current for r in counted)
-        return Replicas(current, current, sum(r.ready for r in counted), unready_seconds=unready_seconds)
+        return Replicas(current, current, sum(r.ready for r in counted))
     if live["kind"] == "Job":
-        return _of_job(spec, status, unready_seconds)
+        return _of_job(spec, status)
     desired, current = spec.get("replicas", 1), status.get("replicas", 0)
     updated = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
     if live["kind"] == "StatefulSet":
         updated = updated and status.get("updateRevision") == status.get("currentRevision")
     elif not spec.get("paused"):
         updated = updated and status.get("updatedReplicas", 0) >= current
-    return Replicas(desired, current, status.get("readyReplicas", 0), updated, unready_seconds=unready_seconds)
+    return Replicas(desired, current, status.get("readyReplicas", 0), updated)
 
 
-def _of_job(spec: Object, status: Object, unready_seconds: float) -> Replicas:
+def _of_job(spec: Object, status: Object) -> Replicas:
     conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or ()}
     active = status.get("active", 0)
     left = spec.get("completions", 1) - status.get("succeeded", 0)
     desired = 0 if spec.get("suspend") else max(active, min(spec.get("parallelism", 1), left))
     completed = conditions.get("Complete") == "True"
-    return Replicas(desired, active, status.get("ready", 0), True, completed, unready_seconds)
+    return Replicas(desired, active, status.get("ready", 0), True, completed)
 
 
 def phase(

@@ -82,10 +82,8 @@ def _of(pod: Object) -> Iterator[Trouble]:
     for condition in (pod.get("status") or {}).get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("reason") == "Unschedulable":
             told = condition.get("message") or "no node takes it"
-            volume = "persistentvolumeclaim" in told.lower() or "volume" in told.lower()
-            yield _trouble(
-                "VolumeError" if volume else "PendingResources", name, f"the pod {name!r} has no node: {told}"
-            )
+            cause: Phase = "VolumeError" if "volume" in told.lower() else "PendingResources"
+            yield _trouble(cause, name, f"the pod {name!r} has no node: {told}")
     for container in _containers(pod):
         reason, where = _waiting(container), f"the container {container['name']!r} of the pod {name!r}"
         told = ((container.get("state") or {}).get("waiting") or {}).get("message") or reason

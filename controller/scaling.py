@@ -4,7 +4,8 @@ from controller import desired, status
 from controller.cluster import Cluster, Contested, Keda
 from controller.status import Verdict
 from crds.models import AsyncActor
-from kube.client import EVENTS, ApiError, Object
+from kube import events
+from kube.client import ApiError, Object
 from kube.informer import Informer, controller_of
 
 
@@ -89,14 +90,13 @@ class Scaling:
     def _verdict(self, actor: AsyncActor, live: Object | None) -> Verdict:
         if live is None:
             return Verdict("Unknown", "ScaledJobMissing", "the ScaledJob could not be made, see WorkloadReady")
-        events = self._events(live) if status.not_ready(live) else []
-        return status.scaling_verdict(actor, live["kind"], live, events)
+        told = self._events(live) if status.not_ready(live) else []
+        return status.scaling_verdict(actor, live["kind"], live, told)
 
     def _events(self, live: Object) -> list[str]:
         metadata = live["metadata"]
-        selector = f"involvedObject.kind={live['kind']},involvedObject.name={metadata['name']},type=Warning"
         try:
-            found = self._cluster.client.list(EVENTS, metadata["namespace"], fieldSelector=selector)
+            found = events.warnings(self._cluster.client, live["kind"], metadata["namespace"], metadata["name"])
         except ApiError as error:
             return [f"(its Events could not be read: {error.message})"]
         latest = sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")[-2:]

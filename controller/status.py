@@ -261,19 +261,20 @@ def invalid_spec(errors: Iterable[str]) -> Verdict:
 _QUEUE_WORDS = ("not_found", "no queue", "nonexistentqueue", "queue does not exist", "404")
 
 
-def _keda_condition(live: Object, kind: str) -> Object:
-    conditions = (live.get("status") or {}).get("conditions") or ()
+def condition(obj: Object, kind: str) -> Object:
+    """A condition of an object; an empty one if it has none of that type."""
+    conditions = (obj.get("status") or {}).get("conditions") or ()
     return next((c for c in conditions if c.get("type") == kind), {})
 
 
 def not_ready(live: Object) -> bool:
     """Whether KEDA says that its object does not work."""
-    return bool(_keda_condition(live, "Ready").get("status") == "False")
+    return bool(condition(live, "Ready").get("status") == "False")
 
 
 def active(live: Object) -> bool | None:
     """Whether KEDA sees messages; None while it does not say."""
-    return {"True": True, "False": False}.get(_keda_condition(live, "Active").get("status", ""))
+    return {"True": True, "False": False}.get(condition(live, "Active").get("status", ""))
 
 
 def scaling_verdict(actor: AsyncActor, kind: str, live: Object, events: Iterable[str] = ()) -> Verdict:
@@ -287,7 +288,7 @@ def scaling_verdict(actor: AsyncActor, kind: str, live: Object, events: Iterable
     """
     if not not_ready(live):
         return true(f"{kind}Created", f"the {kind} {live['metadata']['name']!r} exists")
-    told = "; ".join(dict.fromkeys(m for m in (_keda_condition(live, "Ready").get("message") or "", *events) if m))
+    told = "; ".join(dict.fromkeys(m for m in (condition(live, "Ready").get("message") or "", *events) if m))
     broker = "RabbitMQ" if actor.spec.transport.type == "rabbitmq" else "SQS"
     cause: Phase = "QueueMissing" if any(word in told.lower() for word in _QUEUE_WORDS) else "ScalingError"
     do = remedy(cause, queue=repr(actor.spec.queue_name), broker=broker)

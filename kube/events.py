@@ -64,6 +64,16 @@ def event(about: Object, reason: str, message: str, *, warning: bool = False, id
     }
 
 
+def warnings(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
+    """Warning Events about an object.
+
+    Raises:
+        ApiError: if they cannot be read.
+    """
+    selector = f"involvedObject.kind={kind},involvedObject.name={name},type=Warning"
+    return client.list(EVENTS, namespace, fieldSelector=selector)
+
+
 class Recorder:
     """Sends Events. The same one said again soon raises the count of the first, as client-go's recorder does."""
 
