@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.cluster import WORKLOADS
+from controller.status import READY, condition
 from crds.names import ANNOTATION_RUNTIME_CONTAINER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
 from injection.inject import disabled, read_record
 from injection.kinds import KINDS
@@ -93,8 +94,7 @@ def _told(obj: Object, actor: Object) -> str:
     status = obj.get("status") or {}
     if obj["kind"] in ("Deployment", "StatefulSet"):
         return f"{owned}; {status.get('readyReplicas', 0)} of {obj['spec'].get('replicas', 1)} pods are ready"
-    conditions = {c.get("type"): c for c in status.get("conditions") or ()}
-    ready = conditions.get("Ready")
+    ready = condition(obj, "Ready")
     return f"{owned}; KEDA says Ready={ready['status']}" if ready else owned
 
 
@@ -141,7 +141,7 @@ def _why_not(workload: Object) -> str:
 
 def _problems(status: Object) -> Iterator[str]:
     conditions = status.get("conditions") or ()
-    wrong = [c for c in conditions if c["type"] != "Ready" and c["status"] != "True"]
+    wrong = [c for c in conditions if c["type"] != READY and c["status"] != "True"]
     if not conditions:
         yield "Problems"
         yield "  the controller has not seen this actor yet: asya-operator doctor tells whether it runs"
@@ -149,6 +149,6 @@ def _problems(status: Object) -> Iterator[str]:
         yield "No problems"
     else:
         yield "Problems"
-        for condition in wrong:
-            yield f"  {condition['type']}={condition['status']} ({condition['reason']})"
-            yield f"    {condition['message']}"
+        for c in wrong:
+            yield f"  {c['type']}={c['status']} ({c['reason']})"
+            yield f"    {c['message']}"

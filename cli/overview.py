@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from controller.status import RUNTIME_READY, SCALING_READY, WORKLOAD_READY
+from controller.status import PARTS
 
 Object = dict[str, Any]
 
@@ -22,7 +22,6 @@ _STYLES = {
     "Updating": "yellow",
     "Terminating": "yellow",
 }
-PARTS = (WORKLOAD_READY, SCALING_READY, RUNTIME_READY)
 UNKNOWN = "<unknown>"
 """kubectl's word for what nobody has said yet."""
 

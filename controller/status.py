@@ -27,6 +27,8 @@ SETTLED_SECONDS = 300.0
 """For refusals that only a change can lift, which a watch tells of."""
 
 WORKLOAD_READY, SCALING_READY, RUNTIME_READY, READY = "WorkloadReady", "ScalingReady", "RuntimeReady", "Ready"
+PARTS = (WORKLOAD_READY, SCALING_READY, RUNTIME_READY)
+"""What :data:`READY` sums up, in the order in which it is told."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def _trouble(seen: Observation) -> Phase | None:
 
 
 def _overall(parts: dict[str, Verdict]) -> Verdict:
-    for kind in (WORKLOAD_READY, SCALING_READY, RUNTIME_READY):
+    for kind in PARTS:
         verdict = parts.get(kind)
         if verdict is not None and verdict.status != "True":
             return Verdict(verdict.status, verdict.reason, f"{kind}: {verdict.message}")
@@ -156,7 +158,7 @@ def changes(before: Object, after: Object) -> list[Object]:
 
 def summary(changed: list[Object]) -> tuple[str, str, bool]:
     """An Event's reason and message for conditions that changed together, the worst one first; whether it warns."""
-    order = (WORKLOAD_READY, SCALING_READY, RUNTIME_READY, READY)
+    order = (*PARTS, READY)
     ordered = sorted(changed, key=lambda c: (c["status"] == "True", order.index(c["type"])))
     text = "; ".join(f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in ordered)
     return ordered[0]["reason"], text, any(c["status"] == "False" for c in changed)

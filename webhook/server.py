@@ -133,9 +133,13 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         # A worker that is beyond help makes room for another.
         Watchdog(lambda: watched, lambda why: os.kill(os.getpid(), signal.SIGTERM)).start()
         BUILD.labels(build_version()).set(1)
-        app = create_app(cache.plan, defaults, lambda: _not_ready(cache.synced, loaded.loaded))
+
+        def not_ready() -> str:
+            return _not_ready(cache.synced, loaded.loaded)
+
+        app = create_app(cache.plan, defaults, not_ready)
         # Until now no connection was accepted, so a worker that is later than its sibling fails none.
-        _wait(lambda: cache.synced and loaded.loaded)
+        _wait_while(not_ready)
         # What was made so far stays for good; a garbage collector that went through it took a tenth of each request.
         gc.collect()
         gc.freeze()
@@ -168,10 +172,10 @@ def _version(client: "Client") -> tuple[int, int]:
             time.sleep(1)
 
 
-def _wait(ready: Callable[[], bool]) -> None:
-    """Wait until ``ready``, but not for ever: what may never come is told by ``/readyz``, which needs a worker."""
+def _wait_while(not_ready: Callable[[], str]) -> None:
+    """Wait, but not for ever: what may never come is told by ``/readyz``, which needs a worker."""
     deadline = time.monotonic() + READY_SECONDS
-    while not ready() and time.monotonic() < deadline:
+    while not_ready() and time.monotonic() < deadline:
         time.sleep(0.01)
 
 
