@@ -7,14 +7,12 @@ import re
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 from kube.client import ASYNC_ACTORS, MUTATING_WEBHOOKS, PODS, Object
 from tests.bench.converge import operated
-from tests.bench.floor import process
+from tests.bench.floor import serving
 from tests.bench.measure import RUNS, Result, median
-from tests.bench.webhook import answers, reviews
-from tests.harness.clusters import free_port, wait_for, why_not_real
+from tests.harness.clusters import wait_for, why_not_real
 from tests.harness.operator import WEBHOOK_CONFIGURATION_SECONDS, Operator
 from tests.harness.space import actor
 
@@ -40,17 +38,12 @@ def run() -> list[Result]:
         obj = actor("bench")
         obj["metadata"]["namespace"] = "default"
         operator.client.apply(ASYNC_ACTORS, obj, manager="kubectl")
-        port, files = free_port(), operator.directory
-        floor = process(port, files / "tls.crt", files / "tls.key", files / "floor.log").start()
-        try:
-            wait_for("the floor", partial(answers, port, reviews()["pod"]))
+        with serving(operator.directory) as (port, _):
             operator.client.apply(MUTATING_WEBHOOKS, _configuration(operator, port), manager="bench")
             time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
             _create(operator, "first", 20, 1)
             wait_for("both webhooks to be asked", lambda: {OURS, FLOOR} <= _buckets(operator).keys())
             return [result for threads in THREADS for result in _measure(operator, threads)]
-        finally:
-            floor.stop()
 
 
 def _measure(operator: Operator, threads: int) -> list[Result]:

@@ -9,7 +9,6 @@ weighs.
 """
 
 import re
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -17,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 
 from controller import desired
 from crds.parse import parse_actor
@@ -25,7 +24,7 @@ from kube.client import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHE
 from kube.informer import Informer
 from tests.bench.measure import RUNS, Result, cpu_seconds, family, median, resident
 from tests.harness.clusters import start_real, wait_for, why_not_real
-from tests.harness.operator import Controller, Operator
+from tests.harness.operator import Controller, Operator, alone
 from tests.harness.space import NAMESPACES, actor
 
 THREADS = 8
@@ -106,15 +105,9 @@ def _restart(runs: list[Converged]) -> list[Result]:
 @contextmanager
 def operated() -> Iterator[Operator]:
     """A real API server of its own with the operator, started."""
-    with tempfile.TemporaryDirectory() as name:
-        cluster = start_real(Path(name) / "cluster", controller_manager=False)
-        operator = Operator(cluster, Path(name) / "operator")
-        try:
-            operator.start()
-            yield operator
-        finally:
-            operator.stop()
-            cluster.stop()
+    with alone(partial(start_real, controller_manager=False)) as operator:
+        operator.start()
+        yield operator
 
 
 def _run(count: int, *, restart: bool = False) -> Converged:

@@ -1,12 +1,16 @@
 """The floor of the webhook's stack: the same Flask, gunicorn and TLS, and a handler that allows and does nothing."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import orjson
 from flask import Flask, Response, request
 
-from tests.harness.clusters import Process
+from tests.bench.load import Connection
+from tests.harness.clusters import Process, free_port, wait_for
 
 app = Flask("floor", static_folder=None)
 
@@ -26,8 +30,26 @@ def readyz() -> Response:
     return Response("ok\n", mimetype="text/plain")
 
 
-def process(port: int, certificate: Path, key: Path, log: Path) -> Process:
-    """The floor as a process with as many workers as the webhook."""
+@contextmanager
+def serving(directory: Path) -> Iterator[tuple[int, int]]:
+    """The floor, with as many workers as the webhook and the certificate in ``directory``: port and process id."""
+    port = free_port()
     options = ["--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "64", "--worker-class", "gthread"]
-    files = ["--certfile", str(certificate), "--keyfile", str(key), "--keep-alive", "75"]
-    return Process([sys.executable, "-m", "gunicorn", *options, *files, "tests.bench.floor:app"], log)
+    files = ["--certfile", str(directory / "tls.crt"), "--keyfile", str(directory / "tls.key"), "--keep-alive", "75"]
+    command = [sys.executable, "-m", "gunicorn", *options, *files, "tests.bench.floor:app"]
+    process = Process(command, directory / "floor.log").start()
+    try:
+        wait_for("the floor", partial(_ready, port), pause=0.02)
+        yield port, process.pid
+    finally:
+        process.stop()
+
+
+def _ready(port: int) -> bool:
+    try:
+        connection = Connection(port)
+        connection.ask(b"GET /readyz HTTP/1.1\r\nHost: floor\r\n\r\n")
+    except OSError:
+        return False
+    connection.close()
+    return True

@@ -2,16 +2,13 @@
 
 import subprocess
 import sys
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 
-from tests.bench.floor import process
+from tests.bench.floor import serving
 from tests.bench.measure import RUNS, Result, family, median, resident
-from tests.bench.webhook import answers, reviews
-from tests.harness.clusters import free_port, start_sandbox, wait_for
-from tests.harness.operator import Controller, Operator
+from tests.harness.clusters import wait_for
+from tests.harness.operator import Controller, alone
 
 WEBHOOK_SECONDS = 1.5
 IMPORTS = {
@@ -33,41 +30,31 @@ def run() -> list[Result]:
         for name, code in IMPORTS.items()
     ]
     webhook, controller, floor, weights = [], [], [], []
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        cluster = start_sandbox(directory / "cluster")
-        operator = Operator(cluster, directory / "operator")
-        try:
-            operator.install()
-            for _ in range(RUNS):
-                began = time.perf_counter()
-                operator.start_webhook()
-                webhook.append(time.perf_counter() - began)
-                began = time.perf_counter()
-                leader = operator.start_controller()
-                wait_for("it to be ready", partial(_ready, leader), pause=0.02)
-                controller.append(time.perf_counter() - began)
-                assert operator.webhook is not None
-                port, files = free_port(), operator.directory
-                began = time.perf_counter()
-                bare = process(port, files / "tls.crt", files / "tls.key", directory / "floor.log").start()
-                wait_for("the floor", partial(answers, port, reviews()["pod"]), pause=0.02)
+    with alone() as operator:
+        operator.install()
+        for _ in range(RUNS):
+            began = time.perf_counter()
+            operator.start_webhook()
+            webhook.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            leader = operator.start_controller()
+            wait_for("it to be ready", partial(_ready, leader), pause=0.02)
+            controller.append(time.perf_counter() - began)
+            assert operator.webhook is not None
+            began = time.perf_counter()
+            with serving(operator.directory) as (_, bare):
                 floor.append(time.perf_counter() - began)
-                worker, least = (max(map(resident, family(pid)[1:])) for pid in (operator.webhook.pid, bare.pid))
-                weights.append((resident(leader.process.pid), worker, least))
-                bare.stop()
-                operator.stop_webhook()
-                operator.stop_controllers()
-        finally:
-            operator.stop()
-            cluster.stop()
-    alone, least = "Flask and gunicorn alone", median(weight for *_, weight in weights)
+                worker, least = (max(map(resident, family(pid)[1:])) for pid in (operator.webhook.pid, bare))
+            weights.append((resident(leader.process.pid), worker, least))
+            operator.stop_webhook()
+            operator.stop_controllers()
+    only, least = "Flask and gunicorn alone", median(weight for *_, weight in weights)
     return [
         *results,
-        Result("start", "webhook ready, empty cluster", median(webhook), "s", median(floor), alone, WEBHOOK_SECONDS),
+        Result("start", "webhook ready, empty cluster", median(webhook), "s", median(floor), only, WEBHOOK_SECONDS),
         Result("start", "controller ready and leading, empty cluster", median(controller), "s"),
         Result("memory", "controller, empty cluster", median(weight for weight, *_ in weights), "MB"),
-        Result("memory", "webhook worker", median(weight for _, weight, _ in weights), "MB", least, alone),
+        Result("memory", "webhook worker", median(weight for _, weight, _ in weights), "MB", least, only),
     ]
 
 

@@ -1,12 +1,10 @@
 """What an admission costs over TLS, against a handler on the same stack that allows and does nothing."""
 
 import json
-import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 from crds.parse import parse_actor
@@ -14,11 +12,10 @@ from injection.inject import inject
 from injection.plan import Object, make_plan
 from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS
-from tests.bench.floor import process
-from tests.bench.load import Connection, drive, post
+from tests.bench.floor import serving
+from tests.bench.load import drive, post
 from tests.bench.measure import RUNS, Result, cpu_seconds, family, median, percentile
-from tests.harness.clusters import free_port, start_sandbox, wait_for
-from tests.harness.operator import Operator
+from tests.harness.operator import alone
 from tests.harness.space import actor
 
 CONNECTIONS = (1, 8, 32)
@@ -93,37 +90,15 @@ def _review(group: str, resource: str, obj: Object) -> bytes:
 @contextmanager
 def servers() -> Iterator[dict[str, tuple[int, int]]]:
     """The webhook with one actor in its cache, and the floor: port and process id of each."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        cluster = start_sandbox(directory / "cluster")
-        operator = Operator(cluster, directory / "operator")
-        port = free_port()
-        try:
-            operator.install()
-            obj = actor(NAME)
-            obj["metadata"]["namespace"] = "default"
-            operator.client.apply(ASYNC_ACTORS, obj, manager="kubectl")
-            operator.start_webhook()
-            files = operator.directory
-            floor = process(port, files / "tls.crt", files / "tls.key", directory / "floor.log").start()
-            wait_for("the floor", lambda: answers(port, reviews()["pod"]))
-            assert operator.webhook is not None
-            yield {"webhook": (operator.port, operator.webhook.pid), "floor": (port, floor.pid)}
-            floor.stop()
-        finally:
-            operator.stop()
-            cluster.stop()
-
-
-def answers(port: int, review: bytes) -> bool:
-    """Whether a server on ``port`` answers the review."""
-    try:
-        connection = Connection(port)
-        connection.ask(post(review))
-    except OSError:
-        return False
-    connection.close()
-    return True
+    with alone() as operator:
+        operator.install()
+        obj = actor(NAME)
+        obj["metadata"]["namespace"] = "default"
+        operator.client.apply(ASYNC_ACTORS, obj, manager="kubectl")
+        operator.start_webhook()
+        assert operator.webhook is not None
+        with serving(operator.directory) as floor:
+            yield {"webhook": (operator.port, operator.webhook.pid), "floor": floor}
 
 
 def run() -> list[Result]:

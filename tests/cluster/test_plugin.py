@@ -2,6 +2,9 @@
 
 import json
 import os
+import pty
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -13,7 +16,7 @@ import yaml
 
 from kube.client import SECRETS, Object, Resource
 from tests.harness.binaries import binary
-from tests.harness.clusters import Cluster, wait_for
+from tests.harness.clusters import PATIENCE, Cluster, wait_for
 from tests.harness.helm import Helm
 from tests.harness.operator import NAMESPACE, Operator
 from tests.harness.space import Space, actor, example
@@ -104,6 +107,34 @@ def test_status_that_watches_tells_of_each_change(once: None, space: Space, clus
             assert any("another" in line for line in lines)
         finally:
             watching.terminate()
+
+
+def test_on_a_terminal_there_is_colour_and_the_live_view_goes_on(once: None, space: Space, cluster: Cluster) -> None:
+    space.apply(actor("a"))
+    wait_for("it to run", lambda: space.wait("AsyncActor", "a")["status"]["phase"] == "Running")
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "cli", "status", "-w", "-n", space.name, "--kubeconfig", str(cluster.kubeconfig)]
+    environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
+    with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as watching:
+        try:
+            _shown(ours, "\x1b[32mRunning")
+            space.apply(actor("another"))
+            _shown(ours, "another")
+        finally:
+            watching.send_signal(signal.SIGINT)
+    assert watching.returncode == 0
+    os.close(theirs)
+    os.close(ours)
+
+
+def _shown(terminal: int, text: str) -> None:
+    """Read what appears on a terminal until there is ``text``."""
+    seen = ""
+    deadline = time.monotonic() + PATIENCE
+    while text not in seen:
+        assert time.monotonic() < deadline, seen
+        if select.select([terminal], [], [], 1)[0]:
+            seen += os.read(terminal, 1 << 16).decode(errors="replace")
 
 
 def test_explain(space: Space, cluster: Cluster) -> None:

@@ -8,11 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from tests.harness.clusters import ROOT, start_sandbox, wait_for
-from tests.harness.operator import Operator
+from tests.harness.clusters import ROOT, wait_for
+from tests.harness.operator import alone
 
 RUN = ROOT / ".run"
 KUBECONFIG, PID, LOG = RUN / "kubeconfig", RUN / "sandbox.pid", RUN / "sandbox.log"
@@ -21,20 +20,15 @@ KUBECONFIG, PID, LOG = RUN / "kubeconfig", RUN / "sandbox.pid", RUN / "sandbox.l
 def serve() -> None:
     """Run it until told to stop."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="asya-sandbox-") as name:
-        directory = Path(name)
-        cluster = start_sandbox(directory / "cluster")
-        operator = Operator(cluster, directory / "operator")
+    with alone() as operator:
         try:
             operator.start()
-            shutil.copy(cluster.kubeconfig, KUBECONFIG)
+            shutil.copy(operator.cluster.kubeconfig, KUBECONFIG)
             signal.pause()
         except KeyboardInterrupt:
             pass
         finally:
             KUBECONFIG.unlink(missing_ok=True)
-            operator.stop()
-            cluster.stop()
 
 
 def start() -> None:

@@ -6,10 +6,8 @@ answered by a real Prometheus that has scraped the operator for a while.
 
 import io
 import re
-import tempfile
 import time
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -21,8 +19,8 @@ from cli.overview import table
 from kube.client import ASYNC_ACTORS, Object
 from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.chart.test_monitoring import Prometheus, panels
-from tests.harness.clusters import start_sandbox, wait_for
-from tests.harness.operator import Operator
+from tests.harness.clusters import wait_for
+from tests.harness.operator import alone
 from tests.harness.space import Space, actor, example
 
 PICTURES = DOCS / "pictures"
@@ -89,28 +87,21 @@ def _plot(axis: Any, legend: str, series: Any) -> None:
 def main() -> None:
     """Make them."""
     PICTURES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
-        cluster = start_sandbox(directory / "cluster")
-        operator = Operator(cluster, directory / "operator")
-        try:
-            operator.start()
-            prometheus = Prometheus(directory / "prometheus", operator)
-            wait_for("Prometheus to scrape", prometheus.up)
-            with Space.create(operator.client, "messaging") as space:
-                time.sleep(SECONDS / 3)
-                populate(space)
-                wanted = {"Running", "Napping", "QueueMissing", "ImagePullError", "WorkloadError"}
-                wait_for("the phases", lambda: wanted <= phases(space))
-                draw_status(operator.client.list(ASYNC_ACTORS))
-                for number in range(int(SECONDS / 2)):
-                    space.apply(actor(f"batch-{number}", scaling={"enabled": number % 2 == 0}))
-                    time.sleep(1)
-                draw_dashboard(prometheus)
-            prometheus.process.stop()
-        finally:
-            operator.stop()
-            cluster.stop()
+    with alone() as operator:
+        operator.start()
+        prometheus = Prometheus(operator.directory / "prometheus", operator)
+        wait_for("Prometheus to scrape", prometheus.up)
+        with Space.create(operator.client, "messaging") as space:
+            time.sleep(SECONDS / 3)
+            populate(space)
+            wanted = {"Running", "Napping", "QueueMissing", "ImagePullError", "WorkloadError"}
+            wait_for("the phases", lambda: wanted <= phases(space))
+            draw_status(operator.client.list(ASYNC_ACTORS))
+            for number in range(int(SECONDS / 2)):
+                space.apply(actor(f"batch-{number}", scaling={"enabled": number % 2 == 0}))
+                time.sleep(1)
+            draw_dashboard(prometheus)
+        prometheus.process.stop()
 
 
 if __name__ == "__main__":

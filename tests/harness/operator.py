@@ -4,8 +4,9 @@ import base64
 import shutil
 import signal
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,7 +21,7 @@ from certs.authority import create_authority, issue
 from crds.manifest import manifest
 from kube.client import CONFIG_MAPS, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, ApiError, Client, Resource
 from runtime import SCRIPT
-from tests.harness.clusters import Cluster, Process, free_port, wait_for
+from tests.harness.clusters import Cluster, Process, free_port, start_sandbox, wait_for
 from webhook.configuration import configurations
 
 CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
@@ -241,6 +242,19 @@ class Operator:
                 self.client.delete(resource, "", "asya-operator")
             except ApiError:
                 continue  # the cluster is going as well
+
+
+@contextmanager
+def alone(start: Callable[[Path], Cluster] = start_sandbox) -> Iterator[Operator]:
+    """An operator on a cluster of its own, neither installed nor started yet; both are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="asya-") as name:
+        cluster = start(Path(name) / "cluster")
+        operator = Operator(cluster, Path(name) / "operator")
+        try:
+            yield operator
+        finally:
+            operator.stop()
+            cluster.stop()
 
 
 def leads(controller: Controller) -> bool:

@@ -1,0 +1,151 @@
+"""What each check of ``doctor`` says of clusters that are in good and in bad health."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+
+from certs.authority import create_authority, issue
+from cli.doctor import Check, Doctor
+from crds.manifest import manifest
+from kube.client import ApiError, Client, Object, Resource
+
+AUTHORITY = create_authority("asya-operator", timedelta(days=100))
+REFUSAL = ApiError(422, "Invalid", "there is no AsyncActor 'asya-doctor-asks' in namespace 'default'")
+KEDA = {"metadata": {"name": "scaledobjects.keda.sh", "labels": {"app.kubernetes.io/version": "2.17.0"}}}
+
+
+def secret(days: float) -> Object:
+    """A Secret with a serving certificate that lasts so long."""
+    serving = issue(AUTHORITY, ["webhook"], timedelta(days=days))
+    return {"data": {"tls.crt": base64.b64encode(serving.certificate).decode()}}
+
+
+def lease(seconds: float) -> Object:
+    """A Lease that was renewed so long ago."""
+    renewed = datetime.now(UTC) - timedelta(seconds=seconds)
+    return {"spec": {"holderIdentity": "me", "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}}
+
+
+def configuration(kind: str, ca: bytes = AUTHORITY.certificate) -> Object:
+    """A webhook configuration that trusts a CA."""
+    hook = {"name": "inject.asya.io", "clientConfig": {"caBundle": base64.b64encode(ca).decode()}}
+    return {"kind": kind, "webhooks": [hook]}
+
+
+def actor(ready: str = "True") -> Object:
+    """An actor that names a Secret."""
+    rabbitmq = {"host": "r", "passwordSecretRef": {"name": "rabbitmq", "key": "password"}}
+    status = {"phase": "QueueMissing", "conditions": [{"type": "Ready", "status": ready}]}
+    spec = {"transport": {"type": "rabbitmq", "rabbitmq": rabbitmq}}
+    return {"metadata": {"name": "a", "namespace": "x"}, "spec": spec, "status": status}
+
+
+class Api:
+    """A cluster that is well, but for what a test replaces: an object, or the error in its place."""
+
+    def __init__(self, **other: Any) -> None:
+        kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+        self.objects: dict[str, Any] = {kind: configuration(kind) for kind in kinds} | {
+            "asyncactors.asya.io": manifest(),
+            "scaledobjects.keda.sh": KEDA,
+            "Lease": lease(1),
+            "asya-operator-webhook-cert": secret(90),
+            "rabbitmq": {"data": {"password": "cA=="}},
+            "AsyncActor": [actor()],
+            "Deployment": [],
+            "Pod": REFUSAL,
+            "SubjectAccessReview": {"status": {"allowed": True}},
+            "version": (1, 36),
+        }
+        self.objects |= other
+        self.asked: list[str] = []
+
+    def _answer(self, *names: str) -> Any:
+        self.asked.append("/".join(names))
+        found = next((self.objects[name] for name in names if name in self.objects), None)
+        if isinstance(found, ApiError):
+            raise found
+        return found
+
+    def version(self) -> Any:
+        return self._answer("version")
+
+    def get(self, resource: Resource, _namespace: str, name: str) -> Any:
+        return self._answer(name, resource.kind)
+
+    def list(self, resource: Resource, _namespace: str = "", **_query: str) -> Any:
+        return self._answer(resource.kind)
+
+    def request(self, _method: str, path: str, **_rest: Any) -> Any:
+        return self._answer("Pod" if path.endswith("/pods") else "SubjectAccessReview")
+
+
+def checks(**other: Any) -> list[Check]:
+    """All checks of a cluster that is well but for ``other``."""
+    return list(Doctor(cast(Client, Api(**other)), "asya-system", "asya-operator-webhook-cert").run())
+
+
+def test_all_is_well() -> None:
+    found = checks()
+    assert [c for c in found if c.verdict != "good"] == []
+    assert len(found) > 9
+
+
+FORBIDDEN = ApiError(403, "Forbidden", "you may not")
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict", "told"),
+    [
+        ({"version": (1, 20)}, "bad", "Kubernetes 1.20"),
+        ({"version": ApiError(0, "Unreachable", "no answer")}, "bad", "no answer"),
+        ({"asyncactors.asya.io": None}, "bad", "no CustomResourceDefinition"),
+        ({"asyncactors.asya.io": {"spec": {"versions": []}}}, "bad", "of another version"),
+        ({"Lease": None}, "bad", "no controller leads"),
+        ({"Lease": lease(120)}, "bad", "has not been heard of for 120 s"),
+        ({"MutatingWebhookConfiguration": None}, "bad", "no MutatingWebhookConfiguration"),
+        ({"asya-operator-webhook-cert": secret(-0.001)}, "bad", "expired"),
+        ({"asya-operator-webhook-cert": secret(3)}, "bad", "expires in 2 days"),
+        ({"asya-operator-webhook-cert": FORBIDDEN}, "unknown", "cannot be checked: you may not"),
+        (
+            {"MutatingWebhookConfiguration": configuration("MutatingWebhookConfiguration", b"")},
+            "bad",
+            "trusts no certificate",
+        ),
+        ({"Pod": None}, "bad", "does not ask the webhook"),
+        ({"Pod": ApiError(500, "InternalError", "failed calling webhook: refused")}, "bad", "does not reach"),
+        ({"Pod": FORBIDDEN}, "unknown", "the webhook: cannot be checked"),
+        ({"SubjectAccessReview": {"status": {"allowed": False}}}, "bad", "may not list asyncactors.asya.io"),
+        ({"SubjectAccessReview": ApiError(404, "NotFound", "no such thing")}, "unknown", "rights"),
+        ({"scaledobjects.keda.sh": None}, "bad", "KEDA is not installed"),
+        ({"scaledobjects.keda.sh": {"metadata": {}}}, "unknown", "version is not known"),
+        (
+            {"scaledobjects.keda.sh": {"metadata": {"labels": {"app.kubernetes.io/version": "2.9.3"}}}},
+            "bad",
+            "KEDA is of version 2.9",
+        ),
+        ({"rabbitmq": None}, "bad", "the Secret 'rabbitmq' in 'x' with the key 'password'"),
+        ({"rabbitmq": {"data": {"other": ""}}}, "bad", "with the key 'password'"),
+        ({"AsyncActor": [actor("False")]}, "bad", "the AsyncActor 'a' in 'x': QueueMissing"),
+    ],
+)
+def test_what_is_wrong_is_told_with_a_remedy(other: dict[str, Any], verdict: str, told: str) -> None:
+    found = [c for c in checks(**other) if c.verdict == verdict]
+    assert any(told in c.what for c in found), found
+    assert all(c.remedy for c in found if c.verdict == "bad")
+
+
+def test_the_version_of_keda_is_also_in_its_image() -> None:
+    container = {"image": "ghcr.io/kedacore/keda:2.15.1"}
+    deployment = {"spec": {"template": {"spec": {"containers": [container]}}}}
+    found = checks(**{"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": [deployment]})
+    assert any("KEDA is of version 2.15" in c.what for c in found)
+
+
+def test_nothing_is_read_twice() -> None:
+    api = Api()
+    list(Doctor(cast(Client, api), "asya-system", "asya-operator-webhook-cert").run())
+    read = [name for name in api.asked if name != "SubjectAccessReview"]
+    assert sorted(read) == sorted(set(read))

@@ -1,0 +1,75 @@
+"""What ``explain`` tells of an actor, and when it tells otherwise."""
+
+from typing import Any
+
+from cli.explain import Story, lines
+from crds.parse import parse_actor
+from injection.inject import inject
+from injection.plan import Object, make_plan
+from injection.settings import SidecarDefaults
+from tests.harness.space import actor
+
+
+def stored(**status: Any) -> Object:
+    """An actor as the API server holds it."""
+    obj = actor("a")
+    return {**obj, "metadata": {"name": "a", "namespace": "x", "uid": "u"}, "status": status}
+
+
+def workload(kind: str, *, injected: bool = True, name: str = "runtime", **metadata: Any) -> Object:
+    """A workload that bears the label."""
+    container = {"name": name, "image": "app:1", "env": [{"name": "ASYA_SOCKET_DIR", "value": "/mine"}]}
+    template: Object = {"metadata": {}, "spec": {"containers": [container]}}
+    if injected:
+        plan = make_plan(parse_actor({**stored(), "status": None}), SidecarDefaults())
+        template = inject(template, plan, job=kind == "Job")
+    owner = [{"controller": True, "uid": "u", "kind": "AsyncActor", "name": "a"}]
+    labels = {"labels": {"asya.io/actor": "a"}, "ownerReferences": owner}
+    return {"kind": kind, "metadata": {"name": "w", **labels, **metadata}, "spec": {"template": template}}
+
+
+def told(*workloads: Object, **status: Any) -> str:
+    """The whole story."""
+    return "\n".join(lines(Story(stored(**status), list(workloads))))
+
+
+def test_an_actor_that_the_controller_has_not_seen() -> None:
+    text = told()
+    assert "not seen by the controller yet" in text
+    assert "none yet" in text
+    assert "asya-operator doctor" in text
+
+
+def test_what_was_replaced_is_told_from_what_was_added() -> None:
+    text = told(workload("Deployment"))
+    assert "= variable ASYA_SOCKET_DIR=/var/run/asya" in text
+    assert "+ variable ASYA_SOCKET_PATH=/var/run/asya/asya-runtime.sock" in text
+    assert "in container runtime (by its name" in text
+    assert "in container app (the only one" in told(workload("Deployment", name="app"))
+
+
+def test_a_job_has_its_sidecar_first_of_the_init_containers() -> None:
+    assert "+ container sidecar (first of initContainers" in told(workload("Job"))
+
+
+def test_why_something_is_not_injected() -> None:
+    plain = workload("Deployment", injected=False)
+    assert "admission has not injected it" in told(plain)
+    opted_out = workload("Deployment", injected=False, annotations={"asya.io/inject": "disabled"})
+    assert "it opts out by asya.io/inject" in told(opted_out)
+    assert "does not bear the label" in told(workload("Deployment", injected=False, labels={}))
+
+
+def test_whose_a_workload_is() -> None:
+    assert "Deployment w: made for this actor" in told(workload("Deployment"))
+    assert "Deployment w: not the operator's, bears the label" in told(workload("Deployment", ownerReferences=[]))
+
+
+def test_problems_are_told_but_for_the_sum_of_them() -> None:
+    wrong = {"type": "WorkloadReady", "status": "False", "reason": "ImagePullError", "message": "Check the image"}
+    overall = {**wrong, "type": "Ready"}
+    text = told(conditions=[wrong, overall], phase="ImagePullError")
+    assert text.startswith("AsyncActor x/a: ImagePullError\n")
+    assert text.count("Check the image") == 1
+    good = {"type": "WorkloadReady", "status": "True", "reason": "WorkloadCreated", "message": ""}
+    assert told(conditions=[good], phase="Running").endswith("No problems")
