@@ -31,11 +31,10 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of one tier go to the same worker, which has that tier's cluster."""
+    """All tests on a tier's common cluster go to the worker that has it; those with one of their own, anywhere."""
     for item in items:
-        tier = getattr(item, "callspec", None) and item.callspec.params.get("cluster")  # type: ignore[attr-defined]
-        if tier:
-            item.add_marker(pytest.mark.xdist_group(tier))
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.callspec.params["tier"]))  # type: ignore[attr-defined]
 
 
 @pytest.fixture(
@@ -45,10 +44,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         pytest.param("kube-apiserver", marks=pytest.mark.skipif(bool(why_not_real()), reason=why_not_real())),
     ],
 )
-def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def tier(request: pytest.FixtureRequest) -> str:
+    """The name of each tier."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def cluster(tier: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster of each tier."""
-    directory = tmp_path_factory.mktemp(request.param)
-    if request.param == "sandbox":
+    directory = tmp_path_factory.mktemp(tier)
+    if tier == "sandbox":
         started = start_sandbox(directory)
         yield started
     else:

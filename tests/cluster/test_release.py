@@ -33,9 +33,9 @@ POD = workload("Pod", "", "a")
 
 
 @pytest.fixture
-def empty(cluster: Cluster, tmp_path: Any) -> Iterator[Cluster]:
+def empty(tier: str, tmp_path: Any) -> Iterator[Cluster]:
     """A cluster of its own, with nothing in it."""
-    fresh = start_real(tmp_path / "cluster") if cluster.real else start_sandbox(tmp_path / "cluster")
+    fresh = (start_sandbox if tier == "sandbox" else start_real)(tmp_path / "cluster")
     kubelet = Kubelet(fresh.client())
     if fresh.real:
         kubelet.start()
@@ -250,8 +250,8 @@ def test_bring_your_own_certificate(release: Release, place: Space) -> None:
     assert base64.b64decode(bundle(release)) == authority.certificate
 
 
-def test_the_operators_own_pods_pass_the_restricted_profile(release: Release, cluster: Cluster) -> None:
-    if not cluster.real:
+def test_the_operators_own_pods_pass_the_restricted_profile(release: Release) -> None:
+    if not release.cluster.real:
         pytest.skip("the sandbox holds pods to no Pod Security profile")
     release.install()
     restricted = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
@@ -308,12 +308,12 @@ def test_no_right_is_a_wildcard_or_reaches_secrets_of_others() -> None:
                     assert rule.get("resourceNames") == [SECRET] or rule["verbs"] == ["create"]
 
 
-def test_every_right_is_used_and_none_is_missing(release: Release, place: Space, cluster: Cluster) -> None:
+def test_every_right_is_used_and_none_is_missing(release: Release, place: Space) -> None:
     """What the two ServiceAccounts ask for in a whole life is just what the chart allows them.
 
     A right that is taken away turns a request of this list into a 403, so each one is needed.
     """
-    if not cluster.real:
+    if not release.cluster.real:
         pytest.skip("the sandbox checks no rights")
     release.start(webhooks=1)
     space, client = place, release.client
@@ -418,11 +418,9 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space,
 CLUSTER_ROLES = Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles")
 
 
-def test_owners_that_block_their_deletion_need_the_right_to_their_finalizers(
-    release: Release, place: Space, cluster: Cluster
-) -> None:
+def test_owners_that_block_their_deletion_need_the_right_to_their_finalizers(release: Release, place: Space) -> None:
     """Only where the admission plugin OwnerReferencesPermissionEnforcement is on, as on OpenShift."""
-    if not cluster.real:
+    if not release.cluster.real:
         pytest.skip("the sandbox checks no rights")
     release.start(webhooks=1)
     role = release.client.get(CLUSTER_ROLES, "", "asya-operator")

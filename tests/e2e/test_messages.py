@@ -30,7 +30,7 @@ from tests.harness.operator import Operator
 from tests.harness.space import Space, actor
 from tests.podrun.pod import Image, Pod
 
-pytestmark = pytest.mark.parametrize("cluster", ["sandbox" if why_not_real() else "kube-apiserver"], indirect=True)
+pytestmark = pytest.mark.parametrize("tier", ["sandbox" if why_not_real() else "kube-apiserver"], indirect=True)
 
 MESSAGES = {"password": 2000, "url": 2000, "sqs": 500}
 """moto takes 35 ms of its one core for each."""

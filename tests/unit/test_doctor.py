@@ -43,7 +43,10 @@ def actor(ready: str = "True") -> Object:
 
 
 class Api:
-    """A cluster that is well, but for what a test replaces: an object, or the error in its place."""
+    """A cluster that is well, but for what a test replaces: an object, the error in its place, or what makes it.
+
+    Made only when asked for is what ages in seconds: parameters are there from the run's first moment.
+    """
 
     def __init__(self, **other: Any) -> None:
         kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
@@ -59,7 +62,7 @@ class Api:
             "SubjectAccessReview": {"status": {"allowed": True}},
             "version": (1, 36),
         }
-        self.objects |= other
+        self.objects |= {name: found() if callable(found) else found for name, found in other.items()}
         self.asked: list[str] = []
 
     def _answer(self, *names: str) -> Any:
@@ -104,7 +107,7 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
         ({"asyncactors.asya.io": None}, "bad", "no CustomResourceDefinition"),
         ({"asyncactors.asya.io": {"spec": {"versions": []}}}, "bad", "of another version"),
         ({"Lease": None}, "bad", "no controller leads"),
-        ({"Lease": lease(120)}, "bad", "has not been heard of for 120 s"),
+        ({"Lease": lambda: lease(120)}, "bad", "has not been heard of for 120 s"),
         ({"MutatingWebhookConfiguration": None}, "bad", "no MutatingWebhookConfiguration"),
         ({"asya-operator-webhook-cert": secret(-0.001)}, "bad", "expired"),
         ({"asya-operator-webhook-cert": secret(3)}, "bad", "expires in 2 days"),
