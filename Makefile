@@ -4,6 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 MOTO   := $(VENV)/moto/.ready
+SBOM   := $(VENV)/sbom/.ready
 RABBIT := /usr/lib/rabbitmq/bin/rabbitmq-server
 PROMETHEUS := /usr/bin/prometheus
 PACKAGES := certs cli controller crds injection kube runtime sandbox telemetry webhook
@@ -87,11 +88,17 @@ pictures: $(READY) brokers ## Draw the manual's pictures anew
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[pictures]'
 	$(BIN)/python -m tests.docs.pictures
 
-release: $(READY) ## Build wheel, chart package and SBOM into dist/
+# Apart too: it brings a grammar that every process which imports kubernetes would compile for seconds when it starts.
+$(SBOM): $(READY)
+	$(PYTHON) -m venv $(VENV)/sbom
+	$(VENV)/sbom/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=5,<8'
+	@touch $@
+
+release: $(READY) $(SBOM) ## Build wheel, chart package and SBOM into dist/
 	rm -rf $(DIST) build/lib
 	$(BIN)/python -m build --wheel --outdir $(DIST)
 	$(BIN)/python -m tests.harness.binaries helm package charts/asya-operator --destination $(DIST)
-	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+	$(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
 	  --output-file $(DIST)/asya-operator.cdx.json
 
 image: ## Build the image (IMAGE=asya-operator:dev)

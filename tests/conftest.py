@@ -30,6 +30,7 @@ def pytest_report_header() -> str:
     return f"cluster tests: sandbox; real control plane {real}"
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All tests on a tier's common cluster go to the worker that has it; those with one of their own, anywhere."""
     for item in items:

@@ -90,6 +90,8 @@ def test_rendered_manifests_are_taken_by_an_api_server(helm: Helm, cluster: Clus
             continue
         resource = Resource(obj["apiVersion"], obj["kind"], PLURALS.get(obj["kind"], obj["kind"].lower() + "s"))
         metadata = obj["metadata"]
+        if obj["kind"].endswith("WebhookConfiguration"):
+            metadata["name"] += "-rendered"  # the tests' own operator may have one that calls a URL
         client.request(
             "PATCH",
             resource.path(metadata.get("namespace", ""), metadata["name"]),
