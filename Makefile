@@ -51,8 +51,8 @@ sandbox-stop: $(READY) ## End it
 test: lint brokers ## Lint, type-check and run every test
 	$(BIN)/python -m pytest
 
-chaos: $(READY) ## Run the fault-injection suite, and the table of broken situations, in full
-	CHAOS=full $(BIN)/python -m pytest tests/chaos tests/cluster/test_situations.py -n 0
+chaos: $(READY) ## Run the fault-injection suite in full
+	CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0
 
 bench: $(READY) ## Run the benchmarks (ONLY="webhook start": some of them)
 	$(BIN)/python -m tests.bench $(ONLY)

@@ -28,13 +28,6 @@ RBAC = {
 Ran = subprocess.CompletedProcess[str]
 
 
-@pytest.fixture
-def once(cluster: Cluster) -> None:
-    """For tests of what is printed, which is the same on every tier."""
-    if cluster.real:
-        pytest.skip("on the sandbox")
-
-
 def run(cluster: Cluster, *arguments: str) -> Ran:
     """Run ``kubectl asya``, by way of kubectl, which finds it on the PATH."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -59,7 +52,7 @@ def test_status(space: Space, cluster: Cluster) -> None:
     assert "\x1b" not in shown.stdout, "no colour when piped"
 
 
-def test_status_in_other_forms(once: None, space: Space, cluster: Cluster) -> None:
+def test_status_in_other_forms(space: Space, cluster: Cluster) -> None:
     space.apply(actor("a"))
     space.wait_condition("a", "Ready", "True")
     as_json = json.loads(run(cluster, "status", "a", "-n", space.name, "-o", "json").stdout)
@@ -70,7 +63,7 @@ def test_status_in_other_forms(once: None, space: Space, cluster: Cluster) -> No
     assert "PROBLEM" in run(cluster, "status", "-n", space.name, "-o", "wide").stdout
 
 
-def test_what_is_not_there(once: None, space: Space, cluster: Cluster) -> None:
+def test_what_is_not_there(space: Space, cluster: Cluster) -> None:
     for command in ("status", "explain"):
         missing = run(cluster, command, "nobody", "-n", space.name)
         assert missing.returncode == 1
@@ -83,7 +76,7 @@ def test_what_is_not_there(once: None, space: Space, cluster: Cluster) -> None:
     assert run(cluster, "status", "--no-such-option").returncode == 2
 
 
-def test_status_that_watches_tells_of_each_change(once: None, space: Space, cluster: Cluster) -> None:
+def test_status_that_watches_tells_of_each_change(space: Space, cluster: Cluster) -> None:
     space.apply(actor("a"))
     space.wait_condition("a", "Ready", "True")
     command = [
@@ -109,7 +102,7 @@ def test_status_that_watches_tells_of_each_change(once: None, space: Space, clus
             watching.terminate()
 
 
-def test_on_a_terminal_there_is_colour_and_the_live_view_goes_on(once: None, space: Space, cluster: Cluster) -> None:
+def test_on_a_terminal_there_is_colour_and_the_live_view_goes_on(space: Space, cluster: Cluster) -> None:
     space.apply(actor("a"))
     wait_for("it to run", lambda: space.wait("AsyncActor", "a")["status"]["phase"] == "Running")
     ours, theirs = pty.openpty()

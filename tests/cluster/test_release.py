@@ -137,7 +137,7 @@ def test_five_upgrades_under_load(release: Release, place: Space) -> None:
     place.apply(actor("a"))
     ready(place, "a")
     with Load(place).running():
-        for n in range(5 if release.cluster.real else 2):
+        for n in range(5):
             release.install(
                 logLevel="DEBUG" if n % 2 else "INFO",
                 webhook={"threads": 8 + n, "timeoutSeconds": 5 + n},
@@ -147,7 +147,7 @@ def test_five_upgrades_under_load(release: Release, place: Space) -> None:
             release.roll_webhook()
     configuration = release.client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
     assert configuration
-    assert configuration["webhooks"][0]["timeoutSeconds"] == (9 if release.cluster.real else 6)
+    assert configuration["webhooks"][0]["timeoutSeconds"] == 9
 
 
 def test_ten_rotations_under_load_without_a_restart(release: Release, place: Space) -> None:

@@ -16,7 +16,6 @@ from cli.manual import DOCS
 from controller.remedies import general, remedy
 from kube.client import ApiError, Object
 from tests.cases.troubles import TROUBLES, report, running_pod, waits
-from tests.chaos import FULL
 from tests.harness.binaries import binary
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.operator import WEBHOOK_CONFIGURATION_SECONDS, WEBHOOKS, Operator, install_keda, uninstall_keda
@@ -240,8 +239,6 @@ def _somebody_insists(space: Space, operator: Operator) -> Iterator[None]:
 
 @pytest.mark.parametrize("title", SITUATIONS)
 def test_the_same_remedy_everywhere(space: Space, operator: Operator, cluster: Cluster, title: str) -> None:
-    if cluster.real and not FULL:
-        pytest.skip("on a real API server with make chaos")
     situation = SITUATIONS[title]
     with situation.make(space, operator):
         words = {**situation.words}

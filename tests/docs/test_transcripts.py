@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.binaries import binary
-from tests.harness.clusters import ROOT, start_real, start_sandbox, wait_for, why_not_real
+from tests.harness.clusters import ROOT, start_real, start_sandbox, wait_for
 from tests.harness.operator import install_keda
 from tests.harness.release import Release
 
@@ -64,11 +64,13 @@ def test_from_nothing_to_an_injected_deployment_in_five_commands(home: Path, env
     assert "Warning" not in ran.stderr
 
 
-def test_from_a_cluster_to_the_first_actor_in_three_commands(tmp_path: Path, environment: dict[str, str]) -> None:
-    """On the best tier there is. The processes run on this host, so that the chart is told of the webhook's URL."""
+def test_from_a_cluster_to_the_first_actor_in_three_commands(
+    tmp_path: Path, environment: dict[str, str], tier: str
+) -> None:
+    """The processes run on this host, so that the chart is told of the webhook's URL."""
     commands = steps("three commands")
     assert len(commands) == 3
-    cluster = (start_sandbox if why_not_real() else start_real)(tmp_path / "cluster")
+    cluster = (start_sandbox if tier == "sandbox" else start_real)(tmp_path / "cluster")
     release = Release(cluster, tmp_path / "release")
     environment["KUBECONFIG"] = str(cluster.kubeconfig)
 
