@@ -146,13 +146,13 @@ class Demo:
 
     def show_table(self) -> None:
         """What ``kubectl get`` prints."""
-        columns, rows = self.space.table("AsyncActor")
+        columns, rows = self.space.table("AsyncActor", wide=False)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column.upper())
         for row in rows:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
-        out.print(table)
+        Console(width=200, highlight=False).print(table)  # kubectl does not shorten either
 
 
 def gone(space: Space, kind: str, name: str) -> bool:

@@ -192,11 +192,13 @@ class Space:
         assert answer.status == 201, answer.data
         return [json.loads(w.partition(" - ")[2]) for w in answer.headers.getlist("Warning")]
 
-    def table(self, kind: str) -> tuple[list[str], list[list[Any]]]:
-        """What ``kubectl get`` shows: names of the columns, and rows."""
+    def table(self, kind: str, *, wide: bool = True) -> tuple[list[str], list[list[Any]]]:
+        """What ``kubectl get`` shows, with ``--output wide`` or without: names of the columns, and rows."""
         accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
         table = orjson.loads(self.raw("GET", BY_KIND[kind].path(self.name), accept=accept).data)
-        return [c["name"] for c in table["columnDefinitions"]], [r["cells"] for r in table["rows"]]
+        shown = [n for n, c in enumerate(table["columnDefinitions"]) if wide or not c["priority"]]
+        names = [table["columnDefinitions"][n]["name"] for n in shown]
+        return names, [[row["cells"][n] for n in shown] for row in table["rows"]]
 
 
 def containers(workload: Object) -> list[str]:
