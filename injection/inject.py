@@ -84,7 +84,7 @@ def read_record(template: Object) -> Record | None:
         record = Record.model_validate_json(text)
     except ValidationError:
         return None
-    return record if record.version == CONTRACT else None
+    return record if record.version == CONTRACT and _shows_injection(template) else None
 
 
 def disabled(obj: Object) -> bool:
@@ -182,7 +182,22 @@ def _name(item: Any) -> Any:
 def _is_ours(container: Any) -> bool:
     """Whether it can be the injected sidecar, by its name and by the socket that it shares."""
     mounts = container.get("volumeMounts") if isinstance(container, dict) else None
-    return _name(container) == SIDECAR and any(_name(m) == SOCKET_VOLUME for m in mounts or ())
+    found = mounts if isinstance(mounts, list) else ()
+    return _name(container) == SIDECAR and any(_name(m) == SOCKET_VOLUME for m in found)
+
+
+def _shows_injection(template: Object) -> bool:
+    """Whether the sidecar or its socket is there. A record alone proves nothing: anyone can write or copy it."""
+    return any(_name(v) == SOCKET_VOLUME and _is_our_volume(v) for v in _list(template, "volumes")) or any(
+        _is_ours(c) for place in ("containers", "initContainers") for c in _list(template, place)
+    )
+
+
+def _list(template: Object, part: str) -> list[Any]:
+    """A list of the spec of a template that may have any shape."""
+    spec = template.get("spec")
+    found = spec.get(part) if isinstance(spec, dict) else None
+    return found if isinstance(found, list) else []
 
 
 def _is_our_volume(volume: Object) -> bool:

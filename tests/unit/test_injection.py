@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crds.names import ANNOTATION_INJECTED
+from crds.names import ANNOTATION_INJECTED, LABEL_ACTOR
 from crds.parse import parse_actor
-from injection.inject import Denied, inject, read_record, uninject
+from injection.inject import COMMAND, Denied, Record, inject, read_record, uninject
 from injection.plan import Plan, environment, make_plan
 from injection.settings import SidecarDefaults
 from tests.harness.space import actor
@@ -128,6 +128,30 @@ def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(tem
         pod.setdefault("metadata", {}).setdefault("annotations", {})[ANNOTATION_INJECTED] = text
         result = uninject(pod)
         assert result["spec"] == template["spec"]
+
+
+def test_a_record_without_sidecar_or_socket_removes_nothing_at_all() -> None:
+    """Not even what looks in all respects as if it had been injected."""
+    env = [{"name": name, "value": "/var/run/asya"} for name in ("ASYA_SOCKET_DIR", "ASYA_SOCKET_PATH")]
+    mounts = [{"name": "asya-runtime", "mountPath": "/opt/asya"}]
+    container = {"name": "runtime", "image": "app:1", "env": env, "volumeMounts": mounts, "command": COMMAND}
+    volumes = [{"name": "asya-runtime", "configMap": {"name": "asya-runtime"}}]
+    template: Object = {
+        "metadata": {"labels": {LABEL_ACTOR: "a"}},
+        "spec": {"containers": [container], "volumes": volumes, "terminationGracePeriodSeconds": 90},
+    }
+    record = Record(actor="a", digest="d", runtime="runtime", label=True, grace=90, command=True)
+    record = record.model_copy(
+        update={"env": [e["name"] for e in env], "mounts": ["/opt/asya"], "volumes": ["asya-runtime"]}
+    )
+    template["metadata"]["annotations"] = {ANNOTATION_INJECTED: record.annotation()}
+    assert uninject(template) == template
+    socket = {"name": "asya-socket", "emptyDir": {}}
+    template["spec"]["volumes"] = [*volumes, socket]
+    assert uninject(template)["spec"] == {
+        "containers": [{"name": "runtime", "image": "app:1", "env": [], "volumeMounts": [], "command": []}],
+        "volumes": [socket],
+    }
 
 
 # -- by example ----------------------------------------------------------------------------------
@@ -272,3 +296,10 @@ def test_the_digest_changes_with_each_input() -> None:
     ):
         assert other.digest != base
     assert plan(actor("a", scaling={"enabled": True})).digest == base
+
+
+@pytest.mark.parametrize("junk", [5, "abc", {"a": 1}, [5, None, {"name": "sidecar", "volumeMounts": 5}], None])
+def test_a_record_is_read_off_a_template_of_any_shape(junk: Any) -> None:
+    annotations = {ANNOTATION_INJECTED: Record(actor="a", digest="d", runtime="r").annotation()}
+    for spec in (junk, {"containers": junk, "initContainers": junk, "volumes": junk}):
+        assert read_record({"metadata": {"annotations": annotations}, "spec": spec}) is None
