@@ -77,7 +77,7 @@ class Record(BaseModel):
 
 def read_record(template: Object) -> Record | None:
     """The record on ``template``, or None if it has none or one that injection never wrote."""
-    text = ((template.get("metadata") or {}).get("annotations") or {}).get(ANNOTATION_INJECTED)
+    text = map_of(template, "annotations").get(ANNOTATION_INJECTED)
     if not isinstance(text, str):
         return None
     try:
@@ -87,10 +87,16 @@ def read_record(template: Object) -> Record | None:
     return record if record.version == CONTRACT and _shows_injection(template) else None
 
 
+def map_of(obj: Object | None, part: str) -> Object:
+    """A map of the metadata of an object that may have any shape: its ``labels`` or its ``annotations``."""
+    metadata = (obj or {}).get("metadata")
+    found = metadata.get(part) if isinstance(metadata, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 def disabled(obj: Object) -> bool:
     """Whether a workload, a template or a pod says ``asya.io/inject: disabled``, as label or annotation."""
-    metadata = obj.get("metadata") or {}
-    return DISABLED in ((metadata.get(part) or {}).get(INJECT) for part in ("labels", "annotations"))
+    return DISABLED in (map_of(obj, part).get(INJECT) for part in ("labels", "annotations"))
 
 
 def inject(template: Object, plan: Plan, *, job: bool = False) -> Object:

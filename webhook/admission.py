@@ -23,7 +23,7 @@ from crds.names import (
 )
 from crds.parse import InvalidActor
 from crds.shape import METADATA, TEMPLATE, malformed
-from injection.inject import Denied, disabled, inject, read_record, uninject
+from injection.inject import Denied, disabled, inject, map_of, read_record, uninject
 from injection.kinds import KINDS, Kind
 from injection.plan import Object, Plan
 from webhook.patch import Operation, operations
@@ -84,25 +84,18 @@ def decide(request: Object, lookup: PlanLookup) -> Decision:
     except Denied as denied:
         return Decision("denied", message=str(denied))
     except InvalidActor as invalid:
-        actor = _labels(obj).get(LABEL_ACTOR)
+        actor = map_of(obj, "labels").get(LABEL_ACTOR)
         return Decision("denied", message=f"AsyncActor {actor!r} is not valid: {invalid}; correct it first")
 
 
 def _concerns_us(obj: Object, kind: Kind) -> bool:
     """Whether the object is labelled, or its template injected: whatever else it is, is not ours to judge."""
     template = kind.template(obj)
-    return LABEL_ACTOR in _map(obj, "labels") or ANNOTATION_INJECTED in _map(template, "annotations")
-
-
-def _map(obj: Object | None, part: str) -> Object:
-    """A map of the metadata of an object that may have any shape."""
-    metadata = (obj or {}).get("metadata")
-    found = metadata.get(part) if isinstance(metadata, dict) else None
-    return found if isinstance(found, dict) else {}
+    return LABEL_ACTOR in map_of(obj, "labels") or ANNOTATION_INJECTED in map_of(template, "annotations")
 
 
 def _decide_pod(request: Object, pod: Object, lookup: PlanLookup) -> Decision:
-    actor = _labels(pod).get(LABEL_ACTOR)
+    actor = map_of(pod, "labels").get(LABEL_ACTOR)
     if request["operation"] != "CREATE" or not actor or disabled(pod):
         return UNCHANGED
     if read_record(pod) is not None and _has_sidecar(pod):
@@ -126,12 +119,12 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
     if template is None:
         return UNCHANGED  # the API server itself says what is missing
     prefix = "".join(f"/{part}" for part in kind.path)
-    actor = _labels(workload).get(LABEL_ACTOR)
+    actor = map_of(workload, "labels").get(LABEL_ACTOR)
     if not actor or disabled(workload) or disabled(template):
         return _changed(template, uninject(template), prefix, "uninjected")
     namespace = request.get("namespace") or "default"
     metadata = workload["metadata"]
-    generation = (metadata.get("annotations") or {}).get(ANNOTATION_ACTOR_GENERATION, "")
+    generation = map_of(workload, "annotations").get(ANNOTATION_ACTOR_GENERATION, "")
     plan = lookup(
         Wanted(
             namespace,
@@ -147,8 +140,8 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
             "this workload is injected as soon as it is created"
         )
         return decision
-    chosen = (metadata.get("annotations") or {}).get(ANNOTATION_RUNTIME_CONTAINER)
-    if chosen and ANNOTATION_RUNTIME_CONTAINER not in _annotations(template):
+    chosen = map_of(workload, "annotations").get(ANNOTATION_RUNTIME_CONTAINER)
+    if chosen and ANNOTATION_RUNTIME_CONTAINER not in map_of(template, "annotations"):
         raise Denied(
             f"metadata.annotations[{ANNOTATION_RUNTIME_CONTAINER}]: belongs on the pod template, not on the workload"
         )
@@ -161,14 +154,6 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
 def _changed(old: Object, new: Object, prefix: str, outcome: Outcome) -> Decision:
     patch = operations(old, new, prefix)
     return Decision(outcome if patch else "unchanged", patch)
-
-
-def _labels(obj: Object) -> Object:
-    return (obj.get("metadata") or {}).get("labels") or {}
-
-
-def _annotations(obj: Object) -> Object:
-    return (obj.get("metadata") or {}).get("annotations") or {}
 
 
 def _owner_uid(metadata: Object, actor: str) -> str:

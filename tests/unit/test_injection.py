@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crds.names import ANNOTATION_INJECTED, LABEL_ACTOR
 from crds.parse import parse_actor
-from injection.inject import COMMAND, Denied, Record, inject, read_record, uninject
+from injection.inject import COMMAND, Denied, Record, disabled, inject, read_record, uninject
 from injection.plan import Plan, environment, make_plan
 from injection.settings import SidecarDefaults
 from tests.harness.space import actor
@@ -303,3 +303,6 @@ def test_a_record_is_read_off_a_template_of_any_shape(junk: Any) -> None:
     annotations = {ANNOTATION_INJECTED: Record(actor="a", digest="d", runtime="r").annotation()}
     for spec in (junk, {"containers": junk, "initContainers": junk, "volumes": junk}):
         assert read_record({"metadata": {"annotations": annotations}, "spec": spec}) is None
+    for metadata in (junk, {"labels": junk, "annotations": junk}):
+        assert read_record({"metadata": metadata, "spec": {}}) is None
+        assert not disabled({"metadata": metadata})
