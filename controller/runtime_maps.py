@@ -10,7 +10,7 @@ from controller.desired import runtime_config_map
 from controller.remedies import remedy
 from controller.runtime_source import Source
 from controller.status import UNWATCHED_SECONDS, Verdict, false, true
-from crds.names import ANNOTATION_SCRIPT, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
+from crds.names import ANNOTATION_SCRIPT, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP, RUNTIME_KEY
 from injection.plan import script_hash
 from kube.client import Object
 
@@ -28,12 +28,19 @@ class RuntimeMaps:
     @property
     def script(self) -> str:
         """What stands for the current script in a plan's digest; empty if there is none."""
-        current = self._source.script
-        if current is not None:
-            return script_hash(current)
-        # What an operator before this one stored is still what pods mount, and what admission goes by.
-        stored = self._cluster.config_maps.get(self._home, RUNTIME_CONFIGMAP)
-        return str(((stored or {"metadata": {}})["metadata"].get("annotations") or {}).get(ANNOTATION_SCRIPT, ""))
+        if self._source.script is not None:
+            return script_hash(self._source.script)
+        return self._stored()[0]
+
+    def _stored(self) -> tuple[str, str | None]:
+        """What stands for the script that an operator before this one had, and that script if it is still as it was.
+
+        While the source has none, it is what pods mount and what admission goes by.
+        """
+        stored: Object = self._cluster.config_maps.get(self._home, RUNTIME_CONFIGMAP) or {"metadata": {}}
+        known = str((stored["metadata"].get("annotations") or {}).get(ANNOTATION_SCRIPT, ""))
+        script = (stored.get("data") or {}).get(RUNTIME_KEY)
+        return known, script if script is not None and script_hash(script) == known else None
 
     def ensure(self, namespace: str) -> Verdict:
         """Have the current script in ``namespace``.
@@ -42,6 +49,8 @@ class RuntimeMaps:
             ApiError: if that fails.
         """
         script, problem = self._source.script, self._source.problem
+        if script is None:
+            _, script = self._stored()
         if script is None:
             told = f"there is no runtime script: {problem}. {remedy('RuntimeUnavailable')}"
             return false("RuntimeUnavailable", told, phase="ConfigError")

@@ -3,7 +3,8 @@
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,7 @@ from kube.client import ApiError
 from kube.informer import Informer
 from tests.cluster.test_actors import everything, ready, settle
 from tests.harness.clusters import Cluster, wait_for
+from tests.harness.github import BETTER, GOOD, GitHub
 from tests.harness.operator import NAMESPACE, Operator, install_keda, leads, uninstall_keda
 from tests.harness.space import Space, actor, containers, example
 
@@ -149,6 +151,34 @@ def test_a_broken_script_leaves_the_last_good_one(space: Space, operator: Operat
         assert space.wait("ConfigMap", "asya-runtime")["data"]["asya_runtime.py"] == good
         operator.script.write_text(good + "# mended\n")
         space.wait_condition("a", "RuntimeReady", "True")
+
+
+def test_a_release_that_cannot_be_had_leaves_the_last_good_one(
+    space: Space, operator: Operator, tmp_path: Path
+) -> None:
+    authority = tmp_path / "ca.pem"
+    server = GitHub(authority)
+
+    def has(script: bytes) -> bool:
+        return bool(space.wait("ConfigMap", "asya-runtime")["data"]["asya_runtime.py"] == script.decode())
+
+    with closing(server), operator.released_script(server, authority):
+        space.apply(actor("a"))
+        ready(space, "a")
+        wait_for("the script of the release", lambda: has(GOOD))
+        server.status, server.body = 503, BETTER
+        operator.stop_controllers()
+        controller = operator.start_controller()
+        told = space.wait_condition("a", "RuntimeReady", "False", "RuntimeSourceFailed")["message"]
+        assert "the server answered 503" in told
+        assert has(GOOD)
+        wait_for("an Event", lambda: any("the server answered 503" in e["message"] for e in space.all("Event")))
+        assert 'asya_runtime_loads_total{outcome="failure"}' in controller.get("/metrics")
+        space.apply(actor("b"))
+        space.wait_condition("b", "WorkloadReady", "True")
+        server.status = 200
+        space.wait_condition("a", "RuntimeReady", "True")
+        wait_for("the script of the next release", lambda: has(BETTER))
 
 
 def test_an_edit_of_the_script_is_everywhere_in_five_seconds_by_one_write_each(

@@ -22,6 +22,7 @@ from crds.manifest import manifest
 from kube.client import CONFIG_MAPS, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, ApiError, Client, Resource
 from runtime import SCRIPT
 from tests.harness.clusters import Cluster, Process, free_port, start_sandbox, wait_for
+from tests.harness.github import GitHub
 from webhook.configuration import configurations
 
 CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
@@ -183,6 +184,27 @@ class Operator:
         finally:
             self.script.write_text(good)
             wait_for("the script to be as it was", partial(self._has_script, good))
+
+    @contextmanager
+    def released_script(self, server: GitHub, authority: Path) -> Iterator[None]:
+        """The controller has its script from a release for a while, and then from the file again."""
+        environment = {"ASYA_RUNTIME_SOURCE": "github", "ASYA_RUNTIME_GITHUB_REPO": "owner/name"} | {
+            "ASYA_RUNTIME_VERSION": "v1",
+            "ASYA_RUNTIME_GITHUB_URL": server.url,
+            "SSL_CERT_FILE": str(authority),
+            "NO_PROXY": "localhost",
+        }
+        self.environment |= environment
+        try:
+            self.stop_controllers()
+            self.start_controller()
+            yield
+        finally:
+            for name in environment:
+                del self.environment[name]
+            self.stop_controllers()
+            self.start_controller()
+            wait_for("the script to be as it was", partial(self._has_script, self.script.read_text()))
 
     def _has_script(self, script: str) -> bool:
         found = self.client.get(CONFIG_MAPS, NAMESPACE, "asya-runtime")

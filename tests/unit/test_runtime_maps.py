@@ -1,0 +1,61 @@
+"""Which script a new controller goes by while its source has none."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from controller.desired import runtime_config_map
+from controller.runtime_maps import RuntimeMaps
+from crds.names import RUNTIME_KEY
+from injection.plan import script_hash
+from kube.client import Object
+
+SCRIPT = "print('good')\n"
+
+
+class Held:
+    """A cluster that holds the ConfigMap of one namespace, and what is written to others."""
+
+    def __init__(self, stored: Object | None) -> None:
+        self.stored, self.written = stored, list[Object]()
+        self.config_maps = self
+
+    def get(self, *where: Any) -> Object | None:
+        return self.stored if "home" in where else None
+
+    def ensure(self, _informer: Any, _live: Any, wanted: Object) -> None:
+        self.written.append(wanted)
+
+
+def maps(held: Held, script: str | None = None, problem: str = "no answer") -> RuntimeMaps:
+    return RuntimeMaps(cast(Any, held), cast(Any, SimpleNamespace(script=script, problem=problem)), "home")
+
+
+def test_what_was_stored_is_the_last_good_one() -> None:
+    held = Held(runtime_config_map("home", SCRIPT))
+    verdict = maps(held).ensure("new")
+    assert (verdict.status, verdict.reason) == ("False", "RuntimeSourceFailed")
+    assert held.written == [runtime_config_map("new", SCRIPT)]
+    assert maps(held).script == script_hash(SCRIPT)
+
+
+def test_the_sources_own_goes_before() -> None:
+    held = Held(runtime_config_map("home", SCRIPT))
+    assert maps(held, "print()\n", "").ensure("new").status == "True"
+    assert held.written == [runtime_config_map("new", "print()\n")]
+
+
+@pytest.mark.parametrize("data", [{RUNTIME_KEY: "import evil\n"}, {}, None])
+def test_what_somebody_has_changed_since_is_spread_nowhere(data: Object | None) -> None:
+    held = Held({**runtime_config_map("home", SCRIPT), "data": data})
+    verdict = maps(held).ensure("new")
+    assert verdict.reason == "RuntimeUnavailable"
+    assert "no answer" in verdict.message
+    assert held.written == []
+    assert maps(held).script == script_hash(SCRIPT), "admission goes by the annotation still, so nothing rolls over"
+
+
+def test_nothing_stored() -> None:
+    assert maps(Held(None)).ensure("new").reason == "RuntimeUnavailable"
+    assert maps(Held(None)).script == ""
