@@ -207,8 +207,9 @@ def _list(template: Object, part: str) -> list[Any]:
 
 
 def _is_our_volume(volume: Object) -> bool:
-    config_map = volume.get("configMap") or {}
-    return "emptyDir" in volume if _name(volume) == SOCKET_VOLUME else config_map.get("name") == RUNTIME_CONFIGMAP
+    if _name(volume) == SOCKET_VOLUME:
+        return "emptyDir" in volume
+    return bool(_name(volume.get("configMap")) == RUNTIME_CONFIGMAP)
 
 
 def _runtime_index(template: Object, record: Record | None = None) -> int:

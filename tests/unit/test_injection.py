@@ -306,3 +306,11 @@ def test_a_record_is_read_off_a_template_of_any_shape(junk: Any) -> None:
     for metadata in (junk, {"labels": junk, "annotations": junk}):
         assert read_record({"metadata": metadata, "spec": {}}) is None
         assert not disabled({"metadata": metadata})
+
+
+@pytest.mark.parametrize("junk", [5, "asya-runtime", [None], {"name": ["asya-runtime"]}])
+def test_a_volume_that_became_another_stays(junk: Any) -> None:
+    injected = copy.deepcopy(inject(pod(RUNTIME), plan(actor("a"))))
+    (volume,) = [v for v in injected["spec"]["volumes"] if v["name"] == "asya-runtime"]
+    volume["configMap"] = junk
+    assert uninject(injected)["spec"]["volumes"] == [volume]
