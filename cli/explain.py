@@ -7,7 +7,7 @@ from typing import Any
 from controller.cluster import WORKLOADS
 from controller.status import READY, condition
 from crds.names import ANNOTATION_RUNTIME_CONTAINER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
-from injection.inject import disabled, read_record
+from injection.inject import disabled, map_of, read_record
 from injection.kinds import KINDS
 from kube import client as resources
 from kube.client import ApiError, Client, Resource
@@ -116,8 +116,7 @@ def _injection(workload: Object) -> Iterator[str]:
     yield f"  + container {SIDECAR} ({place}): image {sidecar.get('image')}"
     for volume in record.volumes:
         yield f"  + volume {volume}"
-    annotations = (template.get("metadata") or {}).get("annotations") or {}
-    chosen = ANNOTATION_RUNTIME_CONTAINER in annotations
+    chosen = ANNOTATION_RUNTIME_CONTAINER in map_of(template, "annotations")
     why = "by annotation" if chosen else "by its name" if record.runtime == RUNTIME else "the only one"
     yield f"  in container {record.runtime} ({why}, so it holds the function)"
     for path in record.mounts:
@@ -133,8 +132,7 @@ def _injection(workload: Object) -> Iterator[str]:
 
 
 def _why_not(workload: Object) -> str:
-    labels = workload["metadata"].get("labels") or {}
-    if LABEL_ACTOR not in labels:
+    if LABEL_ACTOR not in map_of(workload, "labels"):
         return f"it does not bear the label {LABEL_ACTOR}"
     return "admission has not injected it; see the problems below, and asya-operator doctor"
 

@@ -9,7 +9,7 @@ from controller import desired
 from crds.models import AsyncActor
 from crds.names import KIND, LABEL_ACTOR
 from crds.parse import parse_actor
-from injection.inject import uninject
+from injection.inject import map_of, uninject
 from injection.kinds import KINDS, Kind
 from injection.plan import Plan, make_plan, script_hash
 from injection.settings import SidecarDefaults
@@ -63,7 +63,7 @@ class Offline:
             resource = _resource(obj)
             if resource is None:
                 continue
-            self.labelled += LABEL_ACTOR in ((obj.get("metadata") or {}).get("labels") or {})
+            self.labelled += LABEL_ACTOR in map_of(obj, "labels")
             decision = self._admit(obj, resource)
             name = f"{document.origin}: {_name(obj)}"
             if decision.outcome == "denied":

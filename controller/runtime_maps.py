@@ -11,6 +11,7 @@ from controller.remedies import remedy
 from controller.runtime_source import Source
 from controller.status import UNWATCHED_SECONDS, Verdict, false, true
 from crds.names import ANNOTATION_SCRIPT, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP, RUNTIME_KEY
+from injection.inject import map_of
 from injection.plan import script_hash
 from kube.client import Object
 
@@ -30,17 +31,11 @@ class RuntimeMaps:
         """What stands for the current script in a plan's digest; empty if there is none."""
         if self._source.script is not None:
             return script_hash(self._source.script)
-        return self._stored()[0]
+        return _hash(self._stored())
 
-    def _stored(self) -> tuple[str, str | None]:
-        """What stands for the script that an operator before this one had, and that script if it is still as it was.
-
-        While the source has none, it is what pods mount and what admission goes by.
-        """
-        stored: Object = self._cluster.config_maps.get(self._home, RUNTIME_CONFIGMAP) or {"metadata": {}}
-        known = str((stored["metadata"].get("annotations") or {}).get(ANNOTATION_SCRIPT, ""))
-        script = (stored.get("data") or {}).get(RUNTIME_KEY)
-        return known, script if script is not None and script_hash(script) == known else None
+    def _stored(self) -> Object:
+        """What an operator before this one stored. Pods and admission go by it while the source has none."""
+        return self._cluster.config_maps.get(self._home, RUNTIME_CONFIGMAP) or {}
 
     def ensure(self, namespace: str) -> Verdict:
         """Have the current script in ``namespace``.
@@ -50,7 +45,7 @@ class RuntimeMaps:
         """
         script, problem = self._source.script, self._source.problem
         if script is None:
-            _, script = self._stored()
+            script = _script(self._stored())
         if script is None:
             told = f"there is no runtime script: {problem}. {remedy('RuntimeUnavailable')}"
             return false("RuntimeUnavailable", told, phase="ConfigError")
@@ -104,9 +99,19 @@ class RuntimeMaps:
         return namespace == self._home or any(obj["metadata"]["namespace"] == namespace for obj in self._users())
 
 
+def _hash(config_map: Object) -> str:
+    return str(map_of(config_map, "annotations").get(ANNOTATION_SCRIPT, ""))
+
+
+def _script(config_map: Object) -> str | None:
+    """The script in a ConfigMap of ours, unless somebody has changed it since."""
+    script = (config_map.get("data") or {}).get(RUNTIME_KEY)
+    return script if script is not None and script_hash(script) == _hash(config_map) else None
+
+
 def _labelled(workload: Object) -> bool:
-    return LABEL_ACTOR in (workload["metadata"].get("labels") or {})
+    return LABEL_ACTOR in map_of(workload, "labels")
 
 
 def _ours(config_map: Object) -> bool:
-    return (config_map["metadata"].get("labels") or {}).get(LABEL_MANAGED_BY) == OPERATOR
+    return map_of(config_map, "labels").get(LABEL_MANAGED_BY) == OPERATOR

@@ -187,22 +187,20 @@ def _name(item: Any) -> Any:
 
 def _is_ours(container: Any) -> bool:
     """Whether it can be the injected sidecar, by its name and by the socket that it shares."""
-    mounts = container.get("volumeMounts") if isinstance(container, dict) else None
-    found = mounts if isinstance(mounts, list) else ()
-    return _name(container) == SIDECAR and any(_name(m) == SOCKET_VOLUME for m in found)
+    return _name(container) == SIDECAR and any(_name(m) == SOCKET_VOLUME for m in _list(container, "volumeMounts"))
 
 
 def _shows_injection(template: Object) -> bool:
     """Whether the sidecar or its socket is there. A record alone proves nothing: anyone can write or copy it."""
-    return any(_name(v) == SOCKET_VOLUME and _is_our_volume(v) for v in _list(template, "volumes")) or any(
-        _is_ours(c) for place in ("containers", "initContainers") for c in _list(template, place)
+    spec = template.get("spec")
+    return any(_name(v) == SOCKET_VOLUME and _is_our_volume(v) for v in _list(spec, "volumes")) or any(
+        _is_ours(c) for place in ("containers", "initContainers") for c in _list(spec, place)
     )
 
 
-def _list(template: Object, part: str) -> list[Any]:
-    """A list of the spec of a template that may have any shape."""
-    spec = template.get("spec")
-    found = spec.get(part) if isinstance(spec, dict) else None
+def _list(holder: Any, key: str) -> list[Any]:
+    """A list in what may have any shape."""
+    found = holder.get(key) if isinstance(holder, dict) else None
     return found if isinstance(found, list) else []
 
 
@@ -220,8 +218,7 @@ def _runtime_index(template: Object, record: Record | None = None) -> int:
         raise Denied("spec.containers: must be a list of containers, each with a name")
     names = [c["name"] for c in containers]
     users = [name for name in names if name != SIDECAR]
-    annotations = (template.get("metadata") or {}).get("annotations") or {}
-    chosen = annotations.get(ANNOTATION_RUNTIME_CONTAINER)
+    chosen = map_of(template, "annotations").get(ANNOTATION_RUNTIME_CONTAINER)
     if chosen is not None:
         if chosen not in users:
             raise Denied(
@@ -282,7 +279,7 @@ def _in_place(template: Object, plan: Plan, record: Record, native: bool) -> boo
         and contains(runtime.get("volumeMounts"), plan.mounts)
         and (bool(runtime.get("command")) or not _wants_command(runtime))
         and (spec.get("terminationGracePeriodSeconds") or DEFAULT_GRACE_PERIOD) >= plan.grace_period
-        and (template["metadata"].get("labels") or {}).get(LABEL_ACTOR) == plan.actor
+        and map_of(template, "labels").get(LABEL_ACTOR) == plan.actor
     )
 
 

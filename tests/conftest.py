@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.harness.clusters import ASSETS, Cluster, start_real, start_sandbox, why_not_real
-from tests.harness.kubelet import Kubelet
+from tests.harness.clusters import ASSETS, Cluster, why_not_real
+from tests.harness.kubelet import running
 from tests.harness.operator import Operator
 from tests.harness.space import Space
 
@@ -53,17 +53,8 @@ def tier(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="session")
 def cluster(tier: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A running cluster of each tier."""
-    directory = tmp_path_factory.mktemp(tier)
-    if tier == "sandbox":
-        started = start_sandbox(directory)
+    with running(tmp_path_factory.mktemp(tier), real=tier != "sandbox") as started:
         yield started
-    else:
-        started = start_real(directory)
-        kubelet = Kubelet(started.client())
-        kubelet.start()
-        yield started
-        kubelet.stop()
-    started.stop()
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from kube.client import ASYNC_ACTORS, DEPLOYMENTS, PODS, ApiError, Client, Object, Resource
 from tests.chaos.proxy import Proxy
-from tests.harness.clusters import Cluster, start_real, start_sandbox
-from tests.harness.kubelet import Kubelet
+from tests.harness.clusters import Cluster
+from tests.harness.kubelet import running
 from tests.harness.operator import Operator
 from tests.harness.space import NAMESPACES, actor
 
@@ -120,21 +120,15 @@ def _status(pid: int, name: str) -> int:
 @contextmanager
 def planted(directory: Path, *, real: bool, proxied: bool) -> Iterator[Plant]:
     """A cluster of its own with an operator, whose way to the API server is ``proxied`` or not, and no actors."""
-    cluster = (start_real if real else start_sandbox)(directory / "cluster")
-    proxy = Proxy(cluster.kubeconfig, directory / "proxy")
-    operator = Operator(cluster, directory / "operator", kubeconfig=proxy.kubeconfig if proxied else None)
-    client = cluster.client()
-    kubelet = Kubelet(client)
-    if real:
-        kubelet.start()
-    try:
-        operator.start()
-        yield Plant(cluster, operator, proxy, client)
-    finally:
-        kubelet.stop()
-        operator.stop()
-        proxy.close()
-        cluster.stop()
+    with running(directory / "cluster", real=real) as cluster:
+        proxy = Proxy(cluster.kubeconfig, directory / "proxy")
+        operator = Operator(cluster, directory / "operator", kubeconfig=proxy.kubeconfig if proxied else None)
+        try:
+            operator.start()
+            yield Plant(cluster, operator, proxy, cluster.client())
+        finally:
+            operator.stop()
+            proxy.close()
 
 
 class Traffic:

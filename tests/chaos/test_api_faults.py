@@ -180,7 +180,6 @@ def test_there_are_never_two_writers(plant: Plant, tmp_path: Path, how: str) -> 
         if how == "paused":
             assert not leads(first)
     finally:
-        plant.operator.stop_controllers()
-        plant.operator.start_controller()
+        plant.operator.restart_controller()
         second_proxy.close()
     converge(plant)

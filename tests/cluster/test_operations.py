@@ -95,8 +95,7 @@ def test_controller_killed_again_and_again_converges_without_an_extra_roll_out(
     before = settle(space)
     assert len(space.all("Deployment")) == len(space.all("ScaledObject")) == len(names)
     wait_for("the roll-outs", lambda: len(space.all("ReplicaSet")) == len(names))
-    operator.stop_controllers()
-    operator.start_controller()
+    operator.restart_controller()
     after = settle(space)
     assert {k: v[:2] for k, v in after.items()} == {k: v[:2] for k, v in before.items()}
     assert len(space.all("ReplicaSet")) == len(names)
@@ -156,19 +155,17 @@ def test_a_broken_script_leaves_the_last_good_one(space: Space, operator: Operat
 def test_a_release_that_cannot_be_had_leaves_the_last_good_one(
     space: Space, operator: Operator, tmp_path: Path
 ) -> None:
-    authority = tmp_path / "ca.pem"
-    server = GitHub(authority)
+    server = GitHub(tmp_path / "ca.pem")
 
     def has(script: bytes) -> bool:
         return bool(space.wait("ConfigMap", "asya-runtime")["data"]["asya_runtime.py"] == script.decode())
 
-    with closing(server), operator.released_script(server, authority):
+    with closing(server), operator.released_script(server):
         space.apply(actor("a"))
         ready(space, "a")
         wait_for("the script of the release", lambda: has(GOOD))
         server.status, server.body = 503, BETTER
-        operator.stop_controllers()
-        controller = operator.start_controller()
+        controller = operator.restart_controller()
         told = space.wait_condition("a", "RuntimeReady", "False", "RuntimeSourceFailed")["message"]
         assert "the server answered 503" in told
         assert has(GOOD)

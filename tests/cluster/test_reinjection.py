@@ -38,8 +38,9 @@ class Observer:
     """
 
     def __init__(self, space: Space) -> None:
-        self.most, self.done = 0, set[str]()
-        self._rolling = set[str]()
+        self.most = 0
+        self._new: dict[str, bool] = {}
+        """Whether those with the new image have rolled over."""
         self._lock = threading.Lock()
         self._informer = Informer(space.client, DEPLOYMENTS, self._changed, namespace=space.name)
         self._informer.start()
@@ -47,12 +48,17 @@ class Observer:
 
     def _changed(self, deployment: Object, deleted: bool) -> None:
         name = deployment["metadata"]["name"]
-        sidecar = sidecar_of(deployment)
         with self._lock:
-            new, still = (sidecar or {}).get("image") == IMAGE, rolled_out(deployment)
-            for names, member in ((self._rolling, new and not still), (self.done, new and still)):
-                (names.add if member else names.discard)(name)
-            self.most = max(self.most, len(self._rolling))
+            if (sidecar_of(deployment) or {}).get("image") == IMAGE:
+                self._new[name] = rolled_out(deployment)
+            else:
+                self._new.pop(name, None)
+            self.most = max(self.most, len(self._new) - sum(self._new.values()))
+
+    def done(self) -> int:
+        """How many have rolled over."""
+        with self._lock:
+            return sum(self._new.values())
 
     def stop(self) -> None:
         self._informer.stop()
@@ -88,13 +94,13 @@ def test_a_new_default_image_reaches_two_hundred_workloads(space: Space, upgrade
     upgraded.stop_webhook()
     upgraded.start_webhook()
     upgraded.start_controller()
-    wait_for("half of them", lambda: len(observer.done) > COUNT / 2, 120)
+    wait_for("half of them", lambda: observer.done() > COUNT / 2, 120)
     left = sum((space.get("AsyncActor", n) or {})["status"]["outdatedWorkloads"] for n in actors)
     upgraded.stop_controllers(signal.SIGKILL)
     expire_lease(upgraded)
     assert 0 < left < COUNT
     upgraded.start_controller()
-    wait_for("all of them", lambda: len(observer.done) == COUNT, 120)
+    wait_for("all of them", lambda: observer.done() == COUNT, 120)
     assert not outdated(space)
     wait_for(
         "nothing left to do",

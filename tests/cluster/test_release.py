@@ -20,9 +20,9 @@ from kube.informer import Informer
 from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import label, own, workload
-from tests.harness.clusters import Cluster, start_real, start_sandbox, wait_for
+from tests.harness.clusters import Cluster, wait_for
 from tests.harness.helm import Helm
-from tests.harness.kubelet import Kubelet
+from tests.harness.kubelet import running
 from tests.harness.operator import NAMESPACES, WEBHOOKS, install_keda, uninstall_keda
 from tests.harness.release import NAMESPACE, Release
 from tests.harness.space import Space, actor, containers, example
@@ -35,13 +35,8 @@ POD = workload("Pod", "", "a")
 @pytest.fixture
 def empty(tier: str, tmp_path: Any) -> Iterator[Cluster]:
     """A cluster of its own, with nothing in it."""
-    fresh = (start_sandbox if tier == "sandbox" else start_real)(tmp_path / "cluster")
-    kubelet = Kubelet(fresh.client())
-    if fresh.real:
-        kubelet.start()
-    yield fresh
-    kubelet.stop()
-    fresh.stop()
+    with running(tmp_path / "cluster", real=tier != "sandbox") as fresh:
+        yield fresh
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from rich.text import Text
 
 from injection.inject import uninject
 from kube.client import Object
-from tests.harness.clusters import ASSETS, start_real, start_sandbox, why_not_real
+from tests.harness.clusters import ASSETS, start, why_not_real
 from tests.harness.operator import Operator
 from tests.harness.space import EXAMPLES, Space, containers, example
 
@@ -189,7 +189,7 @@ def main() -> int:
     directory = Path(tempfile.mkdtemp(prefix="asya-demo-"))
     missing = why_not_real()
     started = time.monotonic()
-    cluster = start_sandbox(directory / "cluster") if missing else start_real(directory / "cluster")
+    cluster = start(directory / "cluster", real=not missing)
     operator = Operator(cluster, directory / "operator")
     try:
         if missing:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.harness.binaries import binary
-from tests.harness.clusters import ROOT, start_real, start_sandbox, wait_for
+from tests.harness.clusters import ROOT, start, wait_for
 from tests.harness.operator import install_keda
 from tests.harness.release import Release
 
@@ -70,7 +70,7 @@ def test_from_a_cluster_to_the_first_actor_in_three_commands(
     """The processes run on this host, so that the chart is told of the webhook's URL."""
     commands = steps("three commands")
     assert len(commands) == 3
-    cluster = (start_sandbox if tier == "sandbox" else start_real)(tmp_path / "cluster")
+    cluster = start(tmp_path / "cluster", real=tier != "sandbox")
     release = Release(cluster, tmp_path / "release")
     environment["KUBECONFIG"] = str(cluster.kubeconfig)
 

@@ -179,6 +179,11 @@ def _kubeconfig(path: Path, server: str, ca: bytes, token: str) -> None:
     path.write_text(yaml.safe_dump(config))
 
 
+def start(directory: Path, *, real: bool) -> Cluster:
+    """Start a cluster of either tier."""
+    return start_real(directory) if real else start_sandbox(directory)
+
+
 def start_sandbox(directory: Path) -> Cluster:
     """Start the sandbox."""
     directory.mkdir(parents=True, exist_ok=True)

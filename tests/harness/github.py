@@ -18,6 +18,7 @@ class GitHub:
     """A release server over TLS that does what a test tells it to."""
 
     def __init__(self, certificate_file: Path) -> None:
+        self.certificate_file = certificate_file
         self.status, self.body, self.short, self.delay = 200, GOOD, 0, 0.0
         self.paths: list[str] = []
         self.conditional = 0

@@ -1,9 +1,13 @@
 """Says of every pod of a real control plane what a kubelet would: that it runs and is ready."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 from kube.client import PODS, ApiError, Client, Object
 from kube.informer import Informer
+from tests.harness.clusters import Cluster, start
 
 
 class Kubelet:
@@ -35,3 +39,17 @@ class Kubelet:
             self._client.merge_patch(PODS, metadata["namespace"], metadata["name"], patch, subresource="status")
         except ApiError:
             return  # it is gone, or its namespace is
+
+
+@contextmanager
+def running(directory: Path, *, real: bool) -> Iterator[Cluster]:
+    """A cluster, gone afterwards, on which pods become ready: a real one has a kubelet, the sandbox needs none."""
+    cluster = start(directory, real=real)
+    kubelet = Kubelet(cluster.client())
+    if real:
+        kubelet.start()
+    try:
+        yield cluster
+    finally:
+        kubelet.stop()
+        cluster.stop()

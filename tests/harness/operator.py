@@ -186,24 +186,24 @@ class Operator:
             wait_for("the script to be as it was", partial(self._has_script, good))
 
     @contextmanager
-    def released_script(self, server: GitHub, authority: Path) -> Iterator[None]:
+    def released_script(self, server: GitHub) -> Iterator[None]:
         """The controller has its script from a release for a while, and then from the file again."""
-        environment = {"ASYA_RUNTIME_SOURCE": "github", "ASYA_RUNTIME_GITHUB_REPO": "owner/name"} | {
-            "ASYA_RUNTIME_VERSION": "v1",
+        environment = {
+            "ASYA_RUNTIME_SOURCE": "github",
+            "ASYA_RUNTIME_GITHUB_REPO": "owner/name",
             "ASYA_RUNTIME_GITHUB_URL": server.url,
-            "SSL_CERT_FILE": str(authority),
+            "ASYA_RUNTIME_VERSION": "v1",
+            "SSL_CERT_FILE": str(server.certificate_file),
             "NO_PROXY": "localhost",
         }
         self.environment |= environment
         try:
-            self.stop_controllers()
-            self.start_controller()
+            self.restart_controller()
             yield
         finally:
             for name in environment:
                 del self.environment[name]
-            self.stop_controllers()
-            self.start_controller()
+            self.restart_controller()
             wait_for("the script to be as it was", partial(self._has_script, self.script.read_text()))
 
     def _has_script(self, script: str) -> bool:
@@ -240,6 +240,11 @@ class Operator:
         for controller in self.controllers:
             controller.process.stop(number)
         self.controllers.clear()
+
+    def restart_controller(self) -> Controller:
+        """Stop all controllers, and start one that has the environment as it is now."""
+        self.stop_controllers()
+        return self.start_controller()
 
     def start(self) -> None:
         """Install and start everything."""

@@ -18,10 +18,10 @@ from tests.harness.github import BETTER, GOOD, GitHub
 
 @pytest.fixture
 def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    server = GitHub(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(server.certificate_file))
     monkeypatch.setenv("NO_PROXY", "localhost")
     monkeypatch.setattr(runtime_source, "TIMEOUT_SECONDS", 0.5)
-    server = GitHub(tmp_path / "ca.pem")
     yield server
     server.close()
 
