@@ -109,9 +109,14 @@ def test_edits_made_meanwhile_survive_uninjection(template: Object, obj: Object,
 
 
 @given(
-    templates(), st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4)
+    templates(),
+    st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4),
+    st.booleans(),
 )
-def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(template: Object, junk: Any) -> None:
+def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(
+    template: Object, junk: Any, believed: bool
+) -> None:
+    """Whether it counts for nothing, or counts since there is a socket volume, which the user wrote too."""
     forged = {
         "version": 1,
         "actor": "a",
@@ -123,6 +128,9 @@ def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(tem
         "created": ["containers", "nodeSelector"],
         "command": True,
     }
+    if believed:
+        socket = {"name": "asya-socket", "emptyDir": {}}
+        template["spec"]["volumes"] = [*template["spec"].get("volumes", ()), socket]
     for text in (orjson.dumps(forged).decode(), json.dumps({**forged, "volumes": junk}), str(junk)):
         pod = copy.deepcopy(template)
         pod.setdefault("metadata", {}).setdefault("annotations", {})[ANNOTATION_INJECTED] = text
