@@ -146,7 +146,12 @@ class Cluster:
             pause = self._contests.ask(live["metadata"]["uid"], _digest(desired), version_of(live))
             if pause:
                 raise Contested(desired, pause)
-        result = self.client.apply(informer.resource, desired)
+        try:
+            result = self.client.apply(informer.resource, desired)
+        except ApiError as error:
+            if live is not None:
+                self._contests.failed(live["metadata"]["uid"], error)
+            raise
         informer.observe(result)
         self._contests.done(result["metadata"]["uid"], version_of(result))
         identity = (informer.resource.kind, result["metadata"]["uid"])

@@ -3,6 +3,9 @@
 An owned object that drifts is put right at once, the first few times. If it goes on drifting, another
 writer insists: then each restoration waits twice as long as the one before, and once it stays as it is
 for a while all is forgotten.
+
+A restoration that the API server refuses has not taken place and tells of no other writer. It would be refused
+again, so for a while what it was refused for is the answer to whatever happens to the object meanwhile.
 """
 
 import random
@@ -11,11 +14,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from kube.client import ApiError
+
 FREE = 5
 """Restorations in a row that are not delayed."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 CALM_SECONDS = 10.0
 """An object that holds still for so long is contested no more."""
+REFUSED_PAUSE = 1.0
+"""After the API server refused to have an object made what is wanted."""
 REMEMBERED = 5000
 
 
@@ -27,6 +34,8 @@ class _Contest:
     last: float = 0.0
     version: int = 0
     """Of the object as it was after that."""
+    refusal: ApiError | None = None
+    """Why that did not take place."""
 
 
 class Contests:
@@ -41,6 +50,9 @@ class Contests:
 
         ``version`` is that of the object as it is known. One from before the last restoration is an old view
         of it, and nobody's change.
+
+        Raises:
+            ApiError: why that was refused a moment ago.
         """
         now = self._clock()
         with self._lock:
@@ -50,11 +62,11 @@ class Contests:
             elif version <= found.version:
                 return 0.0
             elif now < found.last + found.pause:
+                if found.refusal is not None:
+                    raise found.refusal.with_traceback(None)
                 return found.last + found.pause - now
-            found.count, found.last = found.count + 1, now
-            if found.count >= FREE:
-                doubled = FIRST_PAUSE * 2.0 ** min(found.count - FREE, 20)
-                found.pause = min(LONGEST_PAUSE, doubled) * random.uniform(0.8, 1.0)
+            found.count, found.last, found.refusal = found.count + 1, now, None
+            found.pause = _pause(found.count)
             return 0.0
 
     def done(self, uid: str, version: int) -> None:
@@ -63,6 +75,15 @@ class Contests:
             found = self._contests.get(uid)
             if found is not None:
                 found.version = max(found.version, version)
+
+    def failed(self, uid: str, error: ApiError) -> None:
+        """The object was not made what was wanted."""
+        with self._lock:
+            found = self._contests.get(uid)
+            if found is not None:
+                found.count -= 1
+                if error.is_refusal:
+                    found.refusal, found.pause = error, max(found.pause, REFUSED_PAUSE)
 
     def contested(self, uid: str) -> float:
         """Seconds until the object is contested no more, if it holds still; 0 if it is not contested."""
@@ -82,6 +103,13 @@ class Contests:
             del self._contests[uid]
             return None
         return found
+
+
+def _pause(count: int) -> float:
+    """Between the restoration number ``count`` and the next one."""
+    if count < FREE:
+        return 0.0
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(count - FREE, 20)) * random.uniform(0.8, 1.0)
 
 
 def _over(contest: _Contest, now: float) -> bool:

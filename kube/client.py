@@ -50,6 +50,11 @@ class ApiError(Exception):
         """Whether it is the API server, and not the request or an admission webhook, that is in trouble."""
         return self.code in (0, 429) or (self.code >= 500 and "webhook" not in self.message)
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the request was refused, by the API server or by admission, and would be again a moment later."""
+        return not self.server_is_unwell and self.code != 409
+
     @classmethod
     def of(cls, response: Any) -> "ApiError":
         """The error in ``response``, whose body need not be a Status, or even JSON."""

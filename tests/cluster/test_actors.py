@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import time
 from typing import Any
 
 import orjson
@@ -495,6 +496,11 @@ def test_immutable_fields_of_a_stateful_set_are_reported(space: Space) -> None:
     assert "volumeClaimTemplates" in condition["message"]
     assert "Nothing was deleted" in condition["message"]
     assert space.wait("StatefulSet", "indexer")["metadata"]["uid"] == before["metadata"]["uid"]
+    # It is tried again when the set changes, and a refusal is not taken for the work of another writer.
+    for n in range(10):
+        space.patch("StatefulSet", "indexer", {"metadata": {"annotations": {"n": str(n)}}})
+        time.sleep(0.2)
+        assert space.condition("indexer", "WorkloadReady")["reason"] == "InvalidWorkload"
     space.apply(obj)
     ready(space, "indexer")
 

@@ -1,8 +1,11 @@
 """How the operator steps back from another writer who insists."""
 
+from contextlib import suppress
+
 import pytest
 
-from controller.contests import CALM_SECONDS, FREE, LONGEST_PAUSE, Contests
+from controller.contests import CALM_SECONDS, FIRST_PAUSE, FREE, LONGEST_PAUSE, REFUSED_PAUSE, Contests
+from kube.client import ApiError
 
 
 def ask(contests: Contests, uid: str = "u", wanted: str = "d", version: int = 2**60) -> float:
@@ -73,3 +76,48 @@ def test_an_old_view_of_an_object_is_nobodys_change(clock: Clock) -> None:
         contests.done("u", 8)
         clock.now += 0.5
     assert not contests.contested("u")
+
+
+def test_what_is_refused_is_no_contest_and_not_tried_at_every_change(clock: Clock) -> None:
+    contests, refusal = Contests(clock), ApiError(422, "Invalid", "the field is immutable")
+    tried = 0
+    for version in range(300):
+        with suppress(type(refusal)):
+            tried += ask(contests, version=version + 1) == 0
+            contests.failed("u", refusal)
+        clock.now += 0.1
+    with pytest.raises(ApiError, match="immutable"):
+        ask(contests)
+    assert 25 <= tried <= 31
+    assert not contests.contested("u")
+
+
+def test_once_it_is_accepted_the_refusal_is_forgotten(clock: Clock) -> None:
+    contests = Contests(clock)
+    ask(contests)
+    contests.failed("u", ApiError(403, "Forbidden", "exceeded quota"))
+    clock.now += REFUSED_PAUSE
+    for version in range(1, FREE):
+        assert ask(contests, version=version) == 0
+        contests.done("u", version)
+
+
+@pytest.mark.parametrize("code", [0, 409, 429, 503])
+def test_a_server_in_trouble_refuses_nothing_and_is_no_contest(clock: Clock, code: int) -> None:
+    contests = Contests(clock)
+    for _ in range(2 * FREE):
+        assert ask(contests) == 0
+        contests.failed("u", ApiError(code, "", "not now"))
+    assert not contests.contested("u")
+
+
+def test_a_contest_goes_on_where_a_restoration_is_refused(clock: Clock) -> None:
+    contests = Contests(clock)
+    while not ask(contests):
+        clock.now += 0.1
+    clock.now += FIRST_PAUSE
+    assert ask(contests) == 0
+    contests.failed("u", ApiError(403, "Forbidden", "exceeded quota"))
+    clock.now += REFUSED_PAUSE
+    with pytest.raises(ApiError, match="exceeded quota"):
+        ask(contests)
