@@ -1,5 +1,7 @@
 """Whether a workload that exists as desired also runs: its own conditions and, while it is not ready, its pods.
 
+A StatefulSet or a Job has no condition that tells of pods which it cannot make, so their Events are read for that.
+
 No watch tells of a pod's troubles, so as long as some are not ready they are looked at every now and then; not at
 first, since most become ready by themselves, and sooner when their number changes. What was seen is remembered until
 then, since reconciles may be many more.
@@ -26,7 +28,7 @@ SOON_SECONDS, LATER_SECONDS = 10.0, 30.0
 """Between two looks when nothing changes, at first and once they have not been ready for :data:`LONG_SECONDS`."""
 LONG_SECONDS = 60.0
 ASKED = 3
-"""Pods whose Events are read, at most: what keeps one from starting keeps its siblings."""
+"""Pods and Jobs whose Events are read, at most: what keeps one from starting keeps its siblings."""
 REMEMBERED = 5000
 
 
@@ -65,25 +67,27 @@ class Health:
         scaled = live["kind"] == "ScaledJob"
         jobs = self._cluster.workloads["Job"].labelled(namespace, name) if scaled else []
         replicas = replicas_of(live, jobs)
+        makers = jobs if scaled else [live] if live["kind"] != "Deployment" else []
         if found.verdict.status != "True":
             return found.verdict, replicas
         failed = pods.own_trouble(live)
         if failed is not None:
             return false(failed.phase, failed.message, phase=failed.phase), replicas
-        if replicas.completed or not replicas.current or replicas.ready >= max(replicas.current, replicas.desired):
+        fine = replicas.completed or replicas.ready >= max(replicas.current, replicas.desired)
+        if fine or not (replicas.current or makers):
             self._looks.pop(live["metadata"]["uid"], None)
             return found.verdict, replicas
         actors = f"{LABEL_ACTOR}={name}"
-        look = self._look(live, replicas, namespace, actors if scaled else _selector(live) or actors)
+        look = self._look(live, replicas, makers, actors if scaled else _selector(live) or actors)
         replicas = replace(replicas, unready_seconds=look.unready_seconds)
         retry = max(look.at + look.pause - time.monotonic(), 0.1)
         if look.trouble is not None:
             return false(look.trouble.phase, look.trouble.message, retry, look.trouble.phase), replicas
         return replace(found.verdict, retry=retry), replicas
 
-    def _look(self, live: Object, replicas: Replicas, namespace: str, selector: str) -> _Look:
-        """A look at its pods, or the last one if none is due."""
-        uid, now = live["metadata"]["uid"], time.monotonic()
+    def _look(self, live: Object, replicas: Replicas, makers: list[Object], selector: str) -> _Look:
+        """A look at its pods and at what makes them, or the last one if none is due."""
+        uid, namespace, now = live["metadata"]["uid"], live["metadata"]["namespace"], time.monotonic()
         of = replicas, live["metadata"].get("generation", 0)
         last = self._looks.get(uid)
         if last is None:
@@ -92,7 +96,7 @@ class Health:
             return last
         else:
             seen = self._cluster.client.list(PODS, namespace, labelSelector=selector)
-            trouble = pods.trouble(seen, self._events(namespace, pods.starting(seen)))
+            trouble = pods.trouble(seen, self._events(namespace, pods.starting(seen))) or self._refused(makers)
             unready = pods.unready_seconds(seen, datetime.now(UTC))
             pause = LATER_SECONDS if unready >= LONG_SECONDS else SOON_SECONDS
             look = _Look(now, of, pause, trouble, unready)
@@ -100,6 +104,16 @@ class Health:
             self._looks.clear()  # of workloads that are gone, most likely
         self._looks[uid] = look
         return look
+
+    def _refused(self, makers: list[Object]) -> Trouble | None:
+        """What those of ``makers`` that lack pods say of it."""
+        lacking = [m for m in makers if (found := replicas_of(m)).current < found.desired]
+        for maker in lacking[:ASKED]:
+            metadata = maker["metadata"]
+            told = events.about(self._cluster.client, maker["kind"], metadata["namespace"], metadata["name"])
+            if (trouble := pods.refused(maker, told)) is not None:
+                return trouble
+        return None
 
     def _events(self, namespace: str, names: list[str]) -> list[Object]:
         return [e for name in names[:ASKED] for e in events.warnings(self._cluster.client, "Pod", namespace, name)]

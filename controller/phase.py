@@ -74,8 +74,8 @@ def replicas_of(live: Object, jobs: Iterable[Object] = ()) -> Replicas:
     spec, status = live.get("spec") or {}, live.get("status") or {}
     if live["kind"] == "ScaledJob":
         counted = [replicas_of(job) for job in jobs]
-        current = sum(r.current for r in counted)
-        return Replicas(current, current, sum(r.ready for r in counted))
+        desired, current, ready = (sum(getattr(r, part) for r in counted) for part in ("desired", "current", "ready"))
+        return Replicas(desired, current, ready)
     if live["kind"] == "Job":
         return _of_job(spec, status)
     desired, current = spec.get("replicas", 1), status.get("replicas", 0)
@@ -91,8 +91,9 @@ def _of_job(spec: Object, status: Object) -> Replicas:
     conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or ()}
     active = status.get("active", 0)
     left = spec.get("completions", 1) - status.get("succeeded", 0)
-    desired = 0 if spec.get("suspend") else max(active, min(spec.get("parallelism", 1), left))
     completed = conditions.get("Complete") == "True"
+    over = completed or conditions.get("Failed") == "True" or spec.get("suspend")
+    desired = 0 if over else max(active, min(spec.get("parallelism", 1), left))
     return Replicas(desired, active, status.get("ready", 0), True, completed)
 
 

@@ -19,6 +19,7 @@ _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNever
 _CONFIG = ("CreateContainerConfigError",)
 _CRASH = ("CrashLoopBackOff", "RunContainerError", "CreateContainerError", "StartError")
 _MOUNT_EVENTS = ("FailedMount", "FailedAttachVolume", "FailedMapVolume")
+_REFUSED, _MADE = "FailedCreate", "SuccessfulCreate"
 _STARTING = ("ContainerCreating", "PodInitializing")
 _MISSING = ("secret", "configmap")
 ORDER: Final[tuple[Phase, ...]] = (
@@ -57,13 +58,34 @@ def own_trouble(workload: Object) -> Trouble | None:
     kind, name = workload["kind"], workload["metadata"]["name"]
     refused, failed = conditions.get("ReplicaFailure") or {}, conditions.get("Failed") or {}
     if refused.get("status") == "True":
-        told = f"the {kind} {name!r} cannot make its pods: {refused.get('message') or refused.get('reason')}"
-        return Trouble("WorkloadError", f"{told}. {remedy('WorkloadError')}")
+        return _refused(workload, refused.get("message") or refused.get("reason"))
     if kind == "Job" and failed.get("status") == "True":
         told = f"the Job {name!r} has failed: {failed.get('message') or failed.get('reason')}"
         do = remedy("RuntimeError", name=f"job/{name}", container="runtime")
         return Trouble("RuntimeError", f"{told}. {do}")
     return None
+
+
+def refused(workload: Object, events: Iterable[Object]) -> Trouble | None:
+    """What a workload without a condition for that, as a StatefulSet or a Job is, says by Events: its pods are refused.
+
+    Args:
+        workload: the workload.
+        events: Events about it and others of its name, the latest last.
+    """
+    last = None
+    for event in events:
+        ours = (event.get("involvedObject") or {}).get("uid") == workload["metadata"]["uid"]
+        if ours and event.get("reason") in (_REFUSED, _MADE):
+            last = event
+    if last is None or last["reason"] == _MADE:
+        return None
+    return _refused(workload, last.get("message"))
+
+
+def _refused(workload: Object, told: str | None) -> Trouble:
+    seen = f"the {workload['kind']} {workload['metadata']['name']!r} cannot make its pods: {told}"
+    return Trouble("WorkloadError", f"{seen.rstrip('.')}. {remedy('WorkloadError')}")
 
 
 def starting(pods: Iterable[Object]) -> list[str]:

@@ -99,8 +99,7 @@ class Scaling:
             found = events.warnings(self._cluster.client, live["kind"], metadata["namespace"], metadata["name"])
         except ApiError as error:
             return [f"(its Events could not be read: {error.message})"]
-        latest = sorted(found, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "")[-2:]
-        return [e.get("message", "") for e in latest]
+        return [e.get("message", "") for e in found[-2:]]
 
 
 def _identity(actor: AsyncActor) -> tuple[str, str]:

@@ -64,14 +64,23 @@ def event(about: Object, reason: str, message: str, *, warning: bool = False, id
     }
 
 
-def warnings(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
-    """Warning Events about an object.
+def about(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
+    """Events about an object, the latest last.
 
     Raises:
         ApiError: if they cannot be read.
     """
-    selector = f"involvedObject.kind={kind},involvedObject.name={name},type=Warning"
-    return client.list(EVENTS, namespace, fieldSelector=selector)
+    selector = f"involvedObject.kind={kind},involvedObject.name={name}"
+    return sorted(client.list(EVENTS, namespace, fieldSelector=selector), key=_time)
+
+
+def warnings(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
+    """The Warnings :func:`about` it."""
+    return [e for e in about(client, kind, namespace, name) if e.get("type") == "Warning"]
+
+
+def _time(event: Object) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or "")
 
 
 class Recorder:

@@ -19,7 +19,7 @@ from tests.cases.troubles import TROUBLES, report, running_pod, waits
 from tests.harness.binaries import binary
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.operator import WEBHOOK_CONFIGURATION_SECONDS, WEBHOOKS, Operator, install_keda, uninstall_keda
-from tests.harness.space import Space, actor, example
+from tests.harness.space import NAMESPACES, Space, actor, example
 
 NAME = "a"
 KEDA_SECONDS = 11
@@ -74,6 +74,16 @@ def _a_secret_to_mount_is_missing(space: Space, operator: Operator) -> Iterator[
     told = {"reason": "FailedMount", "message": message, "type": "Warning", "involvedObject": about}
     space.create_object({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "mount"}, **told})
     report(space, {"metadata": pod}, ready=False, status=waits("ContainerCreating", ""))
+    yield
+
+
+@_situation("WorkloadError", "indexer")
+def _pods_are_refused(space: Space, operator: Operator) -> Iterator[None]:
+    if not operator.cluster.real:
+        pytest.skip("the sandbox holds pods to no Pod Security profile")
+    enforced = {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}}
+    space.client.merge_patch(NAMESPACES, "", space.name, enforced)
+    space.apply(example("sqs-statefulset"))
     yield
 
 

@@ -106,7 +106,9 @@ def test_replicas(live: dict[str, Any], replicas: Replicas) -> None:
 
 def test_a_scaled_job_counts_the_pods_of_its_jobs() -> None:
     jobs = [_live("Job", {}, {"active": 1, "ready": 1}), _live("Job", {}, {"active": 2}), _live("Job", {}, {})]
-    assert replicas_of(_live("ScaledJob", {}, {}), jobs) == R(3, 3, 1)
+    assert replicas_of(_live("ScaledJob", {}, {}), jobs) == R(4, 3, 1)
+    failed = _live("Job", {}, {"conditions": [{"type": "Failed", "status": "True"}]})
+    assert replicas_of(_live("ScaledJob", {}, {}), [*jobs[:2], failed]) == R(3, 3, 1)
 
 
 def _pod(*statuses: dict[str, Any], conditions: Any = (), **metadata: Any) -> dict[str, Any]:
@@ -198,6 +200,30 @@ def test_what_a_workload_says_of_itself() -> None:
     assert found is not None
     assert found.phase == "RuntimeError"
     assert pods.own_trouble(_live("Deployment", {}, {})) is None
+
+
+def _says(reason: str, message: str, uid: str = "u") -> dict[str, Any]:
+    return {"reason": reason, "message": message, "involvedObject": {"uid": uid}}
+
+
+@pytest.mark.parametrize(
+    ("told", "refused"),
+    [
+        ([], False),
+        ([_says("FailedCreate", "exceeded quota")], True),
+        ([_says("SuccessfulCreate", "one"), _says("FailedCreate", "exceeded quota")], True),
+        ([_says("FailedCreate", "exceeded quota"), _says("RecreatingFailedPod", "another")], True),
+        ([_says("FailedCreate", "exceeded quota"), _says("SuccessfulCreate", "one")], False),
+        ([_says("FailedCreate", "exceeded quota", uid="of one before it")], False),
+        ([{"reason": "FailedCreate"}], False),
+    ],
+)
+def test_pods_that_are_refused_are_told_by_events(told: list[dict[str, Any]], refused: bool) -> None:
+    live = {"kind": "StatefulSet", "metadata": {"name": "x", "uid": "u"}}
+    found = pods.refused(live, told)
+    assert (found is not None) == refused
+    if found is not None:
+        assert (found.phase, "exceeded quota. Mend" in found.message) == ("WorkloadError", True)
 
 
 def test_how_long_pods_have_not_been_ready() -> None:
