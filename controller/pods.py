@@ -95,7 +95,7 @@ def starting(pods: Iterable[Object]) -> list[str]:
 
 def unready_seconds(pods: Iterable[Object], now: datetime) -> float:
     """For how long the pod that has waited longest has not been ready."""
-    since = [_unready_since(pod) for pod in pods if not _going(pod)]
+    since = [_unready_since(pod) for pod in pods if not _going(pod) and _phase(pod) != "Failed"]
     return max(((now - moment).total_seconds() for moment in since if moment is not None), default=0.0)
 
 
@@ -159,7 +159,13 @@ def _waiting(container: Object) -> str:
 
 
 def _going(pod: Object) -> bool:
-    return bool(pod["metadata"].get("deletionTimestamp")) or (pod.get("status") or {}).get("phase") == "Succeeded"
+    """Whether another takes its place, or need not; one that the node ended, which evicts it say, gives a reason."""
+    ended_by_node = _phase(pod) == "Failed" and bool((pod.get("status") or {}).get("reason"))
+    return bool(pod["metadata"].get("deletionTimestamp")) or _phase(pod) == "Succeeded" or ended_by_node
+
+
+def _phase(pod: Object) -> str:
+    return str((pod.get("status") or {}).get("phase") or "")
 
 
 def _unready_since(pod: Object) -> datetime | None:

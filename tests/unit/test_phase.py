@@ -122,6 +122,7 @@ def _waits(reason: str, message: str = "", name: str = "runtime", **more: Any) -
 
 ENDED: dict[str, Any] = {"lastState": {"terminated": {"exitCode": 3}}, "restartCount": 4}
 KILLED: dict[str, Any] = {"lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}}
+FAILED: dict[str, Any] = {"name": "runtime", "state": {"terminated": {"exitCode": 1}}}
 UNSCHEDULABLE: dict[str, Any] = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
 
 
@@ -141,7 +142,7 @@ UNSCHEDULABLE: dict[str, Any] = {"type": "PodScheduled", "status": "False", "rea
             "VolumeError",
             "unbound",
         ),
-        (_pod({"name": "runtime", "state": {"terminated": {"exitCode": 1}}}), "RuntimeError", "exit code 1"),
+        (_pod(FAILED), "RuntimeError", "exit code 1"),
     ],
 )
 def test_trouble(pod: dict[str, Any], cause: Phase, told: str) -> None:
@@ -160,6 +161,10 @@ def test_trouble(pod: dict[str, Any], cause: Phase, told: str) -> None:
         _pod({"name": "init", "state": {"terminated": {"exitCode": 0}}}),
         _pod(_waits("ImagePullBackOff"), deletionTimestamp="2026-01-01T00:00:00Z"),
         {"metadata": {"name": "p-1"}},
+        {
+            "metadata": {"name": "evicted"},
+            "status": {"phase": "Failed", "reason": "Evicted", "containerStatuses": [FAILED]},
+        },
     ],
 )
 def test_no_trouble(pod: dict[str, Any]) -> None:
@@ -233,6 +238,7 @@ def test_how_long_pods_have_not_been_ready() -> None:
     assert pods.unready_seconds([_pod(conditions=[ready])], now) == 0
     assert pods.unready_seconds([_pod(conditions=[ready]), _pod(conditions=[waits])], now) == 360
     assert pods.unready_seconds([_pod(creationTimestamp="2026-01-01T00:09:00Z")], now) == 60
+    assert pods.unready_seconds([{**_pod(conditions=[waits]), "status": {"phase": "Failed"}}], now) == 0
 
 
 @pytest.mark.parametrize(
