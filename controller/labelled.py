@@ -102,8 +102,8 @@ class Labelled:
             self._rollouts.give_back(uid)
             if error.code == 404:
                 return True  # gone meanwhile
-            verdict = status.workload_refused(obj["kind"], obj["metadata"]["name"], error.code, error.message)
-            if verdict is None or error.namespace_is_going:
+            verdict = status.workload_refused(obj["kind"], obj["metadata"]["name"], error)
+            if verdict is None:
                 raise
             census.refused.append((obj, verdict))
             census.again(verdict.retry)

@@ -63,15 +63,19 @@ class Reconciler:
         """
         namespace, name = key
         if not name:
-            self._runtime.reconcile(namespace)
-            return None
+            return self._runtime.reconcile(namespace)
         obj = self._cluster.actors.get(namespace, name)
         if obj is None:
             self._gone(key)
             return None
         if obj["metadata"].get("deletionTimestamp"):
             return self._finalize(key, obj)
-        seen, census = self._observe(key, obj)
+        try:
+            seen, census = self._observe(key, obj)
+        except ApiError as error:
+            if error.is_refusal:  # which no condition tells of, since it befell nothing that an actor usually has
+                self._event(obj, "ReconcileFailed", f"it is tried again: {error.message}", warning=True)
+            raise
         self._report(key, obj, seen)
         for verdict in (seen.workload, seen.scaling, seen.runtime):
             census.again(verdict.retry if verdict is not None else None)

@@ -52,8 +52,8 @@ REMEDIES: Final[dict[str, Remedy]] = {
         "anew. Nothing was deleted",
     ),
     "WorkloadForbidden": Remedy(
-        "a policy, a quota or a missing right refuses the workload",
-        "Mend what the message names, with whoever owns the policy, the quota or the role",
+        "a policy, a quota, somebody's webhook or a missing right refuses the workload",
+        "Mend what the message names, with whoever owns the policy, the quota, the webhook or the role",
     ),
     "WorkloadError": Remedy(
         "the workload exists and cannot make its pods", "Mend what refuses them: a quota, a policy, or a webhook"
@@ -110,6 +110,11 @@ REMEDIES: Final[dict[str, Remedy]] = {
         "a ScaledObject or TriggerAuthentication of that name exists and was not made for this AsyncActor",
         "Delete it, or rename the AsyncActor",
     ),
+    "ScalerRefused": Remedy(
+        "the API server, or KEDA's own webhook, refuses the ScaledObject or the TriggerAuthentication",
+        "Mend what the message names: another ScaledObject or a HorizontalPodAutoscaler of the same workload, a quota "
+        "or a policy",
+    ),
     "RuntimeUnavailable": Remedy(
         "the operator has no runtime script at all",
         "Check the settings runtime.source and those beside it, and what they name. It is tried again by itself",
@@ -121,6 +126,10 @@ REMEDIES: Final[dict[str, Remedy]] = {
     "ConfigMapNotOwned": Remedy(
         "the namespace has a ConfigMap asya-runtime that is not the operator's",
         "Delete it or rename it, so that injected pods mount the operator's script",
+    ),
+    "ConfigMapRefused": Remedy(
+        "the API server refuses the ConfigMap asya-runtime, without which no injected pod starts",
+        "Mend what the message names, a quota or a policy, with whoever owns it",
     ),
 }
 

@@ -5,6 +5,8 @@ A pod mounts only its own namespace's, and one that was injected needs it for as
 
 from collections.abc import Iterator
 
+import structlog
+
 from controller.cluster import Cluster, Contested, Locks
 from controller.desired import runtime_config_map
 from controller.remedies import remedy
@@ -13,7 +15,9 @@ from controller.status import UNWATCHED_SECONDS, Verdict, false, true
 from crds.names import ANNOTATION_SCRIPT, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP, RUNTIME_KEY
 from injection.inject import map_of
 from injection.plan import script_hash
-from kube.client import Object
+from kube.client import ApiError, Object
+
+log = structlog.get_logger(__name__)
 
 
 class RuntimeMaps:
@@ -41,7 +45,7 @@ class RuntimeMaps:
         """Have the current script in ``namespace``.
 
         Raises:
-            ApiError: if that fails.
+            ApiError: for a failure that says nothing of the ConfigMap.
         """
         script, problem = self._source.script, self._source.problem
         if script is None:
@@ -60,24 +64,34 @@ class RuntimeMaps:
                 self._cluster.ensure(informer, live, runtime_config_map(namespace, script))
             except Contested as contested:
                 return contested.verdict
+            except ApiError as error:
+                if not error.is_refusal:
+                    raise
+                log.warning("script_refused", namespace=namespace, error=error.message)
+                told = f"the API server refuses the ConfigMap {RUNTIME_CONFIGMAP!r}: {error.message}"
+                do = remedy("ConfigMapRefused")
+                return false("ConfigMapRefused", f"{told}. {do}", UNWATCHED_SECONDS, "ConfigError")
         if problem:
             told = f"the last good runtime script is in use, since: {problem}"
             return false("RuntimeSourceFailed", f"{told}. {remedy('RuntimeSourceFailed')}")
         return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")
 
-    def reconcile(self, namespace: str) -> None:
+    def reconcile(self, namespace: str) -> float | None:
         """Have the script in ``namespace`` if that is needed there, and else have it removed.
+
+        Returns:
+            Seconds after which at the latest to do so again, None if a watch will tell.
 
         Raises:
             ApiError: if that fails.
         """
         if self._needed(namespace):
-            self.ensure(namespace)
-            return
+            return self.ensure(namespace).retry
         with self._locks[namespace]:
             live = self._cluster.config_maps.get(namespace, RUNTIME_CONFIGMAP)
             if live is not None and _ours(live) and not self._needed(namespace):
                 self._cluster.delete(self._cluster.config_maps, live)
+        return None
 
     def namespaces(self) -> set[str]:
         """Every namespace that has the ConfigMap or should have it."""

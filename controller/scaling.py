@@ -31,7 +31,7 @@ class Scaling:
         The ScaledJob itself is the workload and is seen to with the others.
 
         Raises:
-            ApiError: if that fails.
+            ApiError: for a failure that says nothing of these objects.
         """
         keda = self._cluster.keda
         if keda is None:
@@ -40,6 +40,10 @@ class Scaling:
             return self._ensure_all(actor, keda)
         except Contested as contested:
             return contested.verdict
+        except ApiError as error:
+            if error.is_refusal:
+                return status.scaler_refused(error.message)
+            raise
 
     def _ensure_all(self, actor: AsyncActor, keda: Keda) -> Verdict:
         authentication = desired.trigger_authentication(actor)

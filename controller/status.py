@@ -12,6 +12,7 @@ from typing import Any, Literal
 from controller.phase import Phase, Replicas, phase
 from controller.remedies import remedy
 from crds.models import AsyncActor
+from kube.client import ApiError
 
 Object = dict[str, Any]
 ConditionStatus = Literal["True", "False", "Unknown"]
@@ -214,8 +215,9 @@ def workload_replaced(name: str) -> Verdict:
     return Verdict("Unknown", "ReplacingJob", f"the spec changed, so the Job {name!r} is being replaced", 5.0)
 
 
-def workload_refused(kind: str, name: str, code: int, message: str) -> Verdict | None:
-    """What it means that the API server refused the workload with ``code``; None if it says nothing of it."""
+def workload_refused(kind: str, name: str, error: ApiError) -> Verdict | None:
+    """What it means that the API server refused the workload with ``error``; None if it says nothing of it."""
+    message = error.message
     if f'failed calling webhook "{INJECTOR}"' in message:
         told = (
             f"the {kind} {name!r} is not written without its sidecar, and the webhook that injects it does not answer"
@@ -224,17 +226,17 @@ def workload_refused(kind: str, name: str, code: int, message: str) -> Verdict |
         return false("WebhookUnavailable", f"{told}. {do}. ({message})", WEBHOOK_SECONDS)
     if f'admission webhook "{INJECTOR}" denied the request' in message:
         told = message.partition("denied the request: ")[2] or message
-        if code >= 500:
+        if error.code >= 500:
             told = f"the webhook failed on the {kind} {name!r}: {told}"
             return false("WebhookUnavailable", f"{told}. {remedy('WebhookUnavailable')}", WEBHOOK_SECONDS)
         told = f"the {kind} {name!r} cannot be injected: {told}"
         return false("InjectionDenied", f"{told}. {remedy('InjectionDenied')}", SETTLED_SECONDS)
-    if code in (400, 422) or _WRONG_TYPE in message:
+    if error.code in (400, 422) or _WRONG_TYPE in message:
         do = remedy("InvalidStatefulSet" if kind == "StatefulSet" else "InvalidWorkload")
         told = f"the API server refuses the {kind} {name!r}: {message}"
         return false("InvalidWorkload", f"{told}. {do}", SETTLED_SECONDS)
-    if code == 403:
-        told = f"the {kind} {name!r} is refused by a policy, a quota or for want of a right: {message}"
+    if error.is_refusal:
+        told = f"the {kind} {name!r} is refused by a policy, a quota, a webhook or for want of a right: {message}"
         return false("WorkloadForbidden", f"{told}. {remedy('WorkloadForbidden')}", UNWATCHED_SECONDS)
     return None
 
@@ -253,6 +255,12 @@ def scaler_not_owned(kind: str, name: str) -> Verdict:
     """A KEDA object of the wanted name exists and is not the actor's."""
     told = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
     return false(f"{kind}NotOwned", f"{told}. {remedy('ScalerNotOwned')}")
+
+
+def scaler_refused(message: str) -> Verdict:
+    """The API server refuses a KEDA object."""
+    told = f"the API server refuses an object of KEDA's: {message}"
+    return false("ScalerRefused", f"{told}. {remedy('ScalerRefused')}", UNWATCHED_SECONDS)
 
 
 def invalid_spec(errors: Iterable[str]) -> Verdict:

@@ -74,18 +74,18 @@ class Workloads:
             return Found(status.workload_not_owned(kind, name))
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return Found(status.workload_replaced(name), live)
-        if kind == "Job" and live is not None and not _same_inputs(live, wanted):
-            self._cluster.delete(informer, live)
-            return Found(status.workload_replaced(name), live)
-        if live is not None:
-            self._hand_over_replicas(informer, live, wanted)
         try:
+            if kind == "Job" and live is not None and not _same_inputs(live, wanted):
+                self._cluster.delete(informer, live)
+                return Found(status.workload_replaced(name), live)
+            if live is not None:
+                self._hand_over_replicas(informer, live, wanted)
             result = self._cluster.ensure(informer, live, wanted)
         except Contested as contested:
             return Found(contested.verdict, live)
         except ApiError as error:
-            verdict = status.workload_refused(kind, name, error.code, error.message)
-            if verdict is None or error.namespace_is_going:
+            verdict = status.workload_refused(kind, name, error)
+            if verdict is None:
                 raise
             return Found(verdict, live)
         if digest(result) is None:

@@ -52,8 +52,8 @@ class ApiError(Exception):
 
     @property
     def is_refusal(self) -> bool:
-        """Whether the request was refused, by the API server or by admission, and would be again a moment later."""
-        return not self.server_is_unwell and self.code != 409
+        """Whether what was to be written was refused, by the API server or by admission, and would be again."""
+        return not (self.server_is_unwell or self.code in (404, 409) or self.namespace_is_going)
 
     @classmethod
     def of(cls, response: Any) -> "ApiError":

@@ -156,3 +156,21 @@ def test_an_injected_pod_passes_the_restricted_profile(space: Space, cluster: Cl
         "seccompProfile": {"type": "RuntimeDefault"},
     }
     assert space.create_object(pod)["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] is True
+
+
+def test_a_refusal_that_no_condition_tells_of_is_an_event(space: Space) -> None:
+    def refuse(obj: Object) -> list[Object] | str:
+        return "no finalizers here" if obj["metadata"].get("finalizers") else []
+
+    rule = {"apiGroups": ["asya.io"], "apiVersions": ["*"], "operations": ["*"], "resources": ["asyncactors"]}
+    with injector(space.client, "test-policy", space.name, refuse, rules=[rule]):
+        time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
+        space.apply(actor("a"))
+        space.apply(workload("Deployment", "x", "a"))
+        wait_for("the Event", lambda: [e for e in space.all("Event") if "no finalizers" in e["message"]])
+    wait_for("the finalizer", lambda: (space.get("AsyncActor", "a") or {})["metadata"].get("finalizers"))
+    ready(space, "a")
+    told = [e for e in space.all("Event") if "no finalizers" in e["message"]]
+    assert [(e["reason"], e["type"], e["involvedObject"]["name"]) for e in told] == [
+        ("ReconcileFailed", "Warning", "a")
+    ]

@@ -18,6 +18,7 @@ from kube.client import ApiError, Object
 from tests.cases.troubles import TROUBLES, report, running_pod, waits
 from tests.harness.binaries import binary
 from tests.harness.clusters import Cluster, wait_for
+from tests.harness.injector import injector
 from tests.harness.operator import WEBHOOK_CONFIGURATION_SECONDS, WEBHOOKS, Operator, install_keda, uninstall_keda
 from tests.harness.space import NAMESPACES, Space, actor, example
 
@@ -125,6 +126,39 @@ def _foreign_scaled_object(space: Space, operator: Operator) -> Iterator[None]:
     time.sleep(1)  # until the watch has brought it
     space.apply(actor(NAME, scaling={"enabled": True}))
     yield
+
+
+@_situation("WorkloadForbidden")
+def _somebody_elses_webhook_is_away(space: Space, operator: Operator) -> Iterator[None]:
+    nobody = {"url": "https://127.0.0.1:9/", "caBundle": operator.ca_bundle}
+    with injector(space.client, "test-away", space.name, lambda obj: [], clientConfig=nobody):
+        time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
+        space.apply(actor(NAME))
+        yield
+        assert 'failed calling webhook "injector.example.com"' in _told(space, NAME)
+    space.wait_condition(NAME, "Ready", "True")
+
+
+@_situation("ScalerRefused")
+def _keda_refuses_the_scaled_object(space: Space, operator: Operator) -> Iterator[None]:
+    told = "the workload 'a' of type 'apps/v1.Deployment' is already managed by the ScaledObject 'b'"
+    rule = {"apiGroups": ["keda.sh"], "apiVersions": ["*"], "operations": ["*"], "resources": ["scaledobjects"]}
+    with injector(space.client, "test-keda", space.name, lambda obj: told, rules=[rule]):
+        time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
+        space.apply(actor(NAME, scaling={"enabled": True}))
+        yield
+        assert told in _told(space, NAME)
+    space.wait_condition(NAME, "Ready", "True")
+
+
+@_situation("ConfigMapRefused")
+def _a_policy_against_config_maps(space: Space, operator: Operator) -> Iterator[None]:
+    with injector(space.client, "test-policy", space.name, lambda obj: "no more ConfigMaps", failurePolicy="Ignore"):
+        time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
+        space.apply(actor(NAME))
+        yield
+        assert "no more ConfigMaps" in _told(space, NAME)
+    space.wait_condition(NAME, "Ready", "True")
 
 
 @_situation("WorkloadNotFound")

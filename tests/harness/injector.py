@@ -1,4 +1,4 @@
-"""A mutating webhook of somebody else's: adds a container to every pod template or pod that it is shown."""
+"""A mutating webhook of somebody else's: changes, or refuses, every object that it is shown."""
 
 import base64
 import json
@@ -14,8 +14,8 @@ import trustme
 from kube.client import Client, Object
 from tests.harness.operator import WEBHOOKS
 
-Mutate = Callable[[Object], list[Object]]
-"""From an object to a JSON patch."""
+Mutate = Callable[[Object], list[Object] | str]
+"""From an object to a JSON patch, or to why it is refused."""
 
 
 class Server:
@@ -34,9 +34,11 @@ class Server:
                 review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 request = review["request"]
                 outer._gate.wait(delay)
-                response: Object = {"uid": request["uid"], "allowed": True}
                 patch = mutate(request["object"])
-                if patch:
+                response: Object = {"uid": request["uid"], "allowed": not isinstance(patch, str)}
+                if isinstance(patch, str):
+                    response["status"] = {"code": 403, "message": patch}
+                elif patch:
                     data = base64.b64encode(json.dumps(patch).encode()).decode()
                     response |= {"patchType": "JSONPatch", "patch": data}
                 body = json.dumps({**review, "request": None, "response": response}).encode()
@@ -72,7 +74,7 @@ class Server:
 def injector(
     client: Client, name: str, namespace: str, mutate: Mutate, delay: float = 0.0, **hook: Any
 ) -> Iterator[Server]:
-    """Such a webhook for pods and Deployments of one namespace; ``hook`` overrides its fields.
+    """Such a webhook for pods, ConfigMaps and Deployments of one namespace; ``hook`` overrides its fields.
 
     Webhooks are called in the order of their configurations' names.
     """

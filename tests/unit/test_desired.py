@@ -9,6 +9,7 @@ from controller import desired, status
 from controller.status import Observation, Verdict, changes, false, scaling_verdict, status_of, true, workload_refused
 from crds.models import AsyncActor
 from crds.parse import parse_actor
+from kube.client import ApiError
 from tests.harness.space import actor, example
 
 Object = dict[str, Any]
@@ -149,10 +150,12 @@ def test_what_keda_has_not_said_counts_as_unknown_and_not_as_false(known: Object
         (422, "StatefulSet.apps is invalid: spec: Forbidden: updates", "InvalidWorkload"),
         (500, "failed to create typed patch object (ns/a): .spec: expected map", "InvalidWorkload"),
         (403, 'admission webhook "policy.example.com" denied the request: no latest', "WorkloadForbidden"),
+        (500, 'failed calling webhook "validate.policy.example.com": connection refused', "WorkloadForbidden"),
+        (403, "unable to create new content in namespace ns because it is being terminated", None),
         (503, "etcdserver: leader changed", None),
         (409, "the object has been modified", None),
     ],
 )
 def test_refusals_by_the_api_server(code: int, message: str, reason: str | None) -> None:
-    verdict = workload_refused("StatefulSet", "a", code, message)
+    verdict = workload_refused("StatefulSet", "a", ApiError(code, "", message))
     assert (verdict.reason if verdict else None) == reason
