@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from controller import status
-from controller.contests import Contests
 from controller.remedies import remedy
 from controller.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
 from kube import client as resources
 from kube.client import ApiError, Client, Object
 from kube.compare import contains
-from kube.informer import Informer, version_of
+from kube.contests import Contests, NotYet
+from kube.informer import Informer
 
 WORKLOADS = (
     resources.DEPLOYMENTS,
@@ -142,18 +142,17 @@ class Cluster:
         return result
 
     def _put(self, informer: Informer, live: Object | None, desired: Object) -> Object:
-        if live is not None:
-            pause = self._contests.ask(live["metadata"]["uid"], _digest(desired), version_of(live))
-            if pause:
-                raise Contested(desired, pause)
+        def write() -> Object:
+            return self.client.apply(informer.resource, desired)
+
         try:
-            result = self.client.apply(informer.resource, desired)
-        except ApiError as error:
-            if live is not None:
-                self._contests.failed(live["metadata"]["uid"], error)
-            raise
+            if live is None:
+                result = write()
+            else:
+                result = self._contests.restore(live["metadata"]["uid"], _digest(desired), live, write)
+        except NotYet as later:
+            raise Contested(desired, later.seconds) from None
         informer.observe(result)
-        self._contests.done(result["metadata"]["uid"], version_of(result))
         identity = (informer.resource.kind, result["metadata"]["uid"])
         if holds(result, desired):
             self._settled.pop(identity, None)

@@ -111,6 +111,7 @@ class Controller:
             self.identity,
         )
         self._workers: list[threading.Thread] = []
+        self._starting = threading.Lock()
         self._in_hand: dict[str, tuple[Key, float]] = {}
         """By worker: the key that it has in hand, and since when."""
         self._watchdog = Watchdog(self._informers)
@@ -215,9 +216,10 @@ class Controller:
             if digest(obj) is not None and not opted_out(obj)
         )
         self._enqueue_all()
-        if not self._workers:
-            names = [f"worker-{number}" for number in range(self._options.workers)]
-            self._workers = [threads.start(name, self._work, name) for name in names]
+        with self._starting:  # the lease may be lost and won again while the caches fill
+            if not self._workers:
+                names = [f"worker-{number}" for number in range(self._options.workers)]
+                self._workers = [threads.start(name, self._work, name) for name in names]
         # Should the lease be lost meanwhile, the workers' first write tells them so.
         self._queue.resume()
 
@@ -256,7 +258,7 @@ class Controller:
             if again is None:
                 self._queue.forget(key)
             else:
-                self._queue.retry(key, again)
+                self._queue.look_again(key, again)
 
     def _look_for_keda(self) -> None:
         while True:

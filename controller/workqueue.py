@@ -35,6 +35,7 @@ class WorkQueue(Generic[K]):
         """When each key of ``_later`` comes up first; its other entries there count for nothing."""
         self._count = itertools.count()
         self._failures: dict[K, int] = {}
+        self._looks: dict[K, int] = {}
         self._closed = self._paused = False
 
     def add(self, key: K) -> None:
@@ -53,18 +54,27 @@ class WorkQueue(Generic[K]):
             self._condition.notify()
 
     def retry(self, key: K, limit: float | None = None) -> float:
-        """Have ``key`` worked on again after a pause that doubles with each failure; the pause in seconds."""
+        """``key`` failed: have it worked on again after a pause that doubles each time; the pause in seconds."""
+        return self._again(self._failures, key, limit or self._limit)
+
+    def look_again(self, key: K, seconds: float) -> None:
+        """``key`` succeeded, and is to be worked on in ``seconds`` at the latest: soon at first, then ever later."""
         with self._condition:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-        pause = min(limit or self._limit, self._base * 2.0 ** min(failures - 1, 20))
-        pause *= random.uniform(0.75, 1.25)
-        self.add_after(key, pause)
-        return pause
+            self._failures.pop(key, None)
+        self._again(self._looks, key, seconds)
 
     def forget(self, key: K) -> None:
         """``key`` succeeded: its next failure is its first."""
         with self._condition:
             self._failures.pop(key, None)
+            self._looks.pop(key, None)
+
+    def _again(self, counts: dict[K, int], key: K, limit: float) -> float:
+        with self._condition:
+            count = counts[key] = counts.get(key, 0) + 1
+        pause = min(limit, self._base * 2.0 ** min(count - 1, 20)) * random.uniform(0.75, 1.25)
+        self.add_after(key, pause)
+        return pause
 
     def get(self) -> K | None:
         """The next key, as soon as there is one; None once the queue is closed. Pair with :meth:`done`."""

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from kube.client import DEPLOYMENTS, EVENTS, PODS, SECRETS, ApiError, Object, Resource
+from kube.contests import FREE
 from kube.informer import Informer
 from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.cluster.test_actors import ready
@@ -97,6 +98,16 @@ def bundle(release: Release) -> str:
     found = release.client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
     assert found is not None
     return str(found["webhooks"][0]["clientConfig"].get("caBundle", ""))
+
+
+def blank(release: Release, resource: Resource) -> None:
+    """Take the CA bundle out of a webhook configuration."""
+    release.client.request(
+        "PATCH",
+        resource.path(name="asya-operator"),
+        body=[{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}],
+        content_type="application/json-patch+json",
+    )
 
 
 def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Release, place: Space) -> None:
@@ -187,18 +198,29 @@ def test_what_is_deleted_damaged_or_blanked_is_healed(release: Release, place: S
     wait_for("admission", injected, 30)
     wait_for("events", lambda: reasons()["CertificateRestoredSecret"] and reasons()["CertificateRestoredDamagedSecret"])
     for resource in WEBHOOKS.values():
-        path = "/webhooks/0/clientConfig/caBundle"
-        release.client.request(
-            "PATCH",
-            resource.path(name="asya-operator"),
-            body=[{"op": "remove", "path": path}],
-            content_type="application/json-patch+json",
-        )
+        blank(release, resource)
     wait_for("the bundle", lambda: bundle(release) == before, 30)
     wait_for("admission", injected, 30)
     metrics = release.metrics(release.controllers[0])
     assert 'asya_certificate_changes_total{change="restored-secret"} 1.0' in metrics
     assert 'asya_certificate_changes_total{change="published-where-blank"}' in metrics
+
+
+def test_somebody_who_insists_on_a_blank_bundle_is_met_ever_more_slowly(release: Release) -> None:
+    release.start(webhooks=0)
+    before = wait_for("the bundle", lambda: bundle(release))
+    resource, blanked, deadline = WEBHOOKS["MutatingWebhookConfiguration"], 0, time.monotonic() + 6
+    while time.monotonic() < deadline:
+        if bundle(release):
+            blank(release, resource)
+            blanked += 1
+        time.sleep(0.1)
+    assert FREE <= blanked <= FREE + 4
+    wait_for("the bundle", lambda: bundle(release) == before, 30)
+    told = [e for e in release.client.list(EVENTS, NAMESPACE) if e["reason"] == "Contested"]
+    assert len(told) == 1
+    assert "MutatingWebhookConfiguration 'asya-operator'" in told[0]["message"]
+    assert told[0]["count"] <= 4
 
 
 def test_all_replicas_of_the_webhook_gone(release: Release, place: Space) -> None:

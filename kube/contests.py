@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kube.client import ApiError
+from kube.client import ApiError, Object
+from kube.informer import version_of
 
 FREE = 5
 """Restorations in a row that are not delayed."""
@@ -24,6 +25,14 @@ CALM_SECONDS = 10.0
 REFUSED_PAUSE = 1.0
 """After the API server refused to have an object made what is wanted."""
 REMEMBERED = 5000
+
+
+class NotYet(Exception):
+    """Another writer insists; the object may be restored in so many ``seconds``."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"contested; to be restored in {seconds:.1f} s")
+        self.seconds = seconds
 
 
 @dataclass
@@ -45,7 +54,41 @@ class Contests:
         self._clock, self._lock = clock, threading.Lock()
         self._contests: dict[str, _Contest] = {}
 
-    def ask(self, uid: str, wanted: str, version: int) -> float:
+    def restore(self, uid: str, wanted: str, live: Object, write: Callable[[], Object]) -> Object:
+        """Have ``write`` make the object, which is ``live`` now, what is wanted; the object as it is then.
+
+        Args:
+            uid: names the object.
+            wanted: stands for what is wanted, a digest say.
+            live: the object as it is known.
+            write: makes it what is wanted.
+
+        Raises:
+            NotYet: if that has to wait.
+            ApiError: if it fails, or was refused a moment ago.
+        """
+        pause = self._ask(uid, wanted, version_of(live))
+        if pause:
+            raise NotYet(pause)
+        try:
+            written = write()
+        except ApiError as error:
+            self._failed(uid, error)
+            raise
+        self._done(uid, version_of(written))
+        return written
+
+    def contested(self, uid: str) -> float:
+        """Seconds until the object is contested no more, if it holds still; 0 if it is not contested."""
+        now = self._clock()
+        with self._lock:
+            found = self._current(uid, now)
+            if found is None or found.count < FREE:
+                return 0.0
+            # Holding still counts from the last restoration on; the pace of the next one is remembered for longer.
+            return max(0.0, found.last + CALM_SECONDS - now)
+
+    def _ask(self, uid: str, wanted: str, version: int) -> float:
         """Seconds until the object may be made ``wanted`` (a digest); 0 if it may now, which counts as done.
 
         ``version`` is that of the object as it is known. One from before the last restoration is an old view
@@ -69,31 +112,21 @@ class Contests:
             found.pause = _pause(found.count)
             return 0.0
 
-    def done(self, uid: str, version: int) -> None:
+    def _done(self, uid: str, version: int) -> None:
         """The object was made what was wanted, and has that version since."""
         with self._lock:
             found = self._contests.get(uid)
             if found is not None:
                 found.version = max(found.version, version)
 
-    def failed(self, uid: str, error: ApiError) -> None:
+    def _failed(self, uid: str, error: ApiError) -> None:
         """The object was not made what was wanted."""
         with self._lock:
             found = self._contests.get(uid)
             if found is not None:
-                found.count -= 1
+                found.count = max(0, found.count - 1)  # an old view was not counted
                 if error.is_refusal:
                     found.refusal, found.pause = error, max(found.pause, REFUSED_PAUSE)
-
-    def contested(self, uid: str) -> float:
-        """Seconds until the object is contested no more, if it holds still; 0 if it is not contested."""
-        now = self._clock()
-        with self._lock:
-            found = self._current(uid, now)
-            if found is None or found.count < FREE:
-                return 0.0
-            # Holding still counts from the last restoration on; the pace of the next one is remembered for longer.
-            return max(0.0, found.last + CALM_SECONDS - now)
 
     def _current(self, uid: str, now: float) -> _Contest | None:
         if len(self._contests) > REMEMBERED:
