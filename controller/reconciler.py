@@ -89,7 +89,8 @@ class Reconciler:
             actor = parse_actor(obj)
         except InvalidActor as invalid:
             return Observation(status.invalid_spec(invalid.errors), None, runtime), Census()
-        self._scaling.release(actor)
+        if not actor.spec.scaling.enabled:
+            self._scaling.release(actor)
         owns = actor.spec.workload.template is not None
         found = self._workloads.ensure(actor) if owns else None
         plan = make_plan(actor, self._defaults, self._runtime.script)
@@ -99,10 +100,12 @@ class Reconciler:
             key, actor.metadata.uid, plan, skip=refused["metadata"]["uid"] if refused is not None else ""
         )
         self._tell_refused(key, obj, census)
-        before = (obj.get("status") or {}).get("replicasBeforeScaling")
+        before = self._before(key, obj, actor)
         self._keep_finalizer(obj, needed=census.foreign > 0 or before is not None)
         if found is None:
             found = self._workloads.existing(actor)
+            if found.strange:
+                self._scaling.release(actor)
             before = self._borrow(key, obj, actor, found, before)
         scaling = self._scale(actor, found)
         workload, replicas = self._health.examine(actor, found)
@@ -127,25 +130,39 @@ class Reconciler:
             return Verdict("Unknown", "WaitingForWorkload", "scaling is set up once the workload is, see WorkloadReady")
         return self._scaling.ensure(actor)
 
+    def _before(self, key: Key, obj: Object, actor: AsyncActor) -> int | None:
+        """The replicas that its borrowed workload had before, once those of another that it borrowed are put back."""
+        stored = obj.get("status") or {}
+        before: int | None = stored.get("replicasBeforeScaling")
+        reference = stored.get("workloadRef") or {}
+        borrowed = reference.get("kind"), reference.get("name")
+        if before is None or borrowed == (actor.spec.workload.type, desired.workload_name(actor)):
+            return before
+        self._give_back(key, obj, before)
+        return None
+
     def _borrow(self, key: Key, obj: Object, actor: AsyncActor, found: Found, before: int | None) -> int | None:
         """Remember the replicas of a workload that is not the actor's before it is scaled; put them back after.
 
         They are in the actor's status before KEDA is told of the workload, so that they cannot be lost.
         """
-        if found.live is None or found.live["kind"] not in desired.SCALABLE:
-            return before
-        if actor.spec.scaling.enabled:
+        live = found.live
+        if live is None or live["kind"] not in desired.SCALABLE:
+            return None  # one that is gone needs none any more
+        if actor.spec.scaling.enabled and not found.strange:
             if before is None and found.verdict.status == "True" and self._cluster.keda is not None:
-                before = int(found.live["spec"].get("replicas", 1))
+                before = int(live["spec"].get("replicas", 1))
+                reference = status.reference(live["apiVersion"], live["kind"], live["metadata"]["name"])
                 self._keep_finalizer(obj, needed=True)
-                self._write_status(key, {"replicasBeforeScaling": before})
+                self._write_status(key, {"replicasBeforeScaling": before, "workloadRef": reference})
             return before
         if before is not None and self._scaling.scaled_object(actor) is None:
-            self._set_replicas(found.live, before)
+            self._restore(obj, live, before)
             return None
         return before
 
-    def _set_replicas(self, live: Object, replicas: int) -> None:
+    def _restore(self, obj: Object, live: Object, replicas: int) -> None:
+        """Have a borrowed workload have its own replicas again."""
         metadata = live["metadata"]
         if live["spec"].get("replicas", 1) != replicas:
             self._cluster.client.merge_patch(
@@ -155,6 +172,8 @@ class Reconciler:
                 {"spec": {"replicas": replicas}},
                 subresource="scale",
             )
+        told = f"the {live['kind']} {metadata['name']!r} has {replicas} replicas again"
+        self._event(obj, "ReplicasRestored", told)
 
     def _report(self, key: Key, obj: Object, seen: Observation) -> None:
         before = (self._cluster.actors.get(*key) or obj).get("status") or {}
@@ -234,10 +253,7 @@ class Reconciler:
         informer = self._cluster.workloads.get(reference.get("kind", ""))
         live = self._cluster.get(informer, key[0], reference["name"]) if informer is not None else None
         if live is not None and live["kind"] in desired.SCALABLE:
-            self._set_replicas(live, replicas)
-            self._event(
-                obj, "ReplicasRestored", f"the {live['kind']} {reference['name']!r} has {replicas} replicas again"
-            )
+            self._restore(obj, live, replicas)
 
     def _gone(self, key: Key) -> None:
         """The actor is not there (any more, or yet)."""

@@ -80,13 +80,13 @@ REMEDIES: Final[dict[str, Remedy]] = {
     ),
     "RuntimeError": Remedy(
         "your container ends or does not start",
-        "Read its last words: kubectl logs {name} -c {container} --previous",
+        "Read its last words: kubectl logs {name} -c {container} (with --previous if it was restarted)",
     ),
     "SidecarError": Remedy(
         "the sidecar ends or does not start",
-        "Read its last words (kubectl logs {name} -c sidecar --previous); it ends when it cannot reach its queue, so "
-        "check spec.transport and the credentials that it names. A password with any of @ / : # % works for released "
-        "sidecars only in a percent-encoded urlSecretRef",
+        "Read its last words: kubectl logs {name} -c sidecar (with --previous if it was restarted). It ends when it "
+        "cannot reach its queue, so check spec.transport and the credentials that it names. A password with any of "
+        "@ / : # % works for released sidecars only in a percent-encoded urlSecretRef",
     ),
     "PendingResources": Remedy(
         "no node has room for a pod",

@@ -16,13 +16,13 @@ class Scaling:
         self._cluster = cluster
 
     def release(self, actor: AsyncActor) -> None:
-        """Remove the KEDA objects of an actor whose scaling is off, before its replicas are the operator's again.
+        """Remove the KEDA objects of an actor that is not to be scaled, before its replicas are another's again.
 
         Raises:
             ApiError: if that fails.
         """
         keda = self._cluster.keda
-        if keda is not None and not actor.spec.scaling.enabled:
+        if keda is not None:
             self._remove(_identity(actor), keda.scaled_objects, keda.trigger_authentications)
 
     def ensure(self, actor: AsyncActor) -> Verdict:

@@ -22,6 +22,8 @@ class Found:
 
     verdict: Verdict
     live: Object | None = None
+    strange: bool = False
+    """Whether it is no workload of this actor's (any more): it is not there, or does not bear the label."""
 
 
 class Workloads:
@@ -60,9 +62,9 @@ class Workloads:
         kind, name = actor.spec.workload.type, desired.workload_name(actor)
         live = self._cluster.get(self._cluster.workloads[kind], actor.metadata.namespace, name)
         if live is None:
-            return Found(status.workload_not_found(kind, name))
+            return Found(status.workload_not_found(kind, name), strange=True)
         if (live["metadata"].get("labels") or {}).get(LABEL_ACTOR) != actor.metadata.name:
-            return Found(status.workload_not_labelled(kind, name, actor.metadata.name), live)
+            return Found(status.workload_not_labelled(kind, name, actor.metadata.name), live, strange=True)
         if digest(live) is None and not opted_out(live):
             return Found(status.workload_not_injected(kind, name), live)
         return Found(status.workload_found(kind, name), live)

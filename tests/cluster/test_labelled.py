@@ -227,6 +227,60 @@ def test_bring_your_own_scaling_switched_off_puts_the_replicas_back(space: Space
     wait_for("a clean status", lambda: "replicasBeforeScaling" not in (space.get("AsyncActor", "a") or {})["status"])
 
 
+def test_a_borrowed_workload_whose_label_comes_off_is_scaled_no_more(space: Space) -> None:
+    space.apply(workload("Deployment", "x", "a"))
+    space.apply(own(scaling={"enabled": True}))
+    space.wait("ScaledObject", "a")
+    ready(space, "a")
+    space.scale("Deployment", "x", 5)
+    label(space, "Deployment", "x", None)
+    space.wait_gone("ScaledObject", "a")
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled")
+    wait_for("two replicas", lambda: space.wait("Deployment", "x")["spec"]["replicas"] == 2)
+    space.scale("Deployment", "x", 3)
+    settle(space)
+    assert space.wait("Deployment", "x")["spec"]["replicas"] == 3
+    label(space, "Deployment", "x", "a")
+    space.wait("ScaledObject", "a")
+    assert ready(space, "a")["status"]["replicasBeforeScaling"] == 3
+
+
+def test_what_is_made_in_place_of_a_borrowed_workload_keeps_its_replicas(space: Space) -> None:
+    space.apply(workload("Deployment", "x", "a"))
+    space.apply(own(scaling={"enabled": True}))
+    ready(space, "a")
+    space.delete("Deployment", "x")
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound", timeout=20)
+    space.wait_gone("ScaledObject", "a")
+    fresh = workload("Deployment", "x")
+    fresh["spec"]["replicas"] = 1
+    space.apply(fresh)
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled", timeout=20)
+    space.apply(own(scaling={"enabled": False}))
+    settle(space)
+    assert space.wait("Deployment", "x")["spec"]["replicas"] == 1
+
+
+def test_borrowing_another_workload_puts_the_replicas_of_the_first_back(space: Space) -> None:
+    for name, replicas in (("x", 4), ("y", 3)):
+        made = workload("Deployment", name, "a")
+        made["spec"]["replicas"] = replicas
+        space.apply(made)
+    obj = own(scaling={"enabled": True})
+    space.apply(obj)
+    ready(space, "a")
+    space.scale("Deployment", "x", 0)
+    obj["spec"]["workload"]["name"] = "y"
+    space.apply(obj)
+    wait_for("another target", lambda: space.wait("ScaledObject", "a")["spec"]["scaleTargetRef"]["name"] == "y")
+    found = ready(space, "a")
+    assert (found["status"]["workloadRef"]["name"], found["status"]["replicasBeforeScaling"]) == ("y", 3)
+    assert space.wait("Deployment", "x")["spec"]["replicas"] == 4
+    space.delete("AsyncActor", "a")
+    space.wait_gone("AsyncActor", "a")
+    assert [space.wait("Deployment", name)["spec"]["replicas"] for name in ("x", "y")] == [4, 3]
+
+
 def test_bring_your_own_is_never_created_rewritten_or_deleted(space: Space) -> None:
     space.apply(own())
     space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")
