@@ -49,15 +49,15 @@ class Scaling:
         authentication = desired.trigger_authentication(actor)
         if authentication is None:
             self._remove(_identity(actor), keda.trigger_authentications)
-        elif self._ensure(actor, keda.trigger_authentications, authentication) is None:
-            return status.scaler_not_owned("TriggerAuthentication", actor.metadata.name)
+        else:
+            made = self._ensure(actor, keda.trigger_authentications, authentication)
+            if isinstance(made, Verdict):
+                return made
         if desired.scaled_by_job(actor):
             self._remove(_identity(actor), keda.scaled_objects)
             return self._verdict(actor, keda.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name))
-        scaled_object = self._ensure(actor, keda.scaled_objects, desired.scaled_object(actor))
-        if scaled_object is None:
-            return status.scaler_not_owned("ScaledObject", actor.metadata.name)
-        return self._verdict(actor, scaled_object)
+        made = self._ensure(actor, keda.scaled_objects, desired.scaled_object(actor))
+        return made if isinstance(made, Verdict) else self._verdict(actor, made)
 
     def scaled_object(self, actor: AsyncActor) -> Object | None:
         """The actor's ScaledObject, or the ScaledJob in its place, if it has one."""
@@ -77,12 +77,14 @@ class Scaling:
         keda = self._cluster.keda
         return keda is not None and self._remove(owner, *keda.informers)
 
-    def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | None:
-        """The object as desired; None if it is somebody else's."""
-        live = informer.get(actor.metadata.namespace, wanted["metadata"]["name"])
-        if live is not None and controller_of(live) != actor.metadata.uid:
-            return None
-        return self._cluster.ensure(informer, live, wanted)
+    def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | Verdict:
+        """The object as desired; or, if one of that name is somebody else's, what that means."""
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        live = informer.get(actor.metadata.namespace, name)
+        if live is None or controller_of(live) == actor.metadata.uid:
+            return self._cluster.ensure(informer, live, wanted)
+        going = desired.is_predecessors(live, actor)
+        return status.predecessors(kind, name) if going else status.scaler_not_owned(kind, name)
 
     def _remove(self, owner: tuple[str, str], *informers: Informer) -> bool:
         """Delete what the actor of that namespace and uid owns there; whether there was anything."""

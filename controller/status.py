@@ -191,6 +191,12 @@ def workload_not_owned(kind: str, name: str) -> Verdict:
     return false("WorkloadNotOwned", f"{told}. {remedy('WorkloadNotOwned')}", UNWATCHED_SECONDS)
 
 
+def predecessors(kind: str, name: str) -> Verdict:
+    """An object of the wanted name is still there that belonged to an actor of the same name, which is deleted."""
+    told = f"the {kind} {name!r} of the AsyncActor that had this name before is being deleted"
+    return Verdict("Unknown", "WaitingForDeletion", told, 5.0)
+
+
 def workload_not_found(kind: str, name: str) -> Verdict:
     """The workload to bring along is not there."""
     told = f"there is no {kind} named {name!r} in this namespace"

@@ -73,7 +73,8 @@ class Workloads:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         live = self._cluster.get(informer, actor.metadata.namespace, name)
         if live is not None and controller_of(live) != actor.metadata.uid:
-            return Found(status.workload_not_owned(kind, name))
+            going = desired.is_predecessors(live, actor)
+            return Found(status.predecessors(kind, name) if going else status.workload_not_owned(kind, name))
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return Found(status.workload_replaced(name), live)
         try:

@@ -456,6 +456,26 @@ def test_garbage_goes_with_the_actor_and_the_script_with_the_last_one(space: Spa
 # -- changes of the actor ------------------------------------------------------------------------
 
 
+def test_an_actor_that_is_deleted_and_made_again_warns_of_nothing(space: Space) -> None:
+    obj = actor("a", scaling={"enabled": True})
+    space.apply(obj)
+    uid = ready(space, "a")["metadata"]["uid"]
+    space.delete("AsyncActor", "a")
+    space.wait_gone("AsyncActor", "a")
+    space.apply(obj)
+    wait_for("the new ones", lambda: _owner(space.wait("Deployment", "a")) == _owner(space.wait("ScaledObject", "a")))
+    assert ready(space, "a")["metadata"]["uid"] == _owner(space.wait("Deployment", "a")) != uid
+    assert [e["message"] for e in space.all("Event") if _warns_of_actor(e)] == []
+
+
+def _owner(obj: Object) -> str:
+    return str(obj["metadata"]["ownerReferences"][0]["uid"])
+
+
+def _warns_of_actor(event: Object) -> bool:
+    return bool(event["type"] == "Warning" and event["involvedObject"]["kind"] == "AsyncActor")
+
+
 def test_another_type_replaces_the_workload(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
