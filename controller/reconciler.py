@@ -176,7 +176,10 @@ class Reconciler:
         self._event(obj, "ReplicasRestored", told)
 
     def _report(self, key: Key, obj: Object, seen: Observation) -> None:
-        before = (self._cluster.actors.get(*key) or obj).get("status") or {}
+        latest = self._cluster.actors.get(*key)
+        if latest is None or latest["metadata"]["uid"] != obj["metadata"]["uid"]:
+            return  # it was deleted meanwhile, and what was seen is no news of another of its name
+        before = latest.get("status") or {}
         after = status.status_of(obj["metadata"], seen, before, events.timestamp())
         self._on_readiness(key, next(c["status"] for c in after["conditions"] if c["type"] == status.READY))
         if after == before:
