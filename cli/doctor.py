@@ -211,7 +211,8 @@ class Doctor:
         if found is None:
             yield bad("KEDA is not installed, so nothing is scaled", "Install it: https://keda.sh/docs/latest/deploy/")
             return
-        version = self._keda_version(found)
+        operators = self._client.list(resources.DEPLOYMENTS, labelSelector="app=keda-operator")
+        version = _keda_version(found, operators)
         if version is None:
             yield Check("unknown", "KEDA is installed; its version is not known")
         elif version < OLDEST_KEDA:
@@ -220,16 +221,10 @@ class Doctor:
             yield bad(f"KEDA is of version {version[0]}.{version[1]}, which knows no user name by itself", remedy)
         else:
             yield good(f"KEDA {version[0]}.{version[1]} is installed")
-
-    def _keda_version(self, crd: Object) -> tuple[int, int] | None:
-        deployments = self._client.list(resources.DEPLOYMENTS, labelSelector="app=keda-operator")
-        images = [c["image"] for d in deployments for c in d["spec"]["template"]["spec"]["containers"]]
-        label = (crd["metadata"].get("labels") or {}).get("app.kubernetes.io/version", "")
-        for text in (label, *images):
-            version = re.search(r"(?:^|:)v?(\d+)\.(\d+)", text)
-            if version:
-                return int(version[1]), int(version[2])
-        return None
+        if operators and not any((d.get("status") or {}).get("readyReplicas") for d in operators):
+            name, namespace = operators[0]["metadata"]["name"], operators[0]["metadata"]["namespace"]
+            remedy = f"Look at its pods: kubectl --namespace {namespace} describe deployment {name}"
+            yield bad("KEDA does not run: its Deployment has no ready pod, so nothing is scaled", remedy)
 
     def _secrets(self) -> Iterator[Check]:
         wanted = {
@@ -255,6 +250,16 @@ class Doctor:
             remedy = f"kubectl asya explain {name} --namespace {namespace}"
             yield bad(f"the AsyncActor {name!r} in {namespace!r}: {phase}", remedy)
         yield good(f"{len(actors) - len(wrong)} of {len(actors)} actors are as they should be")
+
+
+def _keda_version(crd: Object, operators: list[Object]) -> tuple[int, int] | None:
+    images = [c["image"] for d in operators for c in d["spec"]["template"]["spec"]["containers"]]
+    label = (crd["metadata"].get("labels") or {}).get("app.kubernetes.io/version", "")
+    for text in (label, *images):
+        version = re.search(r"(?:^|:)v?(\d+)\.(\d+)", text)
+        if version:
+            return int(version[1]), int(version[2])
+    return None
 
 
 def _secret_refs(actor: Object) -> Iterator[Object]:

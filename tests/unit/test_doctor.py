@@ -16,6 +16,13 @@ REFUSAL = ApiError(422, "Invalid", "there is no AsyncActor 'asya-doctor-asks' in
 KEDA = {"metadata": {"name": "scaledobjects.keda.sh", "labels": {"app.kubernetes.io/version": "2.17.0"}}}
 
 
+def keda_operator(ready: int, version: str = "2.17.2") -> Object:
+    """KEDA's own Deployment, with so many ready pods."""
+    template = {"spec": {"containers": [{"name": "keda-operator", "image": f"ghcr.io/kedacore/keda:{version}"}]}}
+    metadata = {"name": "keda-operator", "namespace": "keda"}
+    return {"metadata": metadata, "spec": {"template": template}, "status": {"readyReplicas": ready} if ready else {}}
+
+
 def secret(days: float) -> Object:
     """A Secret with a serving certificate that lasts so long."""
     serving = issue(AUTHORITY, ["webhook"], timedelta(days=days))
@@ -57,7 +64,7 @@ class Api:
             "asya-operator-webhook-cert": secret(90),
             "rabbitmq": {"data": {"password": "cA=="}},
             "AsyncActor": [actor()],
-            "Deployment": [],
+            "Deployment": [keda_operator(1)],
             "Pod": REFUSAL,
             "SubjectAccessReview": {"status": {"allowed": True}},
             "version": (1, 36),
@@ -123,7 +130,8 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
         ({"SubjectAccessReview": {"status": {"allowed": False}}}, "bad", "may not list asyncactors.asya.io"),
         ({"SubjectAccessReview": ApiError(404, "NotFound", "no such thing")}, "unknown", "rights"),
         ({"scaledobjects.keda.sh": None}, "bad", "KEDA is not installed"),
-        ({"scaledobjects.keda.sh": {"metadata": {}}}, "unknown", "version is not known"),
+        ({"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": []}, "unknown", "version is not known"),
+        ({"Deployment": [keda_operator(0)]}, "bad", "KEDA does not run"),
         (
             {"scaledobjects.keda.sh": {"metadata": {"labels": {"app.kubernetes.io/version": "2.9.3"}}}},
             "bad",
@@ -141,9 +149,7 @@ def test_what_is_wrong_is_told_with_a_remedy(other: dict[str, Any], verdict: str
 
 
 def test_the_version_of_keda_is_also_in_its_image() -> None:
-    container = {"image": "ghcr.io/kedacore/keda:2.15.1"}
-    deployment = {"spec": {"template": {"spec": {"containers": [container]}}}}
-    found = checks(**{"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": [deployment]})
+    found = checks(**{"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": [keda_operator(1, "2.15.1")]})
     assert any("KEDA is of version 2.15" in c.what for c in found)
 
 
