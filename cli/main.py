@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import plugin
+from cli.connection import client, existing, fail, no_cluster
 
 app = typer.Typer(
     name="asya-operator",
@@ -17,7 +18,8 @@ app = typer.Typer(
 )
 
 Kubeconfig = Annotated[
-    str | None, typer.Option(help="Kubeconfig file; the pod's own credentials or $KUBECONFIG without it.")
+    str | None,
+    typer.Option(callback=existing, help="Kubeconfig file; the pod's own credentials or $KUBECONFIG without it."),
 ]
 LogLevel = Annotated[str, typer.Option(envvar="ASYA_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")]
 Namespace = Annotated[str, typer.Option(envvar="POD_NAMESPACE", help="The operator's own namespace.")]
@@ -31,8 +33,16 @@ def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
     try:
         return run(*arguments)
     except (InvalidSetting, InvalidCertificateSetting) as invalid:
-        typer.echo(f"error: {invalid}", err=True)
-        raise typer.Exit(2) from None
+        fail(str(invalid), 2)
+
+
+def _run_in_cluster(run: Any, options: Any) -> None:
+    from kubernetes.config import ConfigException
+
+    try:
+        _stop_on_bad_setting(run, options)
+    except ConfigException as error:
+        no_cluster(error)
 
 
 @app.command()
@@ -49,7 +59,7 @@ def controller(
     options = Options(
         namespace=namespace, metrics_port=metrics_port, workers=workers, kubeconfig=kubeconfig, log_level=log_level
     )
-    raise typer.Exit(_stop_on_bad_setting(run, options))
+    _run_in_cluster(run, options)
 
 
 @app.command()
@@ -88,7 +98,7 @@ def webhook(
         metrics_port=metrics_port,
         log_level=log_level,
     )
-    _stop_on_bad_setting(run, options)
+    _run_in_cluster(run, options)
 
 
 @app.command()
@@ -103,7 +113,15 @@ Files = Annotated[
     list[str], typer.Option("--filename", "-f", help="File to read, or - for standard input; may be repeated.")
 ]
 InNamespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of objects that do not say theirs.")]
-Form = Annotated[str, typer.Option("--output", "-o", help="yaml or json.")]
+
+
+def _form(output: str) -> str:
+    if output not in ("yaml", "json"):
+        raise typer.BadParameter(f"must be yaml or json; found {output!r}")
+    return output
+
+
+Form = Annotated[str, typer.Option("--output", "-o", callback=_form, help="yaml or json.")]
 Script = Annotated[
     Path | None, typer.Option(envvar="ASYA_RUNTIME_LOCAL_PATH", help="Runtime script; the one shipped without it.")
 ]
@@ -122,6 +140,8 @@ def render(
     from cli.files import dump
 
     offline, documents = _offline(filename, [], namespace, runtime_script, native_sidecars)
+    if not offline.actors and not offline.errors:
+        offline.warnings.append("there is no AsyncActor in the files")
     objects = offline.render()
     for document in documents:
         objects += [
@@ -174,12 +194,14 @@ def _offline(
     from injection.settings import from_environment
     from runtime import SCRIPT
 
+    path = script or SCRIPT
     try:
-        text = (script or SCRIPT).read_text()
+        text = path.read_text()
         documents, more = read(filenames), read(actors)
-    except (BadFile, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+    except BadFile as bad:
+        fail(str(bad))
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"--runtime-script: {path} cannot be read: {error}")
     defaults = _stop_on_bad_setting(from_environment, os.environ, native_sidecars)
     offline = Offline(defaults, text, namespace)
     if validate:
@@ -234,16 +256,19 @@ def issue(
     lifetime = timedelta(days=days)
     authority = create_authority("asya-operator", lifetime)
     serving = issue(authority, name, lifetime)
-    directory.mkdir(parents=True, exist_ok=True)
-    for file, data, mode in (
-        ("ca.crt", authority.certificate, 0o644),
-        ("tls.crt", serving.certificate, 0o644),
-        ("tls.key", serving.key, 0o600),
-    ):
-        path = directory / file
-        path.touch(mode)
-        path.write_bytes(data)
-        typer.echo(path)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for file, data, mode in (
+            ("ca.crt", authority.certificate, 0o644),
+            ("tls.crt", serving.certificate, 0o644),
+            ("tls.key", serving.key, 0o600),
+        ):
+            path = directory / file
+            path.touch(mode)
+            path.write_bytes(data)
+            typer.echo(path)
+    except OSError as error:
+        fail(f"{directory}: cannot be written: {error}")
 
 
 @certificates.command()
@@ -261,13 +286,16 @@ def show(
 
     from certs.keeper import CONFIGURATIONS
     from certs.show import rows
-    from kube.client import SECRETS, Client, load_configuration
+    from kube.client import SECRETS, ApiError
 
-    client = Client(load_configuration(kubeconfig))
-    found = client.get(SECRETS, namespace, secret)
-    configurations = [obj for r in CONFIGURATIONS if (obj := client.get(r, "", configuration)) is not None]
+    api = client(kubeconfig)
+    try:
+        found = api.get(SECRETS, namespace, secret)
+        published = [obj for r in CONFIGURATIONS if (obj := api.get(r, "", configuration)) is not None]
+    except ApiError as error:
+        fail(error.message)
     now = datetime.now(UTC)
-    listed = rows(found, configurations, now)
+    listed = rows(found, published, now)
     table = Table(box=None, pad_edge=False)
     for column in ("WHERE", "WHO", "EXPIRES", "DAYS LEFT", ""):
         table.add_column(column)
@@ -277,8 +305,7 @@ def show(
         )
     Console(width=None if Console().is_terminal else 200).print(table)
     if not any(row.where == "served" for row in listed):
-        typer.echo(f"error: the Secret {secret!r} in namespace {namespace!r} holds no certificate", err=True)
-        raise typer.Exit(1)
+        fail(f"the Secret {secret!r} in namespace {namespace!r} holds no certificate")
     if any(row.verdict for row in listed):
         raise typer.Exit(1)
 

@@ -9,7 +9,12 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-Kubeconfig = Annotated[str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")]
+from cli.connection import client, existing, fail, own_namespace
+
+Kubeconfig = Annotated[
+    str | None,
+    typer.Option(callback=existing, help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it."),
+]
 WATCH_SECONDS = 1.0
 
 
@@ -28,17 +33,17 @@ def status(
 ) -> None:
     """Show actors, their queues and pods, and what is wrong."""
     if output not in ("", "wide", "json", "yaml"):
-        _fail(f"--output: must be wide, json or yaml; found {output!r}", 2)
+        fail(f"--output: must be wide, json or yaml; found {output!r}", 2)
     if watch and output in ("json", "yaml"):
-        _fail("--watch: shows a table; leave --output out, or make it wide", 2)
+        fail("--watch: shows a table; leave --output out, or make it wide", 2)
     if name and not namespace:
-        namespace = _own_namespace(kubeconfig)
-    client = _client(kubeconfig)
+        namespace = own_namespace(kubeconfig)
+    api = client(kubeconfig)
     if not watch:
-        _show(_actors(client, namespace, name), output)
+        _show(_actors(api, namespace, name), output)
         return
     try:
-        _watch(client, namespace, name, wide=output == "wide")
+        _watch(api, namespace, name, wide=output == "wide")
     except KeyboardInterrupt:
         return
 
@@ -53,9 +58,9 @@ def explain(
     from kube.client import ApiError
 
     try:
-        story = read(_client(kubeconfig), namespace or _own_namespace(kubeconfig), name)
+        story = read(client(kubeconfig), namespace or own_namespace(kubeconfig), name)
     except ApiError as error:
-        _fail(error.message)
+        fail(error.message)
     if story is None:
         _not_found(name)
     for line in lines(story):
@@ -72,7 +77,7 @@ def doctor(
 
     marks = {"good": ("✔", "green"), "bad": ("✘", "red"), "unknown": ("?", "yellow")}
     wrong = False
-    for check in Doctor(_client(kubeconfig), namespace, secret).run():
+    for check in Doctor(client(kubeconfig), namespace, secret).run():
         mark, colour = marks[check.verdict]
         typer.echo(f"{typer.style(mark, fg=colour)} {check.what}")
         if check.remedy:
@@ -81,42 +86,20 @@ def doctor(
     raise typer.Exit(int(wrong))
 
 
-def _client(kubeconfig: str | None) -> Any:
-    import kubernetes.config
-
-    from kube.client import Client, load_configuration
-
-    try:
-        return Client(load_configuration(kubeconfig))
-    except kubernetes.config.ConfigException as error:
-        _fail(f"no cluster to ask: {error}. Set KUBECONFIG, or give --kubeconfig")
-
-
-def _own_namespace(kubeconfig: str | None) -> str:
-    """The namespace that the current context names, as kubectl takes it."""
-    import kubernetes.config
-
-    try:
-        _, current = kubernetes.config.list_kube_config_contexts(config_file=kubeconfig)
-    except kubernetes.config.ConfigException:
-        return "default"  # that there is no cluster to ask is told by whoever asks it
-    return str(((current or {}).get("context") or {}).get("namespace") or "default")
-
-
-def _actors(client: Any, namespace: str, name: str) -> list[Any]:
+def _actors(api: Any, namespace: str, name: str) -> list[Any]:
     from kube.client import ASYNC_ACTORS, ApiError
 
     try:
         if name:
-            found = client.get(ASYNC_ACTORS, namespace, name)
+            found = api.get(ASYNC_ACTORS, namespace, name)
             if found is None:
                 _not_found(name)
             return [found]
-        return list(client.list(ASYNC_ACTORS, namespace))
+        return list(api.list(ASYNC_ACTORS, namespace))
     except ApiError as error:
         if error.code == 404:
-            _fail("the cluster knows no AsyncActors: the operator is not installed there")
-        _fail(error.message)
+            fail("the cluster knows no AsyncActors: the operator is not installed there")
+        fail(error.message)
 
 
 def _show(actors: list[Any], output: str) -> None:
@@ -134,7 +117,7 @@ def _show(actors: list[Any], output: str) -> None:
         console.print(table(actors, wide=output == "wide", fitted=console.is_terminal))
 
 
-def _watch(client: Any, namespace: str, name: str, *, wide: bool) -> None:
+def _watch(api: Any, namespace: str, name: str, *, wide: bool) -> None:
     from rich.live import Live
 
     from cli.overview import table
@@ -143,14 +126,14 @@ def _watch(client: Any, namespace: str, name: str, *, wide: bool) -> None:
     if not console.is_terminal:
         before: list[Any] = []
         while True:
-            actors = _actors(client, namespace, name)
+            actors = _actors(api, namespace, name)
             if actors != before:
                 console.print(table(actors, wide=wide))
             before = actors
             time.sleep(WATCH_SECONDS)
     with Live(console=console, auto_refresh=False, screen=False) as live:
         while True:
-            live.update(table(_actors(client, namespace, name), wide=wide, fitted=True), refresh=True)
+            live.update(table(_actors(api, namespace, name), wide=wide, fitted=True), refresh=True)
             time.sleep(WATCH_SECONDS)
 
 
@@ -162,9 +145,4 @@ def _console() -> Any:
 
 
 def _not_found(name: str) -> NoReturn:
-    _fail(f'(NotFound): asyncactors.asya.io "{name}" not found')
-
-
-def _fail(message: str, code: int = 1) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
-    raise typer.Exit(code)
+    fail(f'(NotFound): asyncactors.asya.io "{name}" not found')

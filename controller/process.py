@@ -26,7 +26,8 @@ from controller.runtime_source import from_environment as runtime_source
 from controller.workqueue import WorkQueue
 from crds.names import KIND, LABEL_ACTOR, OPERATOR
 from injection.settings import InvalidSetting, from_environment, has_native_sidecars
-from kube.client import ApiError, Client, Object, load_configuration
+from kube.client import ApiError, Client, Object
+from kube.credentials import load_configuration
 from kube.informer import Informer, Key, key_of
 from kube.watchdog import Watchdog
 from telemetry import logs, threads

@@ -8,12 +8,10 @@ TLS connections from the official one, and leaves the rest out.
 import re
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
 
 import kubernetes.client
-import kubernetes.config
 import orjson
 import urllib3
 
@@ -120,16 +118,6 @@ VALIDATING_WEBHOOKS = Resource(
     "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations"
 )
 LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
-
-
-def load_configuration(kubeconfig: str | None = None) -> kubernetes.client.Configuration:
-    """Credentials: those of ``kubeconfig`` if given, else the pod's own, else ``KUBECONFIG``'s."""
-    configuration = kubernetes.client.Configuration()
-    if kubeconfig is None and Path("/var/run/secrets/kubernetes.io/serviceaccount/token").exists():
-        kubernetes.config.load_incluster_config(client_configuration=configuration)
-    else:
-        kubernetes.config.load_kube_config(config_file=kubeconfig, client_configuration=configuration)
-    return configuration
 
 
 class Client:

@@ -20,6 +20,7 @@ import structlog
 from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
+from kube.credentials import load_configuration
 
 if TYPE_CHECKING:
     import ssl
@@ -78,6 +79,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self._options = options
         # A setting that cannot be used stops the process here, before there are workers.
         from_environment(options.environment)
+        load_configuration(options.kubeconfig)
         self._certificate: Certificate | None = None
         super().__init__()
 
@@ -108,7 +110,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """The application, made in the worker after the fork, since threads do not survive one."""
-        from kube.client import Client, load_configuration
+        from kube.client import Client
         from kube.watchdog import Watchdog
         from telemetry import logs
         from telemetry.metrics import BUILD, CERTIFICATE_EXPIRY, build_version

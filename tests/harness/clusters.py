@@ -23,7 +23,8 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from kube.client import ApiError, Client, load_configuration
+from kube.client import ApiError, Client
+from kube.credentials import load_configuration
 
 ASSETS = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/usr/local/kubebuilder/bin")
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,52 @@
+"""The cluster that a command asks, and how a command fails: by one sentence on standard error."""
+
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Print the sentence, and end."""
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(code)
+
+
+def existing(path: str | None) -> str | None:
+    """Checks the value of an option that names a file.
+
+    Raises:
+        BadParameter: if there is no such file.
+    """
+    if path is not None and (not Path(path).exists() or Path(path).is_dir()):
+        raise typer.BadParameter(f"there is no file {path!r}")
+    return path
+
+
+def client(kubeconfig: str | None) -> Any:
+    """A :class:`kube.client.Client` of the cluster that ``kubeconfig`` names, or else the environment."""
+    import kubernetes.config
+
+    from kube.client import Client
+    from kube.credentials import load_configuration
+
+    try:
+        return Client(load_configuration(kubeconfig))
+    except kubernetes.config.ConfigException as error:
+        no_cluster(error)
+
+
+def no_cluster(error: Exception) -> NoReturn:
+    """Say that no configuration names a cluster, and end."""
+    fail(f"no cluster to ask: {str(error).rstrip('.')}. Set KUBECONFIG, or give --kubeconfig")
+
+
+def own_namespace(kubeconfig: str | None) -> str:
+    """The namespace that the current context names, as kubectl takes it."""
+    import kubernetes.config
+
+    try:
+        _, current = kubernetes.config.list_kube_config_contexts(config_file=kubeconfig)
+    except kubernetes.config.ConfigException:
+        return "default"  # that there is no cluster to ask is told by whoever asks it
+    return str(((current or {}).get("context") or {}).get("namespace") or "default")

@@ -1,0 +1,57 @@
+"""A command that cannot do what it is asked for says so in a sentence that names what is wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from tests.harness.clusters import ROOT, free_port
+from tests.harness.space import EXAMPLES
+
+WEB, ACTOR = str(EXAMPLES / "web.yaml"), str(EXAMPLES / "rabbitmq-deployment.yaml")
+
+
+@pytest.fixture(autouse=True)
+def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No configuration names a cluster."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["controller", "--kubeconfig", "/none"], 2, "--kubeconfig"),
+        (
+            ["controller"],
+            1,
+            "error: no cluster to ask: Invalid kube-config file. No configuration found. Set KUBECONFIG",
+        ),
+        (["status"], 1, "error: no cluster to ask"),
+        (["explain", "a"], 1, "error: no cluster to ask"),
+        (["doctor", "--kubeconfig", "/tmp"], 2, "there is no file '/tmp'"),
+        (["certs", "show"], 1, "error: no cluster to ask"),
+        (["certs", "issue", "/proc/none", "--name", "a"], 1, "error: /proc/none: cannot be written"),
+        (["inject", "-f", WEB, "--output", "xml"], 2, "must be yaml or json; found 'xml'"),
+        (["uninject", "-f", "/none"], 1, "error: /none: cannot be read"),
+        (["render", "-f", ACTOR, "--runtime-script", "/none"], 1, "error: --runtime-script: /none cannot be read"),
+        (["render", "-f", str(EXAMPLES / "invalid.yaml")], 1, "error: "),
+        (["render", "-f", WEB], 0, "Warning: there is no AsyncActor in the files"),
+    ],
+)
+def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], code: int, told: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    assert result.exit_code == code
+    assert told in result.stderr
+
+
+def test_a_webhook_without_a_cluster_ends_and_says_why() -> None:
+    command = [sys.executable, "-m", "cli", "webhook", "--bind", f"127.0.0.1:{free_port()}"]
+    command += ["--metrics-port", str(free_port())]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 1
+    assert "error: no cluster to ask" in result.stdout + result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
