@@ -1,6 +1,5 @@
 """The cluster that a command asks, and how a command fails: by one sentence on standard error."""
 
-from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -10,17 +9,6 @@ def fail(message: str, code: int = 1) -> NoReturn:
     """Print the sentence, and end."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(code)
-
-
-def existing(path: str | None) -> str | None:
-    """Checks the value of an option that names a file.
-
-    Raises:
-        BadParameter: if there is no such file.
-    """
-    if path is not None and (not Path(path).exists() or Path(path).is_dir()):
-        raise typer.BadParameter(f"there is no file {path!r}")
-    return path
 
 
 def client(kubeconfig: str | None) -> Any:

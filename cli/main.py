@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import plugin
-from cli.connection import client, existing, fail, no_cluster
+from cli.connection import client, fail, no_cluster
 
 app = typer.Typer(
     name="asya-operator",
@@ -18,8 +18,7 @@ app = typer.Typer(
 )
 
 Kubeconfig = Annotated[
-    str | None,
-    typer.Option(callback=existing, help="Kubeconfig file; the pod's own credentials or $KUBECONFIG without it."),
+    str | None, typer.Option(help="Kubeconfig file; the pod's own credentials or $KUBECONFIG without it.")
 ]
 LogLevel = Annotated[str, typer.Option(envvar="ASYA_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")]
 Namespace = Annotated[str, typer.Option(envvar="POD_NAMESPACE", help="The operator's own namespace.")]

@@ -9,12 +9,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from cli.connection import client, existing, fail, own_namespace
+from cli.connection import client, fail, own_namespace
 
-Kubeconfig = Annotated[
-    str | None,
-    typer.Option(callback=existing, help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it."),
-]
+Kubeconfig = Annotated[str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")]
 WATCH_SECONDS = 1.0
 
 
