@@ -136,7 +136,7 @@ class Reconciler:
         before: int | None = stored.get("replicasBeforeScaling")
         reference = stored.get("workloadRef") or {}
         borrowed = reference.get("kind"), reference.get("name")
-        if before is None or borrowed == (actor.spec.workload.type, desired.workload_name(actor)):
+        if before is None or not reference or borrowed == (actor.spec.workload.type, desired.workload_name(actor)):
             return before
         self._give_back(key, obj, before)
         return None
