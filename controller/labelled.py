@@ -114,6 +114,9 @@ class Labelled:
             census.again(LATE_SECONDS)
             return False
         self._rollouts.started(result)
+        # It may have rolled out, or have gone, before this answer was read; what the watch told then was for nobody.
+        latest = informer.get(key[0], obj["metadata"]["name"])
+        self._rollouts.seen(latest or result, deleted=latest is None)
         log.info("reinjected", kind=obj["kind"], namespace=key[0], name=obj["metadata"]["name"], actor=key[1])
         return True
 

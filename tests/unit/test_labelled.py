@@ -1,0 +1,58 @@
+"""Places to roll over in come free, whichever is told first: the answer to a re-injection, or how it went."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from controller.labelled import Labelled
+from controller.rollouts import Rollouts
+from crds.parse import parse_actor
+from injection.inject import inject
+from injection.plan import make_plan
+from injection.settings import SidecarDefaults
+from kube.client import DEPLOYMENTS, Object
+from tests.harness.space import actor
+
+OBJ = actor("a")
+OBJ["metadata"]["namespace"] = "x"
+PLAN = make_plan(parse_actor(OBJ), SidecarDefaults())
+TEMPLATE = {"metadata": {"labels": {}}, "spec": {"containers": [{"name": "runtime", "image": "app:1"}]}}
+DONE = {"observedGeneration": 2, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+
+
+def deployment(template: Object, generation: int, status: Object) -> Object:
+    metadata = {"name": "d", "namespace": "x", "uid": "u", "generation": generation, "labels": {"asya.io/actor": "a"}}
+    return {"kind": "Deployment", "metadata": metadata, "spec": {"template": template}, "status": status}
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_one_that_has_rolled_out_before_the_answer_is_read_holds_no_place(gone: bool) -> None:
+    rollouts = Rollouts(1, 300, lambda key: None)
+    before = deployment(TEMPLATE, 1, {**DONE, "observedGeneration": 1})
+    answer = deployment(inject(TEMPLATE, PLAN), 2, {**DONE, "observedGeneration": 1})
+    after = deployment(inject(TEMPLATE, PLAN), 2, DONE)
+
+    class Watched:
+        resource, latest = DEPLOYMENTS, before
+
+        def labelled(self, *_key: str) -> list[Object]:
+            return [before]
+
+        def get(self, *_key: str) -> Object | None:
+            return None if gone else self.latest
+
+        def observe(self, _obj: Object) -> None:
+            pass
+
+    informer = Watched()
+
+    def merge_patch(*_what: Any) -> Object:
+        informer.latest = after
+        rollouts.seen(after, deleted=gone)  # by the watch, on its thread
+        return answer
+
+    cluster = SimpleNamespace(injectable=[informer], client=SimpleNamespace(merge_patch=merge_patch))
+    census = Labelled(cast(Any, cluster), rollouts).renew(("x", "a"), "uid", PLAN)
+    assert census.outdated == 0
+    assert rollouts.in_flight == 0
