@@ -163,7 +163,7 @@ class Keeper:
             return self._client.apply(informer.resource, obj, manager=MANAGER)
 
         try:
-            written = write() if live is None else self._contests.restore(f"{kind}/{name}", wanted, live, write)
+            written = self._contests.restore(f"{kind}/{name}", wanted, live, write)
         except NotYet as later:
             if kind not in self._told:
                 self._told.add(kind)

@@ -145,11 +145,9 @@ class Cluster:
         def write() -> Object:
             return self.client.apply(informer.resource, desired)
 
+        uid = live["metadata"]["uid"] if live is not None else ""
         try:
-            if live is None:
-                result = write()
-            else:
-                result = self._contests.restore(live["metadata"]["uid"], _digest(desired), live, write)
+            result = self._contests.restore(uid, _digest(desired), live, write)
         except NotYet as later:
             raise Contested(desired, later.seconds) from None
         informer.observe(result)

@@ -54,19 +54,21 @@ class Contests:
         self._clock, self._lock = clock, threading.Lock()
         self._contests: dict[str, _Contest] = {}
 
-    def restore(self, uid: str, wanted: str, live: Object, write: Callable[[], Object]) -> Object:
+    def restore(self, uid: str, wanted: str, live: Object | None, write: Callable[[], Object]) -> Object:
         """Have ``write`` make the object, which is ``live`` now, what is wanted; the object as it is then.
 
         Args:
             uid: names the object.
             wanted: stands for what is wanted, a digest say.
-            live: the object as it is known.
+            live: the object as it is known; None if there is none, which nobody contests.
             write: makes it what is wanted.
 
         Raises:
             NotYet: if that has to wait.
             ApiError: if it fails, or was refused a moment ago.
         """
+        if live is None:
+            return write()
         pause = self._ask(uid, wanted, version_of(live))
         if pause:
             raise NotYet(pause)
