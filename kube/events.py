@@ -64,19 +64,19 @@ def event(about: Object, reason: str, message: str, *, warning: bool = False, id
     }
 
 
-def about(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
-    """Events about an object, the latest last.
+def about(client: Client, kind: str, namespace: str, name: str, selector: str = "") -> list[Object]:
+    """Events about an object, the latest last; those that a field ``selector`` takes, if given.
 
     Raises:
         ApiError: if they cannot be read.
     """
-    selector = f"involvedObject.kind={kind},involvedObject.name={name}"
-    return sorted(client.list(EVENTS, namespace, fieldSelector=selector), key=_time)
+    fields = [f"involvedObject.kind={kind}", f"involvedObject.name={name}", *([selector] if selector else [])]
+    return sorted(client.list(EVENTS, namespace, fieldSelector=",".join(fields)), key=_time)
 
 
 def warnings(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
     """The Warnings :func:`about` it."""
-    return [e for e in about(client, kind, namespace, name) if e.get("type") == "Warning"]
+    return about(client, kind, namespace, name, "type=Warning")
 
 
 def _time(event: Object) -> str:
