@@ -7,11 +7,11 @@ injected. It is tried, so that there is no second description of what is allowed
 
 from typing import Any
 
-from crds.models import AsyncActor
 from crds.parse import InvalidActor, parse_actor
-from injection.inject import Denied, inject, runtime_container
-from injection.plan import consumed_by_released_sidecars, make_plan
+from injection.inject import Denied, inject
+from injection.plan import make_plan
 from injection.settings import SidecarDefaults
+from injection.warnings import warnings_of
 
 TEMPLATE = "spec.workload.template"
 
@@ -24,35 +24,9 @@ def validate(obj: dict[str, Any], defaults: SidecarDefaults) -> tuple[list[str],
         return invalid.errors, []
     template = actor.spec.workload.template
     if template is None:
-        return [], _warnings(actor)
+        return [], warnings_of(actor, defaults)
     try:
         inject(template, make_plan(actor, defaults), job=actor.spec.workload.type == "Job")
     except Denied as denied:
         return [f"{TEMPLATE}.{denied}"], []
-    return [], _warnings(actor)
-
-
-def _warnings(actor: AsyncActor) -> list[str]:
-    spec = actor.spec
-    warnings = []
-    if spec.timeout.graceful_shutdown <= spec.timeout.processing:
-        warnings.append(
-            f"spec.timeout.gracefulShutdown: {spec.timeout.graceful_shutdown}s is not more than "
-            f"spec.timeout.processing ({spec.timeout.processing}s), so a pod that stops may cut a message short"
-        )
-    if not consumed_by_released_sidecars(actor):
-        warnings.append(
-            f"spec.queueName: released sidecars consume queues named asya-<name>, so they will consume "
-            f"'asya-{actor.metadata.name}' and not {spec.queue_name!r}; use a name that starts with 'asya-', "
-            "or a sidecar that reads ASYA_QUEUE_NAME"
-        )
-    template = spec.workload.template
-    if template is not None:
-        name = runtime_container(template)
-        runtime = next(c for c in template["spec"]["containers"] if c["name"] == name)
-        if not (runtime.get("resources") or {}).get("limits"):
-            warnings.append(
-                f"{TEMPLATE}.spec.containers[{name}].resources.limits: not set, "
-                "so one actor may take all of a node's memory"
-            )
-    return warnings
+    return [], warnings_of(actor, defaults)
