@@ -61,6 +61,11 @@ def labels(actor: AsyncActor) -> dict[str, str]:
     }
 
 
+def selector(actor: AsyncActor) -> dict[str, str]:
+    """Labels by which the actor's workload finds its pods; of a template's labels these alone are not the user's."""
+    return {LABEL_ACTOR: actor.metadata.name, LABEL_INSTANCE: actor.metadata.name}
+
+
 def owner_reference(actor: AsyncActor) -> Object:
     """Makes garbage collection remove the object with the actor."""
     return {
@@ -92,19 +97,23 @@ def scaled_by_job(actor: AsyncActor) -> bool:
     return actor.spec.scaling.enabled and actor.spec.workload.type == "Job"
 
 
-def workload(actor: AsyncActor, *, keda: bool) -> Object:
+def workload(actor: AsyncActor, *, keda: bool, replicas: int | None = None) -> Object:
     """The actor's Deployment, StatefulSet or Job.
 
     Args:
         actor: an actor with a template.
         keda: whether KEDA owns ``spec.replicas``, which is then left out.
+        replicas: the replicas to set while KEDA does not own them, if not those of the actor.
     """
     spec = actor.spec.workload
+    count = spec.replicas if replicas is None else replicas
+    if keda:
+        count = None
     metadata = {
         **_metadata(actor, workload_name(actor)),
         "annotations": {
             ANNOTATION_ACTOR_GENERATION: str(actor.metadata.generation),
-            ANNOTATION_SCALING: "enabled" if keda else "disabled",
+            ANNOTATION_SCALING: "enabled" if keda else "unmanaged" if count is None else "disabled",
         },
     }
     if spec.type == "Job":
@@ -119,11 +128,11 @@ def workload(actor: AsyncActor, *, keda: bool) -> Object:
         inputs = actor.spec.model_dump(mode="json", by_alias=True, exclude={"scaling"})
         return with_digest(obj, inputs)
     body: Object = {
-        "selector": {"matchLabels": {LABEL_ACTOR: actor.metadata.name, LABEL_INSTANCE: actor.metadata.name}},
+        "selector": {"matchLabels": selector(actor)},
         "template": pod_template(actor),
     }
-    if not keda:
-        body["replicas"] = spec.replicas
+    if count is not None:
+        body["replicas"] = count
     if spec.type == "StatefulSet":
         body["serviceName"] = workload_name(actor)
         if spec.volume_claim_templates:
@@ -131,8 +140,8 @@ def workload(actor: AsyncActor, *, keda: bool) -> Object:
     return with_digest({"apiVersion": "apps/v1", "kind": spec.type, "metadata": metadata, "spec": body})
 
 
-def _parallelism(replicas: int) -> Object:
-    if replicas == 1:
+def _parallelism(replicas: int | None) -> Object:
+    if replicas in (None, 1):
         return {}
     return {"suspend": True} if replicas == 0 else {"parallelism": replicas, "completions": replicas}
 
@@ -149,7 +158,7 @@ def pod_template(actor: AsyncActor) -> Object:
         spec.setdefault("restartPolicy", "Never")
     return {
         **template,
-        "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **labels(actor)}},
+        "metadata": {**metadata, "labels": {**labels(actor), **(metadata.get("labels") or {}), **selector(actor)}},
         "spec": spec,
     }
 

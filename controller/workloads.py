@@ -100,7 +100,7 @@ class Workloads:
 
         A field that its only owner drops is reset to its default, which would scale the workload to one.
         """
-        if _scaling(wanted) != "enabled" or _scaling(live) != "disabled":
+        if _scaling(wanted) == "disabled" or _scaling(live) != "disabled":
             return
         self._cluster.client.apply(
             informer.resource,

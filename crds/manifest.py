@@ -13,7 +13,14 @@ from typing import Any
 
 import yaml
 
-from crds.models import AsyncActorSpec, AsyncActorStatus
+from crds.models import (
+    MAX_SCALED_NAME,
+    SCALED_NAME_RULE,
+    STATEFUL_SET_NAME,
+    STATEFUL_SET_RULE,
+    AsyncActorSpec,
+    AsyncActorStatus,
+)
 from crds.names import GROUP, KIND, PLURAL, VERSION
 
 MANIFEST = Path(__file__).with_name("asyncactors.yaml")
@@ -109,7 +116,18 @@ def manifest() -> dict[str, Any]:
                 "rule": "self.metadata.name.size() <= 63",
                 "message": "metadata.name: must be at most 63 characters, "
                 "since it is the value of the label asya.io/actor",
-            }
+            },
+            {
+                "rule": "!has(self.spec.scaling) || !self.spec.scaling.enabled || self.spec.workload.type == 'Job' || "
+                f"self.metadata.name.size() <= {MAX_SCALED_NAME}",
+                "message": f"metadata.name: {SCALED_NAME_RULE}",
+            },
+            {
+                "rule": "self.spec.workload.type != 'StatefulSet' || !has(self.spec.workload.template) || "
+                "(has(self.spec.workload.name) ? self.spec.workload.name : self.metadata.name)"
+                f".matches('{STATEFUL_SET_NAME}')",
+                "message": STATEFUL_SET_RULE,
+            },
         ],
     }
     return {

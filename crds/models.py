@@ -310,8 +310,13 @@ class Workload(Model):
 
     type: Annotated[WorkloadType, Field(description="Kind of the workload.")] = "Deployment"
     replicas: Annotated[
-        int, Field(ge=0, description="Replicas; for a Job its parallelism. Ignored while scaling is enabled.")
-    ] = 1
+        int | None,
+        Field(
+            ge=0,
+            description="Replicas; for a Job its parallelism. Absent: the workload is made with 1, and the field is "
+            "left to others after that (a HorizontalPodAutoscaler, `kubectl scale`). Ignored while scaling is enabled.",
+        ),
+    ] = None
     template: Annotated[
         Object | None,
         Field(
@@ -470,12 +475,47 @@ class ObjectMeta(Model):
         return name
 
 
+MAX_SCALED_NAME = MAX_NAME - len("keda-hpa-")
+"""KEDA cuts ``keda-hpa-<name>`` at 63 characters, so two longer names may share one HorizontalPodAutoscaler."""
+STATEFUL_SET_NAME = r"^[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?$"
+"""The pods bear ``<name>-<hash>`` as a label value and ``<name>-<n>`` as a host name, which has no dots."""
+
+
+def wrong_name(actor: "AsyncActor") -> tuple[str, str] | None:
+    """The field and the rule that a name breaks, if an object made for the actor could not be called so."""
+    spec, name = actor.spec, actor.metadata.name
+    if spec.scaling.enabled and spec.workload.type != "Job" and len(name) > MAX_SCALED_NAME:
+        return "metadata.name", SCALED_NAME_RULE
+    if spec.workload.type == "StatefulSet" and spec.workload.template is not None:
+        field, called = ("spec.workload.name", spec.workload.name) if spec.workload.name else ("metadata.name", name)
+        if not re.fullmatch(STATEFUL_SET_NAME, called):
+            return field, STATEFUL_SET_RULE
+    return None
+
+
+SCALED_NAME_RULE = (
+    f"must be at most {MAX_SCALED_NAME} characters while scaling is enabled, since KEDA calls its "
+    "HorizontalPodAutoscaler keda-hpa-<name> and cuts that at 63; choose a shorter name"
+)
+STATEFUL_SET_RULE = (
+    "the name of a StatefulSet must be at most 52 characters without a dot, since its pods bear it in a label and in "
+    "their host names; choose another name, or set spec.workload.name"
+)
+
+
 class AsyncActor(Model):
     """A Python function that runs as autoscaled pods and consumes a queue."""
 
     metadata: ObjectMeta
     spec: Annotated[AsyncActorSpec, Field(description="What the actor is.")]
     status: Annotated[AsyncActorStatus | None, Field(description="What the controller last saw.")] = None
+
+    @model_validator(mode="after")
+    def _names_fit(self) -> "AsyncActor":
+        wrong = wrong_name(self)
+        if wrong is not None:
+            raise fail(*wrong)
+        return self
 
     @field_validator("spec", mode="before")
     @classmethod

@@ -31,7 +31,10 @@ ANNOTATION_APPLIED: Final = "asya.io/applied"
 """On an owned object: a digest of what was applied last, so that an unchanged one is not written again."""
 
 ANNOTATION_SCALING: Final = "asya.io/scaling"
-"""On an owned workload: ``enabled`` while KEDA owns ``spec.replicas``, ``disabled`` while the operator does."""
+"""On an owned workload, the owner of ``spec.replicas``: KEDA (``enabled``), the operator (``disabled``) or nobody."""
+
+ANNOTATION_REPLICAS_BEFORE: Final = "asya.io/replicas-before-scaling"
+"""On a borrowed workload while KEDA scales it: the replicas that it had before, which it gets back."""
 
 ANNOTATION_SCRIPT: Final = "asya.io/script"
 """On the ConfigMap of the operator's own namespace: what stands for its script in every digest."""

@@ -122,6 +122,21 @@ CASES: list[Case] = [
     ),
     ("a pod for Windows", [(f"{PATH}.os", {"name": "windows"})], f"{PATH}.os"),
     ("a name that is no label value", [("metadata.name", "a" * 64)], "at most 63 characters"),
+    (
+        "a StatefulSet's name that is too long for its pods' labels",
+        [("metadata.name", "a" * 53), ("spec.workload.type", "StatefulSet")],
+        "the name of a StatefulSet must be at most 52 characters without a dot",
+    ),
+    (
+        "a StatefulSet's name with a dot",
+        [("spec.workload.name", "a.b"), ("spec.workload.type", "StatefulSet")],
+        "the name of a StatefulSet must be at most 52 characters without a dot",
+    ),
+    (
+        "a name too long for KEDA's HorizontalPodAutoscaler",
+        [("metadata.name", "a" * 55), ("spec.scaling", {"enabled": True})],
+        "must be at most 54 characters while scaling is enabled",
+    ),
 ]
 
 

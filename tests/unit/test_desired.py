@@ -38,9 +38,26 @@ def test_everything_is_owned_and_labelled(name: str) -> None:
 
 
 def test_replicas_are_left_out_only_while_keda_owns_them() -> None:
-    obj = parsed(actor("a"))
-    assert desired.workload(obj, keda=False)["spec"]["replicas"] == 1
-    assert "replicas" not in desired.workload(obj, keda=True)["spec"]
+    obj = actor("a")
+    obj["spec"]["workload"]["replicas"] = 3
+    assert desired.workload(parsed(obj), keda=False)["spec"]["replicas"] == 3
+    assert "replicas" not in desired.workload(parsed(obj), keda=True)["spec"]
+
+
+def test_replicas_that_the_actor_does_not_give_are_left_to_others() -> None:
+    made = desired.workload(parsed(actor("a")), keda=False)
+    assert "replicas" not in made["spec"]
+    assert made["metadata"]["annotations"]["asya.io/scaling"] == "unmanaged"
+
+
+def test_labels_of_the_users_template_are_kept_but_for_those_of_the_selector() -> None:
+    obj = actor("a")
+    theirs = {"app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": "mine", "team": "x"}
+    obj["spec"]["workload"]["template"]["metadata"] = {"labels": theirs}
+    made = desired.workload(parsed(obj), keda=False)["spec"]
+    labels = made["template"]["metadata"]["labels"]
+    assert (labels["app.kubernetes.io/name"], labels["team"]) == ("shop", "x")
+    assert made["selector"]["matchLabels"].items() <= labels.items()
 
 
 def test_selectors_hold_nothing_that_can_change() -> None:
