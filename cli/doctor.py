@@ -37,7 +37,7 @@ RIGHTS = (
     ("asya-operator", "keda.sh", "scaledobjects", ("list", "watch", "create", "patch", "delete")),
     ("asya-operator", "", "configmaps", ("get", "list", "watch", "create", "patch", "delete")),
     ("asya-operator", "", "events", ("list", "create", "patch")),
-    ("asya-operator", "", "pods", ("list",)),
+    ("asya-operator", "", "pods", ("list", "watch")),
     ("asya-operator-webhook", "asya.io", "asyncactors", ("get", "list", "watch")),
 )
 """What the operator's ServiceAccounts must be allowed in all namespaces: account, group, resource, verbs."""

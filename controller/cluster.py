@@ -11,6 +11,7 @@ from typing import Any
 
 from controller import status
 from controller.remedies import remedy
+from controller.slim import essence, slim_pod
 from controller.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
 from kube import client as resources
@@ -56,6 +57,36 @@ class Keda:
         self.informers = (self.scaled_objects, self.scaled_jobs, self.trigger_authentications)
 
 
+class Pods:
+    """The pods of all actors, each as little as :mod:`controller.slim` leaves of it."""
+
+    def __init__(self, client: Client, on_change: Changed) -> None:
+        self._on_change = on_change
+        self._essences: dict[str, int] = {}
+        """By uid: a hash of what was kept, since most changes of a pod are of something else."""
+        self.informer = Informer(
+            client,
+            resources.PODS,
+            self._changed,
+            label_selector=LABEL_ACTOR,
+            index_label=LABEL_ACTOR,
+            reduce=slim_pod,
+        )
+
+    def labelled(self, namespace: str, actor: str) -> list[Object]:
+        """Those that bear the label of that actor. Shared: never change them."""
+        return self.informer.labelled(namespace, actor)
+
+    def _changed(self, pod: Object, deleted: bool) -> None:
+        uid = pod["metadata"]["uid"]
+        now = hash(essence(pod))
+        before = self._essences.pop(uid, None) if deleted else self._essences.get(uid)
+        if deleted or now != before:
+            if not deleted:
+                self._essences[uid] = now
+            self._on_change(pod, deleted)
+
+
 class Cluster:
     """Watch caches of everything the controller deals with. Start it, and wait until it is synced."""
 
@@ -72,6 +103,7 @@ class Cluster:
         self.config_maps = Informer(
             client, resources.CONFIG_MAPS, on_config_map, label_selector=f"{LABEL_NAME}={RUNTIME_CONFIGMAP}"
         )
+        self.pods = Pods(client, on_owned)
         self.keda: Keda | None = None
         self._settled: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._contests = Contests()
@@ -85,11 +117,11 @@ class Cluster:
     def informers(self) -> list[Informer]:
         """All that are running."""
         keda = self.keda.informers if self.keda else ()
-        return [self.actors, *self.workloads.values(), self.config_maps, *keda]
+        return [self.actors, *self.workloads.values(), self.config_maps, self.pods.informer, *keda]
 
     def start(self) -> None:
         """Start to watch, KEDA's resources too if the API server serves them."""
-        for informer in (self.actors, *self.workloads.values(), self.config_maps):
+        for informer in (self.actors, *self.workloads.values(), self.config_maps, self.pods.informer):
             informer.start()
 
     @property

@@ -14,6 +14,7 @@ Phase = Literal[
     "Creating",
     "Running",
     "Napping",
+    "Paused",
     "Completed",
     "ScalingUp",
     "ScalingDown",
@@ -26,6 +27,8 @@ Phase = Literal[
     "VolumeError",
     "ConfigError",
     "QueueMissing",
+    "QueueMismatch",
+    "AccessDenied",
     "ScalingError",
     "WorkloadError",
     "Terminating",
@@ -34,6 +37,7 @@ MEANINGS: Final[dict[Phase, str]] = {
     "Creating": "The workload, or its first pods, are being made.",
     "Running": "All pods are ready.",
     "Napping": "Scaled to zero, which is well: KEDA wakes it when there are messages.",
+    "Paused": "Scaling is paused by an annotation of KEDA's, whoever set it: the number of pods stays as it is.",
     "Completed": "The Job has done its work.",
     "ScalingUp": "There are fewer ready pods than there should be, and more are coming.",
     "ScalingDown": "There are more pods than there should be, and some are going.",
@@ -41,18 +45,18 @@ MEANINGS: Final[dict[Phase, str]] = {
     "Degraded": "Some pods have not been ready for five minutes, and nothing says why.",
     "PendingResources": "No node has room for a pod.",
     "ImagePullError": "An image cannot be pulled.",
-    "RuntimeError": "Your container ends, or does not start.",
-    "SidecarError": "The sidecar ends, or does not start.",
+    "RuntimeError": "Your container ends, does not start, or was restarted within the last ten minutes.",
+    "SidecarError": "The sidecar ends, does not start, or was restarted within the last ten minutes.",
     "VolumeError": "A volume cannot be bound, attached or mounted.",
     "ConfigError": "A Secret or ConfigMap, or a key of one, is missing.",
     "QueueMissing": "The queue does not exist.",
+    "QueueMismatch": "The sidecar consumes another queue than the one in spec.queueName.",
+    "AccessDenied": "The broker does not let KEDA read the queue: its credentials or permissions are refused.",
     "ScalingError": "KEDA does not work for this actor, or is not there.",
-    "WorkloadError": "The workload is not as it should be; the condition WorkloadReady says why.",
+    "WorkloadError": "The workload is not as it should be, or cannot make its pods; the conditions say why.",
     "Terminating": "The actor is being deleted.",
 }
 """What each word says."""
-DEGRADED_SECONDS = 300.0
-"""Pods that are not ready for longer than this are not on their way."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,6 @@ class Replicas:
     updated: bool = True
     completed: bool = False
     """Whether it is a Job that has done its work."""
-    unready_seconds: float = 0.0
-    """For how long the pod that has waited longest has not been ready."""
 
 
 def replicas_of(live: Object, jobs: Iterable[Object] = ()) -> Replicas:
@@ -81,10 +83,16 @@ def replicas_of(live: Object, jobs: Iterable[Object] = ()) -> Replicas:
     desired, current = spec.get("replicas", 1), status.get("replicas", 0)
     updated = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
     if live["kind"] == "StatefulSet":
-        updated = updated and status.get("updateRevision") == status.get("currentRevision")
+        updated = updated and (_keeps_old_pods(spec) or status.get("updateRevision") == status.get("currentRevision"))
     elif not spec.get("paused"):
         updated = updated and status.get("updatedReplicas", 0) >= current
     return Replicas(desired, current, status.get("readyReplicas", 0), updated)
+
+
+def _keeps_old_pods(spec: Object) -> bool:
+    """Whether a StatefulSet is told to leave pods of an earlier template alone."""
+    strategy = spec.get("updateStrategy") or {}
+    return strategy.get("type") == "OnDelete" or bool((strategy.get("rollingUpdate") or {}).get("partition"))
 
 
 def _of_job(spec: Object, status: Object) -> Replicas:
@@ -103,6 +111,7 @@ def phase(
     trouble: Phase | None = None,
     deleting: bool = False,
     replacing: bool = False,
+    paused: bool = False,
     before: str = "",
 ) -> Phase:
     """The word.
@@ -112,6 +121,7 @@ def phase(
         trouble: what is wrong, if anything is.
         deleting: whether the actor is being deleted.
         replacing: whether a workload makes way for its successor.
+        paused: whether KEDA is told to leave the number of pods as it is.
         before: the phase so far, which tells a start from a wake-up.
     """
     if deleting:
@@ -124,8 +134,8 @@ def phase(
         return "Creating"
     if replicas.completed:
         return "Completed"
-    if replicas.ready < min(replicas.desired, replicas.current) and replicas.unready_seconds >= DEGRADED_SECONDS:
-        return "Degraded"
+    if paused:
+        return "Paused"
     started = before not in ("", "Creating")
     if not replicas.updated:
         return "Updating" if started else "Creating"

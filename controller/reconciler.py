@@ -23,6 +23,7 @@ from crds.names import API_VERSION, FINALIZER, KIND, LABEL_ACTOR
 from crds.parse import InvalidActor, parse_actor
 from injection.plan import make_plan
 from injection.settings import SidecarDefaults
+from injection.warnings import warnings_of
 from kube import events
 from kube.client import ASYNC_ACTORS, ApiError, Object
 from kube.informer import Key
@@ -35,6 +36,8 @@ Readiness = Callable[[Key, str | None], None]
 GOING_SECONDS = 1.0
 """Between two looks at an object that is being deleted."""
 TERMINATING: Phase = "Terminating"
+SPEC_WARNING = "SpecWarning"
+"""Reason of the Events that say what admission warns of, which whoever deploys by GitOps never sees."""
 
 
 class Reconciler:
@@ -77,7 +80,7 @@ class Reconciler:
                 self._event(obj, "ReconcileFailed", f"it is tried again: {error.message}", warning=True)
             raise
         self._report(key, obj, seen)
-        for verdict in (seen.workload, seen.scaling, seen.runtime):
+        for verdict in (seen.workload, seen.pods, seen.scaling, seen.runtime):
             census.again(verdict.retry if verdict is not None else None)
         return census.retry
 
@@ -108,18 +111,20 @@ class Reconciler:
                 self._scaling.release(actor)
             before = self._borrow(key, obj, actor, found, before)
         scaling = self._scale(actor, found)
-        workload, replicas = self._health.examine(actor, found)
+        pods, replicas = self._health.examine(actor, found)
         scaled_object = self._scaling.scaled_object(actor)
         seen = Observation(
-            workload,
+            found.verdict,
             scaling,
             runtime,
-            found.live,
-            replicas,
-            scaled_object is not None,
-            status.active(scaled_object) if scaled_object is not None else None,
-            census.outdated,
-            before,
+            pods,
+            live=found.live,
+            replicas=replicas,
+            scaled_object=scaled_object is not None,
+            active=status.active(scaled_object) if scaled_object is not None else None,
+            outdated=census.outdated,
+            warnings=tuple(warnings_of(actor, self._defaults)),
+            replicas_before=before,
         )
         return seen, census
 
@@ -196,6 +201,8 @@ class Reconciler:
             )
             reason, message, warning = status.summary(changed)
             self._event(obj, reason, message, warning=warning)
+        for message in status.new_warnings(before, after):
+            self._event(obj, SPEC_WARNING, message, warning=True)
 
     def _write_status(self, key: Key, changes: Object) -> bool:
         """Change the status; False if the actor was deleted meanwhile."""

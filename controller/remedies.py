@@ -82,6 +82,15 @@ REMEDIES: Final[dict[str, Remedy]] = {
         "your container ends or does not start",
         "Read its last words: kubectl logs {name} -c {container} (with --previous if it was restarted)",
     ),
+    "OOMKilled": Remedy(
+        "a container used more memory than its limit (phase RuntimeError or SidecarError)",
+        "Raise resources.limits.memory of the container {container}, or have it use less memory. Its last words: "
+        "kubectl logs {name} -c {container} --previous",
+    ),
+    "Degraded": Remedy(
+        "pods run and have not been ready for five minutes",
+        "See which probe fails: kubectl describe pod {name}; and why: kubectl logs {name} -c {container}",
+    ),
     "SidecarError": Remedy(
         "the sidecar ends or does not start",
         "Read its last words: kubectl logs {name} -c sidecar (with --previous if it was restarted). It ends when it "

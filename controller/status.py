@@ -27,9 +27,10 @@ UNWATCHED_SECONDS = 10.0
 SETTLED_SECONDS = 300.0
 """For refusals that only a change can lift, which a watch tells of."""
 
-WORKLOAD_READY, SCALING_READY, RUNTIME_READY, READY = "WorkloadReady", "ScalingReady", "RuntimeReady", "Ready"
-PARTS = (WORKLOAD_READY, SCALING_READY, RUNTIME_READY)
-"""What :data:`READY` sums up, in the order in which it is told."""
+WORKLOAD_READY, RUNTIME_READY, PODS_READY = "WorkloadReady", "RuntimeReady", "PodsReady"
+SCALING_READY, QUEUE_CONSUMED, READY = "ScalingReady", "QueueConsumed", "Ready"
+PARTS = (WORKLOAD_READY, RUNTIME_READY, PODS_READY, SCALING_READY, QUEUE_CONSUMED)
+"""What :data:`READY` sums up, in the order in which a problem is named: what comes first may be why the next fails."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,13 @@ def false(reason: str, message: str, retry: float | None = None, phase: Phase | 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a reconcile saw. ``scaling`` is None while scaling is not enabled."""
+    """What a reconcile saw. A part is None where it does not apply, as ``scaling`` while scaling is not enabled."""
 
     workload: Verdict
     scaling: Verdict | None
     runtime: Verdict
+    pods: Verdict | None = None
+    queue: Verdict | None = None
     live: Object | None = None
     """The workload, or the ScaledJob in its place."""
     replicas: Replicas | None = None
@@ -71,6 +74,12 @@ class Observation:
     """Whether KEDA sees messages; None where it does not say."""
     outdated: int = 0
     """Labelled workloads that are still to be re-injected."""
+    paused: bool = False
+    """Whether KEDA is told to leave the number of pods as it is."""
+    queue_name: str | None = None
+    """The queue that messages are to be sent to."""
+    warnings: tuple[str, ...] = ()
+    """What is unwise in the actor's spec."""
     replicas_before: int | None = None
     """Replicas that a workload which the actor does not own had before it was scaled."""
 
@@ -85,9 +94,8 @@ def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> 
         now: the time, as RFC 3339.
     """
     generation = metadata.get("generation", 0)
-    parts = {WORKLOAD_READY: seen.workload, RUNTIME_READY: seen.runtime}
-    if seen.scaling is not None:
-        parts[SCALING_READY] = seen.scaling
+    every = (seen.workload, seen.runtime, seen.pods, seen.scaling, seen.queue)
+    parts = {kind: verdict for kind, verdict in zip(PARTS, every, strict=True) if verdict is not None}
     verdicts = {**parts, READY: _overall(parts)}
     known = {c["type"]: c for c in before.get("conditions") or ()}
     conditions = [
@@ -108,11 +116,16 @@ def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> 
         seen.replicas,
         trouble=_trouble(seen),
         replacing=seen.workload.status == "Unknown",
+        paused=seen.paused,
         before=before.get("phase") or "",
     )
     if seen.active is not None:
         status["scalingActive"] = seen.active
     status["outdatedWorkloads"] = seen.outdated
+    if seen.queue_name is not None:
+        status["queueName"] = seen.queue_name
+    if seen.warnings:
+        status["warnings"] = list(seen.warnings)
     if seen.replicas_before is not None:
         status["replicasBeforeScaling"] = seen.replicas_before
     if seen.scaled_object and (seen.live is None or seen.live["kind"] != "ScaledJob"):
@@ -126,17 +139,22 @@ def _trouble(seen: Observation) -> Phase | None:
         return seen.runtime.phase
     if seen.workload.status == "False":
         return seen.workload.phase or "WorkloadError"
+    if seen.pods is not None and seen.pods.status == "False":
+        return seen.pods.phase or "WorkloadError"
     if seen.scaling is not None and seen.scaling.status == "False":
         return seen.scaling.phase or "ScalingError"
+    if seen.queue is not None and seen.queue.status == "False":
+        return "QueueMismatch"
     return None
 
 
 def _overall(parts: dict[str, Verdict]) -> Verdict:
-    for kind in PARTS:
-        verdict = parts.get(kind)
-        if verdict is not None and verdict.status != "True":
-            return Verdict(verdict.status, verdict.reason, f"{kind}: {verdict.message}")
-    return true("Ready", "the actor is set up")
+    """Something that is wrong goes before something that is not known yet."""
+    for status in ("False", "Unknown"):
+        for kind, verdict in parts.items():
+            if verdict.status == status:
+                return Verdict(verdict.status, verdict.reason, f"{kind}: {verdict.message}")
+    return true("Ready", "the actor is set up, and its pods are ready")
 
 
 def _condition(kind: str, verdict: Verdict, before: Object | None, generation: int, now: str) -> Object:
@@ -149,6 +167,13 @@ def _condition(kind: str, verdict: Verdict, before: Object | None, generation: i
         "lastTransitionTime": before["lastTransitionTime"] if unmoved and before else now,
         "observedGeneration": generation,
     }
+
+
+def new_warnings(before: Object, after: Object) -> list[str]:
+    """The warnings of ``after`` that were not given yet for the same generation of the actor."""
+    same = before.get("observedGeneration") == after["observedGeneration"]
+    known = before.get("warnings") or () if same else ()
+    return [warning for warning in after.get("warnings") or () if warning not in known]
 
 
 def changes(before: Object, after: Object) -> list[Object]:

@@ -431,7 +431,8 @@ class AsyncActorStatus(Model):
     conditions: Annotated[
         list[Condition] | None,
         Field(
-            description="WorkloadReady, ScalingReady (while scaling is enabled), RuntimeReady and Ready (all of them).",
+            description="WorkloadReady, RuntimeReady, PodsReady, ScalingReady (while scaling is enabled), "
+            "QueueConsumed and Ready (all of them).",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = None
@@ -448,6 +449,9 @@ class AsyncActorStatus(Model):
     ] = None
     outdated_workloads: Annotated[
         int | None, Field(description="Labelled workloads that are still to be re-injected after a change.")
+    ] = None
+    warnings: Annotated[
+        list[str] | None, Field(description="What is unwise in the spec of that generation, and what to do.")
     ] = None
     replicas_before_scaling: Annotated[
         int | None,

@@ -35,6 +35,9 @@ MAX_BACKOFF = 15.0
 HEALTHY_SECONDS = 5.0
 """A watch that lived so long was not a failure."""
 
+PAGE = 500
+"""Objects that are listed at a time."""
+
 WRITTEN_SECONDS = 30.0
 """For how long a write of our own stands in for what the watch has not brought yet."""
 
@@ -82,8 +85,14 @@ class _Stream:
 
     status = 200
 
-    def __init__(self, response: Any, touched: Callable[[], None], until: float) -> None:
-        self._response, self._touched, self._until = response, touched, until
+    def __init__(
+        self,
+        response: Any,
+        touched: Callable[[], None],
+        until: float,
+        reduce: Callable[[Object], Object] | None = None,
+    ) -> None:
+        self._response, self._touched, self._until, self._reduce = response, touched, until, reduce
 
     @property
     def connection(self) -> Any:
@@ -99,7 +108,7 @@ class _Stream:
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     if line:
-                        yield _slim_event(line) + b"\n"
+                        yield _slim_event(line, self._reduce) + b"\n"
         except (urllib3.exceptions.HTTPError, orjson.JSONDecodeError) as broken:
             # As an ApiException the informer takes it for what it is: a reason to watch again.
             raise ApiException(status=0, reason=f"the watch broke off: {broken}") from broken
@@ -111,9 +120,13 @@ class _Stream:
         self._response.release_conn()
 
 
-def _slim_event(line: bytes) -> bytes:
+def _slim_event(line: bytes, reduce: Callable[[Object], Object] | None = None) -> bytes:
     event = orjson.loads(line)
-    slim(event.get("object") or {})
+    obj = event.get("object") or {}
+    if reduce is not None and event.get("type") in (ADDED, MODIFIED, DELETED):
+        event["object"] = {"apiVersion": obj.get("apiVersion"), "kind": obj.get("kind"), **reduce(obj)}
+    else:
+        slim(obj)
     return orjson.dumps(event)
 
 
@@ -153,7 +166,8 @@ class _Index:
 class Informer:
     """A watch cache of one resource.
 
-    ``index_label`` is a label by whose values :meth:`labelled` finds objects.
+    ``index_label`` is a label by whose values :meth:`labelled` finds objects. ``reduce`` makes of each object what is
+    to be kept of it: at least its name, namespace, uid, resource version and what the index needs.
 
     ``on_change`` is called with the namespace and name of each object that appeared, changed or
     went, on the informer's thread; ``resource`` may be served only later.
@@ -168,9 +182,11 @@ class Informer:
         label_selector: str | None = None,
         field_selector: str | None = None,
         index_label: str | None = None,
+        reduce: Callable[[Object], Object] | None = None,
         namespace: str = "",
     ) -> None:
         self.resource = resource
+        self._reduce = reduce
         self._client, self._namespace = client, namespace
         self._synced = threading.Event()
         self._stopping = threading.Event()
@@ -320,16 +336,23 @@ class Informer:
             raise ApiException(status=0, reason="stopping")
 
     def _list(self, query: dict[str, Any]) -> _List:
-        answer = self._client.request("GET", self.resource.path(self._namespace), query=_wire(query))
-        self._touch()
-        items = []
-        for item in answer["items"]:
-            item.setdefault("apiVersion", self.resource.api_version)
-            item.setdefault("kind", self.resource.kind)
-            items.append(slim(item))
+        """All objects, in pages: only one at a time is held whole."""
+        wire = {**_wire(query), "limit": PAGE}
+        items: list[Object] = []
+        while True:
+            answer = self._client.request("GET", self.resource.path(self._namespace), query=wire)
+            self._touch()
+            items += [self._listed(item) for item in answer["items"]]
+            if not answer["metadata"].get("continue"):
+                break
+            wire["continue"] = answer["metadata"]["continue"]
         # The informer replaces its cache after this returns and then calls the handlers; "synced" is
         # set once the watch starts, when both are done.
         return _List(items, _Metadata(answer["metadata"]["resourceVersion"]))
+
+    def _listed(self, item: Object) -> Object:
+        kind = {"apiVersion": self.resource.api_version, "kind": self.resource.kind}
+        return {**kind, **(self._reduce(item) if self._reduce is not None else slim(item))}
 
     def _watch(self, caller: Any, query: dict[str, Any]) -> _Stream:
         self._synced.set()
@@ -353,7 +376,7 @@ class Informer:
             self._still_ours(caller)
             self._touch()
 
-        return _Stream(response, touched, self._connected + seconds + SILENT_SECONDS)
+        return _Stream(response, touched, self._connected + seconds + SILENT_SECONDS, self._reduce)
 
     def _touch(self, *, contact: bool = True) -> None:
         self.last_attempt = time.monotonic()

@@ -22,13 +22,14 @@ def test_a_pod_in_trouble(space: Space, phase: str) -> None:
     wait_for("it to run", lambda: _phase(space, "a") == "Running")
     pod = running_pod(space, "a")
     report(space, pod, ready=False, status=status)
-    condition = space.wait_condition("a", "WorkloadReady", "False", phase)
+    condition = space.wait_condition("a", "PodsReady", "False", phase)
     assert told in condition["message"]
+    assert space.condition("a", "WorkloadReady")["status"] == "True"
     assert space.condition("a", "Ready")["status"] == "False"
     wait_for("the phase", lambda: _phase(space, "a") == phase)
     runs = container_status("runtime", {"running": {}}, ready=True)
     report(space, pod, ready=True, status=runs)
-    space.wait_condition("a", "WorkloadReady", "True", "WorkloadCreated")
+    space.wait_condition("a", "PodsReady", "True", "PodsReady")
     wait_for("the phase", lambda: _phase(space, "a") == "Running")
     warned = [e for e in space.all("Event") if e["reason"] == phase and e["type"] == "Warning"]
     assert len(warned) == 1
@@ -40,6 +41,7 @@ def test_pods_that_stay_unready_for_long_are_degraded(space: Space) -> None:
     report(space, running_pod(space, "a"), ready=False, status=container_status("runtime", {"running": {}}))
     wait_for("the phase", lambda: _phase(space, "a") == "Degraded")
     assert space.condition("a", "WorkloadReady")["status"] == "True"
+    assert space.condition("a", "PodsReady")["reason"] == "Degraded"
 
 
 def test_the_phases_of_a_life(space: Space) -> None:

@@ -6,12 +6,12 @@ from typing import Any, get_args
 import pytest
 
 from controller import pods
-from controller.phase import DEGRADED_SECONDS, MEANINGS, Phase, Replicas, phase, replicas_of
+from controller.phase import MEANINGS, Phase, Replicas, phase, replicas_of
 from controller.status import Observation, Verdict, false, scaling_verdict, status_of, true
 from crds.parse import parse_actor
 from tests.harness.space import actor
 
-OLD, NEW = DEGRADED_SECONDS + 1, DEGRADED_SECONDS - 1
+NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
 R = Replicas
 ROWS: list[tuple[Phase, Replicas | None, dict[str, Any]]] = [
     ("Creating", None, {}),
@@ -19,7 +19,12 @@ ROWS: list[tuple[Phase, Replicas | None, dict[str, Any]]] = [
     ("Creating", R(1, 1, 0), {}),
     ("Creating", R(1, 1, 0), {"before": "Creating"}),
     ("Creating", R(1, 0, 0, updated=False), {}),
-    ("Creating", R(3, 3, 2, unready_seconds=NEW), {"before": "Creating"}),
+    ("Creating", R(3, 3, 2), {"before": "Creating"}),
+    ("Paused", R(0, 0, 0), {"paused": True}),
+    ("Paused", R(3, 3, 3), {"paused": True, "before": "Running"}),
+    ("RuntimeError", R(3, 3, 3), {"paused": True, "trouble": "RuntimeError"}),
+    ("QueueMismatch", R(1, 1, 1), {"trouble": "QueueMismatch"}),
+    ("AccessDenied", R(0, 0, 0), {"trouble": "AccessDenied"}),
     ("Running", R(1, 1, 1), {}),
     ("Running", R(3, 3, 3), {"before": "Updating"}),
     ("Running", R(3, 3, 3), {"before": "RuntimeError"}),
@@ -35,13 +40,11 @@ ROWS: list[tuple[Phase, Replicas | None, dict[str, Any]]] = [
     ("Updating", R(1, 1, 1, updated=False), {"before": "Degraded"}),
     ("Updating", R(1, 1, 1), {"before": "Running", "replacing": True}),
     ("Updating", None, {"replacing": True}),
-    ("Degraded", R(3, 3, 2, unready_seconds=OLD), {"before": "Running"}),
-    ("Degraded", R(1, 1, 0, unready_seconds=OLD), {"before": "Creating"}),
-    ("Degraded", R(3, 4, 2, updated=False, unready_seconds=OLD), {"before": "Updating"}),
-    ("ScalingUp", R(3, 3, 2, unready_seconds=NEW), {"before": "Running"}),
+    ("Degraded", R(3, 3, 2), {"trouble": "Degraded", "before": "Running"}),
+    ("ScalingUp", R(3, 3, 2), {"before": "Running"}),
     ("Completed", R(0, 0, 0, completed=True), {"before": "Running"}),
     ("ImagePullError", R(1, 1, 0), {"trouble": "ImagePullError"}),
-    ("RuntimeError", R(3, 3, 2, unready_seconds=OLD), {"trouble": "RuntimeError", "before": "Running"}),
+    ("RuntimeError", R(3, 3, 2), {"trouble": "RuntimeError", "before": "Running"}),
     ("SidecarError", R(1, 1, 0), {"trouble": "SidecarError"}),
     ("PendingResources", R(1, 1, 0), {"trouble": "PendingResources"}),
     ("VolumeError", R(1, 1, 0), {"trouble": "VolumeError"}),
@@ -146,7 +149,7 @@ UNSCHEDULABLE: dict[str, Any] = {"type": "PodScheduled", "status": "False", "rea
     ],
 )
 def test_trouble(pod: dict[str, Any], cause: Phase, told: str) -> None:
-    found = pods.trouble([pod])
+    found = pods.trouble([pod], now=NOW)
     assert found is not None
     assert found.phase == cause
     assert told in found.message
@@ -168,12 +171,12 @@ def test_trouble(pod: dict[str, Any], cause: Phase, told: str) -> None:
     ],
 )
 def test_no_trouble(pod: dict[str, Any]) -> None:
-    assert pods.trouble([pod]) is None
+    assert pods.trouble([pod], now=NOW) is None
 
 
 def test_of_two_troubles_the_one_to_mend_first_is_told() -> None:
     crashing, pulling = _pod(_waits("CrashLoopBackOff", name="sidecar")), _pod(_waits("ErrImagePull"))
-    found = pods.trouble([crashing, pulling])
+    found = pods.trouble([crashing, pulling], now=NOW)
     assert found is not None
     assert found.phase == "ImagePullError"
 
@@ -190,7 +193,7 @@ def test_trouble_with_volumes_is_told_by_events(message: str, cause: Phase) -> N
     event = {"reason": "FailedMount", "message": message, "involvedObject": {"name": "p-1"}}
     pod = _pod(_waits("ContainerCreating"))
     assert pods.starting([pod]) == ["p-1"]
-    found = pods.trouble([pod], [event, {"reason": "Unhealthy", "message": "probe"}])
+    found = pods.trouble([pod], [event, {"reason": "Unhealthy", "message": "probe"}], now=NOW)
     assert found is not None
     assert (found.phase, message in found.message) == (cause, True)
 
@@ -232,13 +235,13 @@ def test_pods_that_are_refused_are_told_by_events(told: list[dict[str, Any]], re
 
 
 def test_how_long_pods_have_not_been_ready() -> None:
-    now = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     waits = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:04:00Z"}
-    assert pods.unready_seconds([_pod(conditions=[ready])], now) == 0
-    assert pods.unready_seconds([_pod(conditions=[ready]), _pod(conditions=[waits])], now) == 360
-    assert pods.unready_seconds([_pod(creationTimestamp="2026-01-01T00:09:00Z")], now) == 60
-    assert pods.unready_seconds([{**_pod(conditions=[waits]), "status": {"phase": "Failed"}}], now) == 0
+    late = _pod(creationTimestamp="2026-01-01T00:09:00Z")
+    assert pods.unready([_pod(conditions=[ready])]) == []
+    found = pods.unready([late, _pod(conditions=[ready]), _pod(conditions=[waits])])
+    assert [(NOW - since).total_seconds() for since, _ in found] == [360, 60]
+    assert pods.unready([{**_pod(conditions=[waits]), "status": {"phase": "Failed"}}]) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,141 @@
+"""Whether an actor's pods work: pure functions from a workload and its pods to the condition ``PodsReady``.
+
+It is false while something is wrong with a pod, and unknown while pods that are on their way have not arrived: a
+roll-out or a scale-up that goes well is no trouble. It is true when all pods that are wanted are ready and of the
+present template, or when none is wanted.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from controller import pods
+from controller.phase import Replicas
+from controller.pods import DEGRADED_SECONDS, Trouble
+from controller.remedies import remedy
+from controller.status import Verdict, false, true
+
+Object = dict[str, Any]
+
+_REPLICA_SET: Final = re.compile(r'[Rr]eplica ?[Ss]et "([^"]+)"')
+"""How a Deployment's condition Progressing names the ReplicaSet of its present template."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A workload, its pods, and what Events told of them."""
+
+    live: Object
+    replicas: Replicas
+    """As the workload counts them."""
+    pods: tuple[Object, ...] = ()
+    events: tuple[Object, ...] = ()
+    refused: Trouble | None = None
+    """What keeps the workload from making pods, where Events alone tell."""
+
+
+def counted(seen: Seen) -> Replicas:
+    """The workload's replicas, with those not ready of which the workload does not know yet."""
+    if not seen.pods:
+        return seen.replicas
+    ready = sum(pods.is_ready(pod) for pod in seen.pods if not pods.is_going(pod))
+    return replace(seen.replicas, ready=min(seen.replicas.ready, ready))
+
+
+def pods_verdict(seen: Seen, now: datetime) -> Verdict:
+    """What the condition says of the pods."""
+    replicas = counted(seen)
+    if replicas.completed:
+        return true("Completed", "the Job has done its work")
+    waiting = pods.unready(seen.pods)
+    found = _trouble(seen, replicas, now)
+    if found is not None:
+        return found
+    if waiting and (now - waiting[0][0]).total_seconds() >= DEGRADED_SECONDS:
+        return _degraded(waiting)
+    due = waiting[0][0] + timedelta(seconds=DEGRADED_SECONDS) if waiting else None
+    retry = max((due - now).total_seconds(), 1.0) if due is not None else None
+    verdict = _progress(replicas, starting=len(waiting))
+    return replace(verdict, retry=retry)
+
+
+def _trouble(seen: Seen, replicas: Replicas, now: datetime) -> Verdict | None:
+    rolling = not replicas.updated
+    revision = revision_of(seen.live) if rolling else ""
+    found = (
+        pods.own_trouble(seen.live)
+        or pods.trouble(seen.pods, seen.events, now=now, revision=revision)
+        or (seen.refused if replicas.desired else None)
+    )
+    if found is None:
+        return None
+    others = [
+        pod
+        for pod in seen.pods
+        if pods.is_ready(pod) and not pods.is_going(pod) and pods.revision_of(pod) != found.revision
+    ]
+    message = found.message
+    if rolling and found.revision and others:
+        count = f"{len(others)} pod{'s' if len(others) > 1 else ''}"
+        message = f"the roll-out is stuck, and {count} of the template before it go on working: {message}"
+    retry = max((found.until - now).total_seconds(), 1.0) if found.until is not None else None
+    return false(found.reason or found.phase, message, retry, found.phase)
+
+
+def _degraded(waiting: list[tuple[datetime, Object]]) -> Verdict:
+    since, pod = waiting[0]
+    name, container = pod["metadata"]["name"], pods.unready_container(pod)
+    what = f"the container {container!r} of the pod {name!r} runs and has" if container else f"the pod {name!r} has"
+    message = f"{what} not been ready since {since.strftime('%Y-%m-%dT%H:%M:%SZ')}"
+    do = remedy("Degraded", name=name, container=container or "runtime")
+    return false("Degraded", f"{message}. {do}", phase="Degraded")
+
+
+def _progress(replicas: Replicas, *, starting: int) -> Verdict:
+    if not replicas.desired:
+        return true("NoPodsWanted", "no pods are wanted")
+    if not replicas.updated:
+        return Verdict("Unknown", "RollingOut", "pods of the present template take the place of those before")
+    counts = f"{replicas.ready} of {replicas.desired} pods are ready"
+    if replicas.ready < replicas.desired or starting:
+        return Verdict("Unknown", "PodsStarting", counts)
+    return true("PodsReady", counts)
+
+
+def revision_of(live: Object) -> str:
+    """Which template a workload's pods should be of, as their labels name it; empty if the workload does not say."""
+    status = live.get("status") or {}
+    if live["kind"] == "StatefulSet":
+        return str(status.get("updateRevision") or "")
+    progressing: Object = next((c for c in status.get("conditions") or () if c.get("type") == "Progressing"), {})
+    found = _REPLICA_SET.search(progressing.get("message") or "")
+    prefix = f"{live['metadata']['name']}-"
+    if live["kind"] != "Deployment" or found is None or not found[1].startswith(prefix):
+        return ""
+    return found[1].removeprefix(prefix)
+
+
+def selects(live: Object, pod: Object) -> bool:
+    """Whether a workload's selector takes a pod."""
+    selector = (live.get("spec") or {}).get("selector") or {}
+    labels = pod["metadata"].get("labels") or {}
+    wanted = selector.get("matchLabels") or {}
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _expressed(expression, labels) for expression in selector.get("matchExpressions") or ()
+    )
+
+
+def _expressed(expression: Object, labels: dict[str, str]) -> bool:
+    key, values = str(expression.get("key")), list(expression.get("values") or ())
+    operator = str(expression.get("operator"))
+    if operator in ("Exists", "DoesNotExist"):
+        return (key in labels) == (operator == "Exists")
+    return (labels.get(key) in values) is (operator == "In")
+
+
+def of_workload(live: Object, jobs: Iterable[Object], candidates: Iterable[Object]) -> tuple[Object, ...]:
+    """Those of an actor's pods that are of its workload, and not of another that bears its label."""
+    makers = list(jobs) if live["kind"] == "ScaledJob" else [live]
+    return tuple(pod for pod in candidates if any(selects(maker, pod) for maker in makers))

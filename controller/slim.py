@@ -1,0 +1,67 @@
+"""What the controller keeps of a pod: enough to tell whether it works, and no more.
+
+A pod is a dozen kilobytes, and a cluster has thousands of them. Its template, environment and volumes are never read
+from the cache, so they are dropped before a pod gets there.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+Object = dict[str, Any]
+
+_METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp", "deletionTimestamp")
+_STATUS: Final = ("phase", "reason")
+_CONDITIONS: Final = ("Ready", "PodScheduled")
+_WELL: Final = ("name", "ready")
+_ENDED: Final = ("exitCode", "reason", "finishedAt", "message")
+
+
+def slim_pod(pod: Object) -> Object:
+    """``pod`` without what is never read."""
+    metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
+    kept: Object = {"metadata": {key: metadata[key] for key in _METADATA if key in metadata}}
+    kept["spec"] = {"restartPolicy": spec.get("restartPolicy", "Always")}
+    if spec.get("initContainers"):
+        kept["spec"]["initContainers"] = [
+            {key: c[key] for key in ("name", "restartPolicy") if key in c} for c in spec["initContainers"]
+        ]
+    kept["status"] = {key: status[key] for key in _STATUS if key in status}
+    conditions = [_condition(c) for c in status.get("conditions") or () if c.get("type") in _CONDITIONS]
+    kept["status"]["conditions"] = [c for c in conditions if c]
+    for part in ("initContainerStatuses", "containerStatuses"):
+        if status.get(part):
+            kept["status"][part] = [_container(c) for c in status[part]]
+    return kept
+
+
+def _condition(condition: Object) -> Object:
+    if condition["type"] == "PodScheduled" and condition.get("status") == "True":
+        return {}
+    return {
+        key: condition[key] for key in ("type", "status", "reason", "message", "lastTransitionTime") if key in condition
+    }
+
+
+def _container(status: Object) -> Object:
+    state, last = status.get("state") or {}, status.get("lastState") or {}
+    kept: Object = {key: status[key] for key in _WELL if key in status}
+    if "running" in state and not last:
+        return {**kept, "state": {"running": {}}}
+    kept["restartCount"] = status.get("restartCount", 0)
+    if "waiting" in state and "image" in status:
+        kept["image"] = status["image"]
+    return {**kept, "state": _state(state), **({"lastState": _state(last)} if last else {})}
+
+
+def _state(state: Object) -> Object:
+    kept = {name: dict(value or {}) for name, value in state.items()}
+    if "terminated" in kept:
+        kept["terminated"] = {key: value for key, value in kept["terminated"].items() if key in _ENDED}
+    return kept
+
+
+def essence(pod: Object) -> bytes:
+    """Changes when anything of a slim pod does but its version."""
+    metadata = {key: value for key, value in pod["metadata"].items() if key != "resourceVersion"}
+    return orjson.dumps({**pod, "metadata": metadata}, option=orjson.OPT_SORT_KEYS)

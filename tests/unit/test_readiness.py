@@ -1,0 +1,302 @@
+"""The condition PodsReady, by example and over every course that a crash loop may take."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controller import slim
+from controller.phase import replicas_of
+from controller.pods import STABLE_SECONDS
+from controller.readiness import Seen, counted, of_workload, pods_verdict, revision_of, selects
+from controller.status import Observation, Verdict, status_of, true
+
+Object = dict[str, Any]
+START = datetime(2026, 1, 1, tzinfo=UTC)
+NEW, OLD = "new", "old"
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _deployment(replicas: int, ready: int, *, updated: int | None = None, current: int | None = None) -> Object:
+    current = replicas if current is None else current
+    message = f'ReplicaSet "a-{NEW}" is progressing.'
+    status = {
+        "observedGeneration": 1,
+        "replicas": current,
+        "readyReplicas": ready,
+        "updatedReplicas": current if updated is None else updated,
+        "conditions": [{"type": "Progressing", "status": "True", "message": message}],
+    }
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": "a"}}}
+    return {"kind": "Deployment", "metadata": {"name": "a", "generation": 1}, "spec": spec, "status": status}
+
+
+def _pod(
+    name: str, *statuses: Object, ready: bool, since: datetime = START, revision: str = NEW, **more: Any
+) -> Object:
+    native = [{"name": n, "restartPolicy": "Always"} for n in more.pop("native", ())]
+    condition = {"type": "Ready", "status": str(ready), "lastTransitionTime": _text(since)}
+    return slim.slim_pod(
+        {
+            "metadata": {"name": name, "uid": name, "labels": {"app": "a", "pod-template-hash": revision}},
+            "spec": {"restartPolicy": more.pop("policy", "Always"), "initContainers": native, "containers": []},
+            "status": {"phase": "Running", "conditions": [condition], "containerStatuses": list(statuses), **more},
+        }
+    )
+
+
+def _runs(name: str = "runtime", *, started: datetime = START, **more: Any) -> Object:
+    return {"name": name, "ready": True, "state": {"running": {"startedAt": _text(started)}}, **more}
+
+
+def _ended(exit_code: int = 3, at: datetime = START, **more: Any) -> Object:
+    return {"terminated": {"exitCode": exit_code, "reason": "Error", "finishedAt": _text(at), **more}}
+
+
+WAITS: Object = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s restarting failed container"}}
+
+
+def _verdict(live: Object, *pods: Object, seconds: float = 60) -> Verdict:
+    return pods_verdict(Seen(live, replicas_of(live), pods), START + timedelta(seconds=seconds))
+
+
+def test_pods_that_are_ready() -> None:
+    assert _verdict(_deployment(1, 1), _pod("p", _runs(), ready=True)) == true("PodsReady", "1 of 1 pods are ready")
+
+
+def test_no_pods_are_wanted() -> None:
+    assert _verdict(_deployment(0, 0)).reason == "NoPodsWanted"
+
+
+@pytest.mark.parametrize("current", [0, 1])
+def test_before_any_pod_is_ready_nothing_is_known(current: int) -> None:
+    pods = [_pod("p", _runs(ready=False), ready=False)] * current
+    found = _verdict(_deployment(1, 0, current=current), *pods)
+    assert (found.status, found.reason, found.message) == ("Unknown", "PodsStarting", "0 of 1 pods are ready")
+
+
+def test_a_pod_that_its_workload_still_calls_ready_is_not() -> None:
+    found = _verdict(_deployment(2, 2), _pod("p", ready=True), _pod("q", ready=False))
+    assert (found.status, found.message) == ("Unknown", "1 of 2 pods are ready")
+
+
+def test_a_roll_out_that_goes_well_is_no_trouble() -> None:
+    pods = [_pod("p", _runs(), ready=True, revision=OLD), _pod("q", _runs(ready=False), ready=False)]
+    found = _verdict(_deployment(1, 1, updated=1, current=2), *pods)
+    assert (found.status, found.reason) == ("Unknown", "RollingOut")
+
+
+def test_a_roll_out_that_is_stuck_is_false_and_says_that_the_pods_before_work() -> None:
+    broken = _pod("q", {"name": "runtime", "state": WAITS, "lastState": _ended()}, ready=False)
+    old = [_pod(name, _runs(), ready=True, revision=OLD) for name in "op"]
+    found = _verdict(_deployment(2, 2, updated=1, current=3), broken, *old)
+    assert (found.status, found.reason, found.phase) == ("False", "RuntimeError", "RuntimeError")
+    assert "the roll-out is stuck, and 2 pods of the template before it go on working" in found.message
+    assert "exit code 3" in found.message
+
+
+def test_what_is_wrong_with_pods_that_are_being_replaced_does_not_matter() -> None:
+    broken = _pod("o", {"name": "runtime", "state": WAITS, "lastState": _ended()}, ready=False, revision=OLD)
+    found = _verdict(_deployment(1, 0, updated=1, current=2), broken, _pod("p", _runs(ready=False), ready=False))
+    assert (found.status, found.reason) == ("Unknown", "RollingOut")
+
+
+def test_pods_that_run_and_are_never_ready_are_degraded() -> None:
+    pod = _pod("p", _runs(), _runs("sidecar", ready=False), ready=False)
+    assert _verdict(_deployment(1, 0), pod, seconds=299).status == "Unknown"
+    found = _verdict(_deployment(1, 0), pod, seconds=300)
+    assert (found.status, found.reason) == ("False", "Degraded")
+    assert (
+        "the container 'sidecar' of the pod 'p' runs and has not been ready since 2026-01-01T00:00:00Z" in found.message
+    )
+    assert "kubectl logs p -c sidecar" in found.message
+
+
+def test_a_look_is_due_when_a_pod_becomes_degraded() -> None:
+    assert _verdict(_deployment(1, 0), _pod("p", _runs(ready=False), ready=False), seconds=100).retry == 200
+
+
+def test_a_container_that_was_killed_for_its_memory() -> None:
+    last = _ended(137, reason="OOMKilled")
+    pod = _pod("p", _runs(restartCount=1, lastState=last), ready=True)
+    found = _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS - 10)
+    assert (found.status, found.reason, found.phase, found.retry) == ("False", "OOMKilled", "RuntimeError", 10)
+    assert "resources.limits.memory of the container runtime" in found.message
+    assert "kubectl logs p -c runtime --previous" in found.message
+    assert _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS).status == "True"
+
+
+def test_a_container_that_was_stopped_long_ago_and_runs_only_since_a_moment_is_not_stable_yet() -> None:
+    started = START + timedelta(seconds=300)
+    pod = _pod("p", _runs(started=started, restartCount=9, lastState=_ended()), ready=True)
+    assert _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS + 200).status == "False"
+    assert _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS + 300).status == "True"
+
+
+@pytest.mark.parametrize(
+    ("container", "phase"), [("asya-socket", "RuntimeError"), ("sidecar", "SidecarError"), ("other", "RuntimeError")]
+)
+def test_native_sidecars_and_init_containers_count(container: str, phase: str) -> None:
+    pod = _pod(
+        "p",
+        _runs(),
+        ready=False,
+        native=[container],
+        initContainerStatuses=[{"name": container, "state": WAITS, "lastState": _ended()}],
+    )
+    found = _verdict(_deployment(1, 0), pod)
+    assert (found.status, found.phase) == ("False", phase)
+
+
+def test_an_init_container_that_succeeded_at_last_is_no_trouble() -> None:
+    pod = _pod(
+        "p", _runs(), ready=True, initContainerStatuses=[{"name": "init", "state": _ended(0), "lastState": _ended()}]
+    )
+    assert _verdict(_deployment(1, 1), pod).status == "True"
+
+
+def test_native_sidecars_are_stopped_at_the_end_of_a_job() -> None:
+    live = {"kind": "Job", "metadata": {"name": "a"}, "spec": {}, "status": {"active": 1, "ready": 0}}
+    pod = _pod(
+        "p",
+        {"name": "runtime", "state": _ended(0)},
+        ready=False,
+        policy="Never",
+        native=["sidecar"],
+        initContainerStatuses=[{"name": "sidecar", "state": _ended(143)}],
+    )
+    assert _verdict(live, pod).status == "Unknown"
+    while_it_works = {**pod, "status": {**pod["status"], "containerStatuses": [_runs()]}}
+    assert _verdict(live, while_it_works).phase == "SidecarError"
+
+
+def test_a_failed_pod_of_a_job_counts_for_ten_minutes() -> None:
+    live = {"kind": "Job", "metadata": {"name": "a"}, "spec": {}, "status": {"active": 1, "ready": 1, "failed": 1}}
+    failed = _pod("o", {"name": "runtime", "state": _ended()}, ready=False, policy="Never", phase="Failed")
+    good = _pod("p", _runs(), ready=True, policy="Never")
+    assert _verdict(live, failed, good).phase == "RuntimeError"
+    assert _verdict(live, failed, good, seconds=STABLE_SECONDS).status == "True"
+
+
+def test_the_last_words_of_a_container_are_in_the_message() -> None:
+    words = "Traceback ...\nModuleNotFoundError: No module named 'processor'"
+    pod = _pod("p", {"name": "runtime", "state": WAITS, "lastState": _ended(1, message=words)}, ready=False)
+    assert "No module named 'processor'. Read its last words: kubectl logs" in _verdict(_deployment(1, 0), pod).message
+
+
+def test_which_pods_are_of_a_workload() -> None:
+    live = _deployment(1, 1)
+    ours, other = _pod("p", ready=True), {"metadata": {"name": "q", "labels": {"app": "b"}}}
+    assert of_workload(live, [], [ours, other]) == (ours,)
+    live["spec"]["selector"] = {"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["a"]}]}
+    assert [selects(live, pod) for pod in (ours, other)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'ReplicaSet "a-new" is progressing.',
+        'Created new replica set "a-new"',
+        'Found new replica set "a-new"',
+        'ReplicaSet "a-new" has timed out progressing.',
+        'ReplicaSet "a-new" has successfully progressed.',
+    ],
+)
+def test_a_deployment_names_the_replica_set_of_its_present_template(message: str) -> None:
+    live = _deployment(1, 1)
+    live["status"]["conditions"][0]["message"] = message
+    assert revision_of(live) == "new"
+    live["status"]["conditions"] = []
+    assert revision_of(live) == ""
+
+
+# -- a simulated kubelet ------------------------------------------------------------------------
+
+
+@dataclass
+class Step:
+    """What a container does next, and for how long: run, or wait after it has ended."""
+
+    up: float
+    exit_code: int
+    down: float
+    backs_off: bool
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        up=st.floats(0.1, 240),
+        exit_code=st.sampled_from([0, 1, 3, 137, 139, 255]),
+        down=st.floats(0.1, 300),
+        backs_off=st.booleans(),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+def _course(name: str, steps: list[Step]) -> list[tuple[float, Object]]:
+    """When each state of a crash-looping container begins, and the state."""
+    course: list[tuple[float, Object]] = []
+    clock = 0.0
+    last: Object = {}
+    for count, step in enumerate(steps):
+        started = START + timedelta(seconds=clock)
+        common = {"name": name, "restartCount": count, "lastState": last}
+        course.append((clock, {**common, "ready": False, "state": {"running": {"startedAt": _text(started)}}}))
+        course.append((clock + step.up / 2, {**course[-1][1], "ready": True}))
+        clock += step.up
+        last = _ended(step.exit_code, START + timedelta(seconds=clock))
+        course.append((clock, {**common, "ready": False, "state": last}))
+        if step.backs_off:
+            course.append((clock + step.down / 2, {**common, "ready": False, "state": WAITS, "lastState": last}))
+        clock += step.down
+    return course
+
+
+@given(STEPS, st.sampled_from(["runtime", "sidecar", "asya-socket"]), st.floats(0, 1))
+def test_from_its_first_end_on_a_crash_loop_is_told_at_every_second(
+    steps: list[Step], container: str, when: float
+) -> None:
+    native = container == "asya-socket"
+    word = "SidecarError" if container == "sidecar" else "RuntimeError"
+    before: Object = {}
+    crashed = False
+    for begin, state in _course(container, steps):
+        crashed = crashed or bool(state["lastState"]) or "terminated" in state["state"]
+        mine, other = state, _runs("other")
+        part: Any = {"initContainerStatuses": [mine]} if native else {}
+        statuses = [other] if native else [other, mine]
+        pod = _pod("p", *statuses, ready=state["ready"], native=["asya-socket"], **part)
+        live = _deployment(1, int(state["ready"]))
+        now = START + timedelta(seconds=begin + when)
+        verdict = pods_verdict(Seen(live, replicas_of(live), (pod,)), now)
+        seen = Observation(
+            true("A", ""), None, true("B", ""), verdict, replicas=counted(Seen(live, replicas_of(live), (pod,)))
+        )
+        after = status_of({"generation": 1, "name": "a"}, seen, before, _text(now))
+        conditions = {c["type"]: c for c in after["conditions"]}
+        if crashed:
+            assert (after["phase"], conditions["Ready"]["status"], after["reason"]) == (word, "False", word)
+        else:
+            assert after["phase"] in ("Creating", "Running")
+            assert (conditions["Ready"]["status"] == "True") == state["ready"]
+        before = after
+    messages = set()
+    for seconds in (0.0, STABLE_SECONDS - 1):
+        up = START + timedelta(seconds=sum(s.up + s.down for s in steps))
+        last = {"restartCount": len(steps), "lastState": state.get("lastState") or state["state"]}
+        pod = _pod("p", _runs(container, started=up, **last), ready=True)
+        live = _deployment(1, 1)
+        verdict = pods_verdict(Seen(live, replicas_of(live), (pod,)), up + timedelta(seconds=seconds))
+        assert verdict.status == "False"
+        messages.add(verdict.message)
+    assert len(messages) == 1, "a message that changes by itself is a write at rest"
+    assert pods_verdict(Seen(live, replicas_of(live), (pod,)), up + timedelta(seconds=STABLE_SECONDS)).status == "True"
