@@ -92,12 +92,12 @@ class Offline:
             made = desired.trigger_authentication(actor) if actor.spec.scaling.enabled else None
             objects += [made] if made is not None else []
             if desired.scaled_by_job(actor):
-                objects.append(self._injected(desired.scaled_job(actor)))
+                objects.append(self._injected(desired.scaled_job(actor, self.defaults)))
                 continue
             if actor.spec.workload.template is not None:
                 objects.append(self._injected(desired.workload(actor, keda=actor.spec.scaling.enabled)))
             if actor.spec.scaling.enabled:
-                objects.append(desired.scaled_object(actor))
+                objects.append(desired.scaled_object(actor, self.defaults))
         return [_without_owner(obj) for obj in objects]
 
     def _injected(self, obj: Object) -> Object:

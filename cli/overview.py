@@ -57,7 +57,7 @@ def row(actor: Object, now: datetime) -> Row:
         phase=status.get("phase") or UNKNOWN,
         workload=f"{reference['kind']}/{reference['name']}" if reference else "<none>",
         pods=f"{status.get('readyReplicas', 0)}/{status.get('desiredReplicas', 0)}",
-        queue=str(spec.get("queueName", "")),
+        queue=str(status.get("queueName") or spec.get("queueName") or ""),
         transport=str((spec.get("transport") or {}).get("type", "")),
         scale=f"{scaling.get('minReplicas', 0)}-{scaling.get('maxReplicas', 50)}" if enabled else "off",
         active=active if enabled else "",

@@ -27,7 +27,9 @@ from crds.names import (
     RUNTIME_KEY,
     SIDECAR,
 )
+from injection.generations import queue_name
 from injection.plan import script_hash
+from injection.settings import SidecarDefaults
 
 Object = dict[str, Any]
 
@@ -123,10 +125,7 @@ def workload(actor: AsyncActor, *, keda: bool, replicas: int | None = None) -> O
             "metadata": metadata,
             "spec": {**_parallelism(spec.replicas), "template": pod_template(actor)},
         }
-        # A Job's template cannot change. Whatever of the actor ends up in it makes a new Job necessary; the
-        # operator's own defaults do not, so they are no part of the digest.
-        inputs = actor.spec.model_dump(mode="json", by_alias=True, exclude={"scaling"})
-        return with_digest(obj, inputs)
+        return with_digest(obj, _job_inputs(actor))
     body: Object = {
         "selector": {"matchLabels": selector(actor)},
         "template": pod_template(actor),
@@ -140,6 +139,30 @@ def workload(actor: AsyncActor, *, keda: bool, replicas: int | None = None) -> O
     return with_digest({"apiVersion": "apps/v1", "kind": spec.type, "metadata": metadata, "spec": body})
 
 
+ADDED: dict[str, Object] = {
+    "sidecar": {"generation": None, "endActor": False},
+    "socket": {"activation": None},
+    "workload": {"job": None},
+    "": {"resiliency": None},
+}
+"""Fields that ``spec`` gained after the first release, by section, with the value that says nothing."""
+
+
+def _job_inputs(actor: AsyncActor) -> Object:
+    """What makes a new Job necessary, since a Job's template cannot change.
+
+    The operator's own defaults do not. Neither does an upgrade: a field that the release which made the Job did
+    not know counts only where it says something.
+    """
+    inputs: Object = actor.spec.model_dump(mode="json", by_alias=True, exclude={"scaling"})
+    for section, fields in ADDED.items():
+        holder = inputs[section] if section else inputs
+        for name, nothing in fields.items():
+            if holder[name] == nothing:
+                del holder[name]
+    return inputs
+
+
 def _parallelism(replicas: int | None) -> Object:
     if replicas in (None, 1):
         return {}
@@ -151,7 +174,7 @@ def pod_template(actor: AsyncActor) -> Object:
     template = actor.spec.workload.template or {}
     metadata = template.get("metadata") or {}
     spec: Object = {
-        "terminationGracePeriodSeconds": actor.spec.timeout.graceful_shutdown,
+        "terminationGracePeriodSeconds": actor.spec.timeout.grace_period,
         **template["spec"],
     }
     if actor.spec.workload.type == "Job":
@@ -163,7 +186,7 @@ def pod_template(actor: AsyncActor) -> Object:
     }
 
 
-def scaled_object(actor: AsyncActor) -> Object:
+def scaled_object(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
     """KEDA's ScaledObject for a Deployment or StatefulSet."""
     scaling = actor.spec.scaling
     target: Object = {
@@ -186,13 +209,13 @@ def scaled_object(actor: AsyncActor) -> Object:
                 "advanced": {
                     "horizontalPodAutoscalerConfig": {"behavior": {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN}}
                 },
-                "triggers": [trigger(actor)],
+                "triggers": [trigger(actor, defaults)],
             },
         }
     )
 
 
-def scaled_job(actor: AsyncActor) -> Object:
+def scaled_job(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
     """KEDA's ScaledJob, whose template admission injects as it does a Job's."""
     scaling = actor.spec.scaling
     obj: Object = {
@@ -208,13 +231,13 @@ def scaled_job(actor: AsyncActor) -> Object:
             "maxReplicaCount": scaling.max_replicas,
             "pollingInterval": scaling.polling_interval,
             "envSourceContainerName": SIDECAR,
-            "triggers": [trigger(actor)],
+            "triggers": [trigger(actor, defaults)],
         },
     }
     return with_digest(obj)
 
 
-def trigger(actor: AsyncActor) -> Object:
+def trigger(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
     """The KEDA trigger on the actor's queue."""
     spec = actor.spec
     value = str(spec.scaling.queue_length)
@@ -224,7 +247,7 @@ def trigger(actor: AsyncActor) -> Object:
         return {
             "type": "aws-sqs-queue",
             "metadata": {
-                "queueURL": f"{sqs.queue_base_url}/{spec.queue_name}",
+                "queueURL": f"{sqs.queue_base_url}/{queue_name(actor, defaults)}",
                 "awsRegion": sqs.region,
                 "queueLength": value,
             },
@@ -232,7 +255,7 @@ def trigger(actor: AsyncActor) -> Object:
         }
     rabbitmq = spec.transport.rabbitmq
     assert rabbitmq is not None, "a transport has the section of its type"
-    metadata = {"protocol": "amqp", "queueName": spec.queue_name, "mode": "QueueLength", "value": value}
+    metadata = {"protocol": "amqp", "queueName": queue_name(actor, defaults), "mode": "QueueLength", "value": value}
     if rabbitmq.url_secret_ref is None:
         metadata["host"] = f"amqp://{rabbitmq.host}:{rabbitmq.port}/"
         metadata["usernameFromEnv"] = "ASYA_RABBITMQ_USERNAME"

@@ -21,6 +21,7 @@ from controller.workloads import Found, Workloads
 from crds.models import AsyncActor
 from crds.names import API_VERSION, FINALIZER, KIND, LABEL_ACTOR
 from crds.parse import InvalidActor, parse_actor
+from injection.generations import queue_name
 from injection.plan import make_plan
 from injection.settings import SidecarDefaults
 from injection.warnings import warnings_of
@@ -53,7 +54,11 @@ class Reconciler:
         on_readiness: Readiness = lambda key, ready: None,
     ) -> None:
         self._cluster, self._labelled, self._runtime, self._defaults = cluster, labelled, runtime, defaults
-        self._workloads, self._scaling, self._health = Workloads(cluster), Scaling(cluster), Health(cluster)
+        self._workloads, self._scaling, self._health = (
+            Workloads(cluster, defaults),
+            Scaling(cluster, defaults),
+            Health(cluster),
+        )
         self._events, self._on_readiness = events.Recorder(cluster.client, identity), on_readiness
         self._told: dict[Key, dict[str, str]] = {}
         """By actor: uids of labelled workloads that were refused, and why. Goes with the actor."""
@@ -123,6 +128,7 @@ class Reconciler:
             scaled_object=scaled_object is not None,
             active=status.active(scaled_object) if scaled_object is not None else None,
             outdated=census.outdated,
+            queue_name=queue_name(actor, self._defaults),
             warnings=tuple(warnings_of(actor, self._defaults)),
             replicas_before=before,
         )

@@ -4,6 +4,7 @@ from controller import desired, status
 from controller.cluster import Cluster, Contested, Keda
 from controller.status import Verdict
 from crds.models import AsyncActor
+from injection.settings import SidecarDefaults
 from kube import events
 from kube.client import ApiError, Object
 from kube.informer import Informer, controller_of
@@ -12,8 +13,8 @@ from kube.informer import Informer, controller_of
 class Scaling:
     """Makes each actor's KEDA objects what they should be."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, defaults: SidecarDefaults) -> None:
+        self._cluster, self._defaults = cluster, defaults
 
     def release(self, actor: AsyncActor) -> None:
         """Remove the KEDA objects of an actor that is not to be scaled, before its replicas are another's again.
@@ -56,7 +57,7 @@ class Scaling:
         if desired.scaled_by_job(actor):
             self._remove(_identity(actor), keda.scaled_objects)
             return self._verdict(actor, keda.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name))
-        made = self._ensure(actor, keda.scaled_objects, desired.scaled_object(actor))
+        made = self._ensure(actor, keda.scaled_objects, desired.scaled_object(actor, self._defaults))
         return made if isinstance(made, Verdict) else self._verdict(actor, made)
 
     def scaled_object(self, actor: AsyncActor) -> Object | None:
@@ -97,7 +98,7 @@ class Scaling:
         if live is None:
             return Verdict("Unknown", "ScaledJobMissing", "the ScaledJob could not be made, see WorkloadReady")
         told = self._events(live) if status.not_ready(live) else []
-        return status.scaling_verdict(actor, live["kind"], live, told)
+        return status.scaling_verdict(actor, self._defaults, live["kind"], live, told)
 
     def _events(self, live: Object) -> list[str]:
         metadata = live["metadata"]

@@ -12,6 +12,8 @@ from typing import Any, Literal
 from controller.phase import Phase, Replicas, phase
 from controller.remedies import remedy
 from crds.models import AsyncActor
+from injection.generations import queue_name
+from injection.settings import SidecarDefaults
 from kube.client import ApiError
 
 Object = dict[str, Any]
@@ -318,11 +320,14 @@ def active(live: Object) -> bool | None:
     return {"True": True, "False": False}.get(condition(live, "Active").get("status", ""))
 
 
-def scaling_verdict(actor: AsyncActor, kind: str, live: Object, events: Iterable[str] = ()) -> Verdict:
+def scaling_verdict(
+    actor: AsyncActor, defaults: SidecarDefaults, kind: str, live: Object, events: Iterable[str] = ()
+) -> Verdict:
     """What KEDA says of its ScaledObject or ScaledJob, with the remedy.
 
     Args:
         actor: the actor.
+        defaults: the operator's settings.
         kind: ``ScaledObject`` or ``ScaledJob``.
         live: KEDA's object as it is.
         events: messages of its recent warning Events.
@@ -332,5 +337,5 @@ def scaling_verdict(actor: AsyncActor, kind: str, live: Object, events: Iterable
     told = "; ".join(dict.fromkeys(m for m in (condition(live, "Ready").get("message") or "", *events) if m))
     broker = "RabbitMQ" if actor.spec.transport.type == "rabbitmq" else "SQS"
     cause: Phase = "QueueMissing" if any(word in told.lower() for word in _QUEUE_WORDS) else "ScalingError"
-    do = remedy(cause, queue=repr(actor.spec.queue_name), broker=broker)
+    do = remedy(cause, queue=repr(queue_name(actor, defaults)), broker=broker)
     return false(f"{kind}NotReady", f"KEDA says: {told or 'not ready'}. {do}", phase=cause)

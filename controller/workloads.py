@@ -9,6 +9,7 @@ from controller.labelled import digest, opted_out
 from controller.status import Verdict
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_APPLIED, ANNOTATION_SCALING, LABEL_ACTOR, OPERATOR
+from injection.settings import SidecarDefaults
 from kube.client import ApiError, Object
 from kube.informer import Informer, controller_of
 
@@ -29,8 +30,8 @@ class Found:
 class Workloads:
     """Makes each actor's workload what it should be."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, defaults: SidecarDefaults) -> None:
+        self._cluster, self._defaults = cluster, defaults
 
     def ensure(self, actor: AsyncActor) -> Found:
         """Have the workload of ``actor``, which has a template, exist as desired; remove those that it had before.
@@ -40,7 +41,7 @@ class Workloads:
         """
         keda = actor.spec.scaling.enabled and self._cluster.keda is not None
         if keda and desired.scaled_by_job(actor):
-            found = self._apply(actor, self._scaled_jobs(), desired.scaled_job(actor))
+            found = self._apply(actor, self._scaled_jobs(), desired.scaled_job(actor, self._defaults))
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
             found = self._apply(actor, informer, desired.workload(actor, keda=keda))

@@ -36,6 +36,9 @@ def rows(schema: dict[str, Any], path: str = "") -> list[str]:
             shown = "required"
         result.append(f"| `{here}` | {kind} | {shown} | {child.get('description', '')} |")
         result += rows(child, here + ".")
+        for part, mark in (("items", "[]"), ("additionalProperties", ".<name>")):
+            if (child.get(part) or {}).get("description"):
+                result += rows(child[part], f"{here}{mark}.")
     return result
 
 

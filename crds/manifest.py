@@ -35,6 +35,9 @@ _KEPT = (
     "minLength",
     "maxLength",
     "pattern",
+    "minItems",
+    "maxItems",
+    "maxProperties",
     "required",
     "x-kubernetes-validations",
     "x-kubernetes-list-type",
@@ -45,7 +48,7 @@ COLUMNS: list[dict[str, Any]] = [
     {"name": "Phase", "type": "string", "jsonPath": ".status.phase"},
     {"name": "Ready", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Ready")].status'},
     {"name": "Type", "type": "string", "jsonPath": ".spec.workload.type"},
-    {"name": "Queue", "type": "string", "jsonPath": ".spec.queueName"},
+    {"name": "Queue", "type": "string", "jsonPath": ".status.queueName"},
     {"name": "Transport", "type": "string", "jsonPath": ".spec.transport.type"},
     {"name": "Up", "type": "integer", "jsonPath": ".status.readyReplicas"},
     {"name": "Replicas", "type": "integer", "jsonPath": ".status.desiredReplicas"},
@@ -87,8 +90,9 @@ def structural(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
         result["default"] = {} if isinstance(default, dict) else default
     if "properties" in node:
         result["properties"] = {name: structural(child, defs) for name, child in node["properties"].items()}
-    if "items" in node:
-        result["items"] = structural(node["items"], defs)
+    for key in ("items", "additionalProperties"):
+        if isinstance(node.get(key), dict):
+            result[key] = structural(node[key], defs)
     return result
 
 

@@ -10,48 +10,20 @@ runs one table of cases through both.
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from crds.base import DNS_SUBDOMAIN, MAX_NAME, Model, Object, cel, fail, schema
+from crds.resiliency import Resiliency
 from crds.shape import CLAIM, malformed
 
 WorkloadType = Literal["Deployment", "StatefulSet", "Job"]
 
-DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
-MAX_NAME = 63
-"""An actor's name is a label value, and label values hold 63 characters."""
+GenerationSetting = Literal["auto", "frames", "frames-namespaced", "http"]
+"""What a setting may say of the sidecar's generation; ``auto`` has its image tell."""
 
-Object = dict[str, Any]
-"""A Kubernetes object, or a part of one, as plain JSON."""
-
-
-def fail(path: str, message: str) -> PydanticCustomError:
-    """A validation error of ``message`` at ``path`` below the model being validated."""
-    return PydanticCustomError("asya", "{path}: {message}", {"path": path, "message": message})
-
-
-class Model(BaseModel):
-    """Base of all: camelCase on the wire, snake_case in Python; null means absent, as in Kubernetes."""
-
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, strict=True, extra="ignore")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
-        return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
-
-
-def cel(*rules: tuple[str, str]) -> dict[str, Any]:
-    """JSON-schema extra that becomes ``x-kubernetes-validations``: pairs of rule and message."""
-    return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
-
-
-def schema(**extra: Any) -> dict[str, Any]:
-    """JSON-schema extra for a field whose value is Kubernetes' own and is not modelled here."""
-    return {"x-structural": extra}
-
+GRACE_MARGIN = 30
+"""Seconds a pod may take to stop beyond the processing of one message, where nothing says how long."""
 
 QUANTITIES: dict[str, Any] = {
     "type": "object",
@@ -203,6 +175,20 @@ class Sidecar(Model):
         ),
     ] = None
 
+    generation: Annotated[
+        GenerationSetting | None,
+        Field(
+            description="Which generation of the sidecar the image holds, instead of what the operator's setting says; "
+            "`auto` has the image's tag tell."
+        ),
+    ] = None
+    end_actor: Annotated[
+        bool,
+        Field(
+            description="Whether the actor is the end of every route, so that what its function returns goes nowhere."
+        ),
+    ] = False
+
     @field_validator("env")
     @classmethod
     def _named(cls, env: list[Object] | None) -> list[Object] | None:
@@ -227,6 +213,13 @@ class Socket(Model):
     max_size: Annotated[
         str, Field(pattern=r"^[1-9][0-9]{0,9}$", description="Largest message on the socket, in bytes.")
     ] = "10485760"
+    activation: Annotated[
+        bool | None,
+        Field(
+            description="Whether a container of its own holds the socket, so that messages wait while the runtime "
+            "restarts; absent, the operator's setting says it."
+        ),
+    ] = None
 
     @field_validator("path")
     @classmethod
@@ -246,13 +239,18 @@ class Timeout(Model):
 
     processing: Annotated[int, Field(ge=1, description="Seconds that one message may take in the runtime.")] = 300
     graceful_shutdown: Annotated[
-        int,
+        int | None,
         Field(
             ge=0,
             description="Seconds a pod may take to stop: `terminationGracePeriodSeconds`, never lowering a larger "
-            "one in the template.",
+            "one in the template. Absent, it is `processing` and 30 more.",
         ),
-    ] = 30
+    ] = None
+
+    @property
+    def grace_period(self) -> int:
+        """Seconds a pod may take to stop."""
+        return self.processing + GRACE_MARGIN if self.graceful_shutdown is None else self.graceful_shutdown
 
 
 class Scaling(Model):
@@ -292,6 +290,18 @@ _METADATA = {
 _PRESERVED = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
+class Job(Model):
+    """When a Job's runtime ends, if it runs the operator's script."""
+
+    messages: Annotated[
+        int | None,
+        Field(ge=1, description="Messages after which the Job ends. Absent: 1 if KEDA starts it, else no limit."),
+    ] = None
+    idle_seconds: Annotated[
+        int, Field(ge=1, description="Seconds after which the Job ends if the queue has given no message.")
+    ] = 60
+
+
 class Workload(Model):
     """What runs the actor's pods."""
 
@@ -305,6 +315,7 @@ class Workload(Model):
                 "!has(self.volumeClaimTemplates) || self.type == 'StatefulSet'",
                 "volumeClaimTemplates: only a StatefulSet has them",
             ),
+            ("!has(self.job) || self.type == 'Job'", "job: only a Job has it"),
         )
     )
 
@@ -336,6 +347,7 @@ class Workload(Model):
             json_schema_extra=schema(type="array", items=_PRESERVED),
         ),
     ] = None
+    job: Annotated[Job | None, Field(description="When a Job ends; Job only.")] = None
     name: Annotated[
         str | None,
         Field(
@@ -353,6 +365,8 @@ class Workload(Model):
             raise fail("template", "required unless name refers to an existing workload")
         if self.volume_claim_templates is not None and self.type != "StatefulSet":
             raise fail("volumeClaimTemplates", "only a StatefulSet has them")
+        if self.job is not None and self.type != "Job":
+            raise fail("job", "only a Job has it")
         if self.template is not None:
             wrong = malformed(self.template, path="template")
             if wrong:
@@ -383,16 +397,21 @@ class AsyncActorSpec(Model):
     )
 
     queue_name: Annotated[
-        str,
+        str | None,
         Field(
             min_length=1,
             max_length=255,
             pattern=r"^[^\s/]+$",
-            description="Queue to consume. Released sidecars consume `asya-<name>`.",
+            description="Queue to consume. Absent, it is the one that the actor's sidecar consumes: "
+            "`asya-<namespace>-<name>`, or `asya-<name>` for sidecars before 0.2.0.",
         ),
-    ]
+    ] = None
     transport: Annotated[Transport, Field(description="The queue system and how to reach it.")]
     sidecar: Annotated[Sidecar, Field(description="This actor's exceptions from the sidecar defaults.")] = Sidecar()
+    resiliency: Annotated[
+        Resiliency | None,
+        Field(description="Retries and error routes, for sidecars of the http generation (0.5.1 and newer)."),
+    ] = None
     socket: Annotated[Socket, Field(description="Where runtime and sidecar meet.")] = Socket()
     timeout: Annotated[Timeout, Field(description="How long things may take.")] = Timeout()
     scaling: Annotated[Scaling, Field(description="Autoscaling by KEDA.")] = Scaling()
@@ -437,6 +456,7 @@ class AsyncActorStatus(Model):
         ),
     ] = None
     reason: Annotated[str | None, Field(description="Reason of the first condition that is false.")] = None
+    queue_name: Annotated[str | None, Field(description="Queue that is consumed and scaled on.")] = None
     workload_ref: Annotated[ObjectRef | None, Field(description="The workload.")] = None
     scaled_object_ref: Annotated[ObjectRef | None, Field(description="The ScaledObject.")] = None
     scaled_job_ref: Annotated[ObjectRef | None, Field(description="The ScaledJob.")] = None

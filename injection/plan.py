@@ -15,12 +15,11 @@ import orjson
 
 from crds.models import AsyncActor, SecretKeyRef
 from crds.names import RUNTIME_CONFIGMAP, RUNTIME_KEY, RUNTIME_PATH, RUNTIME_VOLUME, SIDECAR, SOCKET_VOLUME
+from injection.generations import queue_name, sidecar_actor_name, sidecar_image
 from injection.settings import RESTRICTED, SidecarDefaults
 
 CONTRACT = 1
 """Version of what injection does and of the record it leaves; part of every digest."""
-
-QUEUE_PREFIX = "asya-"
 
 Object = dict[str, Any]
 
@@ -44,20 +43,6 @@ class Plan:
     """Changes exactly when any of the above does."""
 
 
-def sidecar_actor_name(actor: AsyncActor) -> str:
-    """``ASYA_ACTOR_NAME``: released sidecars consume the queue ``asya-<ASYA_ACTOR_NAME>``."""
-    queue = actor.spec.queue_name
-    if consumed_by_released_sidecars(actor):
-        return queue[len(QUEUE_PREFIX) :]
-    return actor.metadata.name
-
-
-def consumed_by_released_sidecars(actor: AsyncActor) -> bool:
-    """Whether the queue's name has the form that released sidecars derive from ``ASYA_ACTOR_NAME``."""
-    queue = actor.spec.queue_name
-    return queue.startswith(QUEUE_PREFIX) and len(queue) > len(QUEUE_PREFIX)
-
-
 def environment(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
     """The sidecar's environment, in order; ``spec.sidecar.env`` is last and wins over a name above."""
     spec = actor.spec
@@ -69,8 +54,9 @@ def environment(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
     def secret(name: str, ref: SecretKeyRef) -> None:
         env.append({"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}})
 
-    value("ASYA_ACTOR_NAME", sidecar_actor_name(actor))
-    value("ASYA_QUEUE_NAME", spec.queue_name)
+    value("ASYA_ACTOR_NAME", sidecar_actor_name(actor, defaults))
+    value("ASYA_NAMESPACE", actor.metadata.namespace)
+    value("ASYA_QUEUE_NAME", queue_name(actor, defaults))
     value("ASYA_TRANSPORT", spec.transport.type)
     value("ASYA_SOCKET_DIR", spec.socket.directory)
     value("ASYA_SOCKET_PATH", spec.socket.path)
@@ -129,7 +115,7 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
     resources = spec.sidecar.resources if spec.sidecar.resources is not None else dict(defaults.resources)
     sidecar: Object = {
         "name": SIDECAR,
-        "image": spec.sidecar.image or defaults.image,
+        "image": sidecar_image(actor, defaults),
         "imagePullPolicy": spec.sidecar.image_pull_policy or defaults.image_pull_policy,
         "env": environment(actor, defaults),
         "ports": [{"name": "asya-metrics", "containerPort": defaults.metrics_port, "protocol": "TCP"}],
@@ -147,14 +133,14 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
         {"name": "ASYA_SOCKET_MAX_SIZE", "value": spec.socket.max_size},
     )
     rolled = script if defaults.runtime_rollout else ""
-    inputs = (CONTRACT, actor.metadata.name, sidecar, volumes, env, spec.timeout.graceful_shutdown, rolled)
+    inputs = (CONTRACT, actor.metadata.name, sidecar, volumes, env, spec.timeout.grace_period, rolled)
     return Plan(
         actor=actor.metadata.name,
         sidecar=sidecar,
         volumes=volumes,
         mounts=(socket_mount, runtime_mount),
         env=env,
-        grace_period=spec.timeout.graceful_shutdown,
+        grace_period=spec.timeout.grace_period,
         native_sidecars=defaults.native_sidecars,
         digest=hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16],
     )

@@ -5,16 +5,22 @@ Read once at start-up from the environment that the chart sets, so that a reques
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast, get_args
 
 import orjson
 
-DEFAULT_IMAGE = "ghcr.io/deliveryhero/asya-sidecar:latest"
+from crds.models import GenerationSetting
+
+DEFAULT_IMAGE = "ghcr.io/deliveryhero/asya-sidecar:1.1.3"
+"""Pinned, so that no pod of an actor differs from the others: ``latest`` moves with every release of the sidecar.
+The chart's values and the docs follow from it."""
 
 DEFAULT_RESOURCES: dict[str, Any] = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
     "limits": {"memory": "256Mi"},
 }
+
+GENERATIONS: tuple[str, ...] = get_args(GenerationSetting)
 
 RESTRICTED: dict[str, Any] = {
     "allowPrivilegeEscalation": False,
@@ -35,6 +41,8 @@ class SidecarDefaults:
     metrics_port: int = 9095
     log_level: str = "INFO"
     gateway_url: str = ""
+    generation: GenerationSetting = "auto"
+    """Which generation of the sidecar the images hold; ``auto`` has their tags tell."""
     native_sidecars: bool = True
     """Whether the cluster has native sidecars (Kubernetes 1.29)."""
     runtime_rollout: bool = True
@@ -71,6 +79,9 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
     policy = env.get("ASYA_SIDECAR_IMAGE_PULL_POLICY") or "IfNotPresent"
     if policy not in ("Always", "IfNotPresent", "Never"):
         raise InvalidSetting(f"ASYA_SIDECAR_IMAGE_PULL_POLICY: must be Always, IfNotPresent or Never; found {policy!r}")
+    generation = env.get("ASYA_SIDECAR_GENERATION") or "auto"
+    if generation not in GENERATIONS:
+        raise InvalidSetting(f"ASYA_SIDECAR_GENERATION: must be one of {', '.join(GENERATIONS)}; found {generation!r}")
     return SidecarDefaults(
         image=env.get("ASYA_SIDECAR_IMAGE") or DEFAULT_IMAGE,
         image_pull_policy=policy,
@@ -78,6 +89,7 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
         metrics_port=int(port),
         log_level=env.get("ASYA_SIDECAR_LOG_LEVEL") or "INFO",
         gateway_url=env.get("ASYA_GATEWAY_URL") or "",
+        generation=cast(GenerationSetting, generation),
         native_sidecars=native_sidecars,
         runtime_rollout=rollout == "true",
     )

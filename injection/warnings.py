@@ -5,8 +5,8 @@ never sees an answer of admission, and the command line in ``explain`` and ``ren
 """
 
 from crds.models import AsyncActor
+from injection.generations import consumed_queue
 from injection.inject import Denied, runtime_container
-from injection.plan import consumed_by_released_sidecars
 from injection.settings import SidecarDefaults
 
 TEMPLATE = "spec.workload.template"
@@ -14,26 +14,26 @@ TEMPLATE = "spec.workload.template"
 
 def warnings_of(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
     """Warnings about ``actor``, each of which names the field, what was found and what to do."""
-    return [*_timeout(actor), *_queue(actor), *_resources(actor)]
+    return [*_timeout(actor), *_queue(actor, defaults), *_resources(actor)]
 
 
 def _timeout(actor: AsyncActor) -> list[str]:
     timeout = actor.spec.timeout
-    if timeout.graceful_shutdown > timeout.processing:
+    if timeout.grace_period > timeout.processing:
         return []
     return [
-        f"spec.timeout.gracefulShutdown: {timeout.graceful_shutdown}s is not more than "
+        f"spec.timeout.gracefulShutdown: {timeout.grace_period}s is not more than "
         f"spec.timeout.processing ({timeout.processing}s), so a pod that stops may cut a message short"
     ]
 
 
-def _queue(actor: AsyncActor) -> list[str]:
-    if consumed_by_released_sidecars(actor):
+def _queue(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
+    queue, consumed = actor.spec.queue_name, consumed_queue(actor, defaults)
+    if queue in (None, consumed):
         return []
     return [
-        f"spec.queueName: released sidecars consume queues named asya-<name>, so they will consume "
-        f"'asya-{actor.metadata.name}' and not {actor.spec.queue_name!r}; use a name that starts with 'asya-', "
-        "or a sidecar that reads ASYA_QUEUE_NAME"
+        f"spec.queueName: the actor's sidecar consumes {consumed!r} and not {queue!r}; "
+        "leave the field out, or use the name that the sidecar consumes"
     ]
 
 

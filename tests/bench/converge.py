@@ -20,6 +20,7 @@ from functools import partial
 
 from controller import desired
 from crds.parse import parse_actor
+from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, Client, Object
 from kube.informer import Informer
 from tests.bench.measure import RUNS, Result, cpu_seconds, family, median, resident
@@ -182,7 +183,7 @@ def _floor(client: Client, actors: list[Object]) -> tuple[float, float]:
         for resource, made in (
             (DEPLOYMENTS, desired.workload(parsed, keda=True)),
             (TRIGGER_AUTHENTICATIONS, authentication),
-            (SCALED_OBJECTS, desired.scaled_object(parsed)),
+            (SCALED_OBJECTS, desired.scaled_object(parsed, SidecarDefaults())),
         ):
             labels = {k: v for k, v in made["metadata"]["labels"].items() if not k.startswith("asya.io/")}
             metadata = {"name": made["metadata"]["name"], "namespace": "floor", "labels": labels}

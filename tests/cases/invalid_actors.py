@@ -14,12 +14,12 @@ ABSENT = object()
 SQS = {"type": "sqs", "sqs": {"region": "eu-west-1", "queueBaseUrl": "https://sqs.eu-west-1.amazonaws.com/1"}}
 CONTAINERS = "spec.workload.template.spec.containers"
 PATH = "spec.workload.template.spec"
+RESILIENCY = "spec.resiliency"
 
 Case = tuple[str, list[tuple[str, Any]], str]
 """A name, changes to a good actor (path and value), and what the refusal must say."""
 
 CASES: list[Case] = [
-    ("no queue name", [("spec.queueName", ABSENT)], "spec.queueName"),
     ("empty queue name", [("spec.queueName", "")], "spec.queueName"),
     ("queue name with a space", [("spec.queueName", "a b")], "spec.queueName"),
     ("queue name with a slash", [("spec.queueName", "../other")], "spec.queueName"),
@@ -76,6 +76,57 @@ CASES: list[Case] = [
     ),
     ("unknown pull policy", [("spec.sidecar", {"imagePullPolicy": "Sometimes"})], "spec.sidecar.imagePullPolicy"),
     ("env without a name", [("spec.sidecar", {"env": [{"value": "x"}]})], "spec.sidecar.env[0].name"),
+    ("unknown generation", [("spec.sidecar", {"generation": "grpc"})], "spec.sidecar.generation"),
+    ("end actor as text", [("spec.sidecar", {"endActor": "true"})], "spec.sidecar.endActor"),
+    ("activation as text", [("spec.socket", {"activation": "no"})], "spec.socket.activation"),
+    ("Job's end of a Deployment", [("spec.workload.job", {"messages": 2})], "job: only a Job has it"),
+    *(
+        (f"a Job of {field}: {value}", [("spec.workload.type", "Job"), ("spec.workload.job", {field: value})], field)
+        for field, value in (("messages", 0), ("idleSeconds", 0), ("messages", "1"))
+    ),
+    *(
+        (
+            f"a policy of {field}: {value!r}",
+            [(RESILIENCY, {"policies": {"p": {field: value}}})],
+            f"{RESILIENCY}.policies",
+        )
+        for field, value in (
+            ("maxAttempts", 0),
+            ("maxAttempts", "3"),
+            ("backoff", "random"),
+            ("initialDelay", "1"),
+            ("initialDelay", "-1s"),
+            ("initialDelay", "one second"),
+            ("maxInterval", "5 m"),
+            ("maxDuration", "99999999h"),
+            ("maxDuration", ""),
+            ("jitter", "yes"),
+            ("onExhausted", []),
+            ("onExhausted", ["Not A Name"]),
+            ("onExhausted", "recovery"),
+        )
+    ),
+    ("a policy without a name", [(RESILIENCY, {"policies": {"": {}}})], "policies: each needs a name"),
+    (
+        "a rule of an unknown policy",
+        [(RESILIENCY, {"policies": {"a": {}}, "rules": [{"errors": ["ValueError"], "policy": "b"}]})],
+        "rules: each must name one of the policies",
+    ),
+    (
+        "rules without policies",
+        [(RESILIENCY, {"rules": [{"errors": ["ValueError"], "policy": "b"}]})],
+        "rules: each must name one of the policies",
+    ),
+    (
+        "a rule without errors",
+        [(RESILIENCY, {"policies": {"a": {}}, "rules": [{"errors": [], "policy": "a"}]})],
+        f"{RESILIENCY}.rules[0].errors",
+    ),
+    (
+        "a rule without a policy",
+        [(RESILIENCY, {"policies": {"a": {}}, "rules": [{"errors": ["ValueError"]}]})],
+        f"{RESILIENCY}.rules[0].policy",
+    ),
     ("relative socket", [("spec.socket", {"path": "app.sock"})], "spec.socket.path"),
     ("socket in the root", [("spec.socket", {"path": "/app.sock"})], "spec.socket.path"),
     ("socket path too long", [("spec.socket", {"path": "/" + "d" * 110 + "/s"})], "spec.socket.path"),

@@ -69,7 +69,8 @@ def test_rabbitmq_deployment(space: Space) -> None:
     env = environment(sidecar)
     assert env == {
         "ASYA_ACTOR_NAME": "text-processor",
-        "ASYA_QUEUE_NAME": "asya-text-processor",
+        "ASYA_NAMESPACE": space.name,
+        "ASYA_QUEUE_NAME": f"asya-{space.name}-text-processor",
         "ASYA_TRANSPORT": "rabbitmq",
         "ASYA_SOCKET_DIR": "/var/run/asya",
         "ASYA_SOCKET_PATH": "/var/run/asya/asya-runtime.sock",
@@ -108,7 +109,7 @@ def test_rabbitmq_deployment(space: Space) -> None:
             "type": "rabbitmq",
             "metadata": {
                 "protocol": "amqp",
-                "queueName": "asya-text-processor",
+                "queueName": f"asya-{space.name}-text-processor",
                 "mode": "QueueLength",
                 "value": "5",
                 "host": "amqp://rabbitmq.messaging:5672/",
@@ -178,7 +179,7 @@ def test_sqs_stateful_set(space: Space) -> None:
     trigger = space.wait("ScaledObject", "indexer")["spec"]["triggers"][0]
     assert trigger == {
         "type": "aws-sqs-queue",
-        "metadata": {"queueURL": f"{base}/asya-indexer", "awsRegion": "eu-central-1", "queueLength": "5"},
+        "metadata": {"queueURL": f"{base}/asya-{space.name}-indexer", "awsRegion": "eu-central-1", "queueLength": "5"},
         "authenticationRef": {"name": "indexer"},
     }
     assert space.wait("TriggerAuthentication", "indexer")["spec"]["podIdentity"]["provider"] == "aws"
@@ -566,7 +567,7 @@ def test_what_keda_says_is_reported(space: Space) -> None:
     space.patch("ScaledObject", "a", {"status": {"conditions": conditions}}, "status")
     told = space.wait_condition("a", "ScalingReady", "False", "ScaledObjectNotReady")["message"]
     assert "Triggers defined in ScaledObject are not working correctly" in told
-    assert "The queue 'asya-a' does not exist: create it in RabbitMQ" in told
+    assert f"The queue 'asya-{space.name}-a' does not exist: create it in RabbitMQ" in told
     space.patch(
         "ScaledObject",
         "a",

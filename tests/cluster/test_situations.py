@@ -89,12 +89,12 @@ def _pods_are_refused(space: Space, operator: Operator) -> Iterator[None]:
     yield
 
 
-@_situation("QueueMissing", queue="'asya-a'", broker="RabbitMQ")
+@_situation("QueueMissing", queue="'asya-{namespace}-a'", broker="RabbitMQ")
 def _no_such_queue(space: Space, operator: Operator) -> Iterator[None]:
     yield from _keda_complains(space, "404 NOT_FOUND - no queue 'asya-a' in vhost '/'")
 
 
-@_situation("ScalingError", queue="'asya-a'", broker="RabbitMQ")
+@_situation("ScalingError", queue="'asya-{namespace}-a'", broker="RabbitMQ")
 def _wrong_password(space: Space, operator: Operator) -> Iterator[None]:
     yield from _keda_complains(space, "username or password not allowed")
 
@@ -282,7 +282,7 @@ def _somebody_insists(space: Space, operator: Operator) -> Iterator[None]:
 def test_the_same_remedy_everywhere(space: Space, operator: Operator, cluster: Cluster, title: str) -> None:
     situation = SITUATIONS[title]
     with situation.make(space, operator):
-        words = {**situation.words}
+        words = {name: word.format(namespace=space.name) for name, word in situation.words.items()}
         if situation.cause in TROUBLES:
             words = {"name": running_pod(space, NAME)["metadata"]["name"], "container": "runtime"}
         expected = remedy(situation.cause, **words)

@@ -100,7 +100,7 @@ def asya(name: str, transport: Object, calls: Path) -> Object:
     return actor(
         name,
         transport=transport,
-        sidecar={"image": "sidecar"},
+        sidecar={"image": "sidecar", "generation": "frames"},
         timeout={"processing": 20, "gracefulShutdown": 15},
         workload={"template": {"spec": {"containers": [container]}}},
     )

@@ -53,7 +53,6 @@ def actor(name: str, **spec: Any) -> Object:
         "kind": "AsyncActor",
         "metadata": {"name": name},
         "spec": {
-            "queueName": f"asya-{name}",
             "transport": {"type": "rabbitmq", "rabbitmq": {"host": "rabbitmq"}},
             "workload": {"template": {"spec": {"containers": [container]}}},
             **spec,

@@ -9,10 +9,12 @@ from controller import desired, status
 from controller.status import Observation, Verdict, changes, false, scaling_verdict, status_of, true, workload_refused
 from crds.models import AsyncActor
 from crds.parse import parse_actor
+from injection.settings import SidecarDefaults
 from kube.client import ApiError
 from tests.harness.space import actor, example
 
 Object = dict[str, Any]
+DEFAULTS = SidecarDefaults()
 
 
 def parsed(obj: Object) -> AsyncActor:
@@ -26,7 +28,7 @@ EXAMPLES = ["rabbitmq-deployment", "sqs-statefulset", "scaled-job"]
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_everything_is_owned_and_labelled(name: str) -> None:
     obj = parsed(example(name))
-    made = [desired.workload(obj, keda=False), desired.scaled_object(obj), desired.scaled_job(obj)]
+    made = [desired.workload(obj, keda=False), desired.scaled_object(obj, DEFAULTS), desired.scaled_job(obj, DEFAULTS)]
     made += [o for o in (desired.trigger_authentication(obj),) if o]
     for one in made:
         (owner,) = one["metadata"]["ownerReferences"]
@@ -80,16 +82,16 @@ def test_a_jobs_digest_follows_the_actor_and_not_its_scaling() -> None:
 def test_triggers_never_hold_a_password() -> None:
     rabbitmq = {"host": "h", "username": "u", "passwordSecretRef": {"name": "s", "key": "k"}}
     obj = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": rabbitmq}))
-    assert desired.trigger(obj)["metadata"]["host"] == "amqp://h:5672/"
+    assert desired.trigger(obj, DEFAULTS)["metadata"]["host"] == "amqp://h:5672/"
     assert (desired.trigger_authentication(obj) or {})["spec"] == {
         "secretTargetRef": [{"parameter": "password", "name": "s", "key": "k"}]
     }
     url = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": {"urlSecretRef": {"name": "s", "key": "k"}}}))
-    assert "host" not in desired.trigger(url)["metadata"]
+    assert "host" not in desired.trigger(url, DEFAULTS)["metadata"]
     assert (desired.trigger_authentication(url) or {})["spec"]["secretTargetRef"][0]["parameter"] == "host"
     guest = parsed(actor("a"))
     assert desired.trigger_authentication(guest) is None
-    assert "authenticationRef" not in desired.trigger(guest)
+    assert "authenticationRef" not in desired.trigger(guest, DEFAULTS)
 
 
 # -- status --------------------------------------------------------------------------------------
@@ -137,8 +139,11 @@ def test_every_condition_speaks_of_the_generation() -> None:
 @pytest.mark.parametrize(
     ("told", "remedy"),
     [
-        ("NOT_FOUND - no queue 'asya-a' in vhost '/'", "The queue 'asya-a' does not exist: create it in RabbitMQ"),
-        ("dial tcp: connection refused", "Check that the queue 'asya-a' exists"),
+        (
+            "NOT_FOUND - no queue 'asya-ns-a' in vhost '/'",
+            "The queue 'asya-ns-a' does not exist: create it in RabbitMQ",
+        ),
+        ("dial tcp: connection refused", "Check that the queue 'asya-ns-a' exists"),
         ("", "KEDA says: not ready."),
     ],
 )
@@ -147,7 +152,7 @@ def test_kedas_own_words_come_with_a_remedy(told: str, remedy: str) -> None:
         "metadata": {"name": "a"},
         "status": {"conditions": [{"type": "Ready", "status": "False", "message": told}]},
     }
-    verdict = scaling_verdict(parsed(actor("a")), "ScaledObject", live)
+    verdict = scaling_verdict(parsed(actor("a")), DEFAULTS, "ScaledObject", live)
     assert (verdict.status, verdict.reason) == ("False", "ScaledObjectNotReady")
     assert remedy in verdict.message
 
@@ -155,7 +160,7 @@ def test_kedas_own_words_come_with_a_remedy(told: str, remedy: str) -> None:
 @pytest.mark.parametrize("known", [{}, {"conditions": [{"type": "Ready", "status": "Unknown"}]}])
 def test_what_keda_has_not_said_counts_as_unknown_and_not_as_false(known: Object) -> None:
     live = {"metadata": {"name": "a"}, "status": known}
-    assert scaling_verdict(parsed(actor("a")), "ScaledObject", live).status == "True"
+    assert scaling_verdict(parsed(actor("a")), DEFAULTS, "ScaledObject", live).status == "True"
 
 
 @pytest.mark.parametrize(

@@ -99,7 +99,9 @@ def test_every_sidecar_meets_our_script_at_any_path(sidecar: str) -> None:
 
 
 def test_the_values_are_in_the_form_that_is_read() -> None:
-    sidecar, _ = environments(transport=SQS, queueName="asya-queue", timeout={"processing": 61, "gracefulShutdown": 90})
+    sidecar, _ = environments(
+        transport=SQS, queueName="asya-default-queue", timeout={"processing": 61, "gracefulShutdown": 90}
+    )
     assert sidecar["ASYA_ACTOR_NAME"] == "queue"
     assert sidecar["ASYA_RUNTIME_TIMEOUT"] == "61s"
     assert sidecar["ASYA_METRICS_ADDR"] == ":9095"

@@ -258,8 +258,8 @@ def names(obj: Object, **settings: Any) -> dict[str, Any]:
 
 def test_a_queue_without_the_prefix_keeps_the_actors_name() -> None:
     assert names(actor("a", queueName="orders"))["ASYA_ACTOR_NAME"] == "a"
-    assert names(actor("a", queueName="asya-orders"))["ASYA_ACTOR_NAME"] == "orders"
-    assert names(actor("a", queueName="asya-"))["ASYA_ACTOR_NAME"] == "a"
+    assert names(actor("a", queueName="asya-default-orders"))["ASYA_ACTOR_NAME"] == "orders"
+    assert names(actor("a", queueName="asya-default-"))["ASYA_ACTOR_NAME"] == "a"
 
 
 def test_a_url_secret_replaces_the_four_variables() -> None:

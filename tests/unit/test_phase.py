@@ -9,6 +9,7 @@ from controller import pods
 from controller.phase import MEANINGS, Phase, Replicas, phase, replicas_of
 from controller.status import Observation, Verdict, false, scaling_verdict, status_of, true
 from crds.parse import parse_actor
+from injection.settings import SidecarDefaults
 from tests.harness.space import actor
 
 NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
@@ -266,4 +267,4 @@ def test_a_missing_queue_is_told_from_other_troubles_of_scaling() -> None:
     obj["metadata"]["namespace"] = "x"
     for message, word in (("error: 404 no queue 'asya-a'", "QueueMissing"), ("connection refused", "ScalingError")):
         live = {"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": "False"}]}}
-        assert scaling_verdict(parse_actor(obj), "ScaledObject", live, [message]).phase == word
+        assert scaling_verdict(parse_actor(obj), SidecarDefaults(), "ScaledObject", live, [message]).phase == word

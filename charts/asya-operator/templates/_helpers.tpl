@@ -38,6 +38,7 @@ capabilities: {drop: [ALL]}
 - {name: ASYA_LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
 - {name: ASYA_METRICS_PORT, value: {{ .Values.metrics.port | quote }}}
 - {name: ASYA_SIDECAR_IMAGE, value: {{ .Values.sidecar.image | quote }}}
+- {name: ASYA_SIDECAR_GENERATION, value: {{ .Values.sidecar.generation | quote }}}
 - {name: ASYA_SIDECAR_IMAGE_PULL_POLICY, value: {{ .Values.sidecar.imagePullPolicy | quote }}}
 - {name: ASYA_SIDECAR_RESOURCES, value: {{ .Values.sidecar.defaultResources | toJson | quote }}}
 - {name: ASYA_SIDECAR_METRICS_PORT, value: {{ .Values.sidecar.metricsPort | quote }}}
