@@ -1,291 +1,1774 @@
 """Asya runtime: calls the user's function for each message that the sidecar hands over a Unix socket.
 
-One connection a message. A frame is a 4-byte big-endian length and that many bytes of UTF-8 JSON. The
-request is {"id", "route": {"actors": [...], "current": n}, "headers", "payload"}; the answer is always a
-JSON array: results, [] to stop the route, or one element with "error" and "details".
+One script for every generation of the sidecar. Each message comes on a connection of its own:
+
+- frames: a 4-byte big-endian length and that many bytes of JSON; the answer is a frame with a JSON array;
+- http: ``POST /invoke``; the answer is JSON, 204, or an event stream when the function is a generator.
+
+The first byte tells them apart: a capital letter begins an HTTP method, and would be a frame above 1 GB. The
+shape of the route (``actors/current`` or ``prev/curr/next``) tells how it advances.
+
+    python3 asya_runtime.py         the runtime
+    python3 asya_runtime.py hold    the socket holder: keeps the socket open while a runtime restarts
+    python3 asya_runtime.py ready   exit code 0 if a runtime is ready (a probe where no port can be used)
 
 Standard library only, Python 3.7 and newer: it runs in the user's image.
 """
 
-import asyncio
-import importlib
-import inspect
-import json
 import os
 import select
 import signal
 import socket
-import struct
 import sys
-import threading
 import time
-import traceback
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MODE = " ".join(sys.argv[1:]) if __name__ == "__main__" else ""
+if MODE not in ("hold", "ready"):  # the holder lives as long as the pod: it loads nothing more
+    import asyncio
+    import atexit
+    import collections.abc
+    import faulthandler
+    import functools
+    import importlib
+    import inspect
+    import json
+    import re
+    import threading
+    import traceback
 
 SOCKET_NAME = "asya-runtime.sock"
-DEFAULT_PATH = "/var/run/asya/" + SOCKET_NAME
+"""The name that every sidecar looks for."""
+HOLDER_NAME = "asya-holder.sock"
+DEFAULT_DIRECTORY = "/var/run/asya"
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024
-CLIENT_TIMEOUT = 30.0
-"""Seconds that a client may take over a whole frame; a large one takes well under one."""
-STOP_SECONDS = 10.0
-"""Seconds that an abandoned handler has to stop before the process is replaced."""
-INHERITED = "ASYA_RUNTIME_LISTENER"
-"""Number of the listening socket that the process before this one left open."""
+LARGEST = 0x40FFFFFF
+"""Bytes of the largest frame whose length does not look like an HTTP method."""
+HEAD_LIMIT = 64 * 1024
+EVENT_LIMIT = 16 * 1024 * 1024 - 1024
+"""Bytes of one event: the sidecar reads no line of 16 MiB."""
+TEXT_LIMIT = 256 * 1024
+"""Characters of an error's message, and of its traceback."""
+FIRST_BYTE_SECONDS = 0.05
+"""Wait for a client's first byte before others are accepted as well."""
+CLIENT_SECONDS = 30.0
+"""Time that a client has to send a whole message, or to take an answer; a large one needs well under a second."""
+DISCARD_SECONDS = 5.0
+HOLDER_SECONDS = 60.0
+"""How long a starting runtime waits for the socket holder."""
+PATIENCE_SECONDS = 5.0
+"""How much longer than ASYA_RUNTIME_TIMEOUT a function may take: the sidecar gives up first."""
+LINGER_SECONDS = 1.0
+"""Time between the last answer and the exit, in which the sidecar publishes and acknowledges it."""
+PUBLISH_SECONDS = 0.3
+"""Time between the last answer and the answer to /drain."""
+RESUME_SECONDS = 30.0
+"""After a /drain that no SIGTERM follows, messages are accepted again."""
+END_SECONDS = 5.0
+"""Time for tasks, threads and exit functions of the user's code before the process ends regardless."""
+BACKLOG = 128
+WAITING_LIMIT = 64
+"""Accepted connections that have sent nothing yet."""
+
+
+class Refused(Exception):
+    """The runtime cannot start; the message names the setting, what was found and what to do."""
 
 
 class BadMessage(Exception):
-    """A frame that cannot be handled; the message says why."""
+    """A message that cannot be handled; the text says why."""
 
 
-class Abandoned(BaseException):
-    """Raised in a handler whose client has hung up while another waits: nobody wants the answer any more."""
+class CutShort(BadMessage):
+    """The client closed the connection, or was too slow."""
 
 
-class Watch:
-    """Keeps a handler that blocks from blocking the messages after it.
-
-    A sidecar whose timeout has passed hangs up. If another message waits by then, the handler is interrupted,
-    in a blocking call too; what goes on all the same, in a C extension say, is replaced with the whole
-    process, which takes the listening socket over, so that the message that waits is answered.
-    """
-
-    def __init__(self, listener):
-        self.listener = listener
-        self.count = self.current = self.victim = 0  # numbers of messages, 0 for none
-        self.connection = 0
-        self.main = threading.get_ident()
-        self.hung_up = select.epoll() if hasattr(select, "epoll") else None  # elsewhere a handler may block
-        if self.hung_up is not None:
-            signal.signal(signal.SIGRTMIN, self.interrupt)
-            threading.Thread(target=self.run, args=(self.hung_up,), name="asya-runtime-watch", daemon=True).start()
-
-    def begin(self, connection):
-        """The handler is about to be called for the message of ``connection``."""
-        self.connection = connection.fileno()
-        self.count += 1
-        self.current = self.count
-        if self.hung_up is not None:
-            # Only the peer's close counts: one that has merely finished writing still reads.
-            self.hung_up.register(self.connection, select.EPOLLHUP | select.EPOLLONESHOT)
-
-    def end(self):
-        """The handler has returned."""
-        self.current = 0
-        if self.hung_up is not None:
-            self.hung_up.unregister(self.connection)
-
-    def interrupt(self, _number, _frame):
-        """Runs on the main thread, wherever that is."""
-        if self.current and self.current == self.victim:
-            self.victim = 0
-            raise Abandoned("the client hung up, and another message waits")
-
-    def run(self, hung_up):
-        """Wait for clients that hang up."""
-        while True:
-            hung_up.poll()
-            message, poller = self.current, select.poll()
-            poller.register(self.connection, 0)
-            if not message or not poller.poll(0):
-                continue  # the event was of the message before
-            while self.current == message:
-                if select.select([self.listener], [], [], 0.1)[0]:
-                    self.stop(message)
-
-    def stop(self, message):
-        """Interrupt the handler of ``message``; if that does not help, start the process anew."""
-        self.victim = message
-        signal.pthread_kill(self.main, signal.SIGRTMIN)
-        deadline = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < deadline:
-            if self.current != message:
-                return
-            time.sleep(0.02)
-        print("asya-runtime: the handler does not stop; starting anew", file=sys.stderr, flush=True)
-        with open("/proc/self/cmdline", "rb") as file:
-            command = file.read().split(b"\0")[:-1]
-        self.listener.set_inheritable(True)
-        os.environ[INHERITED] = str(self.listener.fileno())
-        os.execv(sys.executable, command)  # nosec B606
+class ClientGone(Exception):
+    """The client does not take the answer."""
 
 
-def settings(env):
-    """Socket path, mode, largest frame, handler and mode, from the environment."""
-    path = env.get("ASYA_SOCKET_PATH") or os.path.join(
-        env.get("ASYA_SOCKET_DIR") or os.path.dirname(DEFAULT_PATH), SOCKET_NAME
-    )
-    mode = env.get("ASYA_HANDLER_MODE") or "payload"
-    if mode not in ("payload", "envelope"):
-        raise SystemExit("ASYA_HANDLER_MODE must be payload or envelope; found %r" % mode)
-    return {
-        "path": path,
-        "chmod": int(env.get("ASYA_SOCKET_CHMOD") or "0o666", 8),
-        "max_size": int(env.get("ASYA_SOCKET_MAX_SIZE") or DEFAULT_MAX_SIZE),
-        "handler": env.get("ASYA_HANDLER") or "",
-        "mode": mode,
-    }
-
-
-def load(name):
-    """The callable that ``module.function`` or ``module.Class.method`` names; the class is instantiated once."""
-    parts = name.split(".")
-    if len(parts) < 2:
-        raise SystemExit("ASYA_HANDLER must be module.function or module.Class.method; found %r" % name)
-    for split in range(len(parts) - 1, 0, -1):
-        module_name = ".".join(parts[:split])
-        try:
-            module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            if split > 1 and error.name and module_name.startswith(error.name):
-                continue
-            raise
-        break
-    found = module  # type: object
-    for part in parts[split:-1]:
-        found = getattr(found, part)
-        if inspect.isclass(found):
-            found = found()
-    return getattr(found, parts[-1])
-
-
-def call(handler, argument):
-    """The handler's results as a list: nothing for None, each element of a list or generator."""
-    result = handler(argument)
-    if inspect.isawaitable(result):
-        loop = asyncio.new_event_loop()
-        try:
-            result = loop.run_until_complete(result)
-        finally:
-            loop.close()
-    if result is None:
-        return []
-    if isinstance(result, list) or inspect.isgenerator(result):
-        return list(result)
-    return [result]
-
-
-def error(kind, failure):
-    """The answer that tells of ``failure``."""
-    details = {
-        "message": str(failure),
-        "type": type(failure).__name__,
-        "traceback": "".join(traceback.format_exception(type(failure), failure, failure.__traceback__)),
-    }
-    return [{"error": kind, "details": details}]
-
-
-def answer(data, handler, mode):
-    """The answer to the frame ``data``; ``handler`` takes what the mode says and returns a list."""
+def log(text):
+    """One line on stderr."""
     try:
-        message = json.loads(data.decode("utf-8"))
-        if not isinstance(message, dict) or "payload" not in message:
-            raise BadMessage("a message is an object with a payload")
-        route = message.get("route") or {}
-        if not isinstance(route, dict) or not isinstance(route.get("current", 0), int):
-            raise BadMessage("route: must be an object, and its current a whole number")
-    except (ValueError, RecursionError, BadMessage) as bad:
-        return error("msg_parsing_error", bad)
+        print("asya-runtime: " + text, file=sys.stderr, flush=True)
+    except (OSError, ValueError, AttributeError):
+        pass  # a closed stderr must not end the process
+
+
+# -- settings ----------------------------------------------------------------------------------------------
+
+
+class Settings:
+    """What the environment says."""
+
+    def __init__(self, env):
+        directory = env.get("ASYA_SOCKET_DIR") or DEFAULT_DIRECTORY
+        self.path = env.get("ASYA_SOCKET_PATH") or os.path.join(directory, SOCKET_NAME)
+        self.directory = os.path.dirname(self.path) or "."
+        self.link = os.path.join(self.directory, SOCKET_NAME)
+        self.ready = os.path.join(self.directory, "runtime-ready")
+        self.chmod = _number(env, "ASYA_SOCKET_CHMOD", "0o666", lambda text: int(text, 8), "an octal mode such as 0o660")
+        size = _number(env, "ASYA_SOCKET_MAX_SIZE", str(DEFAULT_MAX_SIZE), int, "a number of bytes such as 10485760")
+        self.max_size = min(size, LARGEST)
+        self.holder = env.get("ASYA_SOCKET_HOLDER") or ""
+        self.handler = env.get("ASYA_HANDLER") or ""
+        self.mode = (env.get("ASYA_HANDLER_MODE") or "payload").lower()
+        if self.mode not in ("payload", "envelope"):
+            raise Refused("ASYA_HANDLER_MODE is %r: set it to payload or envelope" % self.mode)
+        self.port = _number(env, "ASYA_RUNTIME_PORT", "0", int, "a port number such as 9096")
+        self.timeout = _number(env, "ASYA_RUNTIME_TIMEOUT", "0", _duration, "a duration such as 300s or 5m")
+        self.job_messages = _number(env, "ASYA_JOB_MESSAGES", "0", int, "a number of messages such as 1")
+        self.job_idle = _number(env, "ASYA_JOB_IDLE_SECONDS", "0", float, "a number of seconds such as 30")
+
+    @property
+    def is_job(self):
+        """Whether the runtime ends by itself."""
+        return bool(self.job_messages or self.job_idle)
+
+
+def _number(env, name, default, read, wanted):
+    text = (env.get(name) or default).strip()
     try:
-        if mode == "envelope":
-            return handler(message)
-        headers = message.get("headers") or {}
-        onward = dict(route, current=route.get("current", 0) + 1)
-        return [{"payload": r, "route": onward, "headers": headers} for r in handler(message["payload"])]
-    except BaseException as failure:  # the handler's faults, SystemExit too, are the message's and not this process's
-        return error("processing_error", failure)
+        value = read(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < float("inf"):
+        raise Refused("%s is %r: set it to %s" % (name, text, wanted))
+    return value
 
 
-def receive(connection, size, deadline):
-    """Exactly ``size`` bytes, by ``deadline``."""
-    parts = bytearray()
-    while len(parts) < size:
-        connection.settimeout(max(0.001, deadline - time.monotonic()))
-        part = connection.recv(min(size - len(parts), 1 << 20))
-        if not part:
-            raise BadMessage("the connection was closed after %d of %d bytes" % (len(parts), size))
-        parts += part
-    return bytes(parts)
-
-
-def serve_one(connection, handler, options, watch):
-    """Answer the one message of ``connection``."""
-    deadline = time.monotonic() + CLIENT_TIMEOUT
-
-    def watched(argument):
-        watch.begin(connection)
-        try:
-            return call(handler, argument)
-        finally:
-            watch.end()
-
+def _duration(text):
+    """Seconds of a Go duration (``1m30s``), or of a bare number."""
     try:
-        size = struct.unpack(">I", receive(connection, 4, deadline))[0]
-        if size > options["max_size"]:
-            raise BadMessage("the frame has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, options["max_size"]))
-        result = answer(receive(connection, size, deadline), watched, options["mode"])
-    except (OSError, BadMessage, Abandoned) as bad:
-        result = error("connection_error", bad)
-    try:
-        data = json.dumps(result, allow_nan=False).encode("utf-8")
-    except (TypeError, ValueError, RecursionError) as bad:  # what the handler returned is no JSON
-        data = json.dumps(error("processing_error", bad)).encode("utf-8")
-    try:
-        connection.settimeout(CLIENT_TIMEOUT)
-        connection.sendall(struct.pack(">I", len(data)) + data)
-    except OSError as gone:
-        print("asya-runtime: the client went away: %s" % gone, file=sys.stderr)
+        return float(text)
+    except ValueError:
+        pass
+    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+    total, digits, unit = 0.0, "", ""
+    for character in text + "0":  # a digit after a unit closes the pair before it
+        if character.isdigit() or character == ".":
+            if unit:
+                if unit not in units:
+                    raise ValueError(text)
+                total += float(digits) * units[unit]
+                digits, unit = "", ""
+            digits += character
+        else:
+            unit += character
+    if digits != "0":
+        raise ValueError(text)
+    return total
 
 
-def listen(path, made, options):
-    """The listening socket at ``path``: the one that an earlier process left open, or a new one."""
-    inherited = os.environ.pop(INHERITED, "")
-    if inherited:
-        listener = socket.socket(fileno=int(inherited))
-        listener.set_inheritable(False)
-        return listener
-    for stale in made:
-        if os.path.lexists(stale):
-            os.unlink(stale)
+# -- sockets -----------------------------------------------------------------------------------------------
+
+
+def readable(sockets, seconds):
+    """Those of ``sockets`` that have something to read, or have been closed; waits up to ``seconds``."""
+    poller = select.poll()  # not select(): the user's code may hold more than 1024 files open
+    for one in sockets:
+        poller.register(one, select.POLLIN)
+    found = {number for number, _event in poller.poll(None if seconds is None else max(0.0, seconds) * 1000)}
+    return [one for one in sockets if one.fileno() in found]
+
+
+def listen(path, chmod):
+    """A listening socket at ``path``. What is there already is replaced without a gap."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(path)
-    os.chmod(path, options["chmod"])
-    listener.listen(64)
-    link = os.path.join(os.path.dirname(path), SOCKET_NAME)
-    if link != path:
-        os.symlink(os.path.basename(path), link)
+    new = os.path.join(os.path.dirname(path), ".asya%d" % os.getpid())
+    try:
+        remove(new)
+        listener.bind(new)
+        os.chmod(new, chmod)
+        listener.listen(BACKLOG)
+        os.rename(new, path)
+    except OSError as failure:
+        listener.close()
+        raise Refused("cannot listen on %s (%s): check ASYA_SOCKET_PATH and its volume" % (path, failure))
+    listener.setblocking(False)
     return listener
 
 
-def main():
-    """Serve until SIGTERM."""
-    options = settings(os.environ)
-    handler = load(options["handler"])
-    path = options["path"]
-    ready = os.path.join(os.path.dirname(path), "runtime-ready")
-    made = sorted({path, ready, os.path.join(os.path.dirname(path), SOCKET_NAME)})
-    listener = listen(path, made, options)
-    watch = Watch(listener)
-    # SIGTERM only writes a byte: the message in hand is finished, and none that was accepted is lost.
-    waker, wakened = socket.socketpair()
-    for end in (waker, wakened):
-        end.setblocking(False)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: None)
-    signal.set_wakeup_fd(wakened.fileno())
-    with open(ready, "w"):
-        pass
-    print("asya-runtime: %s listens on %s" % (options["handler"], path), file=sys.stderr)
+def link_to(path, link):
+    """Make ``link`` lead to ``path``, where the two differ."""
+    if link != path:
+        new = os.path.join(os.path.dirname(link), ".asya%d" % os.getpid())
+        remove(new)
+        os.symlink(os.path.basename(path), new)
+        os.rename(new, link)
+
+
+def remove(*paths):
+    """Remove files that may be gone already."""
+    for path in paths:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+
+# -- the socket holder (mode hold) -------------------------------------------------------------------------
+
+
+class Holder:
+    """Keeps the listening socket open while runtimes come and go, and hands it to each that connects.
+
+    It never accepts on the socket itself: while no runtime is there, connections wait in the backlog. A
+    connection of a runtime stays open, so that the runtime notices when the holder is replaced.
+    """
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.path = settings.holder or os.path.join(settings.directory, HOLDER_NAME)
+        os.makedirs(settings.directory, exist_ok=True)
+        if not self.is_served():
+            remove(settings.ready)  # of an earlier pod
+        self.listener = listen(settings.path, settings.chmod)
+        link_to(settings.path, settings.link)
+        self.door = listen(self.path, settings.chmod)
+        self.runtimes = []
+
+    def is_served(self):
+        """Whether somebody, a runtime that outlived an earlier holder, listens on the socket."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+            client.setblocking(False)
+            try:
+                client.connect(self.settings.path)
+            except BlockingIOError:
+                return True  # its backlog is full
+            except OSError:
+                return False
+            return True
+
+    def run(self):
+        """Hand the socket out until SIGTERM."""
+        signal.signal(signal.SIGTERM, self.stop)
+        signal.signal(signal.SIGINT, self.stop)
+        log("holds %s" % self.settings.path)
+        while True:
+            for one in readable([self.door] + self.runtimes, None):
+                if one is self.door:
+                    self.admit()
+                else:
+                    self.listen_to(one)
+
+    def admit(self):
+        """Hand the socket to who has connected."""
+        try:
+            runtime = self.door.accept()[0]
+        except OSError:
+            return  # gone again
+        runtime.setblocking(False)
+        number = self.listener.fileno().to_bytes(4, sys.byteorder)
+        try:
+            runtime.sendmsg([b"1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, number)])
+        except OSError:
+            runtime.close()
+            return
+        self.runtimes.append(runtime)
+        while len(self.runtimes) > WAITING_LIMIT:
+            self.runtimes.pop(0).close()  # a runtime that is closed so connects again
+
+    def listen_to(self, runtime):
+        """Drop a runtime that has gone; what one sends means nothing."""
+        try:
+            if runtime.recv(4096):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.runtimes.remove(runtime)
+        runtime.close()
+
+    def stop(self, _number, _frame):
+        """Remove the files and end."""
+        remove(self.path, self.settings.path, self.settings.link, self.settings.ready)
+        os._exit(0)
+
+
+def take_socket(path):
+    """The connection to the holder at ``path``, and the listening socket that it hands over.
+
+    Raises:
+        OSError: if no holder is there, or it hands nothing over.
+    """
+    holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        holder.settimeout(5.0)
+        holder.connect(path)
+        _data, ancillary, _flags, _address = holder.recvmsg(1, socket.CMSG_SPACE(4))
+        if not ancillary:
+            raise OSError("the holder handed no socket over")
+        listener = socket.socket(fileno=int.from_bytes(ancillary[0][2][:4], sys.byteorder))
+    except OSError:
+        holder.close()
+        raise
+    listener.set_inheritable(False)
+    listener.setblocking(False)
+    return holder, listener
+
+
+# -- readiness by file (mode ready) ------------------------------------------------------------------------
+
+
+class ReadyFile:
+    """The file ``runtime-ready``: the sidecar waits for it to exist, a probe asks whether it is locked.
+
+    It stays when a runtime dies under a socket holder; the lock goes with the process.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self.file = None
+
+    def lock(self):
+        """Write the file, and say that this process is ready."""
+        import fcntl
+
+        self.file = open(self.path, "a")
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX)
+        except OSError as failure:
+            log("cannot lock %s (%s): exec probes fail" % (self.path, failure))
+
+    def unlock(self):
+        """This process is ready no more; the file stays."""
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+    def is_locked(self):
+        """Whether a runtime is ready."""
+        import fcntl
+
+        try:
+            with open(self.path, "r+") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+
+# -- results and errors as JSON ----------------------------------------------------------------------------
+
+
+def plain(value):
+    """``value`` made of dicts, lists, strings, numbers, booleans and None only; always a deep copy.
+
+    Raises:
+        TypeError: for what has no sensible form in JSON.
+    """
+    kind = type(value)
+    if kind in (str, int, float, bool, type(None)):
+        return value
+    if kind is dict:
+        return {key if type(key) is str else _key(key): plain(item) for key, item in value.items()}
+    if kind is list or kind is tuple:
+        return [plain(item) for item in value]
+    return _plain_object(value)
+
+
+def _key(key):
+    """An object's key: json.dumps would refuse dates, UUIDs and enums."""
+    text = plain(key)
+    if isinstance(text, (dict, list)):
+        raise TypeError("a key of type %s has no form in JSON: use a string" % type(key).__name__)
+    return text if isinstance(text, str) else json.dumps(text, allow_nan=False)
+
+
+def _finite_text(value):
+    if not value.is_finite():
+        raise ValueError("%s is no number in JSON" % value)
+    return str(value)
+
+
+FORMS = {  # type: dict[Any, Any]
+    ("enum", "Enum"): lambda value: plain(value.value),
+    ("datetime", "date"): lambda value: value.isoformat(),  # datetime.datetime is one
+    ("datetime", "time"): lambda value: value.isoformat(),
+    ("datetime", "timedelta"): lambda value: value.total_seconds(),
+    ("decimal", "Decimal"): _finite_text,
+    ("uuid", "UUID"): str,
+}
+"""By module and class, so that none of these modules needs to be imported here."""
+
+
+def _plain_object(value):
+    """The form of an object that is none of JSON's own types."""
+    kind = type(value)
+    for base in kind.__mro__:
+        form = FORMS.get((base.__module__, base.__qualname__))
+        if form is not None:
+            return form(value)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, (int, float)):
+        return int(value) if isinstance(value, int) else float(value)
+    if callable(getattr(kind, "model_dump", None)):  # pydantic 2
+        return plain(value.model_dump(mode="json"))
+    if hasattr(kind, "__fields__") and callable(getattr(kind, "json", None)):  # pydantic 1
+        return read_json(value.json())
+    if hasattr(kind, "__dataclass_fields__"):
+        return {name: plain(getattr(value, name)) for name in kind.__dataclass_fields__ if hasattr(value, name)}
+    if hasattr(kind, "__attrs_attrs__"):
+        return {field.name: plain(getattr(value, field.name)) for field in kind.__attrs_attrs__}
+    if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple
+        return {name: plain(getattr(value, name)) for name in kind._fields}
+    if isinstance(value, collections.abc.Mapping):
+        return plain(dict(value))
+    return _plain_collection(value)
+
+
+def _plain_collection(value):
+    """The list that a set, a sequence, or an array of numpy and its kin stands for."""
+    kind = type(value)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise TypeError("%s has no form in JSON: decode it, or encode it as base64" % kind.__name__)
+    if isinstance(value, collections.abc.Set):
+        items = [plain(item) for item in value]
+        return sorted(items) if len({type(item) for item in items} - {str}) == 0 else items
+    if callable(getattr(kind, "tolist", None)):
+        return plain(value.tolist())
+    if isinstance(value, os.PathLike):
+        return plain(os.fspath(value))
+    if isinstance(value, collections.abc.Sequence):
+        return [plain(item) for item in value]
+    raise TypeError("an object of type %s has no form in JSON: return a dict, a list, a string or a number" % kind.__name__)
+
+
+def _no_constant(text):
+    raise ValueError("%s is no JSON" % text)
+
+
+if MODE not in ("hold", "ready"):
+    DECODER = json.JSONDecoder(parse_constant=_no_constant)
+    ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+    ASCII_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+
+
+def read_json(text):
+    """The value of a JSON text; NaN and Infinity are refused."""
+    return DECODER.decode(text)
+
+
+def write_json(value):
+    """JSON in UTF-8, on one line."""
+    try:
+        return ENCODER.encode(value).encode("utf-8")
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return ASCII_ENCODER.encode(value).encode("ascii")
+
+
+def _name(kind):
+    """A class's name as Python gives it, unqualified for builtins."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
+
+
+def error(code, failure, qualified=True):
+    """The object that tells of ``failure``; the frames generations know no qualified names and no mro."""
+    kind = type(failure)
+    try:
+        message = str(failure)
+    except Exception:
+        message = "<the text of this %s cannot be made>" % kind.__name__
+    details = {"message": message[:TEXT_LIMIT], "type": _name(kind) if qualified else kind.__name__}
+    if qualified:
+        details["mro"] = [_name(base) for base in kind.__mro__ if base not in (object, BaseException)]
+    try:
+        text = "".join(traceback.format_exception(kind, failure, failure.__traceback__))
+        details["traceback"] = text[-TEXT_LIMIT:]
+    except Exception:
+        details["traceback"] = ""
+    return {"error": code, "details": details}
+
+
+# -- messages ----------------------------------------------------------------------------------------------
+
+
+def read_message(data):
+    """The message that ``data`` is.
+
+    Raises:
+        BadMessage: if it is none.
+    """
+    try:
+        message = read_json(data.decode("utf-8"))
+    except (ValueError, RecursionError) as failure:
+        raise BadMessage("the message is no JSON: %s" % failure)
+    if not isinstance(message, dict) or "payload" not in message:
+        raise BadMessage("a message is an object with a payload")
+    route = message.get("route")
+    if route is None:
+        return message
+    if not isinstance(route, dict):
+        raise BadMessage("route: must be an object")
+    if type(route.get("current", 0)) is not int:
+        raise BadMessage("route.current: must be a whole number")
+    for name in ("prev", "next", "actors"):
+        if not isinstance(route.get(name) or [], list):
+            raise BadMessage("route.%s: must be an array" % name)
+    if not isinstance(route.get("curr") or "", str):
+        raise BadMessage("route.curr: must be a string")
+    return message
+
+
+def onward(route):
+    """The route one actor further, in the shape that it has."""
+    if "actors" in route or "current" in route:
+        return dict(route, current=route.get("current", 0) + 1)
+    curr, rest = route.get("curr"), route.get("next") or []
+    prev = (route.get("prev") or []) + ([curr] if curr else [])
+    return dict(route, prev=prev, curr=rest[0] if rest else "", next=rest[1:])
+
+
+STEP = r"""\.?\["(?P<quoted>(?:[^"\\]|\\.)*)"\]|\.(?P<key>[\w-]+)|\.?\[(?P<index>-?\d+)\]|\.?\[(?P<start>-?\d*):(?P<end>-?\d*)\]"""
+
+
+def parse_path(path):
+    """The keys, indexes and slices that a path such as ``.headers["a.b"]`` or ``.route.next[:0]`` names."""
+    if not isinstance(path, str):
+        raise TypeError("a path is a string such as .headers.trace_id; found %r" % (path,))
+    steps, at = [], 0
+    while at < len(path):
+        found = re.compile(STEP).match(path, at)
+        if found is None:
+            raise ValueError("path %r: cannot be read from %r; write it as .headers.trace_id or .route.next[0]" % (path, path[at:]))
+        if found.group("key") is not None:
+            steps.append(found.group("key"))
+        elif found.group("quoted") is not None:
+            steps.append(json.loads('"%s"' % found.group("quoted")))
+        elif found.group("index") is not None:
+            steps.append(int(found.group("index")))
+        else:
+            start, end = found.group("start"), found.group("end")
+            steps.append(slice(int(start) if start else None, int(end) if end else None))
+        at = found.end()
+    if not steps:
+        raise ValueError("path %r: names nothing; write it as .headers.trace_id or .route.next[0]" % path)
+    return tuple(steps)
+
+
+class Envelope:
+    """What a generator may read and change of its message by commands."""
+
+    READABLE = ("id", "parent_id", "route", "headers", "status")
+
+    def __init__(self, message):
+        route = message.get("route")
+        self.has_route = route is not None
+        self.data = {name: plain(message[name]) for name in self.READABLE if message.get(name) is not None}
+        self.data["route"] = dict(self.data.get("route") or {})
+        for name in ("prev", "next"):
+            self.data["route"][name] = self.data["route"].get(name) or []
+        for name in ("headers", "status"):
+            self.data[name] = self.data.get(name) or {}
+        self.changed = set()
+
+    def frame(self, payload):
+        """The frame that carries ``payload`` on; headers and status travel only where they were changed."""
+        frame = {"payload": payload}
+        if self.has_route or "route" in self.changed:
+            frame["route"] = onward(self.data["route"])
+        for name in ("headers", "status"):
+            if name in self.changed:
+                frame[name] = self.data[name]
+        return frame
+
+    def get(self, path):
+        """A deep copy of what ``path`` names, or None if nothing is there."""
+        steps = parse_path(path)
+        if steps[0] not in self.READABLE:
+            raise ValueError("GET %s: readable are .id, .parent_id, .route, .headers and .status" % path)
+        found = self.data
+        for step in steps:
+            if isinstance(step, slice):
+                raise ValueError("GET %s: a slice is for SET only" % path)
+            found = _child(found, step, path)
+        return plain(found)
+
+    def set(self, path, value):
+        """Put ``value`` where ``path`` says; objects on the way are made."""
+        steps = parse_path(path)
+        if not (steps[:2] == ("route", "next") or (steps[0] in ("headers", "status") and len(steps) > 1)):
+            raise ValueError("SET %s: writable are .route.next, .headers.* and .status.*" % path)
+        self._change(steps, path, lambda parent, step: _assign(parent, step, plain(value), path))
+
+    def delete(self, path):
+        """Remove what ``path`` names, if it is there."""
+        steps = parse_path(path)
+        if not (steps[:2] == ("route", "next") or (steps[0] == "headers" and len(steps) > 1)):
+            raise ValueError("DEL %s: deletable are .route.next and .headers.*" % path)
+        if steps == ("route", "next"):
+            self.set(path, [])
+        else:
+            self._change(steps, path, lambda parent, step: _drop(parent, step, path))
+
+    def _change(self, steps, path, change):
+        """Change a copy of the section, and keep it if it is valid."""
+        section = plain(self.data[steps[0]])
+        parent = section
+        for step, following in zip(steps[1:-1], steps[2:]):
+            below = _child(parent, step, path)
+            if below is None and isinstance(following, str) and isinstance(parent, dict):
+                below = parent[step] = {}
+            parent = below
+        change(parent, steps[-1])
+        if steps[0] == "route" and not _are_names(section["next"]):
+            raise ValueError("%s: .route.next is a list of names of actors; it would be %r" % (path, section["next"]))
+        self.data[steps[0]] = section
+        self.changed.add(steps[0])
+
+
+def _are_names(value):
+    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
+
+
+def _child(parent, step, path):
+    """What ``step`` names in ``parent``, None if nothing is there."""
+    if parent is None:
+        return None
+    if isinstance(step, str):
+        if not isinstance(parent, dict):
+            raise ValueError("%s: %r is looked up in what is no object" % (path, step))
+        return parent.get(step)
+    if isinstance(step, slice):
+        raise ValueError("%s: a slice comes last" % path)
+    if not isinstance(parent, list):
+        raise ValueError("%s: [%d] is looked up in what is no array" % (path, step))
+    return parent[step] if -len(parent) <= step < len(parent) else None
+
+
+def _assign(parent, step, value, path):
+    """Set ``step`` of ``parent``; a slice takes a list, an index must exist or be the next one."""
+    if isinstance(step, str) and isinstance(parent, dict):
+        parent[step] = value
+    elif isinstance(step, slice) and isinstance(parent, list) and isinstance(value, list):
+        parent[step] = value
+    elif isinstance(step, int) and isinstance(parent, list) and -len(parent) <= step <= len(parent):
+        parent[step : step + 1 or None] = [value]
+    else:
+        raise ValueError("SET %s: there is no such place for a %s" % (path, type(value).__name__))
+
+
+def _drop(parent, step, path):
+    if isinstance(step, slice):
+        raise ValueError("DEL %s: a slice is for SET only" % path)
+    if _child(parent, step, path) is not None or (isinstance(parent, dict) and step in parent):
+        del parent[step]
+
+
+# -- generators --------------------------------------------------------------------------------------------
+
+
+def drive(generator, react):
+    """Run a generator to its end; ``react`` gives the reply to each yielded value, and what to raise there."""
+    reply, failure = None, None
     try:
         while True:
-            arrived = select.select([listener, waker], [], [])[0]
-            if waker in arrived and signal.SIGTERM in waker.recv(64):
-                break
-            if listener in arrived:
-                with listener.accept()[0] as connection:
-                    serve_one(connection, handler, options, watch)
+            try:
+                value = generator.send(reply) if failure is None else generator.throw(failure)
+            except StopIteration:
+                return
+            reply, failure = react(value)
     finally:
-        for name in made:
-            if os.path.lexists(name):
-                os.unlink(name)
+        generator.close()
+
+
+async def drive_async(generator, react):
+    """The same for an async generator, within one task, so that its context and time-outs hold across yields."""
+    reply, failure = None, None
+    try:
+        while True:
+            try:
+                value = await (generator.asend(reply) if failure is None else generator.athrow(failure))
+            except StopAsyncIteration:
+                return
+            reply, failure = react(value)
+    finally:
+        await generator.aclose()
+
+
+COMMANDS = {"GET": 2, "SET": 3, "DEL": 2, "FLY": 2}
+
+
+def is_command(value):
+    """Whether a generator has yielded a command such as ("GET", ".id")."""
+    return type(value) is tuple and bool(value) and isinstance(value[0], str) and COMMANDS.get(value[0]) == len(value)
+
+
+# -- the two protocols -------------------------------------------------------------------------------------
+
+
+class Connection:
+    """A client's connection, with what has been read of it."""
+
+    def __init__(self, sock, first):
+        self.sock = sock
+        self.data = bytearray(first)
+        self.deadline = time.monotonic() + CLIENT_SECONDS
+
+    def fill(self, size=65536):
+        """Read some more."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise CutShort("the client took too long")
+        try:
+            self.sock.settimeout(left)
+            part = self.sock.recv(size)
+        except OSError as failure:
+            raise CutShort("the message could not be read: %s" % failure)
+        if not part:
+            raise CutShort("the connection was closed after %d bytes that make no message" % len(self.data))
+        self.data += part
+
+    def take(self, size):
+        """Exactly ``size`` bytes."""
+        while len(self.data) < size:
+            self.fill(min(size - len(self.data), 1 << 20))
+        taken = bytes(self.data[:size])
+        del self.data[:size]
+        return taken
+
+    def take_until(self, mark, limit):
+        """What comes before ``mark``."""
+        start = 0
+        while True:
+            at = self.data.find(mark, start)
+            if 0 <= at <= limit:
+                taken = bytes(self.data[:at])
+                del self.data[: at + len(mark)]
+                return taken
+            if at > limit or len(self.data) > limit + len(mark):
+                raise BadMessage("a line or head is longer than %d bytes" % limit)
+            start = max(0, len(self.data) - len(mark) + 1)
+            self.fill()
+
+    def discard(self, size):
+        """Read what is refused, so that the client, which writes it first, gets the answer."""
+        self.deadline = time.monotonic() + DISCARD_SECONDS
+        try:
+            while size > 0:
+                size -= len(self.data)
+                del self.data[:]
+                if size > 0:
+                    self.fill(min(size, 1 << 20))
+        except CutShort:
+            pass
+
+    def send(self, data):
+        """Send it all."""
+        leave_if_forked()
+        try:
+            self.sock.settimeout(CLIENT_SECONDS)
+            self.sock.sendall(data)
+        except OSError as failure:
+            raise ClientGone("the client went away before it had the answer: %s" % failure)
+
+
+class FramesExchange:
+    """One message of the frames generations."""
+
+    def __init__(self, connection, runtime):
+        self.connection = connection
+        self.runtime = runtime
+
+    def run(self):
+        """Read the message and answer it; whether the function was called."""
+        called = False
+        try:
+            data = self.read()
+            try:
+                message = read_message(data)
+            except BadMessage as bad:
+                results = [error("msg_parsing_error", bad, False)]
+            else:
+                called = True
+                results = self.results(message)
+        except BadMessage as bad:
+            results = [error("connection_error", bad, False)]
+        answer = write_json(results) if isinstance(results, list) else results
+        self.connection.send(len(answer).to_bytes(4, "big") + answer)
+        return called
+
+    def read(self):
+        """The bytes of the frame."""
+        size = int.from_bytes(self.connection.take(4), "big")
+        limit = self.runtime.settings.max_size
+        if size > limit:
+            self.connection.discard(size if size <= LARGEST else 0)
+            raise BadMessage("the frame has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, limit))
+        return self.connection.take(size)
+
+    def results(self, message):
+        """The answer, encoded."""
+        try:
+            if self.runtime.settings.mode == "envelope":
+                results = self.collect(message)
+            else:
+                route = onward(message.get("route") or {"current": 0})
+                headers = message.get("headers") or {}
+                payloads = self.collect(message["payload"])
+                results = [{"payload": payload, "route": route, "headers": headers} for payload in payloads]
+            return write_json(plain(results))
+        except ClientGone:
+            raise
+        except BaseException as failure:  # the function's faults, SystemExit too, are the message's
+            return write_json([error("processing_error", failure, False)])
+
+    def collect(self, argument):
+        """The function's results as a list: nothing for None, each element of a list or generator."""
+        result = self.runtime.guest.call(argument)
+        if result is None:
+            return []
+        if isinstance(result, list):
+            return result
+        if not (inspect.isgenerator(result) or inspect.isasyncgen(result)):
+            return [result]
+        collected = []
+
+        def react(value):
+            if is_command(value):
+                return None, TypeError("yield %r: commands need a sidecar of the http generation" % (value,))
+            if value is not None:
+                collected.append(value)
+            return None, None
+
+        self.runtime.guest.exhaust(result, react)
+        return collected
+
+
+REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 500: "Internal Server Error", 503: "Service Unavailable"}
+
+
+def response(status, body=b"", content_type="application/json"):
+    """An HTTP response after which the connection is closed.
+
+    Always closed: a connection kept alive could be closed by an ending runtime just when the sidecar writes to
+    it, and that message would be lost; a new connection waits in the backlog.
+    """
+    head = "HTTP/1.1 %d %s\r\nConnection: close\r\n" % (status, REASONS[status])
+    if status != 204:
+        head += "Content-Type: %s\r\nContent-Length: %d\r\n" % (content_type, len(body))
+    return head.encode("ascii") + b"\r\n" + body
+
+
+class HttpExchange:
+    """One request of the http generation.
+
+    Every answer that is no success is 400 or 500 with ``error``: the sidecar takes others for a success.
+    """
+
+    def __init__(self, connection, runtime):
+        self.connection = connection
+        self.runtime = runtime
+        self.called = False
+
+    def run(self):
+        """Read the request and answer it; whether the function was called."""
+        try:
+            answer = self.answer()
+        except BadMessage as bad:
+            answer = response(400, write_json(error("msg_parsing_error", bad)))
+        if answer is not None:
+            self.connection.send(answer)
+        return self.called
+
+    def answer(self):
+        """The response, None if it has been sent as a stream."""
+        method, path, headers = self.read_head()
+        if (method, path) == ("POST", "/invoke"):
+            message = read_message(self.read_body(headers))
+            self.called = True
+            return self.invoke(message)
+        if (method, path) == ("GET", "/healthz"):
+            return response(200, b'{"status":"ok"}')
+        raise BadMessage("%s %s: this server knows POST /invoke and GET /healthz" % (method, path))
+
+    def read_head(self):
+        """Method, path without its query, and the headers with their names in lower case."""
+        lines = self.connection.take_until(b"\r\n\r\n", HEAD_LIMIT).decode("latin-1").split("\r\n")
+        parts = lines[0].split(" ")
+        if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
+            raise BadMessage("the request line is no HTTP/1.1: %r" % lines[0][:100])
+        headers = {}  # type: dict[str, str]
+        for line in lines[1:]:
+            name, colon, value = line.partition(":")
+            name, value = name.lower(), value.strip()
+            if not colon or not name or name != name.strip() or headers.get(name, value) != value:
+                raise BadMessage("a header cannot be read, or contradicts one before: %r" % line[:100])
+            headers[name] = value
+        return parts[0], parts[1].partition("?")[0], headers
+
+    def read_body(self, headers):
+        """The body, by its length or in chunks."""
+        limit = self.runtime.settings.max_size
+        encoding, length = headers.get("transfer-encoding", ""), headers.get("content-length", "0")
+        if headers.get("expect", "").lower() == "100-continue":
+            self.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if encoding:
+            if encoding.lower() != "chunked":
+                raise BadMessage("Transfer-Encoding %r: chunked is known" % encoding[:100])
+            return self.read_chunks(limit)
+        if not _is_digits(length):
+            raise BadMessage("Content-Length %r: must be a whole number" % length[:100])
+        size = int(length)
+        if size > limit:
+            self.connection.discard(size if size <= LARGEST else 0)
+            raise BadMessage("the body has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, limit))
+        return self.connection.take(size)
+
+    def read_chunks(self, limit):
+        """A chunked body."""
+        total = 0
+        body = []  # type: list[bytes]
+        while True:
+            size_text = self.connection.take_until(b"\r\n", 1024).decode("latin-1").partition(";")[0].strip()
+            if not _is_digits(size_text, "0123456789abcdefABCDEF") or len(size_text) > 8:
+                raise BadMessage("chunk size %r: must be hexadecimal" % size_text[:100])
+            size = int(size_text, 16)
+            if size == 0:
+                while self.connection.take_until(b"\r\n", HEAD_LIMIT):
+                    pass  # trailers
+                return b"".join(body)
+            total += size
+            if total > limit:
+                self.connection.discard(size if size <= LARGEST else 0)
+                raise BadMessage("the body has more bytes than ASYA_SOCKET_MAX_SIZE (%d)" % limit)
+            body.append(self.connection.take(size))
+            if self.connection.take(2) != b"\r\n":
+                raise BadMessage("a chunk does not end as it must")
+
+    def invoke(self, message):
+        """Call the function; the response, None if it has been sent as a stream."""
+        stream = EventStream(self.connection)
+        try:
+            if self.runtime.settings.mode == "envelope":
+                raise ValueError("ASYA_HANDLER_MODE=envelope is for sidecars of the frames generations: remove it")
+            result = self.runtime.guest.call(message["payload"])
+            if inspect.isgenerator(result) or inspect.isasyncgen(result):
+                envelope = Envelope(message)
+                self.runtime.guest.exhaust(result, functools.partial(self.react, envelope, stream))
+                return stream.end()
+            if result is None:
+                return response(204)
+            frame = {"payload": plain(result)}
+            if message.get("route") is not None:
+                frame["route"] = onward(message["route"])
+            return response(200, write_json({"frames": [frame]}))
+        except ClientGone:
+            raise
+        except BaseException as failure:  # the function's faults, SystemExit too, are the message's
+            return stream.fail(error("processing_error", failure))
+
+    def react(self, envelope, stream, value):
+        """The reply to what a generator has yielded, and what to raise there."""
+        try:
+            if value is None:
+                return None, None
+            if type(value) is tuple:
+                return self.command(envelope, stream, value), None
+            payload = plain(value)
+            if not isinstance(payload, dict):
+                raise TypeError("yield %.100r: a generator yields dicts and commands" % (value,))
+            stream.send("downstream", envelope.frame(payload))
+        except (TypeError, ValueError, RecursionError) as failure:
+            return None, failure
+        return None, None
+
+    def command(self, envelope, stream, value):
+        """Carry a yielded command out; its reply."""
+        if not is_command(value):
+            raise TypeError(
+                "yield %.100r: commands are (GET, path), (SET, path, value), (DEL, path) and (FLY, dict)" % (value,)
+            )
+        if value[0] == "GET":
+            return envelope.get(value[1])
+        if value[0] == "SET":
+            envelope.set(value[1], value[2])
+        elif value[0] == "DEL":
+            envelope.delete(value[1])
+        else:
+            payload = plain(value[1])
+            if not isinstance(payload, dict):
+                raise TypeError("FLY %.100r: takes a dict" % (value[1],))
+            stream.send("upstream", {"payload": payload})
+        return None
+
+
+def _is_digits(text, digits="0123456789"):
+    return bool(text) and not text.strip(digits)
+
+
+class EventStream:
+    """A response of events; it begins with the first, so that a failure before it is an ordinary answer.
+
+    In chunks, so that a stream that is cut short is seen to be.
+    """
+
+    HEAD = (
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+        b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
+
+    def __init__(self, connection):
+        self.connection = connection
+        self.is_begun = False
+
+    def send(self, event, value):
+        """Send one event."""
+        data = write_json(value)
+        if len(data) > EVENT_LIMIT:
+            raise ValueError("a frame of %d bytes is too large: an event stays under 16 MiB" % len(data))
+        text = b"event: " + event.encode("ascii") + b"\ndata: " + data + b"\n\n"
+        chunk = b"%x\r\n%s\r\n" % (len(text), text)
+        self.connection.send(chunk if self.is_begun else self.HEAD + chunk)
+        self.is_begun = True
+
+    def end(self):
+        """Nothing more comes; the response if there was no event."""
+        if not self.is_begun:
+            return response(204)
+        self.send("done", {})
+        return b"0\r\n\r\n"
+
+    def fail(self, failure):
+        """End with an error; the response if there was no event."""
+        if not self.is_begun:
+            return response(500, write_json(failure))
+        self.send("error", failure)
+        return b"0\r\n\r\n"
+
+
+# -- the user's code ---------------------------------------------------------------------------------------
+
+
+def load(name):
+    """The function that ``module.function`` or ``module.Class.method`` names; the class is instantiated once.
+
+    Raises:
+        Refused: if there is no such function.
+    """
+    parts = name.split(".")
+    if len(parts) < 2 or not all(part.isidentifier() for part in parts):
+        raise Refused("ASYA_HANDLER is %r: set it to module.function or module.Class.method" % name)
+    found, rest = _import(name, parts)
+    for part in rest[:-1]:
+        found = _attribute(name, found, part)
+        if inspect.isclass(found):
+            found = found()
+    function = _attribute(name, found, rest[-1])
+    if inspect.isclass(function):
+        raise Refused("ASYA_HANDLER is %r, which is a class: add the name of a method" % name)
+    if not callable(function):
+        raise Refused("ASYA_HANDLER is %r, which is a %s: name a function" % (name, type(function).__name__))
+    return function
+
+
+def _import(name, parts):
+    """The module with the longest name that there is, and the parts that remain."""
+    for split in range(len(parts) - 1, 0, -1):
+        module = ".".join(parts[:split])
+        try:
+            return importlib.import_module(module), parts[split:]
+        except ModuleNotFoundError as failure:
+            if not (failure.name and (module + ".").startswith(failure.name + ".")):
+                raise  # the user's module is there, and imports one that is not
+    raise Refused(
+        "ASYA_HANDLER is %r, and there is no module %r in %s: set WORKDIR or PYTHONPATH to where it is"
+        % (name, parts[0], ", ".join(path for path in sys.path[:3] if path))
+    )
+
+
+def _attribute(name, owner, attribute):
+    try:
+        return getattr(owner, attribute)
+    except AttributeError:
+        what = getattr(owner, "__name__", type(owner).__name__)
+        names = ", ".join(sorted(known for known in dir(owner) if not known.startswith("_"))[:20])
+        raise Refused("ASYA_HANDLER is %r, and %s has no %r: it has %s" % (name, what, attribute, names or "nothing"))
+
+
+class Guest:
+    """The user's function: called on the main thread, with one event loop for the life of the process."""
+
+    def __init__(self, state):
+        self.state = state
+        self.function = None  # type: Any
+        self.uses_loop = False
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+
+    def prepare(self):
+        """Make the loop the current one again: asyncio.run() leaves none behind."""
+        if self.loop.is_closed():
+            self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+
+    def call(self, argument):
+        """What the function returns, awaited if need be."""
+        self.state.busy_since = time.monotonic()
+        self.prepare()
+        result = self.function(argument)
+        if inspect.isawaitable(result):
+            result = self.run(result)
+        elif not self.uses_loop:
+            self.uses_loop = not self.loop.is_closed() and bool(asyncio.all_tasks(self.loop))
+        return result
+
+    def exhaust(self, generator, react):
+        """Run a generator to its end."""
+        self.prepare()
+        if inspect.isasyncgen(generator):
+            self.run(drive_async(generator, react))
+        else:
+            drive(generator, react)
+
+    def run(self, awaitable):
+        """Run one task to its end."""
+
+        async def outcome():
+            try:
+                return await awaitable, None
+            except BaseException as failure:  # SystemExit in a task would stop the loop as well
+                return None, failure
+
+        self.uses_loop = True
+        result, failure = self.loop.run_until_complete(outcome())
+        if failure is not None:
+            raise failure
+        return result
+
+    def wait(self, sockets, seconds):
+        """Those of ``sockets`` that can be read within ``seconds``; tasks of the user's go on meanwhile."""
+        if not self.uses_loop:
+            return readable(sockets, seconds)
+        self.prepare()
+        arrived = self.loop.create_future()
+
+        def arrive():
+            if not arrived.done():
+                arrived.set_result(None)
+
+        timer = None if seconds is None else self.loop.call_later(max(0.0, seconds), arrive)
+        for one in sockets:
+            self.loop.add_reader(one, arrive)
+        try:
+            self.loop.run_until_complete(arrived)
+        finally:
+            for one in sockets:
+                self.loop.remove_reader(one)
+            if timer is not None:
+                timer.cancel()
+        return readable(sockets, 0)
+
+    def close(self):
+        """Cancel what tasks are left, and let them clean up."""
+        if self.loop.is_closed() or not self.uses_loop:
+            return
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True) if tasks else asyncio.sleep(0))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+
+def end(code):
+    """End the process: exit functions run, threads and tasks that are left do not hold it up."""
+
+    def give_up():
+        time.sleep(END_SECONDS)
+        os._exit(code)
+
+    threading.Thread(target=give_up, daemon=True).start()
+    deadline = time.monotonic() + END_SECONDS / 5
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread() and not thread.daemon:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    atexit._run_exitfuncs()
+    flush()
+    os._exit(code)
+
+
+def flush():
+    """Write out what print has kept."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+
+
+PARENT = 0
+"""The runtime's process id, once it serves."""
+
+
+def leave_if_forked(failure=None):
+    """End a process that the function has forked and let return: only the runtime itself answers."""
+    if not PARENT or os.getpid() == PARENT:
+        return
+    code = 0
+    if isinstance(failure, SystemExit):
+        code = failure.code if isinstance(failure.code, int) else int(failure.code is not None)
+    elif failure is not None:
+        traceback.print_exception(type(failure), failure, failure.__traceback__)
+        code = 1
+    flush()
+    os._exit(code)
+
+
+# -- the process -------------------------------------------------------------------------------------------
+
+
+class State:
+    """What the main thread and the background thread tell each other."""
+
+    def __init__(self):
+        self.is_loaded = False
+        self.is_draining = False
+        self.is_stopping = False
+        self.busy_since = None
+        """When the function was called, None while it is not running."""
+        self.drained_at = None
+        self.answered_at = None
+        """When the last /drain was answered."""
+        self.drains = 0
+        """Requests for /drain that wait."""
+
+    @property
+    def is_ready(self):
+        """Whether messages are accepted."""
+        return self.is_loaded and not self.is_draining and not self.is_stopping
+
+
+class Signals:
+    """SIGTERM, beside whatever the user's code does with signals."""
+
+    def __init__(self, state):
+        self.state = state
+        self.theirs = None
+        self.waker, self.wakened = socket.socketpair()
+        for one in (self.waker, self.wakened):
+            one.setblocking(False)
+        signal.signal(signal.SIGTERM, self.terminate)
+        signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
+
+    def terminate(self, number, frame):
+        """Stop after the message in hand. A handler of the user's is called too, and cannot prevent it."""
+        if os.getpid() != PARENT:  # a child that has just been forked
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        self.state.is_stopping = True
+        if not self.state.is_loaded:
+            flush()
+            os._exit(0)
+        self.wake()
+        if callable(self.theirs):
+            try:
+                self.theirs(number, frame)
+            except SystemExit:
+                pass
+            except BaseException:
+                traceback.print_exc()
+
+    def wake(self):
+        """Make the main thread look at the state."""
+        try:
+            self.waker.send(b"\0")
+        except OSError:
+            pass  # it is full: the main thread wakes anyway
+
+    def collect(self):
+        """The numbers of the signals that came, and zeros."""
+        try:
+            return self.wakened.recv(4096)
+        except OSError:
+            return b""
+
+    def settle(self):
+        """The user's code may have set handlers of its own: call them from ours from now on."""
+        current = signal.getsignal(signal.SIGTERM)
+        if current != self.terminate:
+            self.theirs = current
+            signal.signal(signal.SIGTERM, self.terminate)
+            if signal.SIGTERM in self.collect():  # it came while theirs was in our place
+                self.state.is_stopping = True
+        number = signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
+        if number not in (-1, self.waker.fileno()):
+            signal.set_wakeup_fd(number, warn_on_full_buffer=False)  # of asyncio, which wakes the main thread as well
+
+    def forget(self):
+        """In a forked child: SIGTERM is as the user's code wants it, or ends the child."""
+        if signal.getsignal(signal.SIGTERM) == self.terminate:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self.theirs is None else self.theirs)
+        number = signal.set_wakeup_fd(-1)
+        if number not in (-1, self.waker.fileno()):
+            signal.set_wakeup_fd(number)
+        self.waker.close()
+        self.wakened.close()
+
+
+class Background:
+    """The thread that answers probes and /drain, and ends the process when the function hangs."""
+
+    TICK_SECONDS = 1.0
+    PROBE_SECONDS = 5.0
+
+    def __init__(self, settings, state, signals):
+        self.state = state
+        self.signals = signals
+        self.limit = settings.timeout and settings.timeout + PATIENCE_SECONDS
+        self.timeout = settings.timeout
+        self.main = threading.get_ident()
+        self.listener = self.open(settings.port) if settings.port else None  # type: Any
+        self.clients = {}  # socket: [what it has sent, deadline]
+        self.drains = []
+
+    def start(self):
+        """Start the thread."""
+        threading.Thread(target=self.run, name="asya-runtime", daemon=True).start()
+
+    def open(self, port):
+        """The listening socket, for IPv6 and IPv4 where there are both."""
+        for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # nosec B104
+            try:
+                listener = socket.socket(family, socket.SOCK_STREAM)
+            except OSError:
+                continue
+            try:
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if family == socket.AF_INET6:
+                    listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+                listener.bind((host, port))
+                listener.listen(BACKLOG)
+                listener.setblocking(False)
+                return listener
+            except OSError as failure:
+                listener.close()
+                reason = failure
+        raise Refused("ASYA_RUNTIME_PORT is %d, which cannot be listened on (%s): set it to a free port" % (port, reason))
+
+    def run(self):
+        """Work as long as the process does."""
+        while True:
+            try:
+                self.step()
+            except Exception:
+                log("the background thread: " + traceback.format_exc())
+                time.sleep(self.TICK_SECONDS)
+
+    def step(self):
+        """One look at everything."""
+        self.check_limit()
+        self.answer_drains()
+        sockets = list(self.clients) + self.drains + ([self.listener] if self.listener else [])
+        for one in readable(sockets, 0.05 if self.drains else self.TICK_SECONDS):
+            if one is self.listener:
+                self.accept()
+            elif one in self.clients:
+                self.read(one)
+            else:
+                self.drop(one)  # it waits no more, or says what it should not
+        now = time.monotonic()
+        for one in [one for one, (_sent, deadline) in self.clients.items() if deadline < now]:
+            self.drop(one)
+
+    def accept(self):
+        """Take a client; of too many, the oldest goes."""
+        try:
+            client = self.listener.accept()[0]
+        except OSError:
+            time.sleep(0.05)  # no file descriptor is left, or the client has gone
+            return
+        client.setblocking(False)
+        self.clients[client] = [b"", time.monotonic() + self.PROBE_SECONDS]
+        if len(self.clients) > WAITING_LIMIT:
+            self.drop(next(iter(self.clients)))
+
+    def drop(self, client):
+        """Close a client's connection."""
+        self.clients.pop(client, None)
+        if client in self.drains:
+            self.drains.remove(client)
+            self.state.drains = len(self.drains)
+        client.close()
+
+    def read(self, client):
+        """Read a request, and answer it once it is whole."""
+        try:
+            part = client.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            part = b""
+        sent = self.clients[client][0] + part
+        self.clients[client][0] = sent
+        if not part or len(sent) > HEAD_LIMIT:
+            self.drop(client)
+        elif b"\r\n\r\n" in sent:
+            words = sent.split(b"\r\n", 1)[0].split(b" ")
+            self.answer(client, words[1].partition(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b"")
+
+    def answer(self, client, path):
+        """Answer a request for ``path``."""
+        if path == b"/drain":
+            del self.clients[client]
+            self.drains.append(client)
+            self.state.drains = len(self.drains)
+            self.state.is_draining = True
+            self.signals.wake()
+        elif path == b"/ready":
+            self.reply(client, 200 if self.state.is_ready else 503, self.describe())
+        elif path == b"/healthz":
+            self.reply(client, 200, "ok")
+        else:
+            self.reply(client, 400, "this server knows GET /ready, /drain and /healthz")
+
+    def describe(self):
+        """Why the runtime is ready or not."""
+        if not self.state.is_loaded:
+            return "the function is being loaded"
+        return "ready" if self.state.is_ready else "draining"
+
+    def reply(self, client, status, text):
+        """Send a whole response and close."""
+        try:
+            client.send(response(status, text.encode("ascii") + b"\n", "text/plain"))
+        except OSError:
+            pass  # the client has gone
+        self.drop(client)
+
+    def answer_drains(self):
+        """Answer /drain once the sidecar has had time to publish and acknowledge the last answer."""
+        state = self.state
+        drained_at = state.drained_at if state.is_loaded else 0.0
+        if self.drains and drained_at is not None and time.monotonic() >= drained_at + PUBLISH_SECONDS:
+            state.answered_at = time.monotonic()
+            for client in list(self.drains):
+                self.reply(client, 200, "drained")
+
+    def check_limit(self):
+        """End the process if the function hangs; if a C extension keeps this thread from running, faulthandler does."""
+        if not self.limit or not self.state.is_loaded:
+            return
+        since, now = self.state.busy_since, time.monotonic()
+        left = self.limit if since is None else since + self.limit - now
+        if left <= 0:
+            frame = sys._current_frames().get(self.main)
+            log(
+                "the function has not ended %.0f s after it was called (ASYA_RUNTIME_TIMEOUT is %g s); the process ends."
+                " It is here:\n%s" % (now - since, self.timeout, "".join(traceback.format_stack(frame)))
+            )
+            os._exit(3)
+        try:
+            faulthandler.dump_traceback_later(left + 2 * PATIENCE_SECONDS, exit=True, file=2)
+        except (OSError, ValueError, RuntimeError):
+            pass  # stderr is closed
+
+    def forget(self):
+        """In a forked child: close what is the runtime's."""
+        for one in [self.listener] + list(self.clients) + self.drains:
+            if one is not None:
+                one.close()
+
+
+class Runtime:
+    """The main thread: takes messages one at a time, calls the function, answers."""
+
+    def __init__(self, settings):
+        self.settings = settings
+        self.state = State()
+        self.signals = Signals(self.state)
+        self.background = None
+        if settings.port or settings.timeout:
+            self.background = Background(settings, self.state, self.signals)
+            self.background.start()
+        self.guest = Guest(self.state)
+        self.ready = ReadyFile(settings.ready)
+        self.holder = None  # type: Any
+        self.listeners = []  # type: list[Any]
+        self.waiting = {}  # connections that have sent nothing yet, and their deadlines
+        self.current = None
+        self.rejoin_at = None
+        self.messages = 0
+        self.failures = 0
+        self.active_at = 0.0
+        os.register_at_fork(after_in_child=self.forget)
+
+    # -- start ------------------------------------------------------------------------------------------
+
+    def start(self):
+        """Load the function, listen, and say so."""
+        settings = self.settings
+        self.guest.function = load(settings.handler)
+        self.signals.settle()
+        os.makedirs(settings.directory, exist_ok=True)
+        if settings.holder:
+            self.join()
+        else:
+            remove(settings.ready)
+            self.listeners = [listen(settings.path, settings.chmod)]
+            link_to(settings.path, settings.link)
+        self.state.is_loaded = True
+        self.ready.lock()
+        self.active_at = time.monotonic()
+        log("%s listens on %s" % (settings.handler, settings.path))
+
+    def join(self):
+        """Wait for the socket holder, and take the socket from it."""
+        deadline = time.monotonic() + HOLDER_SECONDS
+        while True:
+            try:
+                self.holder, listener = take_socket(self.settings.holder)
+                self.listeners = [listener]
+                return
+            except OSError as failure:
+                if time.monotonic() > deadline:
+                    raise Refused(
+                        "ASYA_SOCKET_HOLDER is %r, and after %d s no socket is handed over there (%s): see the log of"
+                        " the container asya-socket, or set spec.socket.activation to false"
+                        % (self.settings.holder, HOLDER_SECONDS, failure)
+                    )
+            time.sleep(0.1)
+
+    def rejoin(self):
+        """A new holder has replaced the one that was lost: take its socket too."""
+        try:
+            self.holder, listener = take_socket(self.settings.holder)
+        except OSError:
+            self.rejoin_at = time.monotonic() + 0.2
+            return
+        self.rejoin_at = None
+        self.listeners.append(listener)
+        log("the socket holder was replaced")
+
+    # -- work -------------------------------------------------------------------------------------------
+
+    def run(self):
+        """Serve until SIGTERM or the end of the job. What the user's code raises between messages ends nothing."""
+        while True:
+            try:
+                if not self.step():
+                    break
+            except KeyboardInterrupt:
+                break
+            except BaseException as failure:
+                leave_if_forked(failure)
+                log("between messages: " + traceback.format_exc())
+                self.failures += 1
+                if self.failures > 100:
+                    log("too many failures in a row; the process ends")
+                    end(1)
+                time.sleep(0.05)
+        self.finish()
+
+    def step(self):
+        """Wait for something and handle it; whether to go on."""
+        if self.state.is_stopping or self.is_done():
+            return False
+        if self.state.is_draining:
+            self.rest()
+            return True
+        if self.rejoin_at is not None and time.monotonic() >= self.rejoin_at:
+            self.rejoin()
+        sockets = [self.signals.wakened] + list(self.waiting) + self.listeners + ([self.holder] if self.holder else [])
+        arrived = self.guest.wait(sockets, self.patience())
+        if len(self.listeners) > 1 and self.listeners[0] not in arrived:
+            self.listeners.pop(0).close()  # of a lost holder, and nobody is left in its backlog
+        for one in arrived:
+            if not self.state.is_ready or self.is_done():
+                break
+            if one is self.signals.wakened:
+                self.signals.collect()
+            elif one is self.holder:
+                self.lose_holder()
+            elif one in self.waiting:
+                del self.waiting[one]
+                self.begin(one, 0.0)
+            elif one in self.listeners:
+                self.accept(one)
+        return True
+
+    def patience(self):
+        """Seconds to wait at most, None for ever."""
+        now = time.monotonic()
+        for one in [one for one, deadline in self.waiting.items() if deadline < now]:
+            del self.waiting[one]
+            one.close()
+        deadlines = list(self.waiting.values())
+        if self.rejoin_at is not None:
+            deadlines.append(self.rejoin_at)
+        if self.settings.job_idle:
+            deadlines.append(self.active_at + self.settings.job_idle)
+        return max(0.0, min(deadlines) - now) if deadlines else None
+
+    def is_done(self):
+        """Whether the job has handled its messages, or got none for long enough."""
+        if self.settings.job_messages and self.messages >= self.settings.job_messages:
+            return True
+        return bool(self.settings.job_idle) and time.monotonic() >= self.active_at + self.settings.job_idle
+
+    def lose_holder(self):
+        """The holder closed its end: it is gone, and a new one has a new socket."""
+        try:
+            if self.holder.recv(64):
+                return
+        except BlockingIOError:
+            return
+        except OSError:
+            pass
+        self.holder.close()
+        self.holder = None
+        self.rejoin_at = time.monotonic()
+
+    def accept(self, listener):
+        """Take one connection. One at a time: those in the backlog survive this process."""
+        try:
+            sock = listener.accept()[0]
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        if len(self.waiting) >= WAITING_LIMIT:
+            oldest = next(iter(self.waiting))
+            del self.waiting[oldest]
+            oldest.close()
+        self.begin(sock, FIRST_BYTE_SECONDS)
+
+    def begin(self, sock, seconds):
+        """Read the first bytes of a connection and handle its message; one that sends nothing may wait."""
+        try:
+            sock.settimeout(seconds)
+            first = sock.recv(65536)
+        except (socket.timeout, BlockingIOError):
+            self.waiting[sock] = time.monotonic() + CLIENT_SECONDS
+            return
+        except OSError:
+            first = b""
+        if not first:
+            sock.close()  # a sidecar that tries the socket
+            return
+        self.current = sock
+        try:
+            exchange = (HttpExchange if 0x41 <= first[0] <= 0x5A else FramesExchange)(Connection(sock, first), self)
+            is_message = exchange.run()
+        except ClientGone as gone:
+            log(str(gone))
+            is_message = True
+        finally:
+            sock.close()
+            self.current = None
+            self.state.busy_since = None
+            leave_if_forked()
+            self.signals.settle()
+        self.failures = 0
+        if is_message:
+            self.messages += 1
+            self.active_at = time.monotonic()
+
+    # -- end --------------------------------------------------------------------------------------------
+
+    def rest(self):
+        """Accept nothing until SIGTERM; if none comes, the sidecar alone was restarted, and work goes on."""
+        state = self.state
+        if state.drained_at is None:
+            self.finish_waiting()
+            self.ready.unlock()
+            state.drained_at = time.monotonic()
+            log("drained")
+        self.guest.wait([self.signals.wakened], 0.2)
+        self.signals.collect()
+        if not state.drains and time.monotonic() > max(state.drained_at, state.answered_at or 0.0) + RESUME_SECONDS:
+            log("no SIGTERM followed the request to drain: accepting messages again")
+            state.drained_at = None
+            state.is_draining = False
+            self.ready.lock()
+            self.active_at = time.monotonic()
+
+    def finish_waiting(self):
+        """Handle the connections that were accepted and have sent something by now."""
+        for one in readable(list(self.waiting), 0):
+            del self.waiting[one]
+            self.begin(one, 0.0)
+
+    def finish(self):
+        """Everything in hand is answered: let the sidecar publish it, then end."""
+        state, settings = self.state, self.settings
+        state.is_stopping = True
+        self.ready.unlock()
+        self.finish_waiting()
+        if state.drained_at is None:
+            state.drained_at = time.monotonic()
+        while settings.port or settings.is_job:
+            now = time.monotonic()
+            until = max(state.drained_at + LINGER_SECONDS, (state.answered_at or 0.0) + LINGER_SECONDS / 2)
+            if now >= until and not state.drains:
+                break
+            self.guest.wait([self.signals.wakened], 0.05)
+            self.signals.collect()
+        if not settings.holder:
+            remove(settings.path, settings.link, settings.ready)
+        try:
+            self.guest.close()
+        except BaseException:
+            traceback.print_exc()
+        end(0)
+
+    def forget(self):
+        """In a forked child: it never answers, and holds nothing of the runtime's open."""
+        self.signals.forget()
+        for one in self.listeners + list(self.waiting) + [self.holder, self.current]:
+            if one is not None:
+                one.close()
+        if self.background is not None:
+            self.background.forget()
+        if self.ready.file is not None:
+            self.ready.file.close()
+        asyncio.set_event_loop(asyncio.new_event_loop())  # the parent's is not the child's to run
+
+
+def main():
+    """Run in the mode that the arguments say."""
+    global PARENT
+    if MODE == "hold":
+        Holder(Settings(os.environ)).run()
+    if MODE == "ready":
+        is_ready = ReadyFile(Settings(os.environ).ready).is_locked()
+        print("ready" if is_ready else "not ready")
+        sys.exit(0 if is_ready else 1)
+    if MODE:
+        raise Refused("the argument %r is unknown: hold, ready, or none" % MODE)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(line_buffering=True)
+    if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
+        del sys.path[0]
+    sys.path.insert(0, os.getcwd())
+    PARENT = os.getpid()
+    runtime = Runtime(Settings(os.environ))
+    try:
+        runtime.start()
+    except Refused:
+        raise
+    except BaseException as failure:
+        leave_if_forked(failure)
+        traceback.print_exception(type(failure), failure, failure.__traceback__)
+        raise Refused(
+            "ASYA_HANDLER is %r, and loading it fails with %s: see the traceback above"
+            % (runtime.settings.handler, type(failure).__name__)
+        )
+    runtime.run()
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Refused as refused:
+        log(str(refused))
+        flush()
+        os._exit(1)
