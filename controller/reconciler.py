@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from controller import desired, status
+from controller import desired, keda, status
 from controller.cluster import Cluster
 from controller.health import Health
 from controller.labelled import Census, Labelled
@@ -115,7 +115,7 @@ class Reconciler:
             if found.strange:
                 self._scaling.release(actor)
             before = self._borrow(key, obj, actor, found, before)
-        scaling = self._scale(actor, found)
+        scaling = self._scale(actor, found, status.condition(obj, status.SCALING_READY))
         pods, replicas = self._health.examine(actor, found)
         scaled_object = self._scaling.scaled_object(actor)
         seen = Observation(
@@ -126,7 +126,8 @@ class Reconciler:
             live=found.live,
             replicas=replicas,
             scaled_object=scaled_object is not None,
-            active=status.active(scaled_object) if scaled_object is not None else None,
+            active=keda.active(scaled_object) if scaled_object is not None else None,
+            paused=scaled_object is not None and keda.pausing_annotation(scaled_object) is not None,
             outdated=census.outdated,
             queue_name=queue_name(actor, self._defaults),
             warnings=tuple(warnings_of(actor, self._defaults)),
@@ -134,12 +135,12 @@ class Reconciler:
         )
         return seen, census
 
-    def _scale(self, actor: AsyncActor, found: Found) -> Verdict | None:
+    def _scale(self, actor: AsyncActor, found: Found, before: Object) -> Verdict | None:
         if not actor.spec.scaling.enabled:
             return None
         if found.verdict.status != "True" and self._cluster.keda is not None and not desired.scaled_by_job(actor):
             return Verdict("Unknown", "WaitingForWorkload", "scaling is set up once the workload is, see WorkloadReady")
-        return self._scaling.ensure(actor)
+        return self._scaling.ensure(actor, before)
 
     def _before(self, key: Key, obj: Object, actor: AsyncActor) -> int | None:
         """The replicas that its borrowed workload had before, once those of another that it borrowed are put back."""

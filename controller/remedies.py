@@ -107,13 +107,60 @@ REMEDIES: Final[dict[str, Remedy]] = {
         "to false",
     ),
     "QueueMissing": Remedy(
-        "KEDA cannot read the length of a queue that is not there (reason ScaledObjectNotReady)",
-        "The queue {queue} does not exist: create it in {broker}",
+        "KEDA cannot read the length of a RabbitMQ queue that is not there (reason ScaledObjectNotReady)",
+        "The queue {queue} does not exist: create it in {broker}, durable, without arguments, and bound to the "
+        "exchange {exchange}; or set spec.scaling.minReplicas to 1, since sidecars of the http generation declare it "
+        "when they start. Whether the binding is there cannot be seen from here: rabbitmqctl list_bindings",
+    ),
+    "QueueMissingSQS": Remedy(
+        "KEDA cannot read the length of an SQS queue that is not there (reason ScaledObjectNotReady)",
+        "The queue {queue} does not exist: create it under {where}, or correct spec.transport.sqs and spec.queueName",
+    ),
+    "ExchangeMissing": Remedy(
+        "the exchange that sidecars send to does not exist (reason ScaledObjectNotReady, or phase SidecarError)",
+        "Declare the exchange {exchange} in RabbitMQ, durable and of type topic, and bind each queue to it by its "
+        "actor's name. Whether the bindings are there cannot be seen from here: rabbitmqctl list_bindings",
+    ),
+    "VhostMissing": Remedy(
+        "the virtual host does not exist, or is not the user's (reason ScaledObjectNotReady, or phase SidecarError)",
+        "Create the virtual host that spec.transport.rabbitmq names, and give its user the right to use it "
+        "(rabbitmqctl set_permissions)",
+    ),
+    "AccessDenied": Remedy(
+        "RabbitMQ refuses the user or the password (reason ScaledObjectNotReady, or phase SidecarError)",
+        "Correct the user and the Secret that spec.transport.rabbitmq names, and give the user the right to read the "
+        "queue {queue} (rabbitmqctl set_permissions)",
+    ),
+    "AccessDeniedSQS": Remedy(
+        "AWS refuses the identity (reason ScaledObjectNotReady, or phase SidecarError)",
+        "Give the identity (IRSA or EKS pod identity) of KEDA's operator sqs:GetQueueAttributes on the queue {queue}, "
+        "and that of the pods sqs:ReceiveMessage, sqs:DeleteMessage, sqs:ChangeMessageVisibility, sqs:SendMessage, "
+        "sqs:GetQueueUrl and sqs:GetQueueAttributes",
+    ),
+    "BrokerUnreachable": Remedy(
+        "the broker does not answer (reason ScaledObjectNotReady, or phase SidecarError)",
+        "Check that {broker} at {where} runs and can be reached from KEDA's namespace and from the pods: name and "
+        "port, NetworkPolicies, and the certificate authority where TLS is used",
     ),
     "ScalingError": Remedy(
-        "KEDA cannot read the queue's length (reason ScaledObjectNotReady)",
+        "KEDA cannot read the queue's length (reason ScaledObjectNotReady or ScaledObjectFallback)",
         "Check that the queue {queue} exists in {broker}, that KEDA can reach it from its own namespace, and the "
         "credentials that spec.transport names",
+    ),
+    "NotObserved": Remedy(
+        "KEDA has not looked at a ScaledObject or ScaledJob for a minute (reason ScaledObjectNotObserved)",
+        "Check that KEDA runs and watches this namespace: kubectl get pods --all-namespaces -l app=keda-operator; "
+        "asya-operator doctor",
+    ),
+    "AutoscalerNotActive": Remedy(
+        "KEDA's HorizontalPodAutoscaler gets no metrics, so nothing is scaled beyond the first pod",
+        "See what it says: kubectl describe hpa {name}; and that KEDA's metrics server runs: kubectl get apiservice "
+        "v1beta1.external.metrics.k8s.io",
+    ),
+    "ScalingPaused": Remedy(
+        "an annotation of KEDA's pauses scaling, which is no error (phase Paused)",
+        "To go on, set spec.scaling.paused to false or, if somebody else set it, run: "
+        "kubectl annotate {kind} {name} {annotation}-",
     ),
     "ScalerNotOwned": Remedy(
         "a ScaledObject or TriggerAuthentication of that name exists and was not made for this AsyncActor",

@@ -1,9 +1,12 @@
 """KEDA's objects for an actor: there while scaling is enabled, gone when it is not."""
 
-from controller import desired, status
+from datetime import UTC, datetime
+
+from controller import desired, keda, status
 from controller.cluster import Cluster, Contested, Keda
 from controller.status import Verdict
 from crds.models import AsyncActor
+from injection.generations import queue_name
 from injection.settings import SidecarDefaults
 from kube import events
 from kube.client import ApiError, Object
@@ -22,50 +25,57 @@ class Scaling:
         Raises:
             ApiError: if that fails.
         """
-        keda = self._cluster.keda
-        if keda is not None:
-            self._remove(_identity(actor), keda.scaled_objects, keda.trigger_authentications)
+        installed = self._cluster.keda
+        if installed is not None:
+            self._remove(_identity(actor), installed.scaled_objects, installed.trigger_authentications)
 
-    def ensure(self, actor: AsyncActor) -> Verdict:
+    def ensure(self, actor: AsyncActor, before: Object) -> Verdict:
         """Have the KEDA objects of ``actor``, whose scaling is enabled, exist as desired.
 
         The ScaledJob itself is the workload and is seen to with the others.
 
+        Args:
+            actor: the actor.
+            before: the condition ScalingReady so far.
+
         Raises:
             ApiError: for a failure that says nothing of these objects.
         """
-        keda = self._cluster.keda
-        if keda is None:
+        installed = self._cluster.keda
+        if installed is None:
             return status.keda_not_installed()
         try:
-            return self._ensure_all(actor, keda)
+            made = self._ensure_all(actor, installed)
         except Contested as contested:
             return contested.verdict
         except ApiError as error:
             if error.is_refusal:
                 return status.scaler_refused(error.message)
             raise
+        return made if isinstance(made, Verdict) else self._verdict(actor, made, before)
 
-    def _ensure_all(self, actor: AsyncActor, keda: Keda) -> Verdict:
+    def _ensure_all(self, actor: AsyncActor, installed: Keda) -> Object | Verdict:
+        """The ScaledObject or ScaledJob, or what stands in its way."""
         authentication = desired.trigger_authentication(actor)
         if authentication is None:
-            self._remove(_identity(actor), keda.trigger_authentications)
+            self._remove(_identity(actor), installed.trigger_authentications)
         else:
-            made = self._ensure(actor, keda.trigger_authentications, authentication)
+            made = self._ensure(actor, installed.trigger_authentications, authentication)
             if isinstance(made, Verdict):
                 return made
         if desired.scaled_by_job(actor):
-            self._remove(_identity(actor), keda.scaled_objects)
-            return self._verdict(actor, keda.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name))
-        made = self._ensure(actor, keda.scaled_objects, desired.scaled_object(actor, self._defaults))
-        return made if isinstance(made, Verdict) else self._verdict(actor, made)
+            self._remove(_identity(actor), installed.scaled_objects)
+            live = installed.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name)
+            missing = Verdict("Unknown", "ScaledJobMissing", "the ScaledJob could not be made, see WorkloadReady")
+            return live if live is not None else missing
+        return self._ensure(actor, installed.scaled_objects, desired.scaled_object(actor, self._defaults))
 
     def scaled_object(self, actor: AsyncActor) -> Object | None:
         """The actor's ScaledObject, or the ScaledJob in its place, if it has one."""
-        keda: Keda | None = self._cluster.keda
-        if keda is None:
+        installed: Keda | None = self._cluster.keda
+        if installed is None:
             return None
-        informer = keda.scaled_jobs if desired.scaled_by_job(actor) else keda.scaled_objects
+        informer = installed.scaled_jobs if desired.scaled_by_job(actor) else installed.scaled_objects
         live = informer.get(actor.metadata.namespace, actor.metadata.name)
         return live if live is not None and controller_of(live) == actor.metadata.uid else None
 
@@ -75,8 +85,8 @@ class Scaling:
         Raises:
             ApiError: if that fails.
         """
-        keda = self._cluster.keda
-        return keda is not None and self._remove(owner, *keda.informers)
+        installed = self._cluster.keda
+        return installed is not None and self._remove(owner, *installed.informers)
 
     def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | Verdict:
         """The object as desired; or, if one of that name is somebody else's, what that means."""
@@ -94,11 +104,9 @@ class Scaling:
             self._cluster.delete(informer, obj)
         return bool(left)
 
-    def _verdict(self, actor: AsyncActor, live: Object | None) -> Verdict:
-        if live is None:
-            return Verdict("Unknown", "ScaledJobMissing", "the ScaledJob could not be made, see WorkloadReady")
-        told = self._events(live) if status.not_ready(live) else []
-        return status.scaling_verdict(actor, self._defaults, live["kind"], live, told)
+    def _verdict(self, actor: AsyncActor, live: Object, before: Object) -> Verdict:
+        found = self._events(live) if keda.is_in_trouble(live) else []
+        return keda.scaling_verdict(actor, queue_name(actor, self._defaults), live, found, before, datetime.now(UTC))
 
     def _events(self, live: Object) -> list[str]:
         metadata = live["metadata"]

@@ -11,9 +11,6 @@ from typing import Any, Literal
 
 from controller.phase import Phase, Replicas, phase
 from controller.remedies import remedy
-from crds.models import AsyncActor
-from injection.generations import queue_name
-from injection.settings import SidecarDefaults
 from kube.client import ApiError
 
 Object = dict[str, Any]
@@ -301,41 +298,7 @@ def invalid_spec(errors: Iterable[str]) -> Verdict:
     return false("InvalidSpec", f"{'; '.join(errors)}. {remedy('InvalidSpec')}")
 
 
-_QUEUE_WORDS = ("not_found", "no queue", "nonexistentqueue", "queue does not exist", "404")
-
-
 def condition(obj: Object, kind: str) -> Object:
     """A condition of an object; an empty one if it has none of that type."""
     conditions = (obj.get("status") or {}).get("conditions") or ()
     return next((c for c in conditions if c.get("type") == kind), {})
-
-
-def not_ready(live: Object) -> bool:
-    """Whether KEDA says that its object does not work."""
-    return bool(condition(live, "Ready").get("status") == "False")
-
-
-def active(live: Object) -> bool | None:
-    """Whether KEDA sees messages; None while it does not say."""
-    return {"True": True, "False": False}.get(condition(live, "Active").get("status", ""))
-
-
-def scaling_verdict(
-    actor: AsyncActor, defaults: SidecarDefaults, kind: str, live: Object, events: Iterable[str] = ()
-) -> Verdict:
-    """What KEDA says of its ScaledObject or ScaledJob, with the remedy.
-
-    Args:
-        actor: the actor.
-        defaults: the operator's settings.
-        kind: ``ScaledObject`` or ``ScaledJob``.
-        live: KEDA's object as it is.
-        events: messages of its recent warning Events.
-    """
-    if not not_ready(live):
-        return true(f"{kind}Created", f"the {kind} {live['metadata']['name']!r} exists")
-    told = "; ".join(dict.fromkeys(m for m in (condition(live, "Ready").get("message") or "", *events) if m))
-    broker = "RabbitMQ" if actor.spec.transport.type == "rabbitmq" else "SQS"
-    cause: Phase = "QueueMissing" if any(word in told.lower() for word in _QUEUE_WORDS) else "ScalingError"
-    do = remedy(cause, queue=repr(queue_name(actor, defaults)), broker=broker)
-    return false(f"{kind}NotReady", f"KEDA says: {told or 'not ready'}. {do}", phase=cause)

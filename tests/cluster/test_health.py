@@ -76,3 +76,22 @@ def test_a_missing_queue_is_a_phase(space: Space) -> None:
     condition = {"type": "Ready", "status": "False", "reason": "ScaledObjectCheckFailed", "message": message}
     space.patch("ScaledObject", "a", {"status": {"conditions": [condition]}}, "status")
     wait_for("the phase", lambda: _phase(space, "a") == "QueueMissing")
+
+
+def test_keda_that_is_paused_is_a_phase_whoever_paused_it(space: Space) -> None:
+    space.apply(actor("a", scaling={"enabled": True}))
+    space.wait_condition("a", "ScalingReady", "True", "ScaledObjectCreated")
+    space.patch("ScaledObject", "a", {"metadata": {"annotations": {"autoscaling.keda.sh/paused-replicas": "1"}}})
+    assert "at 1 replicas" in space.wait_condition("a", "ScalingReady", "True", "ScalingPaused")["message"]
+    wait_for("the phase", lambda: _phase(space, "a") == "Paused")
+    space.patch("ScaledObject", "a", {"metadata": {"annotations": {"autoscaling.keda.sh/paused-replicas": None}}})
+    space.wait_condition("a", "ScalingReady", "True", "ScaledObjectCreated")
+    wait_for("the phase", lambda: _phase(space, "a") != "Paused")
+
+
+def test_a_scaled_object_that_nobody_looks_at(space: Space) -> None:
+    space.apply(actor("ignored", scaling={"enabled": True}))
+    space.wait_condition("ignored", "ScalingReady", "Unknown", "ScaledObjectNotObserved")
+    told = space.wait_condition("ignored", "ScalingReady", "False", "ScaledObjectNotObserved")["message"]
+    assert "Check that KEDA runs and watches this namespace" in told
+    assert space.condition("ignored", "Ready")["status"] == "False"

@@ -89,21 +89,47 @@ def _pods_are_refused(space: Space, operator: Operator) -> Iterator[None]:
     yield
 
 
-@_situation("QueueMissing", queue="'asya-{namespace}-a'", broker="RabbitMQ")
-def _no_such_queue(space: Space, operator: Operator) -> Iterator[None]:
-    yield from _keda_complains(space, "404 NOT_FOUND - no queue 'asya-a' in vhost '/'")
+QUEUE = {"queue": "'asya-{namespace}-a'", "broker": "RabbitMQ", "exchange": "'asya'", "where": "rabbitmq"}
+COMPLAINTS = {
+    "QueueMissing": "404 NOT_FOUND - no queue 'asya-a' in vhost '/'",
+    "ExchangeMissing": "NOT_FOUND - no exchange 'asya' in vhost '/'",
+    "VhostMissing": "no access to this vhost",
+    "AccessDenied": "username or password not allowed",
+    "BrokerUnreachable": "dial tcp: lookup rabbitmq: no such host",
+    "ScalingError": "couldn't find container with name sidecar",
+}
 
 
-@_situation("ScalingError", queue="'asya-{namespace}-a'", broker="RabbitMQ")
-def _wrong_password(space: Space, operator: Operator) -> Iterator[None]:
-    yield from _keda_complains(space, "username or password not allowed")
+def _complains(message: str) -> Callable[[Space, Operator], Iterator[None]]:
+    def make(space: Space, operator: Operator) -> Iterator[None]:
+        yield from _keda_says(space, type="Ready", status="False", reason="ScaledObjectCheckFailed", message=message)
+
+    return make
 
 
-def _keda_complains(space: Space, message: str) -> Iterator[None]:
+for _cause, _message in COMPLAINTS.items():
+    SITUATIONS[f"KEDA: {_cause}"] = Situation(_cause, contextmanager(_complains(_message)), QUEUE)
+
+
+@_situation("AutoscalerNotActive", name="keda-hpa-a")
+def _the_autoscaler_has_no_metrics(space: Space, operator: Operator) -> Iterator[None]:
+    yield from _keda_says(space, type="HPAActive", status="False", reason="FailedGetExternalMetric", message="none")
+
+
+@_situation("ScalingPaused", kind="scaledobject", name=NAME, annotation="autoscaling.keda.sh/paused")
+def _somebody_pauses_scaling(space: Space, operator: Operator) -> Iterator[None]:
+    space.apply(actor(NAME, scaling={"enabled": True}))
+    space.wait_condition(NAME, "ScalingReady", "True")
+    space.patch("ScaledObject", NAME, {"metadata": {"annotations": {"autoscaling.keda.sh/paused": "true"}}})
+    yield
+
+
+def _keda_says(space: Space, **condition: str) -> Iterator[None]:
     space.apply(actor(NAME, scaling={"enabled": True}))
     space.wait("ScaledObject", NAME)
-    condition = {"type": "Ready", "status": "False", "reason": "ScaledObjectCheckFailed", "message": message}
-    space.patch("ScaledObject", NAME, {"status": {"conditions": [condition]}}, "status")
+    ready = {"type": "Ready", "status": "True", "reason": "ScaledObjectReady", "message": "ready"}
+    conditions = [condition] if condition["type"] == "Ready" else [ready, condition]
+    space.patch("ScaledObject", NAME, {"status": {"conditions": conditions}}, "status")
     yield
 
 

@@ -8,6 +8,10 @@ from pathlib import Path
 from kube.client import PODS, ApiError, Client, Object
 from kube.informer import Informer
 from tests.harness.clusters import Cluster, start
+from tests.harness.keda import Keda
+
+BROKEN = "broken"
+"""Pods of an image whose name starts so never run, and what is wrong with them is a test's to say."""
 
 
 class Kubelet:
@@ -29,6 +33,8 @@ class Kubelet:
         metadata, status = pod["metadata"], pod.get("status") or {}
         if deleted or metadata.get("deletionTimestamp") or status.get("phase") not in (None, "Pending"):
             return
+        if any(c["image"].startswith(BROKEN) for c in pod["spec"]["containers"]):
+            return
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         conditions = [
             {"type": t, "status": "True", "lastTransitionTime": now}
@@ -43,13 +49,15 @@ class Kubelet:
 
 @contextmanager
 def running(directory: Path, *, real: bool) -> Iterator[Cluster]:
-    """A cluster, gone afterwards, on which pods become ready: a real one has a kubelet, the sandbox needs none."""
+    """A cluster, gone afterwards, on which pods become ready and KEDA, once its resources are there, looks at them."""
     cluster = start(directory, real=real)
-    kubelet = Kubelet(cluster.client())
-    if real:
+    kubelet, keda = Kubelet(cluster.client()), Keda(cluster.client())
+    if real:  # the sandbox needs none
         kubelet.start()
+    keda.start()
     try:
         yield cluster
     finally:
         kubelet.stop()
+        keda.stop()
         cluster.stop()

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from controller import desired, status
-from controller.status import Observation, Verdict, changes, false, scaling_verdict, status_of, true, workload_refused
+from controller.status import Observation, Verdict, changes, false, status_of, true, workload_refused
 from crds.models import AsyncActor
 from crds.parse import parse_actor
 from injection.settings import SidecarDefaults
@@ -134,33 +134,6 @@ def test_the_transition_time_moves_only_with_the_status() -> None:
 
 def test_every_condition_speaks_of_the_generation() -> None:
     assert {c["observedGeneration"] for c in reported()["conditions"]} == {3}
-
-
-@pytest.mark.parametrize(
-    ("told", "remedy"),
-    [
-        (
-            "NOT_FOUND - no queue 'asya-ns-a' in vhost '/'",
-            "The queue 'asya-ns-a' does not exist: create it in RabbitMQ",
-        ),
-        ("dial tcp: connection refused", "Check that the queue 'asya-ns-a' exists"),
-        ("", "KEDA says: not ready."),
-    ],
-)
-def test_kedas_own_words_come_with_a_remedy(told: str, remedy: str) -> None:
-    live = {
-        "metadata": {"name": "a"},
-        "status": {"conditions": [{"type": "Ready", "status": "False", "message": told}]},
-    }
-    verdict = scaling_verdict(parsed(actor("a")), DEFAULTS, "ScaledObject", live)
-    assert (verdict.status, verdict.reason) == ("False", "ScaledObjectNotReady")
-    assert remedy in verdict.message
-
-
-@pytest.mark.parametrize("known", [{}, {"conditions": [{"type": "Ready", "status": "Unknown"}]}])
-def test_what_keda_has_not_said_counts_as_unknown_and_not_as_false(known: Object) -> None:
-    live = {"metadata": {"name": "a"}, "status": known}
-    assert scaling_verdict(parsed(actor("a")), DEFAULTS, "ScaledObject", live).status == "True"
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,7 @@ import pytest
 
 from controller import pods
 from controller.phase import MEANINGS, Phase, Replicas, phase, replicas_of
-from controller.status import Observation, Verdict, false, scaling_verdict, status_of, true
-from crds.parse import parse_actor
-from injection.settings import SidecarDefaults
-from tests.harness.space import actor
+from controller.status import Observation, Verdict, false, status_of, true
 
 NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
 R = Replicas
@@ -260,11 +257,3 @@ def test_how_long_pods_have_not_been_ready() -> None:
 def test_the_phase_of_a_status(workload: Verdict, scaling: Verdict | None, runtime: Verdict, word: str) -> None:
     seen = Observation(workload, scaling, runtime, replicas=R(1, 1, 1))
     assert status_of({"generation": 1, "name": "a"}, seen, {}, "2026-01-01T00:00:00Z")["phase"] == word
-
-
-def test_a_missing_queue_is_told_from_other_troubles_of_scaling() -> None:
-    obj = actor("a", scaling={"enabled": True})
-    obj["metadata"]["namespace"] = "x"
-    for message, word in (("error: 404 no queue 'asya-a'", "QueueMissing"), ("connection refused", "ScalingError")):
-        live = {"metadata": {"name": "a"}, "status": {"conditions": [{"type": "Ready", "status": "False"}]}}
-        assert scaling_verdict(parse_actor(obj), SidecarDefaults(), "ScaledObject", live, [message]).phase == word

@@ -1,0 +1,155 @@
+"""What KEDA makes of an actor's ScaledObject or ScaledJob: pure functions from KEDA's object to ``ScalingReady``.
+
+All is read from the object that is watched anyway: its annotations, its conditions and, while it is in trouble, the
+Events about it. A HorizontalPodAutoscaler is never read: KEDA 2.20.2 and newer repeat its state as a condition.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from controller.causes import cause_of
+from controller.phase import Phase
+from controller.remedies import REMEDIES, remedy
+from controller.status import Verdict, condition, false, true
+from crds.models import AsyncActor
+
+Object = dict[str, Any]
+
+IGNORED_SECONDS = 60.0
+"""KEDA looks at a new object within moments."""
+PAUSED, PAUSED_REPLICAS = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas"
+ONE_WAY: Final = {
+    "autoscaling.keda.sh/paused-scale-in": "scaling down",
+    "autoscaling.keda.sh/paused-scale-out": "scaling up",
+}
+_PARTIAL = "PartialTriggerError"
+_ASLEEP = "ScalingDisabled"
+"""Reason of an autoscaler whose workload is at zero, which is well."""
+_TRUE = ("1", "t", "T", "true", "TRUE", "True")
+"""What KEDA takes for true."""
+
+
+def is_in_trouble(live: Object) -> bool:
+    """Whether KEDA says that its object does not work, so that Events are worth a read."""
+    ready = condition(live, "Ready")
+    return (
+        ready.get("status") == "False"
+        or ready.get("reason") == _PARTIAL
+        or condition(live, "Fallback").get("status") == "True"
+        or _is_autoscaler_down(live)
+    )
+
+
+def active(live: Object) -> bool | None:
+    """Whether KEDA sees messages; None while it does not say."""
+    return {"True": True, "False": False}.get(condition(live, "Active").get("status", ""))
+
+
+def pausing_annotation(live: Object) -> str | None:
+    """The annotation that pauses all scaling, whoever set it; None if there is none."""
+    annotations = live["metadata"].get("annotations") or {}
+    if PAUSED_REPLICAS in annotations:
+        return PAUSED_REPLICAS
+    return PAUSED if str(annotations.get(PAUSED, "")) in _TRUE else None
+
+
+def scaling_verdict(
+    actor: AsyncActor, queue: str, live: Object, events: Iterable[str], before: Object, now: datetime
+) -> Verdict:
+    """What KEDA says of its ScaledObject or ScaledJob, with the remedy.
+
+    Args:
+        actor: the actor.
+        queue: the queue that it consumes.
+        live: KEDA's object as it is.
+        events: messages of its recent warning Events.
+        before: the condition ScalingReady so far.
+        now: the time.
+    """
+    kind, name = live["kind"], live["metadata"]["name"]
+    ready = condition(live, "Ready")
+    if ready.get("status") == "False" or ready.get("reason") == _PARTIAL:
+        return _failing(actor, queue, f"{kind}NotReady", live, ready.get("message") or "", events)
+    if (paused := pausing_annotation(live)) is not None:
+        return _paused(live, paused)
+    if ready.get("status") != "True":
+        return _ignored(live, before, now)
+    if condition(live, "Fallback").get("status") == "True":
+        replicas = (((live.get("spec") or {}).get("fallback")) or {}).get("replicas")
+        message = f"KEDA cannot read the queue and falls back to {replicas} replicas"
+        return _failing(actor, queue, f"{kind}Fallback", live, message, events)
+    if _is_autoscaler_down(live):
+        message = condition(live, "HPAActive").get("message") or "it has no metrics"
+        return false(
+            "AutoscalerNotActive",
+            f"the HorizontalPodAutoscaler of KEDA's does not scale: {message.rstrip('.')}. "
+            f"{remedy('AutoscalerNotActive', name=_autoscaler(live))}",
+        )
+    annotations = live["metadata"].get("annotations") or {}
+    held = [what for key, what in ONE_WAY.items() if str(annotations.get(key, "")) in _TRUE]
+    return true(
+        f"{kind}Created",
+        f"the {kind} {name!r} exists" + (f"; {' and '.join(held)} is paused by an annotation" if held else ""),
+    )
+
+
+def _failing(actor: AsyncActor, queue: str, reason: str, live: Object, message: str, events: Iterable[str]) -> Verdict:
+    found = "; ".join(dict.fromkeys(m.rstrip(".") for m in (message, *events) if m)) or "not ready"
+    cause = cause_of(found) or "ScalingError"
+    phase: Phase = cause if cause in ("QueueMissing", "AccessDenied") else "ScalingError"
+    return false(reason, f"KEDA says: {found}. {broker_remedy(actor, queue, cause)}", phase=phase)
+
+
+def broker_remedy(actor: AsyncActor, queue: str, cause: str) -> str:
+    """What to do about trouble with the broker, for the actor's transport."""
+    transport = actor.spec.transport
+    own = f"{cause}SQS" if transport.type == "sqs" else cause
+    rabbitmq, sqs = transport.rabbitmq, transport.sqs
+    exchange = next(
+        (e.get("value") for e in actor.spec.sidecar.env or () if e["name"] == "ASYA_RABBITMQ_EXCHANGE"), None
+    )
+    return remedy(
+        own if own in REMEDIES else cause,
+        queue=repr(queue),
+        broker="RabbitMQ" if transport.type == "rabbitmq" else "SQS",
+        exchange=repr(exchange or "asya"),
+        where=(rabbitmq and rabbitmq.host) or (sqs and sqs.queue_base_url) or "the host of spec.transport",
+    )
+
+
+def _paused(live: Object, annotation: str) -> Verdict:
+    kind, name = live["kind"].lower(), live["metadata"]["name"]
+    replicas = (live["metadata"].get("annotations") or {}).get(PAUSED_REPLICAS)
+    count = f"at {replicas} replicas" if replicas else "and the number of pods stays as it is"
+    message = f"the annotation {annotation} pauses KEDA {count}"
+    return true("ScalingPaused", f"{message}. {remedy('ScalingPaused', kind=kind, name=name, annotation=annotation)}")
+
+
+def _ignored(live: Object, before: Object, now: datetime) -> Verdict:
+    """KEDA has said nothing of its object: not yet, or it does not run."""
+    kind, name = live["kind"], live["metadata"]["name"]
+    reason = f"{kind}NotObserved"
+    since = [datetime.fromisoformat(live["metadata"]["creationTimestamp"])] if _created(live) else []
+    if before.get("reason") != reason:
+        since = [now]
+    elif before["status"] == "Unknown":
+        since.append(datetime.fromisoformat(before["lastTransitionTime"]))
+    left = IGNORED_SECONDS - (now - max(since, default=now)).total_seconds()
+    message = f"KEDA has not looked at the {kind} {name!r} yet"
+    if left > 0:
+        return Verdict("Unknown", reason, message, max(left, 1.0))
+    return false(reason, f"{message}. {remedy('NotObserved')}")
+
+
+def _created(live: Object) -> bool:
+    return bool(live["metadata"].get("creationTimestamp"))
+
+
+def _is_autoscaler_down(live: Object) -> bool:
+    found = condition(live, "HPAActive")
+    return found.get("status") == "False" and found.get("reason") != _ASLEEP
+
+
+def _autoscaler(live: Object) -> str:
+    return str((live.get("status") or {}).get("hpaName") or f"keda-hpa-{live['metadata']['name']}")

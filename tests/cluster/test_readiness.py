@@ -1,0 +1,153 @@
+"""An actor is ready when its pods are, and says so at every step of what befalls them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from kube.client import ASYNC_ACTORS, Object
+from kube.informer import Informer
+from tests.cases.troubles import container_status, report, running_pod, waits
+from tests.harness.clusters import wait_for
+from tests.harness.space import Space, actor
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _status(obj: Object) -> Object:
+    status: Object = obj.get("status") or {}
+    return status
+
+
+def _ready(obj: Object) -> str:
+    return next((str(c["status"]) for c in _status(obj).get("conditions") or () if c["type"] == "Ready"), "")
+
+
+@contextmanager
+def _watched(space: Space) -> Iterator[list[Object]]:
+    """Every state of the namespace's actors, as it comes."""
+    states: list[Object] = []
+    informer = Informer(space.client, ASYNC_ACTORS, lambda obj, _: states.append(obj), namespace=space.name)
+    informer.start()
+    assert informer.wait(10)
+    try:
+        yield states
+    finally:
+        informer.stop()
+
+
+def _running(space: Space) -> Object:
+    space.apply(actor("a"))
+    space.wait_condition("a", "Ready", "True")
+    return running_pod(space, "a")
+
+
+def test_no_actor_is_ready_before_its_pods_are(space: Space) -> None:
+    with _watched(space) as states:
+        space.apply(actor("a"))
+        space.wait_condition("a", "Ready", "True")
+    ready = [state for state in states if _ready(state) == "True"]
+    assert ready
+    assert all(_status(state)["readyReplicas"] >= 1 for state in ready), states
+
+
+@pytest.mark.parametrize(("container", "phase"), [("runtime", "RuntimeError"), ("sidecar", "SidecarError")])
+def test_a_crash_loop_reads_the_same_at_every_step(space: Space, container: str, phase: str) -> None:
+    pod = _running(space)
+
+    def down(restarts: int, **state: Any) -> None:
+        status = container_status(container, state or ended(), restartCount=restarts, lastState=ended())
+        report(space, pod, ready=False, status=status)
+
+    def up(restarts: int) -> None:
+        state = {"running": {"startedAt": _now()}}
+        status = container_status(container, state, restartCount=restarts, lastState=ended(), ready=True)
+        report(space, pod, ready=True, status=status)
+        wait_for("the workload", lambda: (space.wait("Deployment", "a")["status"].get("readyReplicas")) == 1)
+        wait_for("the count", lambda: f"restarted {restarts} time" in space.condition("a", "PodsReady")["message"])
+
+    def ended() -> Any:
+        return {"terminated": {"exitCode": 3, "reason": "Error", "finishedAt": _now()}}
+
+    with _watched(space) as states:
+        down(0)
+        space.wait_condition("a", "Ready", "False", phase)
+        first = len(states)
+        for restarts in (1, 2, 3):
+            up(restarts)
+            down(restarts)
+            down(restarts, waiting={"reason": "CrashLoopBackOff", "message": "back-off 10s"})
+        up(4)
+    assert {(_status(s)["phase"], _ready(s), _status(s)["reason"]) for s in states[first:]} == {(phase, "False", phase)}
+    events = [e for e in space.all("Event") if e["reason"] == phase]
+    assert len(events) == 1, "one Event for a crash loop, not one a crash"
+
+
+def test_a_container_that_was_killed_for_its_memory_and_runs_again(space: Space) -> None:
+    pod = _running(space)
+    last = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": _now()}}
+    runs = {"running": {"startedAt": _now()}}
+    status = container_status("runtime", runs, restartCount=1, lastState=last, ready=True)
+    report(space, pod, ready=True, status=status)
+    told = space.wait_condition("a", "PodsReady", "False", "OOMKilled")["message"]
+    assert "resources.limits.memory" in told
+    assert f"kubectl logs {pod['metadata']['name']} -c runtime --previous" in told
+    assert space.condition("a", "Ready")["reason"] == "OOMKilled"
+
+
+def test_a_native_sidecar_that_crashes(space: Space) -> None:
+    pod = _running(space)
+    holder = waits("CrashLoopBackOff", "back-off", "asya-socket", lastState={"terminated": {"exitCode": 1}})
+    report(space, pod, ready=False, status={"initContainerStatuses": holder["containerStatuses"]})
+    told = space.wait_condition("a", "PodsReady", "False", "RuntimeError")["message"]
+    assert "the container 'asya-socket' of the pod" in told
+
+
+def test_a_roll_out_that_is_stuck(space: Space, tier: str) -> None:
+    if tier == "sandbox":
+        pytest.skip("the sandbox replaces all pods at once")
+    before = _running(space)
+    changed = actor("a")
+    changed["spec"]["workload"]["template"]["spec"]["containers"][0]["image"] = "broken:1"
+    space.apply(changed)
+    space.wait_condition("a", "Ready", "Unknown", "RollingOut")
+
+    def made() -> Object | None:
+        pods = [p for p in space.all("Pod") if p["metadata"]["uid"] != before["metadata"]["uid"]]
+        return pods[0] if pods else None
+
+    pod = wait_for("the new pod", made)
+    assert pod is not None
+    report(space, pod, ready=False, status=waits("ImagePullBackOff", "no such tag"))
+    told = space.wait_condition("a", "Ready", "False", "ImagePullError")["message"]
+    assert "the roll-out is stuck, and 1 pod of the template before it go on working" in told
+    assert space.wait("AsyncActor", "a")["status"]["readyReplicas"] == 1
+    space.apply(actor("a"))
+    space.wait_condition("a", "Ready", "True")
+
+
+def _gitops(space: Space, **spec: Any) -> None:
+    """Apply an actor whose template sets no limits, which is unwise."""
+    space.apply(actor("a", timeout={"processing": 10, "gracefulShutdown": 60}, **spec))
+
+
+def _warned(space: Space) -> list[Object]:
+    return [e for e in space.all("Event") if e["reason"] == "SpecWarning"]
+
+
+def test_what_admission_warns_of_is_an_event_once_a_generation(space: Space) -> None:
+    _gitops(space)
+    wait_for("the Event", lambda: _warned(space))
+    (told,) = space.wait("AsyncActor", "a")["status"]["warnings"]
+    assert told in space.warnings({**actor("b"), "spec": space.wait("AsyncActor", "a")["spec"]})
+    assert _warned(space)[0]["message"] == told
+    for replicas in (2, 3):
+        space.scale("Deployment", "a", replicas)  # which makes the status be written
+        space.wait_condition("a", "Ready", "True")
+    assert [e["count"] for e in _warned(space)] == [1]
+    _gitops(space, sidecar={"imagePullPolicy": "Always"})
+    wait_for("it to be told again", lambda: sum(e["count"] for e in _warned(space)) == 2)
