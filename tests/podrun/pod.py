@@ -1,25 +1,31 @@
-"""A pod as processes: volumes, environments and restarts by the rules of a kubelet."""
+"""A pod as processes: volumes, environments, ports, and the order of its containers by the rules of a kubelet."""
 
 import base64
 import os
 import re
 import shutil
-import signal
-import subprocess
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from kube.client import CONFIG_MAPS, SECRETS, Client, Object, Resource
+from tests.harness.clusters import free_port
+from tests.podrun.container import Container, Recipe
 
 REFERENCE = re.compile(r"\$(?:\$|\(([^)]+)\))")
-RESTART_SECONDS = 0.1
+PORT_VARIABLES = ("ASYA_METRICS_ADDR", "ASYA_RUNTIME_PORT")
+"""Variables that end in a port to listen on. Pods share this host's ports, so each pod gets others."""
+INIT_SECONDS = 60.0
 
 
 class CreateContainerConfigError(Exception):
     """What a container refers to is not there; a kubelet says the same by the same name."""
+
+
+class InitContainerError(Exception):
+    """An init container failed, or a native sidecar did not start."""
 
 
 @dataclass(frozen=True)
@@ -44,49 +50,97 @@ def expand(text: str, known: Mapping[str, str]) -> str:
 
 
 class Pod:
-    """The processes of one pod, restarted when they end until the pod is stopped."""
+    """The processes of one pod, restarted when they end until the pod is stopped or complete."""
 
     def __init__(self, pod: Object, client: Client, directory: Path, images: Mapping[str, Image]) -> None:
         self.spec, self.metadata = pod["spec"], pod["metadata"]
         self._client, self._directory, self._images = client, directory, images
-        self._stopping = threading.Event()
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._threads: list[threading.Thread] = []
-        self.restarts: dict[str, int] = {}
+        self.ports: dict[int, int] = {}
+        """From a port of the pod to that of this host which stands for it."""
+        self.containers: dict[str, Container] = {}
+        self._native: list[Container] = []
+        self._main: list[Container] = []
+        self._lock = threading.Lock()
 
     def start(self) -> None:
-        """Make the volumes and start the containers, native sidecars first.
+        """Make the volumes and start the containers: init containers in order, then all others.
 
         Raises:
             CreateContainerConfigError: if a Secret, a ConfigMap or a key in one is missing.
+            InitContainerError: if an init container fails.
         """
         self._directory.mkdir(parents=True)
         volumes = {volume["name"]: self._volume(volume) for volume in self.spec.get("volumes") or ()}
-        native = [c for c in self.spec.get("initContainers") or () if c.get("restartPolicy") == "Always"]
-        for container in [*native, *self.spec["containers"]]:
-            self._run(container, volumes)
+        for container in self.spec.get("initContainers") or ():
+            native = container.get("restartPolicy") == "Always"
+            running = self._run(container, volumes, "Always" if native else "Never")
+            if native:
+                self._native.append(running)
+            done = running.started if native else running.ended
+            if not done.wait(INIT_SECONDS) or not (native or running.exits[-1] == 0):
+                self.stop()
+                raise InitContainerError(f"{running.name}: {self.log(running.name)}")
+        policy = self.spec.get("restartPolicy", "Always")
+        self._main = [self._run(container, volumes, policy) for container in self.spec["containers"]]
+        if policy != "Always":
+            threading.Thread(target=self._end_when_complete, daemon=True).start()
+
+    @property
+    def restarts(self) -> dict[str, int]:
+        """How often each container has been started again."""
+        return {name: container.restarts for name, container in self.containers.items()}
+
+    @property
+    def ready(self) -> bool:
+        """Whether all containers are ready."""
+        return all(container.ready for container in [*self._native, *self._main])
+
+    @property
+    def complete(self) -> bool:
+        """Whether it runs no more."""
+        return all(container.ended.is_set() for container in self.containers.values())
 
     def signal(self, container: str, number: int) -> None:
         """Send a container's first process a signal."""
-        self._processes[container].send_signal(number)
+        self.containers[container].signal(number)
 
     def stop(self) -> None:
-        """SIGTERM to all; SIGKILL to what is left when the pod's grace period is over."""
-        self._stopping.set()
-        for process in self._processes.values():
-            process.send_signal(signal.SIGTERM)
-        deadline = time.monotonic() + self.spec.get("terminationGracePeriodSeconds", 30)
-        for process in self._processes.values():
-            try:
-                process.wait(max(0.0, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-        for thread in self._threads:
-            thread.join()
+        """Stop as for a deleted pod; returns when all processes have ended.
+
+        All preStop hooks are run at once. A container gets SIGTERM when its hook is done, a native sidecar once the
+        containers that started after it have ended as well. What is left after the grace period gets SIGKILL.
+        """
+        with self._lock:
+            deadline = time.monotonic() + self.spec.get("terminationGracePeriodSeconds", 30)
+            stopping = [
+                threading.Thread(target=container.stop, args=(deadline, _after(later)), daemon=True)
+                for container, later in self._order()
+            ]
+            for thread in stopping:
+                thread.start()
+            for thread in stopping:
+                thread.join()
 
     def log(self, container: str) -> str:
         """What it has printed."""
-        return (self._directory / f"{container}.log").read_text(errors="replace")
+        return self.containers[container].log.read_text(errors="replace")
+
+    def logs(self) -> str:
+        """The end of what each container has printed, for the message of a failed test."""
+        tails = (f"--- {name} {c.exits}\n{self.log(name)[-3000:]}" for name, c in self.containers.items())
+        return "\n".join(tails)
+
+    def _order(self) -> Iterator[tuple[Container, list[Container]]]:
+        """Each container, and those whose end it waits for."""
+        for main in self._main:
+            yield main, []
+        for n, native in enumerate(self._native):
+            yield native, [*self._main, *self._native[n + 1 :]]
+
+    def _end_when_complete(self) -> None:
+        for container in self._main:
+            container.ended.wait()
+        self.stop()
 
     # -- volumes and environment -----------------------------------------------------------------
 
@@ -136,7 +190,7 @@ class Pod:
 
     # -- processes -------------------------------------------------------------------------------
 
-    def _run(self, container: Object, volumes: Mapping[str, Path]) -> None:
+    def _run(self, container: Object, volumes: Mapping[str, Path], policy: str) -> Container:
         image = self._images[container["image"]]
         places = {
             mount["mountPath"].rstrip("/"): str(volumes[mount["name"]] / mount.get("subPath", ""))
@@ -145,30 +199,36 @@ class Pod:
         }
         env = {**image.environment, **self.environment(container)}
         command = [expand(part, env) for part in [*container.get("command", image.command), *container.get("args", ())]]
-        env = {name: _mapped(value, places) for name, value in env.items()}
+        env = {name: self._own_port(name, _mapped(value, places)) for name, value in env.items()}
         command = [_mapped(part, places) for part in command]
         command[0] = shutil.which(command[0], path=env.get("PATH", os.defpath)) or command[0]
-        name = container["name"]
-        log = self._directory / f"{name}.log"
-        self._processes[name] = self._spawn(command, env, log)
-        self.restarts[name] = 0
-        thread = threading.Thread(target=self._keep, args=(name, command, env, log), daemon=True)
-        thread.start()
-        self._threads.append(thread)
 
-    def _spawn(self, command: list[str], env: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-        with log.open("ab") as output:
-            return subprocess.Popen(
-                command, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd=self._directory
-            )
+        def local(text: str) -> str:
+            return _mapped(text, places)
 
-    def _keep(self, name: str, command: list[str], env: dict[str, str], log: Path) -> None:
-        while True:
-            self._processes[name].wait()
-            if self._stopping.wait(RESTART_SECONDS):
-                return
-            self.restarts[name] += 1
-            self._processes[name] = self._spawn(command, env, log)
+        recipe = Recipe(container["name"], command, env, container, policy, self._directory, local, self.ports)
+        running = self.containers[recipe.name] = Container(recipe)
+        running.start()
+        return running
+
+    def _own_port(self, name: str, value: str) -> str:
+        """The value of a variable, its port replaced with one that no other pod has."""
+        if name not in PORT_VARIABLES:
+            return value
+        host, colon, port = value.rpartition(":")
+        if int(port) not in self.ports:
+            self.ports[int(port)] = free_port()
+        return f"{host}{colon}{self.ports[int(port)]}"
+
+
+def _after(containers: list[Container]) -> Callable[[float], None]:
+    """A function that waits until all of ``containers`` have ended, or for a deadline."""
+
+    def wait(deadline: float) -> None:
+        for container in containers:
+            container.ended.wait(max(0.0, deadline - time.monotonic()))
+
+    return wait
 
 
 def _mapped(text: str, places: Mapping[str, str]) -> str:

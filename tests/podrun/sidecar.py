@@ -1,165 +1,140 @@
 """A sidecar for tests: moves messages between RabbitMQ or SQS and the runtime's socket.
 
-It knows its environment and the contract of the socket, and shares no code with the operator. It consumes
-``asya-<ASYA_ACTOR_NAME>`` one message at a time, hands on to ``asya-<next actor of the route>``, at the end of the
-route to ``asya-happy-end`` and what failed to ``asya-error-end``, and only then lets go of what it consumed.
+It speaks one of the generations that are released, as its argument says, and does what each does, its faults
+included. It knows its environment and the contract of the socket, and shares no code with the operator.
 """
 
-import json
 import os
-import re
 import signal
 import socket
-import struct
 import sys
+import threading
 import time
-from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
-DURATION = re.compile(r"(\d+)s")
-PAUSE_SECONDS = 0.02
-stopping = False
+from tests.podrun.envelopes import Envelopes
+from tests.podrun.frames import Frames
+from tests.podrun.settings import MissingSetting, Settings, read
+from tests.podrun.transports import Disconnected, Received, SendFailed, Transport, open_transport
+
+POLL_SECONDS = 0.5
+FAILED_SECONDS = 0.5
+"""Before a message that could not be sent on comes again."""
 
 
-class Transport(Protocol):
-    """A broker."""
+class Handler(Protocol):
+    """What is done with a message."""
 
-    def consume(self) -> "tuple[object, bytes] | None":
-        """A receipt and a body, or None if there was none for a second."""
-
-    def publish(self, queue: str, body: bytes) -> None:
-        """Send, and know that it has arrived."""
-
-    def done(self, receipt: Any) -> None:
-        """Let go of a message."""
+    def handle(self, received: Received) -> None:
+        """Have the runtime answer one message, send on what it says, and acknowledge."""
 
 
-class RabbitMQ:
-    """AMQP 0.9.1, by URL or by parts."""
-
-    def __init__(self, env: "os._Environ[str]", queue: str) -> None:
-        import pika
-
-        self._pika, self._queue = pika, queue
-        parameters: pika.connection.Parameters
-        if env.get("ASYA_RABBITMQ_URL"):
-            parameters = pika.URLParameters(env["ASYA_RABBITMQ_URL"])
-        else:
-            parameters = pika.ConnectionParameters(
-                env["ASYA_RABBITMQ_HOST"],
-                int(env["ASYA_RABBITMQ_PORT"]),
-                credentials=pika.PlainCredentials(env["ASYA_RABBITMQ_USERNAME"], env["ASYA_RABBITMQ_PASSWORD"]),
-            )
-        connection = pika.BlockingConnection(parameters)
-        self._channel = connection.channel()
-        self._channel.confirm_delivery()
-        self._channel.basic_qos(prefetch_count=1)
-        self._messages = self._channel.consume(queue, inactivity_timeout=1)
-
-    def consume(self) -> "tuple[object, bytes] | None":
-        method, _properties, body = next(self._messages)
-        return None if method is None or body is None else (method.delivery_tag, body)
-
-    def publish(self, queue: str, body: bytes) -> None:
-        properties = self._pika.BasicProperties(delivery_mode=2)
-        self._channel.basic_publish("", queue, body, properties, mandatory=True)
-
-    def done(self, receipt: Any) -> None:
-        self._channel.basic_ack(receipt)
+def log(text: str) -> None:
+    """A line to standard error."""
+    print(f"sidecar: {text}", file=sys.stderr, flush=True)
 
 
-class Sqs:
-    """Amazon's queues, or those of a server that speaks the same."""
+def serve_health(address: tuple[str, int]) -> None:
+    """Answer ``/health`` and ``/metrics``; where the port is taken, only say so."""
 
-    def __init__(self, env: "os._Environ[str]", queue: str) -> None:
-        import boto3
+    class Answers(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = {"/health": b"OK", "/metrics": b"asya_actor_active_messages 0\n"}.get(self.path)
+            self.send_response(404 if body is None else 200)
+            self.end_headers()
+            self.wfile.write(body or b"")
 
-        self._base, self._queue = env["QUEUE_BASE_URL"], queue
-        self._visibility = int(env["ASYA_SQS_VISIBILITY_TIMEOUT"])
-        self._wait = int(env["ASYA_SQS_WAIT_TIME_SECONDS"])
-        self._client = boto3.client(
-            "sqs", region_name=env["ASYA_AWS_REGION"], endpoint_url=env.get("ASYA_SQS_ENDPOINT") or None
-        )
-        self._received: list[Any] = []
-
-    def consume(self) -> "tuple[object, bytes] | None":
-        if not self._received:
-            answer = self._client.receive_message(
-                QueueUrl=f"{self._base}/{self._queue}",
-                MaxNumberOfMessages=10,
-                VisibilityTimeout=self._visibility,
-                WaitTimeSeconds=self._wait,
-            )
-            self._received = answer.get("Messages", [])
-        if not self._received:
-            return None
-        message = self._received.pop(0)
-        return message["ReceiptHandle"], message["Body"].encode()
-
-    def publish(self, queue: str, body: bytes) -> None:
-        self._client.send_message(QueueUrl=f"{self._base}/{queue}", MessageBody=body.decode())
-
-    def done(self, receipt: Any) -> None:
-        self._client.delete_message(QueueUrl=f"{self._base}/{self._queue}", ReceiptHandle=receipt)
-
-
-def ask(path: str, body: bytes, timeout: float) -> bytes:
-    """The runtime's answer. One that is restarting is asked again: it answers whatever it has begun with."""
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            with socket.socket(socket.AF_UNIX) as client:
-                client.settimeout(max(0.1, deadline - time.monotonic()))
-                client.connect(path)
-                client.sendall(struct.pack(">I", len(body)) + body)
-                with client.makefile("rb") as stream:
-                    head = stream.read(4)
-                    if len(head) == 4:
-                        return stream.read(struct.unpack(">I", head)[0])
-        except (ConnectionError, FileNotFoundError):
+        def log_message(self, format: str, *args: Any) -> None:
             pass
-        if time.monotonic() > deadline:
-            raise TimeoutError("no answer within ASYA_RUNTIME_TIMEOUT")
-        time.sleep(PAUSE_SECONDS)
+
+    try:
+        server = ThreadingHTTPServer(address, Answers)
+    except OSError as error:
+        log(f"metrics server: {error}")
+        return
+    threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def handle(transport: Transport, receipt: object, body: bytes, path: str, timeout: float) -> None:
-    """Have the runtime answer one message, and send on what it says."""
-    message = json.loads(body)
-    for result in json.loads(ask(path, body, timeout)):
-        if "error" in result:
-            transport.publish("asya-error-end", json.dumps({**message, **result}).encode())
+def wait_for_runtime(settings: Settings) -> None:
+    """Wait for the ready file, then open a connection and close it without a byte.
+
+    Raises:
+        TimeoutError: if the runtime is not there in time.
+    """
+    deadline = time.monotonic() + settings.ready_timeout
+    while time.monotonic() < deadline:
+        if (Path(settings.directory) / "runtime-ready").exists():
+            try:
+                with socket.socket(socket.AF_UNIX) as probe:
+                    probe.connect(settings.socket)
+                return
+            except OSError as error:
+                log(f"the runtime's socket: {error}")
+        time.sleep(POLL_SECONDS)
+    raise TimeoutError("the runtime did not become ready in time")
+
+
+class Stopping:
+    """SIGTERM: the http generation ends at once, whatever it does; the others when the message in hand is done."""
+
+    def __init__(self, at_once: bool) -> None:
+        self._at_once, self._busy, self.wanted = at_once, False, False
+        signal.signal(signal.SIGTERM, self._arrived)
+
+    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+        self.wanted = True
+        if self._at_once or not self._busy:
+            os._exit(0)
+
+    def __enter__(self) -> None:
+        self._busy = True
+
+    def __exit__(self, *_: object) -> None:
+        self._busy = False
+        if self.wanted:
+            sys.exit(0)
+
+
+def run(generation: str) -> None:
+    """Work until SIGTERM."""
+    settings = read(generation, os.environ)
+    kind = Envelopes if generation == "http" else Frames
+    stopping = Stopping(kind.exits_at_once)
+    queue = settings.queue(settings.actor)
+    transport: Transport = open_transport(
+        os.environ,
+        queue,
+        settings.actor if kind is Envelopes else queue.removeprefix("asya-"),
+        log,
+        declares=kind.declares,
+        reconnects=kind.reconnects,
+    )
+    handler: Handler = Envelopes(settings, transport, log) if kind is Envelopes else Frames(settings, transport)
+    serve_health(settings.metrics)
+    wait_for_runtime(settings)
+    while True:
+        received = transport.consume()
+        if received is None:
             continue
-        route = result["route"]
-        actors, current = route["actors"], route["current"]
-        queue = f"asya-{actors[current]}" if current < len(actors) else "asya-happy-end"
-        transport.publish(queue, json.dumps({"id": message["id"], **result}).encode())
-    transport.done(receipt)
+        with stopping:
+            try:
+                handler.handle(received)
+            except SendFailed as error:
+                log(f"not sent, the message comes again: {error}")
+                time.sleep(FAILED_SECONDS)
+                transport.requeue(received)
 
 
 def main() -> None:
-    """Work until SIGTERM."""
-    env = os.environ
-    directory = env["ASYA_SOCKET_DIR"]
-    while not (Path(directory) / "runtime-ready").exists():
-        time.sleep(PAUSE_SECONDS)
-    matched = DURATION.fullmatch(env["ASYA_RUNTIME_TIMEOUT"])
-    assert matched, "ASYA_RUNTIME_TIMEOUT is a Go duration in seconds"
-
-    def stop(*_: object) -> None:
-        global stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
-    transports: dict[str, Callable[[os._Environ[str], str], Transport]] = {"rabbitmq": RabbitMQ, "sqs": Sqs}
-    transport = transports[env["ASYA_TRANSPORT"]](env, f"asya-{env['ASYA_ACTOR_NAME']}")
-    print("sidecar: consuming", file=sys.stderr, flush=True)
-    while not stopping:
-        found = transport.consume()
-        if found is not None:
-            receipt, body = found
-            handle(transport, receipt, body, f"{directory}/asya-runtime.sock", float(matched.group(1)))
+    """Exits with 1 where the released ones do."""
+    try:
+        run(sys.argv[1])
+    except (MissingSetting, Disconnected, TimeoutError) as error:
+        log(str(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,191 @@
+"""One container as a process: started again when it ends, probed and stopped by the rules of a kubelet."""
+
+import os
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+BACKOFF_SECONDS = 0.1
+"""A kubelet's is 10 s. It doubles with every restart, up to ``LONGEST_BACKOFF``."""
+LONGEST_BACKOFF = 2.0
+STEADY_SECONDS = 5.0
+"""A container that ran for so long starts again with the shortest backoff. A kubelet's time is ten minutes."""
+PROBE_SECONDS = 0.1
+"""Between two probes, whatever the probe's own period."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a container runs, with everything that belongs to the pod filled in."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+    spec: Mapping[str, Any]
+    policy: str
+    """``Always``, ``OnFailure`` or ``Never``."""
+    directory: Path
+    local: Callable[[str], str]
+    """From a text of the container to that of this host: a path below a mount."""
+    ports: Mapping[int, int] = field(default_factory=dict)
+    """From a port of the pod to that of this host."""
+
+    def url(self, action: Mapping[str, Any]) -> str:
+        """Where an ``httpGet`` goes to."""
+        named = {port.get("name"): port["containerPort"] for port in self.spec.get("ports") or ()}
+        port = named.get(action["port"], action["port"])
+        return f"http://127.0.0.1:{self.ports.get(port, port)}{action.get('path', '/')}"
+
+
+class Container:
+    """The process of one container."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.name = recipe, recipe.name
+        self.log = recipe.directory / f"{recipe.name}.log"
+        self.exits: list[int] = []
+        """Exit codes of the processes that it has been, negative for a signal."""
+        self.restarts = 0
+        self.started = threading.Event()
+        """Its start-up probe has succeeded, or it has none."""
+        self.ended = threading.Event()
+        """It runs no more and is not started again."""
+        self.readiness: list[tuple[float, bool]] = []
+        """Each change of whether it is ready, and when (``time.monotonic``)."""
+        self.hooks: list[str] = []
+        """What its preStop hook answered."""
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._process: subprocess.Popen[bytes]
+
+    @property
+    def ready(self) -> bool:
+        """Whether its readiness probe succeeds, or it has none and runs."""
+        return bool(self.readiness) and self.readiness[-1][1]
+
+    def start(self) -> None:
+        """Start the process, and threads that keep it running and probe it."""
+        self._spawn()
+        threading.Thread(target=self._keep, daemon=True).start()
+        threading.Thread(target=self._probe, daemon=True).start()
+
+    def signal(self, number: int) -> None:
+        """Send the first process a signal."""
+        self._process.send_signal(number)
+
+    def stop(self, deadline: float, turn: Callable[[float], None]) -> None:
+        """Run the preStop hook, wait for ``turn``, send SIGTERM, and SIGKILL at the deadline."""
+        hook = ((self.recipe.spec.get("lifecycle") or {}).get("preStop")) or {}
+        if hook and not self.ended.is_set():
+            self.hooks.append(self._act(hook, max(0.1, deadline - time.monotonic())))
+        turn(deadline)
+        with self._lock:
+            self._stopping.set()
+        if not self.ended.is_set() and self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        if not self.ended.wait(max(0.0, deadline - time.monotonic())):
+            self._process.kill()
+            self.ended.wait()
+
+    # -- the process -----------------------------------------------------------------------------
+
+    def _spawn(self) -> None:
+        with self.log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self.recipe.command,
+                env=self.recipe.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.recipe.directory,
+                start_new_session=True,
+            )
+
+    def _keep(self) -> None:
+        pause = BACKOFF_SECONDS
+        while True:
+            began = time.monotonic()
+            code = self._process.wait()
+            self.exits.append(code)
+            self._kill_the_rest()
+            self._note_ready(False)
+            if not self._starts_again(code):
+                break
+            if time.monotonic() - began > STEADY_SECONDS:
+                pause = BACKOFF_SECONDS
+            self.started.clear()
+            if self._stopping.wait(pause):
+                break
+            pause = min(2 * pause, LONGEST_BACKOFF)
+            with self._lock:
+                if self._stopping.is_set():
+                    break
+                self._spawn()
+            self.restarts += 1
+        self.ended.set()
+
+    def _starts_again(self, code: int) -> bool:
+        if self._stopping.is_set():
+            return False
+        return self.recipe.policy == "Always" or (self.recipe.policy == "OnFailure" and code != 0)
+
+    def _kill_the_rest(self) -> None:
+        """A container ends with its first process, whatever that has started."""
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+    # -- probes and hooks ------------------------------------------------------------------------
+
+    def _probe(self) -> None:
+        """Start-up probe, then readiness probe, for each process anew."""
+        startup, readiness = (self.recipe.spec.get(kind) for kind in ("startupProbe", "readinessProbe"))
+        while not self.ended.is_set():
+            alive = self._process.poll() is None
+            if alive and not self.started.is_set() and (startup is None or self._succeeds(startup)):
+                self.started.set()
+            if self.started.is_set():
+                self._note_ready(alive and (readiness is None or self._succeeds(readiness)))
+            self.ended.wait(PROBE_SECONDS)
+
+    def _note_ready(self, ready: bool) -> None:
+        if ready != self.ready:
+            self.readiness.append((time.monotonic(), ready))
+
+    def _succeeds(self, probe: Mapping[str, Any]) -> bool:
+        return self._act(probe, probe.get("timeoutSeconds", 1)).startswith("ok")
+
+    def _act(self, action: Mapping[str, Any], timeout: float) -> str:
+        """What came of an ``httpGet``, an ``exec`` or a ``sleep``: "ok…" if it succeeded."""
+        if "httpGet" in action:
+            try:
+                with urllib.request.urlopen(self.recipe.url(action["httpGet"]), timeout=timeout) as answer:
+                    return f"ok {answer.status}"
+            except urllib.error.HTTPError as error:
+                return f"HTTP {error.code}"
+            except OSError as error:
+                return f"failed: {error}"
+        if "sleep" in action:
+            time.sleep(min(timeout, action["sleep"]["seconds"]))
+            return "ok"
+        command = [self.recipe.local(part) for part in action["exec"]["command"]]
+        try:
+            done = subprocess.run(
+                command,
+                env=self.recipe.environment,
+                cwd=self.recipe.directory,
+                capture_output=True,
+                timeout=timeout,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return f"failed: {error}"
+        return "ok" if done.returncode == 0 else f"exit {done.returncode}: {done.stderr.decode(errors='replace')}"
