@@ -1,250 +1,214 @@
-"""An injected pod is right only if messages flow through it: real brokers, real pods' specs, real processes."""
+"""An injected pod is right only if messages flow through it: real brokers, real pods' specs, real processes.
 
-import base64
-import json
+Every generation of the sidecar, by RabbitMQ and by SQS. What does not depend on the broker is tried with one of them.
+``MESSAGES=full`` runs the long forms.
+"""
+
 import signal
-import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager
 
 import pytest
 
-from kube.client import Object
-from tests.harness.brokers import (
-    MOTO,
-    PASSWORD,
-    USER,
-    VHOST,
-    Broker,
-    RabbitMQ,
-    Sqs,
-    sidecar_environment,
-    why_no_rabbitmq,
-    why_no_sqs,
-)
-from tests.harness.clusters import ROOT, Cluster, wait_for, why_not_real
+from tests.e2e.rig import FULL, TAGS, TIER, Dialect, Route, measured, running
+from tests.harness.brokers import VHOST, Broker, RabbitMQ, why_no_rabbitmq, why_no_sqs
+from tests.harness.clusters import Cluster, wait_for
 from tests.harness.operator import Operator
-from tests.harness.space import Space, actor
-from tests.podrun.pod import Image, Pod
+from tests.harness.space import Space
 
-pytestmark = pytest.mark.parametrize("tier", ["sandbox" if why_not_real() else "kube-apiserver"], indirect=True)
+pytestmark = pytest.mark.parametrize("tier", [TIER], indirect=True)
 
-MESSAGES = {"password": 2000, "url": 2000, "sqs": 500}
-"""moto takes 35 ms of its one core for each."""
-LARGE = {"password": 9 * 1024 * 1024, "url": 9 * 1024 * 1024, "sqs": 200 * 1024}
-"""SQS itself takes no more than 256 KiB."""
-HANDLERS = """
-import os
+BY_RABBITMQ = [
+    pytest.param(f"{generation}-rabbitmq", marks=pytest.mark.skipif(bool(why_no_rabbitmq()), reason=why_no_rabbitmq()))
+    for generation in TAGS
+]
+BY_SQS = [
+    pytest.param(f"{generation}-sqs", marks=pytest.mark.skipif(bool(why_no_sqs()), reason=why_no_sqs()))
+    for generation in TAGS
+]
+by_any_broker = pytest.mark.parametrize("route", [*BY_RABBITMQ, *BY_SQS], indirect=True)
+by_rabbitmq = pytest.mark.parametrize("route", BY_RABBITMQ, indirect=True)
 
-def step(payload):
-    with open(os.environ["CALLS"], "a") as calls:
-        calls.write("%s\\n" % payload["n"])
-    return {**payload, "seen": payload.get("seen", []) + [os.environ["STEP"]]}
-
-async def fan(payload):
-    return [{**payload, "part": part} for part in range(3)]
-
-def fail(payload):
-    raise ValueError("no good: %s" % payload["n"])
-"""
-ACTORS = {"a": "step", "b": "step", "c": "step", "fan": "fan", "bad": "fail"}
-
-
-@dataclass
-class Route:
-    """The actors' pods, running, and the broker between them."""
-
-    kind: str
-    broker: Broker
-    pods: dict[str, Pod]
-    calls: Path
-
-    def send(self, actors: list[str], *payloads: Any) -> None:
-        """Publish a message a payload."""
-        self.broker.publish(
-            f"asya-{actors[0]}",
-            [
-                json.dumps(
-                    {
-                        "id": str(n),
-                        "route": {"actors": actors, "current": 0},
-                        "headers": {"trace": n},
-                        "payload": payload,
-                    }
-                ).encode()
-                for n, payload in enumerate(payloads)
-            ],
-        )
-
-
-def secret(name: str, **data: str) -> Object:
-    """A Secret."""
-    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
-    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "data": encoded}
-
-
-def asya(name: str, transport: Object, calls: Path) -> Object:
-    """An actor of the route."""
-    container = {
-        "name": "runtime",
-        "image": "app",
-        "env": [
-            {"name": "STEP", "value": name},
-            {"name": "CALLS", "value": str(calls)},
-            {"name": "ASYA_HANDLER", "value": f"handlers.{ACTORS[name]}"},
-        ],
-    }
-    return actor(
-        name,
-        transport=transport,
-        sidecar={"image": "sidecar", "generation": "frames"},
-        timeout={"processing": 20, "gracefulShutdown": 15},
-        workload={"template": {"spec": {"containers": [container]}}},
-    )
+LARGE = {"rabbitmq": 9 * 1024 * 1024, "sqs": 200 * 1024}
+"""Bytes. SQS itself takes no more than 256 KiB."""
+PARTS = {"rabbitmq": 100, "sqs": 100 if FULL else 10}
+"""Of a fan-out. moto takes 35 ms of its one core for each."""
+MESSAGES = 10_000 if FULL else 2_000
+KILLS = 5 if FULL else 1
 
 
 @pytest.fixture(scope="module")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """One server for both ways to name it."""
-    started = RabbitMQ(tmp_path_factory.mktemp("rabbitmq") / "broker")
-    yield started
-    started.stop()
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("password", marks=pytest.mark.skipif(bool(why_no_rabbitmq()), reason=why_no_rabbitmq())),
-        pytest.param("url", marks=pytest.mark.skipif(bool(why_no_rabbitmq()), reason=why_no_rabbitmq())),
-        pytest.param("sqs", marks=pytest.mark.skipif(bool(why_no_sqs()), reason=why_no_sqs())),
-    ],
-)
 def route(
     request: pytest.FixtureRequest, cluster: Cluster, _operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Route]:
-    """Five actors by one transport, their pods as the API server has them run as processes."""
+    """Four actors with a sidecar of one generation by one broker."""
+    generation, _, kind = str(request.param).rpartition("-")
     _operator.heal()
-    directory = tmp_path_factory.mktemp("e2e")
-    (directory / "handlers.py").write_text(HANDLERS)
-    calls = directory / "calls"
-    broker: Broker
-    if request.param == "sqs":
-        broker = sqs = Sqs(directory / "broker")
-        transport = {
-            "type": "sqs",
-            "sqs": {"region": Sqs.REGION, "queueBaseUrl": sqs.base, "waitTimeSeconds": 1, "visibilityTimeout": 60},
-        }
-    else:
-        broker = rabbitmq = request.getfixturevalue("rabbitmq")
-        rabbitmq.vhost = VHOST if request.param == "url" else "/"
-        by_url = {"urlSecretRef": {"name": "rabbitmq", "key": "url"}}
-        by_parts = {
-            "host": "127.0.0.1",
-            "port": rabbitmq.port,
-            "username": USER,
-            "passwordSecretRef": {"name": "rabbitmq", "key": "password"},
-        }
-        transport = {"type": "rabbitmq", "rabbitmq": by_url if request.param == "url" else by_parts}
-    broker.declare(*(f"asya-{name}" for name in (*ACTORS, "happy-end", "error-end")))
-    python = Path(sys.executable).parent
-    images = {
-        "app": Image(environment={"PATH": str(python), "PYTHONPATH": str(directory)}),
-        "sidecar": Image((str(MOTO / "python"), str(ROOT / "tests/podrun/sidecar.py")), sidecar_environment()),
-    }
-    pods: dict[str, Pod] = {}
+    broker: Broker = request.getfixturevalue(kind)
+    if isinstance(broker, RabbitMQ):
+        broker.vhost = "/" if generation == "frames" else VHOST
+    with (
+        Space.create(cluster.client(), f"e2e-{request.param}") as space,
+        running(space, broker, Dialect(generation), tmp_path_factory.mktemp("e2e")) as started,
+    ):
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def _begin_anew(route: Route) -> None:
+    route.forget()
+
+
+@contextmanager
+def explained(route: Route) -> Iterator[None]:
+    """Say what the containers printed where something fails."""
     try:
-        with Space.create(cluster.client(), f"e2e-{request.param}") as space:
-            if isinstance(broker, RabbitMQ):
-                space.apply(secret("rabbitmq", password=PASSWORD, url=broker.url))
-            for name in ACTORS:
-                space.apply(asya(name, transport, calls))
-            for name in ACTORS:
-                pods[name] = Pod(_pod_of(space, name), space.client, directory / name, images)
-                pods[name].start()
-            yield Route(request.param, broker, pods, calls)
-    finally:
-        for pod in pods.values():
-            pod.stop()
-        if isinstance(broker, Sqs):
-            broker.stop()
+        yield
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{route.logs()}") from None
 
 
-def _pod_of(space: Space, name: str) -> Object:
-    """The pod of an actor, as its Deployment's controller made it and admission left it."""
-
-    def probe() -> list[Object]:
-        return [pod for pod in space.all("Pod") if pod["metadata"]["labels"].get("asya.io/actor") == name]
-
-    (pod,) = wait_for(f"the pod of {name}", probe)
-    return pod
-
-
-def test_a_route_of_three(route: Route) -> None:
+@by_any_broker
+def test_a_route_of_a_function_an_async_function_and_a_generator(route: Route) -> None:
     route.send(["a", "b", "c"], {"n": 1, "text": "é ✓"})
-    (message,) = route.broker.receive("asya-happy-end", 1)
-    assert message == {
-        "id": "0",
-        "route": {"actors": ["a", "b", "c"], "current": 3},
-        "headers": {"trace": 0},
-        "payload": {"n": 1, "text": "é ✓", "seen": ["a", "b", "c"]},
-    }
+    (message,) = route.receive(route.dialect.sink, 1)
+    assert message["id"] == "m0"
+    assert message["route"] == route.dialect.route(["a", "b", "c"], "", [])
+    assert message["payload"] == {"n": 1, "text": "é ✓", "seen": ["a", "b", "c"], "part": 0}
+    if route.dialect.is_http:  # the frames generations drop headers
+        assert message["headers"] == {"trace": 0}
+        assert (message["status"]["phase"], message["status"]["actor"]) == ("succeeded", "c")
 
 
-def test_the_answer_arrives_in_the_next_queue(route: Route) -> None:
-    route.broker.declare("asya-elsewhere")
-    route.send(["a", "elsewhere"], {"n": 2})
-    (message,) = route.broker.receive("asya-elsewhere", 1)
-    assert (message["route"]["current"], message["payload"]["seen"]) == (1, ["a"])
+@by_any_broker
+def test_a_generator_fans_out(route: Route) -> None:
+    count = PARTS[route.kind]
+    route.send(["c", "elsewhere"], {"n": 3, "parts": count})
+    messages = route.receive("elsewhere", count)
+    assert sorted(m["payload"]["part"] for m in messages) == list(range(count))
+    assert len({m["id"] for m in messages}) == count
+    assert {m.get("parent_id") for m in messages} == {None, "m0"}
+    assert all(m["route"] == route.dialect.route(["c"], "elsewhere", []) for m in messages)
 
 
-def test_fan_out(route: Route) -> None:
-    route.send(["fan", "b"], {"n": 3})
-    messages = route.broker.receive("asya-happy-end", 3)
-    assert sorted(m["payload"]["part"] for m in messages) == [0, 1, 2]
-    assert all(m["payload"]["seen"] == ["b"] for m in messages)
+@by_any_broker
+def test_an_error_ends_where_errors_end(route: Route) -> None:
+    route.send(["a", "b"], {"n": 4, "do": "fail"})
+    (message,) = route.receive(route.dialect.failed, 1)
+    failure = message["payload"]
+    assert (failure["error"], failure["original_payload"]) == ("processing_error", {"n": 4, "do": "fail"})
+    details = failure["details"]
+    assert (details["message"], details["type"]) == ("no good: 4", "ValueError")
+    assert "handlers.py" in details["traceback"]
+    assert message["route"] == route.dialect.route([], "a", ["b"])
+    if route.dialect.is_http:
+        assert details["mro"] == ["Exception"]
+        assert message["status"]["phase"] == "failed"
 
 
-def test_an_error_ends_in_the_error_queue(route: Route) -> None:
-    route.send(["bad", "b"], {"n": 4})
-    (message,) = route.broker.receive("asya-error-end", 1)
-    assert message["error"] == "processing_error"
-    assert message["details"]["message"] == "no good: 4"
-    assert "handlers.py" in message["details"]["traceback"]
-    assert message["payload"] == {"n": 4}
+@by_rabbitmq
+def test_a_generator_that_fails_after_some_parts(route: Route) -> None:
+    route.send(["c", "elsewhere"], {"n": 4, "parts": 2, "do": "fail"})
+    (message,) = route.receive(route.dialect.failed, 1)
+    assert message["payload"]["details"]["message"] == "no good: 4"
+    parts = 2 if route.dialect.is_http else 0  # frames are answered all at once, and an error is the whole answer
+    assert len(route.poll("elsewhere")) == parts
 
 
+@by_any_broker
+def test_none_ends_the_route(route: Route) -> None:
+    route.send(["a", "b"], {"n": 5, "do": "nothing"})
+    (message,) = route.receive(route.dialect.sink, 1)
+    assert message["payload"] == {"n": 5, "do": "nothing"}
+    assert message["route"] == route.dialect.route([], "a", ["b"])
+    assert route.calls("b") == []
+
+
+@by_any_broker
 def test_a_large_payload(route: Route) -> None:
     text = "x" * LARGE[route.kind]
-    route.send(["a"], {"n": 5, "text": text})
-    (message,) = route.broker.receive("asya-happy-end", 1)
+    route.send(["a"], {"n": 6, "text": text})
+    (message,) = route.receive(route.dialect.sink, 1)
     assert message["payload"]["text"] == text
 
 
+@by_any_broker
+def test_an_end_actor_sends_nothing_on(route: Route) -> None:
+    route.send(["end", "b"], {"n": 7})
+    wait_for("the call", lambda: route.calls("end") == [7])
+    time.sleep(0.3)
+    assert [route.poll(name) for name in (route.dialect.sink, route.dialect.sump)] == [[], []]
+
+
+@by_rabbitmq
 def test_no_message_is_lost_or_doubled_while_the_runtime_is_restarted_twice(route: Route) -> None:
-    pod = route.pods["a"]
-    route.calls.write_text("")
-    before = pod.restarts["runtime"]
-    count = MESSAGES[route.kind]
-    terminations = [count // 6, count // 2]
+    pod, began = route.pods["a"], time.monotonic()
+    before = dict(pod.restarts)
+    terminations, done = [MESSAGES // 6, MESSAGES // 2], list[int]()
     sent, received = 0, list[int]()
 
     def all_there() -> bool:
         nonlocal sent
-        if sent < count and sent - len(received) < 200:
-            route.send(["a"], *({"n": n} for n in range(sent, sent + 100)))
-            sent += 100
-        received.extend(m["payload"]["n"] for m in route.broker.poll("asya-happy-end"))
-        if terminations and len(received) > terminations[0] and pod.restarts["runtime"] == before + len(done):
+        if sent < MESSAGES and sent - len(received) < 400:
+            route.send(["a"], *({"n": n} for n in range(sent, sent + 200)))
+            sent += 200
+        received.extend(m["payload"]["n"] for m in route.poll(route.dialect.sink))
+        if (
+            terminations
+            and len(received) > terminations[0]
+            and pod.restarts["runtime"] == before["runtime"] + len(done)
+        ):
             done.append(terminations.pop(0))
             pod.signal("runtime", signal.SIGTERM)
-        return len(received) >= count
+        return len(received) >= MESSAGES
 
-    done: list[int] = []
-    wait_for("all messages", all_there, pause=0)
-    received.extend(m["payload"]["n"] for m in route.broker.receive("asya-happy-end", 0))
-    assert Counter(received) == Counter(range(count))
-    assert Counter(map(int, route.calls.read_text().split())) == Counter(range(count))
-    assert pod.restarts == {"runtime": before + 2, "sidecar": 0}, pod.log("sidecar")
+    with explained(route):
+        wait_for("all messages", all_there, timeout=120, pause=0)
+    measured(f"{route.dialect.generation}, restarted twice", MESSAGES, began)
+    received.extend(m["payload"]["n"] for m in route.receive(route.dialect.sink, 0))
+    assert Counter(received) == Counter(range(MESSAGES))
+    assert Counter(route.calls("a")) == Counter(range(MESSAGES))
+    assert route.poll(route.dialect.sump) == []
+    assert pod.restarts == {**before, "runtime": before["runtime"] + 2}, pod.logs()
+
+
+@by_rabbitmq
+def test_a_killed_runtime_costs_no_more_than_the_message_in_hand(route: Route) -> None:
+    pod, count = route.pods["b"], 100 * KILLS
+    before = dict(pod.restarts)
+    route.send(["b"], *({"n": n, "seconds": 0.005} for n in range(count)))
+    good, bad, kills = list[int](), list[int](), 0
+
+    def all_there() -> bool:
+        nonlocal kills
+        good.extend(m["payload"]["n"] for m in route.poll(route.dialect.sink))
+        bad.extend(m["payload"]["original_payload"]["n"] for m in route.poll(route.dialect.sump))
+        if kills < KILLS and len(good) > 100 * kills + 30 and pod.restarts["runtime"] == before["runtime"] + kills:
+            pod.signal("runtime", signal.SIGKILL)
+            kills += 1
+        return len(good) + len(bad) >= count
+
+    with explained(route):
+        wait_for("all messages", all_there, pause=0)
+    assert sorted(good + bad) == list(range(count))
+    assert len(bad) <= KILLS
+    assert pod.restarts == {**before, "runtime": before["runtime"] + KILLS}
+
+
+@by_rabbitmq
+def test_a_pod_that_is_deleted_finishes_the_message_in_hand(route: Route) -> None:
+    """The last test of a route: it has no such pod afterwards."""
+    pod, count = route.pods.pop("b"), 20
+    route.send(["b"], *({"n": n, "seconds": 0.2} for n in range(count)))
+    wait_for("some messages", lambda: len(route.calls("b")) > 3)
+    with explained(route):
+        pod.stop()
+    received = [m["payload"]["n"] for m in route.receive(route.dialect.sink, 1)]
+    assert sorted(received) == sorted(route.calls("b"))
+    assert len(set(received)) == len(received)
+    left = [m["payload"]["n"] for m in route.poll("b")]
+    assert sorted(received + left) == list(range(count)), pod.logs()
+    assert route.poll(route.dialect.sump) == []
+    assert pod.containers["runtime"].exits == [0], pod.logs()

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import pika
 import urllib3
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from tests.harness.clusters import ROOT, Process, free_port, wait_for
 
@@ -21,7 +21,14 @@ RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 MOTO = ROOT / ".venv" / "moto" / "bin"
 """An environment of its own, since botocore and kubernetes want different versions of python-dateutil."""
 USER, PASSWORD = "asya", "p@ss/w:o#r%d"
+"""They fit into a URL when they are percent-encoded, as ``urlSecretRef`` wants it."""
+PLAIN_USER, PLAIN_PASSWORD = "plain", "plain-password"
+"""Released sidecars paste these into a URL as they are."""
 VHOST = "a/b"
+BINARY = "ASYA_SIDECAR_BINARY"
+"""Names a released sidecar of the frames generation, to be run instead of the one in ``tests/podrun``."""
+EXCHANGE = "asya"
+"""The topic exchange that released sidecars publish to."""
 
 
 def why_no_rabbitmq() -> str:
@@ -39,7 +46,11 @@ class Broker(ABC):
 
     @abstractmethod
     def declare(self, *queues: str) -> None:
-        """Make the queues, empty."""
+        """Make the queues, empty, where sidecars of the frames generations expect them."""
+
+    @abstractmethod
+    def exists(self, queue: str) -> bool:
+        """Whether there is such a queue."""
 
     @abstractmethod
     def publish(self, queue: str, bodies: list[bytes]) -> None:
@@ -74,11 +85,16 @@ class RabbitMQ(Broker):
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
         self.port, self._epmd = free_port(), free_port()
-        permissions = {"user": USER, "configure": ".*", "write": ".*", "read": ".*"}
+        permissions = {"configure": ".*", "write": ".*", "read": ".*"}
         definitions = {
-            "users": [{"name": USER, "password": PASSWORD, "tags": ""}],
+            "users": [
+                {"name": name, "password": password, "tags": ""}
+                for name, password in ((USER, PASSWORD), (PLAIN_USER, PLAIN_PASSWORD))
+            ],
             "vhosts": [{"name": "/"}, {"name": VHOST}],
-            "permissions": [{**permissions, "vhost": vhost} for vhost in ("/", VHOST)],
+            "permissions": [
+                {**permissions, "user": user, "vhost": vhost} for vhost in ("/", VHOST) for user in (USER, PLAIN_USER)
+            ],
         }
         (directory / "definitions.json").write_text(json.dumps(definitions))
         (directory / "rabbitmq.conf").write_text(
@@ -110,12 +126,32 @@ class RabbitMQ(Broker):
         """With the password percent-encoded, as ``urlSecretRef`` wants it."""
         return f"amqp://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{quote(self.vhost, safe='')}"
 
-    def declare(self, *queues: str) -> None:
-        """Make the queues, empty."""
+    def declare(self, *queues: str, **arguments: Any) -> None:
+        """Make the queues, empty, and bind them by their names without ``asya-``."""
         with self._connect() as connection:
+            channel = connection.channel()
+            channel.exchange_declare(EXCHANGE, "topic", durable=True)
             for queue in queues:
-                connection.channel().queue_declare(queue, durable=True)
-                connection.channel().queue_purge(queue)
+                channel.queue_declare(queue, durable=True, arguments=arguments)
+                channel.queue_purge(queue)
+                channel.queue_bind(queue, EXCHANGE, queue.removeprefix("asya-"))
+
+    def delete(self, queue: str) -> None:
+        """Remove a queue, if there is one."""
+        with self._connect() as connection:
+            connection.channel().queue_delete(queue)
+
+    def exists(self, queue: str) -> bool:
+        """Whether there is such a queue."""
+        return self.count(queue) is not None
+
+    def count(self, queue: str) -> int | None:
+        """Messages that wait in a queue, without those that a consumer has; None if there is no such queue."""
+        with self._connect() as connection:
+            try:
+                return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+            except ChannelClosedByBroker:
+                return None
 
     def publish(self, queue: str, bodies: list[bytes]) -> None:
         """Send messages."""
@@ -125,12 +161,15 @@ class RabbitMQ(Broker):
                 channel.basic_publish("", queue, body)
 
     def poll(self, queue: str) -> list[Any]:
-        """The messages that are there now, decoded and taken out."""
+        """The messages that are there now, decoded and taken out; none where there is no such queue."""
         found: list[Any] = []
         with self._connect() as connection:
             channel = connection.channel()
             while True:
-                method, _properties, body = channel.basic_get(queue, auto_ack=True)
+                try:
+                    method, _properties, body = channel.basic_get(queue, auto_ack=True)
+                except ChannelClosedByBroker:
+                    return found
                 if method is None or body is None:
                     return found
                 found.append(json.loads(body))
@@ -174,6 +213,11 @@ class Sqs(Broker):
         for queue in queues:
             self._call("CreateQueue", QueueName=queue)
             self._call("PurgeQueue", QueueUrl=f"{self.base}/{queue}")
+
+    def exists(self, queue: str) -> bool:
+        """Whether there is such a queue."""
+        answer = self._call("ListQueues", QueueNamePrefix=queue)
+        return f"{self.base}/{queue}" in (answer.get("QueueUrls") or ())
 
     def publish(self, queue: str, bodies: list[bytes]) -> None:
         """Send messages, ten a request."""
@@ -219,4 +263,13 @@ class Sqs(Broker):
 
 def sidecar_environment() -> dict[str, str]:
     """What the test sidecar's image brings; the credentials stand for the pod's identity."""
-    return {"PATH": os.defpath, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    return {"PATH": os.defpath, "PYTHONPATH": str(ROOT), **credentials}
+
+
+def sidecar_command(generation: str) -> tuple[str, ...]:
+    """The test sidecar of a generation; a released binary of the frames generation where a variable names one."""
+    binary = os.environ.get(BINARY)
+    if binary and generation == "frames":
+        return (binary,)
+    return (str(MOTO / "python"), "-m", "tests.podrun.sidecar", generation)

@@ -34,6 +34,7 @@ class Envelopes:
     def __init__(self, settings: Settings, transport: Transport, log: Callable[[str], None]) -> None:
         self._settings, self._transport, self._log = settings, transport, log
         self._client = Client(settings.socket, lambda event: log(f"upstream {json.dumps(event)}"))
+        self.cancelled = False
         self._resiliency = Resiliency(settings.policies, settings.rules)
 
     def handle(self, received: Received) -> None:

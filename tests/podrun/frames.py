@@ -7,7 +7,7 @@ import time
 from typing import Any
 
 from tests.podrun.settings import Settings
-from tests.podrun.transports import Received, Transport
+from tests.podrun.transports import Received, SendFailed, Transport
 
 Object = dict[str, Any]
 
@@ -19,10 +19,11 @@ class Frames:
     """Queues are somebody else's to make."""
     reconnects = True
     exits_at_once = False
-    """On SIGTERM it finishes the message in hand."""
+    """On SIGTERM it waits for the runtime's answer, can send nothing any more, and the message comes again."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings, self._transport = settings, transport
+        self.cancelled = False
 
     def handle(self, received: Received) -> None:
         """Have the runtime answer one message, and send on what it says."""
@@ -83,6 +84,8 @@ class Frames:
         self._send(self._settings.sump, {"id": message.get("id", ""), "route": route, "payload": payload})
 
     def _send(self, actor: str, message: Object) -> None:
+        if self.cancelled:
+            raise SendFailed("cancelled")
         queue = self._settings.queue(actor)
         self._transport.send(queue, queue.removeprefix("asya-"), json.dumps(message).encode())
 

@@ -28,6 +28,9 @@ FAILED_SECONDS = 0.5
 class Handler(Protocol):
     """What is done with a message."""
 
+    exits_at_once: bool
+    cancelled: bool
+
     def handle(self, received: Received) -> None:
         """Have the runtime answer one message, send on what it says, and acknowledge."""
 
@@ -78,31 +81,24 @@ def wait_for_runtime(settings: Settings) -> None:
 
 
 class Stopping:
-    """SIGTERM: the http generation ends at once, whatever it does; the others when the message in hand is done."""
+    """SIGTERM: the http generation ends at once, whatever it does; the others wait for the runtime's answer."""
 
-    def __init__(self, at_once: bool) -> None:
-        self._at_once, self._busy, self.wanted = at_once, False, False
+    def __init__(self) -> None:
+        self.handler: Handler | None = None
+        """The one that is busy."""
         signal.signal(signal.SIGTERM, self._arrived)
 
     def _arrived(self, _number: int, _frame: FrameType | None) -> None:
-        self.wanted = True
-        if self._at_once or not self._busy:
+        if self.handler is None or self.handler.exits_at_once:
             os._exit(0)
-
-    def __enter__(self) -> None:
-        self._busy = True
-
-    def __exit__(self, *_: object) -> None:
-        self._busy = False
-        if self.wanted:
-            sys.exit(0)
+        self.handler.cancelled = True
 
 
 def run(generation: str) -> None:
     """Work until SIGTERM."""
     settings = read(generation, os.environ)
     kind = Envelopes if generation == "http" else Frames
-    stopping = Stopping(kind.exits_at_once)
+    stopping = Stopping()
     queue = settings.queue(settings.actor)
     transport: Transport = open_transport(
         os.environ,
@@ -119,13 +115,16 @@ def run(generation: str) -> None:
         received = transport.consume()
         if received is None:
             continue
-        with stopping:
-            try:
-                handler.handle(received)
-            except SendFailed as error:
-                log(f"not sent, the message comes again: {error}")
-                time.sleep(FAILED_SECONDS)
-                transport.requeue(received)
+        stopping.handler = handler
+        try:
+            handler.handle(received)
+        except SendFailed as error:
+            log(f"not sent, the message comes again: {error}")
+            time.sleep(FAILED_SECONDS)
+            transport.requeue(received)
+        stopping.handler = None
+        if handler.cancelled:
+            return
 
 
 def main() -> None:

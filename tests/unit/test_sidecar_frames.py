@@ -12,7 +12,7 @@ import pytest
 
 from tests.podrun.frames import Frames
 from tests.podrun.settings import MissingSetting, duration, read
-from tests.podrun.transports import Received
+from tests.podrun.transports import Received, SendFailed
 
 Object = dict[str, Any]
 MESSAGE: Object = {"id": "1", "route": {"actors": ["a", "b"], "current": 0}, "headers": {"t": 1}, "payload": {"x": 1}}
@@ -126,6 +126,15 @@ def test_what_it_cannot_handle_goes_to_the_error_end(tmp_path: Path, body: bytes
     broker = Broker()
     sidecar(tmp_path, broker).handle(Received(1, body))
     assert [queue for queue, _ in broker.sent] == ["asya-error-end"]
+
+
+def test_what_is_in_hand_at_sigterm_comes_again(tmp_path: Path, runtime: Runtime) -> None:
+    runtime.answers, broker = [framed([{"payload": 1, "route": NEXT}])], Broker()
+    tried = sidecar(tmp_path, broker)
+    tried.cancelled = True
+    with pytest.raises(SendFailed):
+        tried.handle(Received(1, json.dumps(MESSAGE).encode()))
+    assert (broker.sent, broker.acknowledged, len(runtime.requests)) == ([], 0, 1)
 
 
 def test_a_timeout_ends_the_sidecar(tmp_path: Path) -> None:

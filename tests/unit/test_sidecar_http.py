@@ -3,13 +3,14 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.harness.scripted import Runtime
 from tests.podrun.envelopes import Envelopes, now
 from tests.podrun.settings import Settings, read
 from tests.podrun.transports import DelayNotSupported, Received, SendFailed
@@ -61,55 +62,6 @@ class Broker:
     def outcome(self) -> list[tuple[str, str]]:
         """Where to, and with which phase."""
         return [(sent.actor, sent.message["status"]["phase"]) for sent in self.sent]
-
-
-class Runtime:
-    """Answers each request with what it is told to, byte for byte."""
-
-    def __init__(self, path: Path) -> None:
-        self.answers: list[bytes | Callable[[socket.socket], None]] = []
-        self.requests: list[bytes] = []
-        self.connections = 0
-        self.keep = False
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            with connection:
-                while (request := self._request(connection)) and self.answers:
-                    self.requests.append(request)
-                    answer = self.answers.pop(0)
-                    if callable(answer):
-                        answer(connection)
-                    else:
-                        connection.sendall(answer)
-                    if not self.keep:
-                        break
-
-    def _request(self, connection: socket.socket) -> bytes:
-        data = b""
-        while b"\r\n\r\n" not in data:
-            part = connection.recv(65536)
-            if not part:
-                return b""
-            data += part
-        head, _, body = data.partition(b"\r\n\r\n")
-        length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
-        while len(body) < length:
-            body += connection.recv(65536)
-        return head + b"\r\n\r\n" + body
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._listener.close()
 
 
 @dataclass

@@ -1,0 +1,61 @@
+"""A runtime that answers by a script, to try sidecars with answers that no good runtime gives."""
+
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+Answer = bytes | Callable[[socket.socket], None]
+
+
+class Runtime:
+    """Answers each request with what it is told to, byte for byte."""
+
+    def __init__(self, path: Path) -> None:
+        self.answers: list[Answer] = []
+        self.otherwise: Answer | None = None
+        """When there is none left."""
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.keep = False
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with connection:
+                while request := self._request(connection):
+                    answer = self.answers.pop(0) if self.answers else self.otherwise
+                    if answer is None:
+                        break
+                    self.requests.append(request)
+                    if callable(answer):
+                        answer(connection)
+                    else:
+                        connection.sendall(answer)
+                    if not self.keep:
+                        break
+
+    def _request(self, connection: socket.socket) -> bytes:
+        data = b""
+        while b"\r\n\r\n" not in data:
+            part = connection.recv(65536)
+            if not part:
+                return b""
+            data += part
+        head, _, body = data.partition(b"\r\n\r\n")
+        length = int(head.split(b"Content-Length: ")[1].split(b"\r\n")[0])
+        while len(body) < length:
+            body += connection.recv(65536)
+        return head + b"\r\n\r\n" + body
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._listener.close()
