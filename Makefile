@@ -14,7 +14,7 @@ DIST   ?= dist
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo sandbox sandbox-stop test chaos bench lint lock audit golden generate docs pictures release image image-load install run clean
+.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos bench lint lock audit golden generate docs pictures release image image-load install run clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ sandbox-stop: $(READY) ## End it
 
 test: lint brokers ## Lint, type-check and run every test
 	$(BIN)/python -m pytest
+
+messages: $(READY) brokers ## Run the message tests in their long forms
+	MESSAGES=full $(BIN)/python -m pytest tests/e2e -n 0
 
 chaos: $(READY) ## Run the fault-injection suite in full
 	CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0

@@ -104,7 +104,7 @@ def test_an_error_ends_where_errors_end(route: Route) -> None:
     assert "handlers.py" in details["traceback"]
     assert message["route"] == route.dialect.route([], "a", ["b"])
     if route.dialect.is_http:
-        assert details["mro"] == ["Exception"]
+        assert "Exception" in details["mro"]
         assert message["status"]["phase"] == "failed"
 
 
