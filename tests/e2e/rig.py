@@ -64,6 +64,16 @@ def parts(payload):
 
 def end(payload):
     note(payload)
+
+def again(payload):
+    note(payload)
+    with open(os.environ["CALLS"]) as calls:
+        attempt = len(calls.read().split())
+    if attempt == 1 and payload.get("do") == "hang":
+        time.sleep(3600)
+    if attempt < payload.get("attempts", 1):
+        raise ConnectionError("attempt %d" % attempt)
+    return {**seen(payload), "attempt": attempt}
 """
 ACTORS = {"a": "step", "b": "later", "c": "parts", "end": "end"}
 """A function, an async function, a generator, and an end actor."""
@@ -184,7 +194,6 @@ def asya(name: str, function: str, dialect: Dialect, transport: Object, director
         workload={"template": {"spec": {"containers": [container]}}},
     )
     made["spec"] |= spec
-    del made["spec"]["queueName"]
     return made
 
 
@@ -247,6 +256,19 @@ def running(space: Space, broker: Broker, dialect: Dialect, directory: Path) -> 
     finally:
         for pod in pods.values():
             pod.stop()
+
+
+@contextmanager
+def another(route: Route, name: str, function: str, **spec: Any) -> Iterator[Pod]:
+    """One more actor with its pod, for a test that needs a spec of its own."""
+    route.broker.declare(*(() if route.dialect.is_http and route.kind == "rabbitmq" else (route.queue(name),)))
+    made = asya(name, function, route.dialect, transport_of(route.broker), route.directory, **spec)
+    route.pods[name] = start_pod(route.space, made, route.directory)
+    try:
+        wait_for_pods(route)
+        yield route.pods[name]
+    finally:
+        route.pods.pop(name).stop()
 
 
 def wait_for_pods(route: Route) -> None:

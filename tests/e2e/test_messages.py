@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.e2e.rig import FULL, TAGS, TIER, Dialect, Route, measured, running
+from tests.e2e.rig import FULL, TAGS, TIER, Dialect, Route, another, measured, running
 from tests.harness.brokers import VHOST, Broker, RabbitMQ, why_no_rabbitmq, why_no_sqs
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.operator import Operator
@@ -195,6 +195,32 @@ def test_a_killed_runtime_costs_no_more_than_the_message_in_hand(route: Route) -
     assert sorted(good + bad) == list(range(count))
     assert len(bad) <= KILLS
     assert pod.restarts == {**before, "runtime": before["runtime"] + KILLS}
+
+
+@pytest.mark.parametrize("route", BY_SQS[-1:], indirect=True)
+def test_a_policy_tries_a_message_again(route: Route) -> None:
+    policies = {"default": {"maxAttempts": 3, "backoff": "constant", "initialDelay": "0s"}}
+    with another(route, "retry", "again", resiliency={"policies": policies}):
+        route.send(["retry"], {"n": 8, "attempts": 3})
+        (message,) = route.receive("x-sink", 1)
+        assert (message["payload"]["attempt"], message["status"]["phase"]) == (3, "succeeded")
+        route.send(["retry"], {"n": 9, "attempts": 100})
+        (message,) = route.receive("x-sink", 1)
+        assert (message["status"]["phase"], message["status"]["reason"]) == ("failed", "PolicyExhausted")
+        assert route.calls("retry") == [8, 8, 8, 9, 9, 9]
+        assert message["payload"]["details"]["mro"][:2] == ["ConnectionError", "OSError"]
+
+
+@pytest.mark.skipif(not FULL, reason="takes 10 s: MESSAGES=full")
+@by_rabbitmq
+def test_a_handler_that_hangs_costs_its_message_one_time_limit(route: Route) -> None:
+    with another(route, "slow", "again", timeout={"processing": 2}) as pod, explained(route):
+        route.send(["slow"], {"n": 10, "do": "hang"})
+        (message,) = route.receive(route.dialect.sink, 1)
+        assert message["payload"]["attempt"] == 2
+        assert pod.containers["runtime"].exits == [3]
+        assert set(pod.containers["sidecar"].exits) == {1}
+        assert len(route.poll(route.dialect.sump)) == len(pod.containers["sidecar"].exits)
 
 
 @by_rabbitmq

@@ -8,9 +8,9 @@ from typing import Literal, get_args
 Generation = Literal["frames", "frames-namespaced", "http"]
 GENERATIONS: tuple[Generation, ...] = get_args(Generation)
 
-DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ms|s|m|h))+")
-DURATION_PART = re.compile(r"(\d+(?:\.\d*)?)(ms|s|m|h)")
-UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+DURATION = re.compile(r"(?:\d+(?:\.\d*)?(?:ns|us|ms|s|m|h))+")
+DURATION_PART = re.compile(r"(\d+(?:\.\d*)?)(ns|us|ms|s|m|h)")
+UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
 DEFAULT_TIMEOUT = 300.0
 YES = ("true", "1", "yes", "on")
 
