@@ -43,6 +43,8 @@ if MODE not in ("hold", "ready"):  # the holder lives as long as the pod: it loa
 SOCKET_NAME = "asya-runtime.sock"
 """The name that every sidecar looks for."""
 HOLDER_NAME = "asya-holder.sock"
+LAST_SECONDS = 10.0
+"""Time between the end of a pod's last runtime and that of the connections that wait; the sidecar has SIGTERM by then."""
 DEFAULT_DIRECTORY = "/var/run/asya"
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024
 LARGEST = 0x40FFFFFF
@@ -230,6 +232,7 @@ class Holder:
         link_to(settings.path, settings.link)
         self.door = listen(self.path, settings.chmod)
         self.runtimes = []
+        self.ends_at = None
 
     def is_served(self):
         """Whether somebody, a runtime that outlived an earlier holder, listens on the socket."""
@@ -249,11 +252,14 @@ class Holder:
         signal.signal(signal.SIGINT, self.stop)
         log("holds %s" % self.settings.path)
         while True:
-            for one in readable([self.door] + self.runtimes, None):
+            for one in readable([self.door] + self.runtimes, None if self.ends_at is None else 1.0):
                 if one is self.door:
+                    self.ends_at = None
                     self.admit()
                 else:
                     self.listen_to(one)
+            if self.ends_at is not None and time.monotonic() >= self.ends_at:
+                self.turn_away()
 
     def admit(self):
         """Hand the socket to who has connected."""
@@ -273,9 +279,10 @@ class Holder:
             self.runtimes.pop(0).close()  # a runtime that is closed so connects again
 
     def listen_to(self, runtime):
-        """Drop a runtime that has gone; what one sends means nothing."""
+        """Drop a runtime that has gone; what one sends says that none comes after it."""
         try:
             if runtime.recv(4096):
+                self.ends_at = time.monotonic() + LAST_SECONDS
                 return
         except BlockingIOError:
             return
@@ -283,6 +290,18 @@ class Holder:
             pass
         self.runtimes.remove(runtime)
         runtime.close()
+
+    def turn_away(self):
+        """Close the connections that wait, since no runtime comes any more.
+
+        On SIGTERM a sidecar of the frames generations still waits for the answer to the message in hand. A closed
+        connection ends that, and the message comes again; before its SIGTERM it would be an error of the message.
+        """
+        try:
+            while True:
+                self.listener.accept()[0].close()
+        except OSError:
+            return
 
     def stop(self, _number, _frame):
         """Remove the files and end."""
@@ -766,7 +785,8 @@ class Connection:
         leave_if_forked()
         try:
             self.sock.settimeout(CLIENT_SECONDS)
-            self.sock.sendall(data)
+            if data:
+                self.sock.sendall(data)
         except OSError as failure:
             raise ClientGone("the client went away before it had the answer: %s" % failure)
 
@@ -1020,13 +1040,13 @@ class EventStream:
         self.connection = connection
         self.is_begun = False
 
-    def send(self, event, value):
-        """Send one event."""
+    def send(self, event, value, last=b""):
+        """Send one event; with the last one the end of the stream, since the sidecar hangs up after it."""
         data = write_json(value)
         if len(data) > EVENT_LIMIT:
             raise ValueError("a frame of %d bytes is too large: an event stays under 16 MiB" % len(data))
         text = b"event: " + event.encode("ascii") + b"\ndata: " + data + b"\n\n"
-        chunk = b"%x\r\n%s\r\n" % (len(text), text)
+        chunk = b"%x\r\n%s\r\n%s" % (len(text), text, last)
         self.connection.send(chunk if self.is_begun else self.HEAD + chunk)
         self.is_begun = True
 
@@ -1034,15 +1054,15 @@ class EventStream:
         """Nothing more comes; the response if there was no event."""
         if not self.is_begun:
             return response(204)
-        self.send("done", {})
-        return b"0\r\n\r\n"
+        self.send("done", {}, b"0\r\n\r\n")
+        return b""
 
     def fail(self, failure):
         """End with an error; the response if there was no event."""
         if not self.is_begun:
             return response(500, write_json(failure))
-        self.send("error", failure)
-        return b"0\r\n\r\n"
+        self.send("error", failure, b"0\r\n\r\n")
+        return b""
 
 
 # -- the user's code ---------------------------------------------------------------------------------------
@@ -1499,6 +1519,7 @@ class Runtime:
         self.rejoin_at = None
         self.messages = 0
         self.failures = 0
+        self.speaks_frames = False
         self.active_at = 0.0
         os.register_at_fork(after_in_child=self.forget)
 
@@ -1655,7 +1676,8 @@ class Runtime:
             return
         self.current = sock
         try:
-            exchange = (HttpExchange if 0x41 <= first[0] <= 0x5A else FramesExchange)(Connection(sock, first), self)
+            self.speaks_frames = not 0x41 <= first[0] <= 0x5A
+            exchange = (FramesExchange if self.speaks_frames else HttpExchange)(Connection(sock, first), self)
             is_message = exchange.run()
         except ClientGone as gone:
             log(str(gone))
@@ -1713,6 +1735,11 @@ class Runtime:
             self.signals.collect()
         if not settings.holder:
             remove(settings.path, settings.link, settings.ready)
+        elif self.holder and self.speaks_frames and (state.answered_at is not None or self.is_done()):
+            try:
+                self.holder.send(b"last")
+            except OSError:
+                pass  # it is gone, and with it the connections that wait
         try:
             self.guest.close()
         except BaseException:
