@@ -11,14 +11,14 @@ from typing import Any
 
 from controller import status
 from controller.remedies import remedy
-from controller.slim import essence, slim_pod
+from controller.slim import PACKED, pack, unpack
 from controller.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
 from kube import client as resources
 from kube.client import ApiError, Client, Object
 from kube.compare import contains
 from kube.contests import Contests, NotYet
-from kube.informer import Informer
+from kube.informer import Informer, Key
 
 WORKLOADS = (
     resources.DEPLOYMENTS,
@@ -60,38 +60,43 @@ class Keda:
 class Pods:
     """The pods of all actors, each as little as :mod:`controller.slim` leaves of it."""
 
-    def __init__(self, client: Client, on_change: Changed) -> None:
+    def __init__(self, client: Client, on_change: Callable[[Key], None]) -> None:
         self._on_change = on_change
-        self._essences: dict[str, int] = {}
-        """By uid: a hash of what was kept, since most changes of a pod are of something else."""
+        self._hashes: dict[str, int] = {}
+        """By uid, of what is kept, since most changes of a pod are of something else."""
         self.informer = Informer(
             client,
             resources.PODS,
             self._changed,
             label_selector=LABEL_ACTOR,
             index_label=LABEL_ACTOR,
-            reduce=slim_pod,
+            reduce=pack,
         )
 
     def labelled(self, namespace: str, actor: str) -> list[Object]:
-        """Those that bear the label of that actor. Shared: never change them."""
-        return self.informer.labelled(namespace, actor)
+        """Those that bear the label of that actor."""
+        return [unpack(pod) for pod in self.informer.labelled(namespace, actor)]
 
     def _changed(self, pod: Object, deleted: bool) -> None:
-        uid = pod["metadata"]["uid"]
-        now = hash(essence(pod))
-        before = self._essences.pop(uid, None) if deleted else self._essences.get(uid)
-        if deleted or now != before:
-            if not deleted:
-                self._essences[uid] = now
-            self._on_change(pod, deleted)
+        metadata, after = pod["metadata"], hash(pod[PACKED])
+        before = self._hashes.pop(metadata["uid"], None)
+        if not deleted:
+            self._hashes[metadata["uid"]] = after
+        if deleted or before != after:
+            self._on_change((metadata["namespace"], metadata["labels"].get(LABEL_ACTOR, "")))
 
 
 class Cluster:
     """Watch caches of everything the controller deals with. Start it, and wait until it is synced."""
 
     def __init__(
-        self, client: Client, on_actor: Changed, on_owned: Changed, on_config_map: Changed, on_keda: Callable[[], None]
+        self,
+        client: Client,
+        on_actor: Changed,
+        on_owned: Changed,
+        on_config_map: Changed,
+        on_pod: Callable[[Key], None],
+        on_keda: Callable[[], None],
     ) -> None:
         self.client = client
         self._on_owned, self._on_keda = on_owned, on_keda
@@ -103,7 +108,7 @@ class Cluster:
         self.config_maps = Informer(
             client, resources.CONFIG_MAPS, on_config_map, label_selector=f"{LABEL_NAME}={RUNTIME_CONFIGMAP}"
         )
-        self.pods = Pods(client, on_owned)
+        self.pods = Pods(client, on_pod)
         self.keda: Keda | None = None
         self._settled: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._contests = Contests()

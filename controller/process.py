@@ -93,7 +93,9 @@ class Controller:
             pool_size=options.workers + 16,
             may_write=lambda: self._election.leading,
         )
-        self._cluster = Cluster(self._client, self._on_actor, self._on_owned, self._on_config_map, self._enqueue_all)
+        self._cluster = Cluster(
+            self._client, self._on_actor, self._on_owned, self._on_config_map, self._queue.add, self._enqueue_all
+        )
         self._source = runtime_source(environment, self._enqueue_all)
         self._runtime = RuntimeMaps(
             self._cluster, self._source, environment.get("ASYA_RUNTIME_NAMESPACE") or options.namespace

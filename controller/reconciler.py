@@ -14,6 +14,7 @@ from controller.cluster import Cluster
 from controller.health import Health
 from controller.labelled import Census, Labelled
 from controller.phase import Phase
+from controller.queues import queue_verdict
 from controller.runtime_maps import RuntimeMaps
 from controller.scaling import Scaling
 from controller.status import Observation, Verdict
@@ -123,6 +124,7 @@ class Reconciler:
             scaling,
             runtime,
             pods,
+            queue_verdict(actor, self._defaults),
             live=found.live,
             replicas=replicas,
             scaled_object=scaled_object is not None,

@@ -106,6 +106,11 @@ REMEDIES: Final[dict[str, Remedy]] = {
         "Install KEDA (https://keda.sh/docs/latest/deploy/), which is noticed by itself, or set spec.scaling.enabled "
         "to false",
     ),
+    "QueueMismatch": Remedy(
+        "the actor's sidecar consumes another queue than the one in spec.queueName, whose messages nobody takes",
+        "Leave spec.queueName out, or set it to {consumed}; send messages there. Should the sidecar be of another "
+        "generation than its image's tag says, set spec.sidecar.generation",
+    ),
     "QueueMissing": Remedy(
         "KEDA cannot read the length of a RabbitMQ queue that is not there (reason ScaledObjectNotReady)",
         "The queue {queue} does not exist: create it in {broker}, durable, without arguments, and bound to the "

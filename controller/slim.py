@@ -8,9 +8,12 @@ from typing import Any, Final
 
 import orjson
 
+from crds.names import LABEL_ACTOR
+
 Object = dict[str, Any]
 
-_METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "labels", "creationTimestamp", "deletionTimestamp")
+PACKED: Final = "packed"
+_METADATA: Final = ("name", "namespace", "uid", "labels", "creationTimestamp", "deletionTimestamp")
 _STATUS: Final = ("phase", "reason")
 _CONDITIONS: Final = ("Ready", "PodScheduled")
 _WELL: Final = ("name", "ready")
@@ -61,7 +64,16 @@ def _state(state: Object) -> Object:
     return kept
 
 
-def essence(pod: Object) -> bytes:
-    """Changes when anything of a slim pod does but its version."""
-    metadata = {key: value for key, value in pod["metadata"].items() if key != "resourceVersion"}
-    return orjson.dumps({**pod, "metadata": metadata}, option=orjson.OPT_SORT_KEYS)
+def pack(pod: Object) -> Object:
+    """``pod`` as it is cached: what a cache and its index need, and the rest as JSON, a fifth of what objects take."""
+    metadata = pod["metadata"]
+    labels = metadata.get("labels") or {}
+    kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
+    kept["labels"] = {LABEL_ACTOR: labels[LABEL_ACTOR]} if LABEL_ACTOR in labels else {}
+    return {"metadata": kept, PACKED: orjson.dumps(slim_pod(pod)).decode()}
+
+
+def unpack(packed: Object) -> Object:
+    """The pod as :func:`slim_pod` made it."""
+    pod: Object = orjson.loads(packed[PACKED])
+    return pod
