@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from certs.keeper import CONFIGURATIONS
 from certs.show import rows
-from controller.status import condition
+from controller.status import QUEUE_CONSUMED, condition
 from crds.manifest import NAME as CRD_NAME
 from crds.manifest import manifest
 from crds.names import LABEL_ACTOR, OPERATOR
@@ -21,7 +21,7 @@ from kube.client import ApiError, Client, Resource
 from kube.compare import contains
 
 Object = dict[str, Any]
-Verdict = Literal["good", "bad", "unknown"]
+Verdict = Literal["good", "bad", "warning", "unknown"]
 
 OLDEST_KUBERNETES, OLDEST_KEDA = (1, 23), (2, 16)
 LEASE_SECONDS = 30
@@ -248,8 +248,19 @@ class Doctor:
             name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
             phase = (obj.get("status") or {}).get("phase")
             remedy = f"kubectl asya explain {name} --namespace {namespace}"
-            yield bad(f"the AsyncActor {name!r} in {namespace!r}: {phase}", remedy)
+            yield bad(f"{_title(obj)}: {phase}", remedy)
+        mismatched = [obj for obj in actors if condition(obj, QUEUE_CONSUMED).get("status") == "False"]
+        for obj in mismatched[:10]:
+            message, _, remedy = condition(obj, QUEUE_CONSUMED)["message"].partition(". ")
+            yield bad(f"{_title(obj)}: {message}", remedy)
+        warnings = [(obj, text) for obj in actors for text in (obj.get("status") or {}).get("warnings") or ()]
+        for obj, text in warnings[:10]:
+            yield Check("warning", f"{_title(obj)}: {text}")
         yield good(f"{len(actors) - len(wrong)} of {len(actors)} actors are as they should be")
+
+
+def _title(actor: Object) -> str:
+    return f"the AsyncActor {actor['metadata']['name']!r} in {actor['metadata']['namespace']!r}"
 
 
 def _keda_version(crd: Object, operators: list[Object]) -> tuple[int, int] | None:

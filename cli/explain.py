@@ -5,16 +5,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller.cluster import WORKLOADS
-from controller.status import READY, condition
+from controller.keda import exchange
+from controller.queues import queue_verdict
+from controller.status import QUEUE_CONSUMED, READY, condition
+from crds.models import AsyncActor
 from crds.names import ANNOTATION_RUNTIME_CONTAINER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
+from crds.parse import InvalidActor, parse_actor
+from injection.generations import sidecar_actor_name
 from injection.inject import disabled, map_of, read_record
 from injection.kinds import KINDS
+from injection.settings import SidecarDefaults
+from injection.warnings import warnings_of
 from kube import client as resources
 from kube.client import ApiError, Client, Resource
 from kube.informer import controller_of
 
 Object = dict[str, Any]
 
+NOTEWORTHY = ("ScalingPaused", "SidecarUnknown")
+"""Reasons of conditions that are true and yet may be why an actor does not do what is expected."""
 KEDA = (resources.SCALED_OBJECTS, resources.SCALED_JOBS, resources.TRIGGER_AUTHENTICATIONS)
 _KINDS = {kind.name: kind for kind in KINDS.values()}
 
@@ -83,6 +92,8 @@ def lines(story: Story) -> Iterator[str]:
         yield ""
         yield from _injection(workload)
     yield ""
+    yield from _queue(actor)
+    yield from _warnings(actor)
     yield from _problems(status)
 
 
@@ -137,9 +148,51 @@ def _why_not(workload: Object) -> str:
     return "admission has not injected it; see the problems below, and asya-operator doctor"
 
 
+def _queue(actor: Object) -> Iterator[str]:
+    """Where messages go to, whether the sidecar takes them, and what nobody can see from the cluster."""
+    parsed = _parsed(actor)
+    if parsed is None:
+        return
+    status = actor.get("status") or {}
+    consumed = condition(actor, QUEUE_CONSUMED)
+    yield "Queue"
+    if status.get("observedGeneration") == actor["metadata"].get("generation") and consumed:
+        yield f"  {consumed['message']}"
+    else:
+        yield f"  {queue_verdict(parsed, SidecarDefaults()).message}"
+    if parsed.spec.transport.type == "rabbitmq":
+        name = sidecar_actor_name(parsed, SidecarDefaults())
+        yield f"  messages reach it through the exchange {exchange(parsed)!r} by the routing key {name!r}, and vanish"
+        yield "  without such a binding. Whether there is one cannot be seen from the cluster:"
+        yield "  rabbitmqctl list_bindings source_name routing_key destination_name"
+    yield ""
+
+
+def _warnings(actor: Object) -> Iterator[str]:
+    """What admission warned of when the actor was applied."""
+    status = actor.get("status") or {}
+    if status.get("observedGeneration") == actor["metadata"].get("generation"):
+        warnings = status.get("warnings") or []
+    else:
+        parsed = _parsed(actor)
+        warnings = warnings_of(parsed, SidecarDefaults()) if parsed is not None else []
+    if warnings:
+        yield "Warnings"
+        yield from (f"  {warning}" for warning in warnings)
+        yield ""
+
+
+def _parsed(actor: Object) -> AsyncActor | None:
+    """The actor; None if it breaks today's rules, which is a problem and told as one."""
+    try:
+        return parse_actor({**actor, "status": None})
+    except InvalidActor:
+        return None
+
+
 def _problems(status: Object) -> Iterator[str]:
     conditions = status.get("conditions") or ()
-    wrong = [c for c in conditions if c["type"] != READY and c["status"] != "True"]
+    wrong = [c for c in conditions if c["type"] != READY and (c["status"] != "True" or c["reason"] in NOTEWORTHY)]
     if not conditions:
         yield "Problems"
         yield "  the controller has not seen this actor yet: asya-operator doctor tells whether it runs"

@@ -72,6 +72,7 @@ def problem(status: Object) -> str:
     if "Ready" not in conditions:
         return "the controller has not seen it yet; is it running? asya-operator doctor tells"
     wrong = [c for kind in PARTS if (c := conditions.get(kind)) is not None and c["status"] != "True"]
+    wrong.sort(key=lambda c: c["status"] != "False")  # what is wrong goes before what is not known yet
     return f"{wrong[0]['reason']}: {wrong[0]['message']}" if wrong else ""
 
 

@@ -72,7 +72,7 @@ def doctor(
     """Check the installation; exit code 1 if there is something to mend."""
     from cli.doctor import Doctor
 
-    marks = {"good": ("✔", "green"), "bad": ("✘", "red"), "unknown": ("?", "yellow")}
+    marks = {"good": ("✔", "green"), "bad": ("✘", "red"), "warning": ("!", "yellow"), "unknown": ("?", "yellow")}
     wrong = False
     for check in Doctor(client(kubeconfig), namespace, secret).run():
         mark, colour = marks[check.verdict]

@@ -9,7 +9,9 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from controller.causes import cause_of
 from controller.cluster import Cluster
+from controller.keda import broker_remedy
 from controller.labelled import opted_out
 from controller.phase import Replicas, replicas_of
 from controller.pods import Trouble, refused, starting, unready
@@ -19,6 +21,8 @@ from controller.status import Verdict
 from controller.workloads import Found
 from crds.models import AsyncActor
 from crds.names import LABEL_ACTOR
+from injection.generations import queue_name
+from injection.settings import SidecarDefaults
 from kube import events
 from kube.client import PODS, Object
 
@@ -51,8 +55,8 @@ class _Look:
 class Health:
     """Looks after the pods of actors' workloads. Safe to use from several threads."""
 
-    def __init__(self, cluster: Cluster) -> None:
-        self._cluster = cluster
+    def __init__(self, cluster: Cluster, defaults: SidecarDefaults) -> None:
+        self._cluster, self._defaults = cluster, defaults
         self._looks: dict[str, _Look] = {}
         """By the workload's uid."""
 
@@ -73,14 +77,20 @@ class Health:
         fine = seen.replicas.completed or counted(seen).ready >= max(seen.replicas.current, seen.replicas.desired)
         if fine or not (seen.replicas.current or pods or makers):
             self._looks.pop(live["metadata"]["uid"], None)
-            verdict = pods_verdict(seen, datetime.now(UTC))
-            return verdict, counted(seen)
+            return self._verdict(actor, seen), counted(seen)
         look = self._look(seen, makers)
         seen = replace(seen, events=look.events, refused=look.refused, pods=pods or look.pods)
-        verdict = pods_verdict(seen, datetime.now(UTC))
+        verdict = self._verdict(actor, seen)
         pause = max(look.at + look.pause - time.monotonic(), 0.1)
         retry = pause if verdict.retry is None else min(pause, verdict.retry)
         return replace(verdict, retry=retry), counted(seen)
+
+    def _verdict(self, actor: AsyncActor, seen: Seen) -> Verdict:
+        def advise(last_words: str) -> str:
+            cause = cause_of(last_words)
+            return broker_remedy(actor, queue_name(actor, self._defaults), cause) if cause is not None else ""
+
+        return pods_verdict(seen, datetime.now(UTC), advise)
 
     def _jobs(self, actor: AsyncActor, live: Object) -> list[Object]:
         if live["kind"] != "ScaledJob":

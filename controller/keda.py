@@ -106,16 +106,19 @@ def broker_remedy(actor: AsyncActor, queue: str, cause: str) -> str:
     transport = actor.spec.transport
     own = f"{cause}SQS" if transport.type == "sqs" else cause
     rabbitmq, sqs = transport.rabbitmq, transport.sqs
-    exchange = next(
-        (e.get("value") for e in actor.spec.sidecar.env or () if e["name"] == "ASYA_RABBITMQ_EXCHANGE"), None
-    )
     return remedy(
         own if own in REMEDIES else cause,
         queue=repr(queue),
         broker="RabbitMQ" if transport.type == "rabbitmq" else "SQS",
-        exchange=repr(exchange or "asya"),
+        exchange=repr(exchange(actor)),
         where=(rabbitmq and rabbitmq.host) or (sqs and sqs.queue_base_url) or "the host of spec.transport",
     )
+
+
+def exchange(actor: AsyncActor) -> str:
+    """The RabbitMQ exchange that the actor's sidecar uses."""
+    values = (e.get("value") for e in actor.spec.sidecar.env or () if e["name"] == "ASYA_RABBITMQ_EXCHANGE")
+    return next(values, None) or "asya"
 
 
 def _paused(live: Object, annotation: str) -> Verdict:

@@ -6,7 +6,7 @@ present template, or when none is wanted.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -44,13 +44,19 @@ def counted(seen: Seen) -> Replicas:
     return replace(seen.replicas, ready=min(seen.replicas.ready, ready))
 
 
-def pods_verdict(seen: Seen, now: datetime) -> Verdict:
-    """What the condition says of the pods."""
+def pods_verdict(seen: Seen, now: datetime, advise: Callable[[str], str] = lambda last_words: "") -> Verdict:
+    """What the condition says of the pods.
+
+    Args:
+        seen: the workload and its pods.
+        now: the time.
+        advise: what to do about a sidecar that ended with these last words, if they tell.
+    """
     replicas = counted(seen)
     if replicas.completed:
         return true("Completed", "the Job has done its work")
     waiting = pods.unready(seen.pods)
-    found = _trouble(seen, replicas, now)
+    found = _trouble(seen, replicas, now, advise)
     if found is not None:
         return found
     if waiting and (now - waiting[0][0]).total_seconds() >= DEGRADED_SECONDS:
@@ -61,7 +67,7 @@ def pods_verdict(seen: Seen, now: datetime) -> Verdict:
     return replace(verdict, retry=retry)
 
 
-def _trouble(seen: Seen, replicas: Replicas, now: datetime) -> Verdict | None:
+def _trouble(seen: Seen, replicas: Replicas, now: datetime, advise: Callable[[str], str]) -> Verdict | None:
     rolling = not replicas.updated
     revision = revision_of(seen.live) if rolling else ""
     found = (
@@ -77,6 +83,8 @@ def _trouble(seen: Seen, replicas: Replicas, now: datetime) -> Verdict | None:
         if pods.is_ready(pod) and not pods.is_going(pod) and pods.revision_of(pod) != found.revision
     ]
     message = found.message
+    if found.phase == "SidecarError" and (advice := advise(found.last_words)):
+        message = f"{message}. {advice}"
     if rolling and found.revision and others:
         count = f"{len(others)} pod{'s' if len(others) > 1 else ''}"
         message = f"the roll-out is stuck, and {count} of the template before it go on working: {message}"

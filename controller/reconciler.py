@@ -12,7 +12,7 @@ import structlog
 from controller import desired, keda, status
 from controller.cluster import Cluster
 from controller.health import Health
-from controller.labelled import Census, Labelled
+from controller.labelled import Census, Labelled, digest, opted_out
 from controller.phase import Phase
 from controller.queues import queue_verdict
 from controller.runtime_maps import RuntimeMaps
@@ -38,6 +38,8 @@ Readiness = Callable[[Key, str | None], None]
 GOING_SECONDS = 1.0
 """Between two looks at an object that is being deleted."""
 TERMINATING: Phase = "Terminating"
+NO_SUCH_ACTOR = "NoSuchAsyncActor"
+"""Reason of the Events on workloads whose label names an actor that is not there."""
 SPEC_WARNING = "SpecWarning"
 """Reason of the Events that say what admission warns of, which whoever deploys by GitOps never sees."""
 
@@ -58,11 +60,13 @@ class Reconciler:
         self._workloads, self._scaling, self._health = (
             Workloads(cluster, defaults),
             Scaling(cluster, defaults),
-            Health(cluster),
+            Health(cluster, defaults),
         )
         self._events, self._on_readiness = events.Recorder(cluster.client, identity), on_readiness
         self._told: dict[Key, dict[str, str]] = {}
         """By actor: uids of labelled workloads that were refused, and why. Goes with the actor."""
+        self._waiting: set[str] = set()
+        """Uids of labelled workloads that were told that there is no such actor."""
 
     def reconcile(self, key: Key) -> float | None:
         """Reconcile ``key``; seconds after which at the latest to do so again, None if a watch will tell.
@@ -279,9 +283,24 @@ class Reconciler:
         self._on_readiness(key, None)
         self._told.pop(key, None)
         self._runtime.reconcile(key[0])
-        if self._labelled.find(key) and self._cluster.client.get(ASYNC_ACTORS, *key) is None:
+        workloads = self._labelled.find(key)
+        if workloads and self._cluster.client.get(ASYNC_ACTORS, *key) is None:
+            self._tell_waiting(key, [workload for _, workload in workloads])
             for workload in self._labelled.release(key, "", injected_only=True):
                 log.info("released", kind=workload["kind"], namespace=key[0], name=workload["metadata"]["name"])
+
+    def _tell_waiting(self, key: Key, workloads: list[Object]) -> None:
+        """An Event on each workload whose label names an actor that is not there (yet); once for each workload."""
+        for workload in workloads:
+            metadata = workload["metadata"]
+            if metadata["uid"] in self._waiting or metadata.get("deletionTimestamp") or opted_out(workload):
+                continue
+            self._waiting.add(metadata["uid"])
+            known = events.warnings(self._cluster.client, workload["kind"], key[0], metadata["name"])
+            same = [e for e in known if (e.get("involvedObject") or {}).get("uid") == metadata["uid"]]
+            if digest(workload) is None and all(e.get("reason") != NO_SUCH_ACTOR for e in same):
+                message = f"there is no AsyncActor {key[1]!r} in this namespace yet: it is injected as soon as there is"
+                self._events.record(workload, NO_SUCH_ACTOR, message, warning=True)
 
     def _tell_released(self, obj: Object, released: list[Object]) -> None:
         for workload in released:

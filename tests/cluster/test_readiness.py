@@ -11,6 +11,7 @@ from kube.client import ASYNC_ACTORS, Object
 from kube.informer import Informer
 from tests.cases.troubles import container_status, report, running_pod, waits
 from tests.harness.clusters import wait_for
+from tests.harness.operator import Operator
 from tests.harness.space import Space, actor
 
 
@@ -151,3 +152,47 @@ def test_what_admission_warns_of_is_an_event_once_a_generation(space: Space) -> 
     assert [e["count"] for e in _warned(space)] == [1]
     _gitops(space, sidecar={"imagePullPolicy": "Always"})
     wait_for("it to be told again", lambda: sum(e["count"] for e in _warned(space)) == 2)
+
+
+def test_no_warning_is_told_again_by_the_next_controller(space: Space, operator: Operator) -> None:
+    _gitops(space)
+    space.apply(_waiting())
+    wait_for("the Events", lambda: _warned(space) and _told_waiting(space))
+    operator.restart_controller()
+    space.apply(actor("b"))
+    space.wait_condition("b", "Ready", "True")
+    space.patch("Deployment", "x", {"metadata": {"annotations": {"a": "b"}}})
+    space.scale("Deployment", "a", 2)
+    wait_for("the status", lambda: space.wait("AsyncActor", "a")["status"]["readyReplicas"] == 2)
+    assert [e["count"] for e in _warned(space) if e["involvedObject"]["name"] == "a"] == [1]
+    assert [e["count"] for e in _told_waiting(space)] == [1]
+
+
+def _waiting() -> Object:
+    """A Deployment whose label names an actor that is not there."""
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
+    spec = {"selector": {"matchLabels": {"app": "x"}}, "template": template}
+    metadata = {"name": "x", "labels": {"asya.io/actor": "later"}}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
+
+
+def _told_waiting(space: Space) -> list[Object]:
+    return [e for e in space.all("Event") if e["reason"] == "NoSuchAsyncActor"]
+
+
+def test_a_queue_that_the_sidecar_does_not_consume(space: Space) -> None:
+    space.apply(actor("a", queueName="orders"))
+    found = space.wait_condition("a", "QueueConsumed", "False", "QueueMismatch")
+    assert "spec.queueName is 'orders'" in found["message"]
+    assert f"consumes 'asya-{space.name}-a'. Leave spec.queueName out" in found["message"]
+    wait_for("its pods", lambda: space.condition("a", "PodsReady").get("status") == "True")
+    assert space.condition("a", "WorkloadReady")["status"] == "True"
+    assert (space.condition("a", "Ready")["status"], space.condition("a", "Ready")["reason"]) == (
+        "False",
+        "QueueMismatch",
+    )
+    assert space.wait("AsyncActor", "a")["status"]["phase"] == "QueueMismatch"
+    columns, (row,) = space.table("AsyncActor")
+    assert dict(zip(columns, row, strict=True))["Queue"] == "orders"
+    space.apply(actor("a"))
+    space.wait_condition("a", "Ready", "True")

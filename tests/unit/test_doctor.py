@@ -158,3 +158,12 @@ def test_nothing_is_read_twice() -> None:
     list(Doctor(cast(Client, api), "asya-system", "asya-operator-webhook-cert").run())
     read = [name for name in api.asked if name != "SubjectAccessReview"]
     assert sorted(read) == sorted(set(read))
+
+
+def test_queues_that_nobody_consumes_and_warnings_are_told() -> None:
+    mismatch = {"type": "QueueConsumed", "status": "False", "message": "one, and consumes another. Leave it out"}
+    obj = actor("False")
+    obj["status"] = {"conditions": [*obj["status"]["conditions"], mismatch], "warnings": ["spec.timeout: too short"]}
+    found = checks(AsyncActor=[obj])
+    assert Check("bad", "the AsyncActor 'a' in 'x': one, and consumes another", "Leave it out") in found
+    assert Check("warning", "the AsyncActor 'a' in 'x': spec.timeout: too short") in found

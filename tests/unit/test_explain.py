@@ -73,3 +73,26 @@ def test_problems_are_told_but_for_the_sum_of_them() -> None:
     assert text.count("Check the image") == 1
     good = {"type": "WorkloadReady", "status": "True", "reason": "WorkloadCreated", "message": ""}
     assert told(conditions=[good], phase="Running").endswith("No problems")
+
+
+def test_what_admission_warned_of_is_told() -> None:
+    unwise = "spec.timeout.gracefulShutdown: too short"
+    text = told(warnings=[unwise], observedGeneration=None)
+    assert f"Warnings\n  {unwise}" in text
+    stale = told(warnings=[unwise], observedGeneration=7)
+    assert unwise not in stale
+    assert "resources.limits: not set" in stale, "computed where the controller has not seen this generation"
+
+
+def test_where_messages_go_is_told() -> None:
+    text = told()
+    assert "the sidecar consumes the queue 'asya-x-a'" in text
+    assert "through the exchange 'asya' by the routing key 'a'" in text
+    assert "cannot be seen from the cluster" in text
+    mismatch = {"type": "QueueConsumed", "status": "False", "reason": "QueueMismatch", "message": "orders, not asya"}
+    assert told(conditions=[mismatch], observedGeneration=None).count("orders, not asya") == 2
+
+
+def test_scaling_that_is_paused_is_told() -> None:
+    paused = {"type": "ScalingReady", "status": "True", "reason": "ScalingPaused", "message": "an annotation pauses it"}
+    assert "an annotation pauses it" in told(conditions=[paused], phase="Paused")
