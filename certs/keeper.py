@@ -20,7 +20,7 @@ from kube.client import MUTATING_WEBHOOKS, SECRETS, VALIDATING_WEBHOOKS, ApiErro
 from kube.contests import Contests, NotYet
 from kube.informer import Informer
 from telemetry import threads
-from telemetry.metrics import CERTIFICATE_CHANGES, CERTIFICATE_EXPIRY
+from telemetry.metrics.controller import CERTIFICATE_CHANGES
 
 log = structlog.get_logger(__name__)
 
@@ -104,7 +104,6 @@ class Keeper:
         if changed != stored:
             pauses.append(self._store(secret, changed, _what(secret, stored, state, changed)))
         self._known = changed
-        CERTIFICATE_EXPIRY.set(changed.serving.expires.timestamp())
         pauses.append(self._publish(_encoded(changed)))
         if changed.following is not None or changed.previous is not None:
             pauses.append(self._settings.policy.overlap.total_seconds() / 2)

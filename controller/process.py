@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 
 from certs.keeper import Keeper
 from certs.settings import from_environment as certificate_settings
+from controller.actor_metrics import ActorMetrics
 from controller.cluster import Cluster
 from controller.labelled import Labelled, digest, opted_out
 from controller.leader import Election
@@ -31,17 +32,20 @@ from kube.credentials import load_configuration
 from kube.informer import Informer, Key, key_of
 from kube.watchdog import Watchdog
 from telemetry import logs, threads
-from telemetry.metrics import (
+from telemetry.metrics import build_version
+from telemetry.metrics.controller import (
     ACTORS,
-    BUILD,
     IN_FLIGHT,
     LEADER,
+    OUTDATED,
     QUEUE_DEPTH,
     RECONCILE_SECONDS,
     RECONCILES,
     ROLLING,
-    build_version,
+    UNSCALED,
 )
+from telemetry.metrics.describe import Samples, ScrapedGauge
+from telemetry.metrics.shared import BUILD
 from telemetry.server import serve
 
 log = structlog.get_logger(__name__)
@@ -85,7 +89,7 @@ class Controller:
         self._queue.pause()
         self._plain = Client(load_configuration(options.kubeconfig), pool_size=2)
         self._election = Election(
-            self._plain, options.namespace, OPERATOR, self.identity, self._lead, self._queue.pause
+            self._plain, options.namespace, OPERATOR, self.identity, self._lead, self._stop_leading
         )
         # A watch keeps its connection for as long as it lasts.
         self._client = Client(
@@ -101,7 +105,7 @@ class Controller:
             self._cluster, self._source, environment.get("ASYA_RUNTIME_NAMESPACE") or options.namespace
         )
         self._defaults = from_environment(environment)
-        self._readiness: dict[Key, str] = {}
+        self._actor_metrics = ActorMetrics()
         self._rollouts = Rollouts(
             _positive(environment, "ASYA_REINJECTION_PARALLEL", 10),
             _positive(environment, "ASYA_REINJECTION_TIMEOUT", 300),
@@ -124,12 +128,7 @@ class Controller:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop.set())
         BUILD.labels(build_version()).set(1)
-        QUEUE_DEPTH.set_function(lambda: self._queue.depth)
-        IN_FLIGHT.set_function(lambda: self._queue.in_flight)
-        ROLLING.set_function(lambda: self._rollouts.in_flight)
-        LEADER.set_function(lambda: float(self._election.leading))
-        for ready in ("True", "False", "Unknown"):
-            ACTORS.labels(ready).set_function(partial(self._count, ready))
+        self._export_metrics()
         server = serve(
             "0.0.0.0", self._options.metrics_port, REGISTRY, {"/healthz": self._unhealthy, "/readyz": self._not_ready}
         )
@@ -171,7 +170,7 @@ class Controller:
             self._runtime,
             self._defaults,
             self.identity,
-            self._on_readiness,
+            self._actor_metrics.observe,
         )
 
     def _start_source(self) -> None:
@@ -225,6 +224,10 @@ class Controller:
                 self._workers = [threads.start(name, self._work, name) for name in names]
         # Should the lease be lost meanwhile, the workers' first write tells them so.
         self._queue.resume()
+
+    def _stop_leading(self) -> None:
+        self._queue.pause()
+        self._actor_metrics.clear()
 
     def _work(self, name: str) -> None:
         while (key := self._queue.get()) is not None:
@@ -281,14 +284,22 @@ class Controller:
 
     # -- what is told ---------------------------------------------------------------------------
 
-    def _on_readiness(self, key: Key, ready: str | None) -> None:
-        if ready is None:
-            self._readiness.pop(key, None)
-        else:
-            self._readiness[key] = ready
+    def _export_metrics(self) -> None:
+        LEADER.set_function(lambda: float(self._election.leading))
+        sources: dict[ScrapedGauge, Callable[[], Samples]] = {
+            QUEUE_DEPTH: lambda: [((), float(self._queue.depth))],
+            IN_FLIGHT: lambda: [((), float(self._queue.in_flight))],
+            ROLLING: lambda: [((), float(self._rollouts.in_flight))],
+            OUTDATED: self._actor_metrics.outdated,
+            ACTORS: self._actor_metrics.actors,
+            UNSCALED: self._actor_metrics.without_keda,
+        }
+        for gauge, source in sources.items():
+            # Bound now: a plain closure would see the last source only.
+            gauge.source = partial(self._while_leading, source)
 
-    def _count(self, ready: str) -> int:
-        return list(self._readiness.values()).count(ready)
+    def _while_leading(self, source: Callable[[], Samples]) -> Samples:
+        return source() if self._election.leading else ()
 
     def _informers(self) -> list[Informer]:
         return [*self._cluster.informers, *self._keeper.informers]

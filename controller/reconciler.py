@@ -32,8 +32,8 @@ from kube.informer import Key
 
 log = structlog.get_logger(__name__)
 
-Readiness = Callable[[Key, str | None], None]
-"""Told each actor's ``Ready``, or None when it is gone."""
+StatusObserver = Callable[[Key, Object | None], None]
+"""Called with each actor's latest status, or with None once the actor is gone."""
 
 GOING_SECONDS = 1.0
 """Between two looks at an object that is being deleted."""
@@ -54,7 +54,7 @@ class Reconciler:
         runtime: RuntimeMaps,
         defaults: SidecarDefaults,
         identity: str,
-        on_readiness: Readiness = lambda key, ready: None,
+        on_status: StatusObserver = lambda key, status: None,
     ) -> None:
         self._cluster, self._labelled, self._runtime, self._defaults = cluster, labelled, runtime, defaults
         self._workloads, self._scaling, self._health = (
@@ -62,7 +62,7 @@ class Reconciler:
             Scaling(cluster, defaults),
             Health(cluster, defaults),
         )
-        self._events, self._on_readiness = events.Recorder(cluster.client, identity), on_readiness
+        self._events, self._on_status = events.Recorder(cluster.client, identity), on_status
         self._told: dict[Key, dict[str, str]] = {}
         """By actor: uids of labelled workloads that were refused, and why. Goes with the actor."""
         self._waiting: set[str] = set()
@@ -199,7 +199,7 @@ class Reconciler:
             return  # it was deleted meanwhile, and what was seen is no news of another of its name
         before = latest.get("status") or {}
         after = status.status_of(obj["metadata"], seen, before, events.timestamp())
-        self._on_readiness(key, next(c["status"] for c in after["conditions"] if c["type"] == status.READY))
+        self._on_status(key, after)
         if after == before:
             return
         if not self._write_status(key, {**dict.fromkeys(before), **after}):
@@ -280,7 +280,7 @@ class Reconciler:
 
     def _gone(self, key: Key) -> None:
         """The actor is not there (any more, or yet)."""
-        self._on_readiness(key, None)
+        self._on_status(key, None)
         self._told.pop(key, None)
         self._runtime.reconcile(key[0])
         workloads = self._labelled.find(key)

@@ -19,7 +19,7 @@ import structlog
 from injection.settings import InvalidSetting
 from runtime import SCRIPT
 from telemetry import threads
-from telemetry.metrics import RUNTIME_LOADS
+from telemetry.metrics.controller import RUNTIME_LOADS
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ import urllib3
 
 from crds.names import OPERATOR
 from kube.throttle import Throttle
-from telemetry.metrics import API_REQUESTS
+from telemetry.metrics.shared import API_REQUESTS
 
 Object = dict[str, Any]
 

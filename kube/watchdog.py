@@ -14,7 +14,7 @@ import structlog
 
 from kube.informer import SILENT_SECONDS, Informer
 from telemetry import threads
-from telemetry.metrics import WATCH_RESTARTS, WATCH_SILENCE
+from telemetry.metrics.shared import WATCH_RESTARTS, WATCH_SILENCE
 
 log = structlog.get_logger(__name__)
 

@@ -21,7 +21,8 @@ from injection.kinds import KINDS
 from injection.plan import Object
 from injection.settings import SidecarDefaults
 from kube.client import ApiError
-from telemetry.metrics import ADMISSION_SECONDS, ADMISSIONS
+from telemetry.metrics.describe import OTHER, BoundedLabel
+from telemetry.metrics.webhook import ADMISSION_SECONDS, ADMISSIONS, DENIALS
 from webhook.admission import Decision, PlanLookup, decide
 from webhook.validation import validate
 
@@ -33,6 +34,7 @@ LARGE_BODY = 512 * 1024
 _LARGE = threading.BoundedSemaphore(2)
 """Large reviews are read two at a time, so that no number of them fills the memory."""
 JSON = "application/json"
+_NAMESPACES = BoundedLabel(1000)
 _TEXT, _OBJECT = (str, type(None)), (dict, type(None))
 REQUEST: dict[str, tuple[type, ...]] = {
     "operation": _TEXT,
@@ -98,10 +100,12 @@ def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
     # Known words only: each other one would be kept for ever.
     known = any(resource.get("resource") == plural for _, plural in KINDS) or resource.get("resource") == "asyncactors"
     ADMISSIONS.labels(
-        resource["resource"] if known else "other",
-        review["operation"] if review.get("operation") in OPERATIONS else "other",
+        resource["resource"] if known else OTHER,
+        review["operation"] if review.get("operation") in OPERATIONS else OTHER,
         decision.outcome,
     ).inc()
+    if decision.outcome == "denied":
+        DENIALS.labels(_NAMESPACES(review.get("namespace") or "")).inc()
     ADMISSION_SECONDS.observe(time.perf_counter() - started)
     if decision.outcome != "unchanged":
         log.info(

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -113,7 +114,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         from kube.client import Client
         from kube.watchdog import Watchdog
         from telemetry import logs
-        from telemetry.metrics import BUILD, CERTIFICATE_EXPIRY, build_version
+        from telemetry.metrics import build_version
+        from telemetry.metrics.shared import BUILD
         from webhook.actors import ActorCache
         from webhook.app import create_app
         from webhook.tls import Certificate
@@ -126,7 +128,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         cache = ActorCache(client, defaults, options.home)
         cache.start()
         watched = cache.informers
-        loaded = self._certificate = Certificate(lambda expires: CERTIFICATE_EXPIRY.set(expires.timestamp()))
+        loaded = self._certificate = Certificate(_note_validity)
         if options.certificate is not None and options.key is not None:
             certificate, key = options.certificate.read_bytes(), options.key.read_bytes()
             loaded.load(certificate, key, str(options.certificate))
@@ -160,6 +162,13 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         serve("0.0.0.0", self._options.metrics_port, registry, {"/healthz": lambda: ""})
+
+
+def _note_validity(starts: datetime, expires: datetime) -> None:
+    from telemetry.metrics.webhook import CERTIFICATE_EXPIRY, CERTIFICATE_LIFETIME
+
+    CERTIFICATE_EXPIRY.set(expires.timestamp())
+    CERTIFICATE_LIFETIME.set((expires - starts).total_seconds())
 
 
 def _version(client: "Client") -> tuple[int, int]:

@@ -45,9 +45,9 @@ def make_context(certificate: bytes, key: bytes) -> ssl.SSLContext:
 
 
 class Certificate:
-    """The current serving certificate; ``on_change`` is told when each one expires."""
+    """The current serving certificate; ``on_change`` is called with each new one's start and end of validity."""
 
-    def __init__(self, on_change: Callable[[datetime], None] = lambda expires: None) -> None:
+    def __init__(self, on_change: Callable[[datetime, datetime], None] = lambda starts, expires: None) -> None:
         self._on_change = on_change
         self._context: ssl.SSLContext | None = None
         self._loaded: tuple[bytes, bytes] | None = None
@@ -73,12 +73,13 @@ class Certificate:
             return
         try:
             context = make_context(certificate, key)
-            expires = x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+            parsed = x509.load_pem_x509_certificate(certificate)
         except (ssl.SSLError, ValueError) as error:
             log.error("certificate_refused", origin=origin, error=str(error))
             return
         self._context, self._loaded = context, (certificate, key)
-        self._on_change(expires)
+        expires = parsed.not_valid_after_utc
+        self._on_change(parsed.not_valid_before_utc, expires)
         log.info("certificate_loaded", origin=origin, expires=expires.isoformat())
 
     def watch(self, client: Client, namespace: str, name: str) -> Informer:

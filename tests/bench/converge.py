@@ -33,7 +33,7 @@ SMALL, LARGE = 200, 1000
 SECONDS, CPU_SECONDS, REQUESTS, WRITES, GROWTH = 5.6, 2.5, 8, 5, 1.2
 ALL = {"GET", "PATCH", "POST"}
 BARE = "bare API calls"
-_REQUESTS = re.compile(r'asya_api_requests_total\{code="\d+",verb="([A-Z]+)"\} ([0-9.]+)')
+_REQUESTS = re.compile(r'asya_kubernetes_requests_total\{code="\d+",verb="([A-Z]+)"\} ([0-9.]+)')
 
 
 @dataclass
@@ -206,7 +206,7 @@ def _start_anew(operator: Operator, run: Converged) -> None:
     controller = operator.start_controller()
     wait_for("the controller to be ready", lambda: controller.get("/readyz") == "ok\n", pause=0.02)
     run.start_controller = time.perf_counter() - began
-    wait_for("the queue to be empty", lambda: "asya_workqueue_depth 0.0" in controller.get("/metrics"))
+    wait_for("the queue to be empty", lambda: "asya_controller_workqueue_depth 0.0" in controller.get("/metrics"))
     time.sleep(2)
     run.resident = resident(controller.process.pid)
     assert operator.webhook is not None

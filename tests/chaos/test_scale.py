@@ -41,7 +41,8 @@ def test_a_thousand_actors(plant: Plant) -> None:
     plant.operator.start_webhook()
     controller = plant.operator.start_controller()
     wait_for("the controller to be ready", lambda: controller.get("/readyz") == "ok\n", READY_SECONDS)
-    wait_for("the queue to be empty", lambda: "asya_workqueue_depth 0.0" in controller.get("/metrics"), READY_SECONDS)
+    empty = "asya_controller_workqueue_depth 0.0"
+    wait_for("the queue to be empty", lambda: empty in controller.get("/metrics"), READY_SECONDS)
     started = time.monotonic() - began
     assert started < READY_SECONDS
     time.sleep(5)

@@ -2,25 +2,22 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 import yaml
 
-from telemetry import metrics
-from tests.harness.clusters import Cluster, Process, free_port, wait_for
+from telemetry.metrics.describe import described
+from tests.harness.clusters import Cluster, wait_for
 from tests.harness.helm import CHART, Helm
 from tests.harness.operator import Operator
+from tests.harness.prometheus import ALERTS, MISSING, Prometheus, prometheus_only, rules
 from tests.harness.space import Space, actor
 
-ALERTS, DASHBOARD = CHART / "files" / "alerts.yaml", CHART / "files" / "dashboard.json"
-MISSING = "" if shutil.which("promtool") else "no promtool: make brokers installs Debian's prometheus as root"
-prometheus_only = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+DASHBOARD = CHART / "files" / "dashboard.json"
 METRIC = re.compile(r"\basya_[a-z_]+")
 
 
@@ -32,11 +29,6 @@ def panels() -> list[dict[str, Any]]:
 def expressions() -> list[str]:
     """What they ask for."""
     return [target["expr"].replace("$__rate_interval", "1m") for panel in panels() for target in panel["targets"]]
-
-
-def rules() -> list[dict[str, Any]]:
-    """The alerts."""
-    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
 
 
 @prometheus_only
@@ -53,9 +45,9 @@ def test_every_alert_fires_when_it_must_and_only_then() -> None:
 
 def test_alerts_and_panels_ask_for_metrics_that_there_are() -> None:
     text = "".join(expressions()) + ALERTS.read_text()
-    known = {m._name for m in vars(metrics).values() if hasattr(m, "_name")}
+    known = {metric.name for metric in described()}
     for name in METRIC.findall(text):
-        assert re.sub(r"_(total|bucket|count|sum)$", "", name) in known, name
+        assert name in known or re.sub(r"_(bucket|count|sum)$", "", name) in known, name
 
 
 def test_they_are_in_the_chart_when_asked_for() -> None:
@@ -72,50 +64,19 @@ def test_they_are_in_the_chart_when_asked_for() -> None:
     assert not {k for k in plain if k[0] == "PrometheusRule" or "dashboard" in k[1]}
 
 
-class Prometheus:
-    """A real one that scrapes an operator."""
-
-    def __init__(self, directory: Path, operator: Operator) -> None:
-        self.port = free_port()
-        targets = [f"127.0.0.1:{operator.metrics_port}", *(f"127.0.0.1:{c.port}" for c in operator.controllers)]
-        config = {
-            "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
-            "scrape_configs": [{"job_name": "asya-operator", "static_configs": [{"targets": targets}]}],
-            "rule_files": [str(ALERTS)],
-        }
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "prometheus.yml").write_text(yaml.safe_dump(config))
-        self.targets = targets
-        options = [f"--config.file={directory / 'prometheus.yml'}", f"--storage.tsdb.path={directory / 'data'}"]
-        listen = f"--web.listen-address=127.0.0.1:{self.port}"
-        self.process = Process(["prometheus", *options, listen], directory / "prometheus.log").start()
-
-    def ask(self, path: str, **query: str) -> Any:
-        """What its API answers."""
-        answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}/api/v1/{path}", fields=query, retries=False)
-        return answer.json()["data"]
-
-    def up(self) -> bool:
-        """Whether it scrapes all its targets."""
-        try:
-            found = self.ask("query", query="up == 1")["result"]
-        except (urllib3.exceptions.HTTPError, ValueError):
-            return False  # it is starting, and says so in a sentence
-        return len(found) == len(self.targets)
-
-
 @pytest.fixture
 def prometheus(tmp_path: Path, operator: Operator) -> Iterator[Prometheus]:
     """A Prometheus of the test's own."""
     if MISSING:
         pytest.skip(MISSING)
-    made = Prometheus(tmp_path / "prometheus", operator)
+    targets = [f"127.0.0.1:{operator.metrics_port}", *(f"127.0.0.1:{c.port}" for c in operator.controllers)]
+    made = Prometheus(tmp_path / "prometheus", targets)
     yield made
     made.process.stop()
 
 
 def test_a_real_prometheus_scrapes_both_processes(space: Space, cluster: Cluster, prometheus: Prometheus) -> None:
-    wait_for("Prometheus to scrape", prometheus.up)
+    wait_for("Prometheus to scrape", prometheus.is_up)
     space.apply(actor("a", scaling={"enabled": True}))
     space.wait_condition("a", "Ready", "True")
 
@@ -125,7 +86,9 @@ def test_a_real_prometheus_scrapes_both_processes(space: Space, cluster: Cluster
     for expression in expressions():
         if "denied" not in expression:  # there need not be any
             wait_for(expression, lambda expression=expression: found(expression))  # type: ignore[misc]
-    wait_for("the injection", lambda: found('asya_admissions_total{outcome="injected",resource="deployments"} > 0'))
+    wait_for(
+        "the injection", lambda: found('asya_webhook_admissions_total{outcome="injected",resource="deployments"} > 0')
+    )
     wait_for("all rules to be evaluated", lambda: {rule["health"] for rule in loaded(prometheus)} == {"ok"})
     assert [rule["name"] for rule in loaded(prometheus)] == [rule["alert"] for rule in rules()]
     states = {rule["name"]: rule["state"] for rule in loaded(prometheus)}

@@ -270,7 +270,9 @@ def test_every_change_of_a_condition_is_an_event(space: Space) -> None:
 def writes(operator: Operator) -> float:
     """How many writes the controller has sent, those that changed nothing included."""
     lines = operator.controllers[0].get("/metrics").splitlines()
-    counted = [line for line in lines if line.startswith("asya_api_requests_total{") and 'verb="GET"' not in line]
+    counted = [
+        line for line in lines if line.startswith("asya_kubernetes_requests_total{") and 'verb="GET"' not in line
+    ]
     return sum(float(line.rpartition(" ")[2]) for line in counted)
 
 

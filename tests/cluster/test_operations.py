@@ -170,7 +170,7 @@ def test_a_release_that_cannot_be_had_leaves_the_last_good_one(
         assert "the server answered 503" in told
         assert has(GOOD)
         wait_for("an Event", lambda: any("the server answered 503" in e["message"] for e in space.all("Event")))
-        assert 'asya_runtime_loads_total{outcome="failure"}' in controller.get("/metrics")
+        assert 'asya_controller_runtime_loads_total{outcome="failure"}' in controller.get("/metrics")
         space.apply(actor("b"))
         space.wait_condition("b", "WorkloadReady", "True")
         server.status = 200
@@ -216,22 +216,22 @@ def test_metrics_and_health(space: Space, operator: Operator) -> None:
     assert controller.get("/healthz") == "ok\n"
     metrics = controller.get("/metrics")
     for name in (
-        'asya_reconciles_total{outcome="success"}',
-        "asya_reconcile_duration_seconds_count",
-        "asya_workqueue_depth",
-        "asya_workqueue_in_flight",
+        'asya_controller_reconciles_total{outcome="success"}',
+        "asya_controller_reconcile_duration_seconds_count",
+        "asya_controller_workqueue_depth",
+        "asya_controller_workqueue_in_flight",
         'asya_actors{ready="True"}',
-        'asya_api_requests_total{code="200",verb="PATCH"}',
-        'asya_runtime_loads_total{outcome="success"}',
-        "asya_leader 1.0",
+        'asya_kubernetes_requests_total{code="200",verb="PATCH"}',
+        'asya_controller_runtime_loads_total{outcome="success"}',
+        "asya_controller_leader 1.0",
         "asya_build_info",
     ):
         assert name in metrics, name
     webhook = operator.webhook_metrics()
     for name in (
-        'asya_admissions_total{operation="CREATE",outcome="injected",resource="deployments"}',
-        "asya_admission_duration_seconds_bucket",
-        "asya_certificate_expiry_timestamp_seconds",
+        'asya_webhook_admissions_total{operation="CREATE",outcome="injected",resource="deployments"}',
+        "asya_webhook_admission_duration_seconds_bucket",
+        "asya_webhook_certificate_expiry_timestamp_seconds",
     ):
         assert name in webhook, name
 

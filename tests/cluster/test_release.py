@@ -202,8 +202,8 @@ def test_what_is_deleted_damaged_or_blanked_is_healed(release: Release, place: S
     wait_for("the bundle", lambda: bundle(release) == before, 30)
     wait_for("admission", injected, 30)
     metrics = release.metrics(release.controllers[0])
-    assert 'asya_certificate_changes_total{change="restored-secret"} 1.0' in metrics
-    assert 'asya_certificate_changes_total{change="published-where-blank"}' in metrics
+    assert 'asya_controller_certificate_changes_total{change="restored-secret"} 1.0' in metrics
+    assert 'asya_controller_certificate_changes_total{change="published-where-blank"}' in metrics
 
 
 def test_somebody_who_insists_on_a_blank_bundle_is_met_ever_more_slowly(release: Release) -> None:

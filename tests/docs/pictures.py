@@ -18,9 +18,10 @@ from cli.manual import DOCS
 from cli.overview import table
 from kube.client import ASYNC_ACTORS, Object
 from tests.cases.troubles import TROUBLES, report, running_pod
-from tests.chart.test_monitoring import Prometheus, panels
+from tests.chart.test_monitoring import panels
 from tests.harness.clusters import wait_for
 from tests.harness.operator import alone
+from tests.harness.prometheus import Prometheus
 from tests.harness.space import Space, actor, example
 
 PICTURES = DOCS / "pictures"
@@ -89,8 +90,9 @@ def main() -> None:
     PICTURES.mkdir(exist_ok=True)
     with alone() as operator:
         operator.start()
-        prometheus = Prometheus(operator.directory / "prometheus", operator)
-        wait_for("Prometheus to scrape", prometheus.up)
+        targets = [f"127.0.0.1:{p}" for p in (operator.metrics_port, operator.controllers[0].port)]
+        prometheus = Prometheus(operator.directory / "prometheus", targets)
+        wait_for("Prometheus to scrape", prometheus.is_up)
         with Space.create(operator.client, "messaging") as space:
             time.sleep(SECONDS / 3)
             populate(space)

@@ -287,4 +287,4 @@ def alone(start: Callable[[Path], Cluster] = start_sandbox) -> Iterator[Operator
 def leads(controller: Controller) -> bool:
     """Whether that controller says that it leads."""
     assert controller.process.running, "the controller ended"
-    return "asya_leader 1.0" in controller.get("/metrics")
+    return "asya_controller_leader 1.0" in controller.get("/metrics")
