@@ -20,6 +20,10 @@ COPY telemetry telemetry
 COPY webhook webhook
 RUN /opt/asya/bin/pip install --no-cache-dir --no-compile --no-deps . && /opt/asya/bin/python -m compileall -q /opt/asya/lib
 
+# Extras of the package, such as tracing; what they bring is not in the lock.
+ARG EXTRAS=""
+RUN if [ -n "$EXTRAS" ]; then /opt/asya/bin/pip install --no-cache-dir --no-compile ".[$EXTRAS]"; fi
+
 FROM ${BASE}
 LABEL org.opencontainers.image.title="asya-operator" org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/asya /opt/asya

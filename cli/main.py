@@ -21,6 +21,9 @@ Kubeconfig = Annotated[
     str | None, typer.Option(help="Kubeconfig file; the pod's own credentials or $KUBECONFIG without it.")
 ]
 LogLevel = Annotated[str, typer.Option(envvar="ASYA_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")]
+LogFormat = Annotated[
+    str, typer.Option(envvar="ASYA_LOG_FORMAT", help="json, text, or auto: text on a terminal, else json.")
+]
 Namespace = Annotated[str, typer.Option(envvar="POD_NAMESPACE", help="The operator's own namespace.")]
 MetricsPort = Annotated[int, typer.Option(envvar="ASYA_METRICS_PORT", help="Port of /metrics, /healthz and /readyz.")]
 
@@ -28,10 +31,12 @@ MetricsPort = Annotated[int, typer.Option(envvar="ASYA_METRICS_PORT", help="Port
 def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
     from certs.settings import InvalidCertificateSetting
     from injection.settings import InvalidSetting
+    from telemetry.logs import InvalidLogSetting
+    from telemetry.tracing import TracingUnavailable
 
     try:
         return run(*arguments)
-    except (InvalidSetting, InvalidCertificateSetting) as invalid:
+    except (InvalidSetting, InvalidCertificateSetting, InvalidLogSetting, TracingUnavailable) as invalid:
         fail(str(invalid), 2)
 
 
@@ -51,12 +56,18 @@ def controller(
     workers: Annotated[int, typer.Option(envvar="ASYA_WORKERS", min=1, help="Actors reconciled at a time.")] = 8,
     metrics_port: MetricsPort = 8080,
     log_level: LogLevel = "INFO",
+    log_format: LogFormat = "auto",
 ) -> None:
     """Run the controller: workloads, KEDA objects, runtime ConfigMaps, status."""
     from controller.process import Options, run
 
     options = Options(
-        namespace=namespace, metrics_port=metrics_port, workers=workers, kubeconfig=kubeconfig, log_level=log_level
+        namespace=namespace,
+        metrics_port=metrics_port,
+        workers=workers,
+        kubeconfig=kubeconfig,
+        log_level=log_level,
+        log_format=log_format,
     )
     _run_in_cluster(run, options)
 
@@ -80,6 +91,7 @@ def webhook(
     kubeconfig: Kubeconfig = None,
     metrics_port: MetricsPort = 8080,
     log_level: LogLevel = "INFO",
+    log_format: LogFormat = "auto",
 ) -> None:
     """Run the webhook: injects labelled workloads and pods, validates AsyncActors."""
     from webhook.server import Options, run
@@ -96,6 +108,7 @@ def webhook(
         kubeconfig=kubeconfig,
         metrics_port=metrics_port,
         log_level=log_level,
+        log_format=log_format,
     )
     _run_in_cluster(run, options)
 

@@ -5,8 +5,12 @@ import sys
 from controller.phase import MEANINGS
 from controller.remedies import REMEDIES, general
 from crds.generate import ROOT, with_generated
+from telemetry.metrics import controller, shared, webhook
+from telemetry.metrics.describe import described
 
 DOCS = ROOT / "docs"
+METRICS = (webhook, controller, shared)
+"""Modules that declare metrics: importing them is what fills the table."""
 
 
 def phases() -> str:
@@ -20,7 +24,16 @@ def remedies() -> str:
     return "\n".join([*made, *(f"| `{cause}` | {r.seen} | {general(cause)}. |" for cause, r in REMEDIES.items())])
 
 
-PAGES = {"status.md": phases, "troubleshooting.md": remedies}
+def metrics() -> str:
+    """A table of the metrics."""
+    rows = []
+    for metric in described():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        rows.append(f"| `{metric.name}` | {metric.process} | {metric.type} | {labels} | {metric.meaning} |")
+    return "\n".join(["| metric | exported by | type | labels | meaning |", "|---|---|---|---|---|", *rows])
+
+
+PAGES = {"status.md": phases, "troubleshooting.md": remedies, "monitoring.md": metrics}
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ from kube.client import ApiError, Client, Object
 from kube.credentials import load_configuration
 from kube.informer import Informer, Key, key_of
 from kube.watchdog import Watchdog
-from telemetry import logs, threads
+from telemetry import logs, threads, tracing
 from telemetry.metrics import build_version
 from telemetry.metrics.controller import (
     ACTORS,
@@ -72,6 +72,7 @@ class Options:
     workers: int = 8
     kubeconfig: str | None = None
     log_level: str = "INFO"
+    log_format: str = "auto"
     environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -241,30 +242,36 @@ class Controller:
                 self._queue.done(key)
 
     def _reconcile(self, key: Key) -> None:
+        with tracing.span("reconcile") as span:
+            outcome = self._reconcile_once(key)
+            span.set(namespace=key[0], actor=key[1], outcome=outcome)
+        if outcome:
+            RECONCILES.labels(outcome).inc()
+
+    def _reconcile_once(self, key: Key) -> str:
+        """Reconcile ``key`` and requeue it as needed; the outcome, empty where this process does not lead."""
         try:
             again = self._reconciler.reconcile(key)
         except ApiError as error:
             if error.reason == "NotLeading":
                 self._queue.retry(key)  # the lease may be renewed late, and then nobody else looks at it
-                return
+                return ""
             if error.namespace_is_going:
-                RECONCILES.labels("success").inc()
                 self._queue.forget(key)
-                return
-            RECONCILES.labels("error").inc()
+                return "success"
             # While nothing answers, requests are held back elsewhere, and when something does, it is to go on soon.
             pause = self._queue.retry(key, UNWELL_SECONDS if error.server_is_unwell else None)
             log.warning("reconcile_failed", namespace=key[0], actor=key[1], error=str(error), retry_in=round(pause, 2))
+            return "error"
         except Exception:
-            RECONCILES.labels("error").inc()
             pause = self._queue.retry(key)
             log.exception("reconcile_crashed", namespace=key[0], actor=key[1], retry_in=round(pause, 2))
-        else:
-            RECONCILES.labels("success" if again is None else "waiting").inc()
-            if again is None:
-                self._queue.forget(key)
-            else:
-                self._queue.look_again(key, again)
+            return "error"
+        if again is None:
+            self._queue.forget(key)
+            return "success"
+        self._queue.look_again(key, again)
+        return "waiting"
 
     def _look_for_keda(self) -> None:
         while True:
@@ -328,5 +335,6 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
 
 def run(options: Options) -> None:
     """Run the controller until stopped by a signal."""
-    logs.configure(options.log_level)
+    logs.configure(options.log_level, options.log_format)
+    tracing.configure("asya-operator", options.environment)
     Controller(options).run()

@@ -1,8 +1,8 @@
 """Kubernetes Events: what ``kubectl describe`` shows of how an object got where it is."""
 
+import hashlib
+import re
 import threading
-import time
-import uuid
 from collections import OrderedDict
 from datetime import UTC, datetime
 
@@ -15,8 +15,6 @@ log = structlog.get_logger(__name__)
 
 MAX_MESSAGE = 1000
 """Characters; the API server refuses more than 1024."""
-AGAIN_SECONDS = 600.0
-"""For how long the same Event counts as said again."""
 REMEMBERED = 500
 
 
@@ -41,7 +39,7 @@ def event(about: Object, reason: str, message: str, *, warning: bool = False, id
         "apiVersion": "v1",
         "kind": "Event",
         "metadata": {
-            "name": f"{metadata['name'][:200]}.{uuid.uuid4().hex[:16]}",
+            "name": f"{metadata['name'][:200]}.{situation(metadata.get('uid', ''), reason, message, warning)}",
             "namespace": metadata["namespace"],
         },
         "involvedObject": {
@@ -84,38 +82,73 @@ def _time(event: Object) -> str:
 
 
 class Recorder:
-    """Sends Events. The same one said again soon raises the count of the first, as client-go's recorder does."""
+    """Sends Events: one for each situation, whose count rises when the situation occurs once more.
+
+    A situation's Event has a name that follows from the situation, so the count goes on after a restart, and in the
+    next leader. Safe to use from several threads.
+    """
 
     def __init__(self, client: Client, identity: str) -> None:
         self._client, self._identity = client, identity
         self._lock = threading.Lock()
-        self._recent: OrderedDict[tuple[str, ...], tuple[float, Object]] = OrderedDict()
+        self._counts: OrderedDict[str, int] = OrderedDict()
+        """By name: the count of each Event that was sent lately. Without an entry the API server is asked."""
 
     def record(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
         """Send an Event. One that cannot be sent is logged and let go: no work depends on it."""
-        key = (about["metadata"].get("uid", ""), reason, message)
         made = event(about, reason, message, warning=warning, identity=self._identity)
         try:
-            sent = self._again(key, made) or self._client.create(EVENTS, made)
+            count = self._send(made)
         except ApiError as error:
             log.warning("event_lost", reason=reason, message=message, error=str(error))
             return
         with self._lock:
-            self._recent[key] = time.monotonic() + AGAIN_SECONDS, sent
-            self._recent.move_to_end(key)
-            if len(self._recent) > REMEMBERED:
-                self._recent.popitem(last=False)
+            name = made["metadata"]["name"]
+            self._counts[name] = count
+            self._counts.move_to_end(name)
+            if len(self._counts) > REMEMBERED:
+                self._counts.popitem(last=False)
 
-    def _again(self, key: tuple[str, ...], made: Object) -> Object | None:
-        """Count an Event that was sent not long ago once more; None if there is none."""
+    def _send(self, made: Object) -> int:
+        """Create the Event, or raise the count of the one that exists; its count."""
+        name = made["metadata"]["name"]
         with self._lock:
-            until, sent = self._recent.get(key, (0.0, made))
-        if time.monotonic() >= until:
-            return None
-        patch = {"count": sent.get("count", 1) + 1, "lastTimestamp": made["lastTimestamp"]}
+            count = self._counts.get(name, 0)
+        if count and self._raise_count(made, count + 1):
+            return count + 1
         try:
-            return self._client.merge_patch(EVENTS, sent["metadata"]["namespace"], sent["metadata"]["name"], patch)
+            self._client.create(EVENTS, made)
+        except ApiError as error:
+            if error.code != 409:
+                raise
+        else:
+            return 1
+        found = self._client.get(EVENTS, made["metadata"]["namespace"], name) or made
+        count = int(found.get("count") or 1) + 1
+        self._raise_count(made, count)
+        return count
+
+    def _raise_count(self, made: Object, count: int) -> bool:
+        """Whether there was such an Event: the API server deletes each after an hour."""
+        patch = {key: made[key] for key in ("lastTimestamp", "message", "reportingInstance")} | {"count": count}
+        try:
+            self._client.merge_patch(EVENTS, made["metadata"]["namespace"], made["metadata"]["name"], patch)
         except ApiError as error:
             if error.code == 404:
-                return None
+                return False
             raise
+        return True
+
+
+def situation(uid: str, reason: str, message: str, warning: bool) -> str:
+    """What stands for all occurrences of one situation: 16 hexadecimal digits.
+
+    Two messages that differ in numbers or in the random part of a pod's name speak of the same situation.
+    """
+    text = _NUMBER.sub("#", _POD_SUFFIX.sub("-*", message))
+    return hashlib.sha256("\0".join((uid, reason, str(warning), text)).encode()).hexdigest()[:16]
+
+
+_POD_SUFFIX = re.compile(r"(-[a-z0-9]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+"""The random part of a pod's name; https://github.com/kubernetes/apimachinery/blob/master/pkg/util/rand/rand.go"""
+_NUMBER = re.compile(r"\d+(\.\d+)?")

@@ -10,6 +10,7 @@ with jitter. What hangs all the same is started anew by :mod:`kube.watchdog`.
 What is kept is only what is needed: ``managedFields`` are dropped before an object is cached.
 """
 
+import logging
 import random
 import threading
 import time
@@ -26,6 +27,15 @@ from kubernetes.informer import ADDED, DELETED, MODIFIED, SharedInformer
 from kube.client import CONNECT_TIMEOUT, ApiError, Client, Object, Resource
 
 log = structlog.get_logger(__name__)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether the library's log record says more than this module's ``watch_failed`` does."""
+    return not (record.exc_info and isinstance(record.exc_info[1], ApiException))
+
+
+# The library logs a traceback for each failed list: on a first install, one for each resource not served yet.
+logging.getLogger("kubernetes.informer.informer").addFilter(_is_news)
 
 WATCH_SECONDS = 290
 """After how long the server is asked to end a watch, so that a new connection proves it alive."""

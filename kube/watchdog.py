@@ -66,6 +66,7 @@ class Watchdog:
         self._looked = now = time.monotonic()
         for informer in self._informers():
             resource = repr(informer.resource)
+            WATCH_RESTARTS.labels(resource)  # a series from 0, so that the first restart is an increase
             WATCH_SILENCE.labels(resource).set(now - informer.last_contact)
             if now - informer.last_attempt <= STALLED_SECONDS:
                 self._restarts.pop(informer, None)

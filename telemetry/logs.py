@@ -7,13 +7,30 @@ from typing import Any
 import orjson
 import structlog
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+FORMATS = ("auto", "json", "text")
+"""``auto`` is text on a terminal, and else JSON."""
 
-def configure(level: str = "INFO", *, json: bool | None = None) -> None:
+
+class InvalidLogSetting(ValueError):
+    """A setting that cannot be used; the message names it, what was found and what is valid."""
+
+
+def configure(level: str = "INFO", format: str = "auto") -> None:
     """Set up logging for the process: structlog, and the standard library's loggers through it.
 
-    ``json`` is the form; by default JSON unless standard error is a terminal.
+    Args:
+        level: one of :data:`LEVELS`, in any case.
+        format: one of :data:`FORMATS`; the variable ``ASYA_LOG_FORMAT``.
+
+    Raises:
+        InvalidLogSetting: if one of them is none of those.
     """
-    as_json = not sys.stderr.isatty() if json is None else json
+    if level.upper() not in LEVELS:
+        raise InvalidLogSetting(f"ASYA_LOG_LEVEL: must be one of {', '.join(LEVELS)}; found {level!r}")
+    if format not in FORMATS:
+        raise InvalidLogSetting(f"ASYA_LOG_FORMAT: must be one of {', '.join(FORMATS)}; found {format!r}")
+    as_json = format == "json" or (format == "auto" and not sys.stderr.isatty())
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

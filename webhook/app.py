@@ -21,6 +21,7 @@ from injection.kinds import KINDS
 from injection.plan import Object
 from injection.settings import SidecarDefaults
 from kube.client import ApiError
+from telemetry import tracing
 from telemetry.metrics.describe import OTHER, BoundedLabel
 from telemetry.metrics.webhook import ADMISSION_SECONDS, ADMISSIONS, DENIALS
 from webhook.admission import Decision, PlanLookup, decide
@@ -88,14 +89,33 @@ def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
         review = _review(http)
     except BadRequest as bad:
         return Response(f"{bad}\n", status=400, mimetype="text/plain")
-    uid = review["uid"]
+    with tracing.span("admission") as span:
+        decision = _decide(review, decide_on)
+        resource = review.get("resource") or {}
+        span.set(
+            uid=review["uid"],
+            outcome=decision.outcome,
+            resource=str(resource.get("resource") or ""),
+            namespace=review.get("namespace") or "",
+            name=review.get("name") or "",
+        )
+    _count(review, decision, time.perf_counter() - started)
+    return Response(orjson.dumps(_review_of(review["uid"], decision)), content_type=JSON)
+
+
+def _decide(review: Object, decide_on: Callable[[Object], Decision]) -> Decision:
+    """The decision, which is an error where it cannot be made."""
     try:
-        decision = decide_on(review)
+        return decide_on(review)
     except ApiError as error:
-        decision = Decision("error", message=f"the AsyncActor could not be read from the API: {error}")
+        return Decision("error", message=f"the AsyncActor could not be read from the API: {error}")
     except Exception:
-        log.exception("admission_failed", uid=uid, name=review.get("name"), namespace=review.get("namespace"))
-        decision = Decision("error", message="the webhook failed on this object; its log has the details")
+        log.exception("admission_failed", uid=review["uid"], name=review.get("name"), namespace=review.get("namespace"))
+        return Decision("error", message="the webhook failed on this object; its log has the details")
+
+
+def _count(review: Object, decision: Decision, seconds: float) -> None:
+    """Tell metrics and log what was decided."""
     resource = review.get("resource") or {}
     # Known words only: each other one would be kept for ever.
     known = any(resource.get("resource") == plural for _, plural in KINDS) or resource.get("resource") == "asyncactors"
@@ -106,11 +126,11 @@ def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
     ).inc()
     if decision.outcome == "denied":
         DENIALS.labels(_NAMESPACES(review.get("namespace") or "")).inc()
-    ADMISSION_SECONDS.observe(time.perf_counter() - started)
+    ADMISSION_SECONDS.observe(seconds)
     if decision.outcome != "unchanged":
         log.info(
             "admission",
-            uid=uid,
+            uid=review["uid"],
             outcome=decision.outcome,
             resource=resource.get("resource"),
             namespace=review.get("namespace"),
@@ -118,7 +138,6 @@ def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
             dry_run=review.get("dryRun", False),
             reason=decision.message,
         )
-    return Response(orjson.dumps(_review_of(uid, decision)), content_type=JSON)
 
 
 def _review(http: Request) -> Object:

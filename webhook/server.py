@@ -22,6 +22,7 @@ from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
 from kube.credentials import load_configuration
+from telemetry import logs, tracing
 
 if TYPE_CHECKING:
     import ssl
@@ -49,6 +50,7 @@ class Options:
     """In each worker, at most: they are started as needed, and one that waits for a slow client costs little."""
     kubeconfig: str | None = None
     log_level: str = "INFO"
+    log_format: str = "auto"
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
@@ -65,6 +67,7 @@ READ_SECONDS = 2.5
 
 def run(options: Options) -> None:
     """Serve until told to stop by a signal."""
+    logs.configure(options.log_level, options.log_format)
     metrics_directory = tempfile.mkdtemp(prefix="asya-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory
     for module in SHARED:
@@ -100,6 +103,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "certfile": os.devnull,
             "ssl_context": lambda _config, _default: self._context(),
             "loglevel": "warning",
+            "logger_class": "webhook.gunicorn_log.GunicornLog",
+            # A socket for remote control, which nothing uses and a read-only file system refuses.
+            "control_socket_disable": True,
             "proc_name": "asya-webhook",
             "limit_request_line": 2048,
             "when_ready": self._when_ready,
@@ -113,7 +119,6 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         """The application, made in the worker after the fork, since threads do not survive one."""
         from kube.client import Client
         from kube.watchdog import Watchdog
-        from telemetry import logs
         from telemetry.metrics import build_version
         from telemetry.metrics.shared import BUILD
         from webhook.actors import ActorCache
@@ -121,7 +126,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         from webhook.tls import Certificate
 
         options = self._options
-        logs.configure(options.log_level)
+        tracing.configure("asya-operator-webhook", options.environment)
         client = Client(load_configuration(options.kubeconfig), read_timeout=READ_SECONDS)
         native_sidecars = has_native_sidecars(_version(client))
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)

@@ -8,7 +8,11 @@ from telemetry.metrics.describe import ScrapedGauge, counter, gauge, histogram
 
 LEADER = gauge("controller", "asya_controller_leader", "1 while this process is the leader, else 0.")
 RECONCILES = counter(
-    "controller", "asya_controller_reconciles_total", "Reconciles by outcome: success, waiting, error.", ["outcome"]
+    "controller",
+    "asya_controller_reconciles_total",
+    "Reconciles by outcome: success, waiting, error.",
+    ["outcome"],
+    known=("success", "waiting", "error"),
 )
 RECONCILE_SECONDS = histogram(
     "controller",
@@ -21,12 +25,14 @@ RUNTIME_LOADS = counter(
     "asya_controller_runtime_loads_total",
     "Loads of the runtime script by outcome: success, failure.",
     ["outcome"],
+    known=("success", "failure"),
 )
 CERTIFICATE_CHANGES = counter(
     "controller",
     "asya_controller_certificate_changes_total",
     "Changes of the webhook's certificate by kind: issued, renewed, published, restored-secret and others.",
     ["change"],
+    known=("issued", "renewed", "published"),
 )
 QUEUE_DEPTH = ScrapedGauge("controller", "asya_controller_workqueue_depth", "Keys that wait for a worker.")
 IN_FLIGHT = ScrapedGauge("controller", "asya_controller_workqueue_in_flight", "Keys that a worker processes.")

@@ -42,10 +42,18 @@ def _note(name: str, kind: Type, labels: Sequence[str], process: Process, meanin
     _DESCRIBED[name] = Described(name, kind, tuple(labels), process, meaning)
 
 
-def counter(process: Process, name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
-    """A counter; ``name`` ends in ``_total``."""
+def counter(
+    process: Process, name: str, meaning: str, labels: Sequence[str] = (), *, known: Iterable[str] = ()
+) -> Counter:
+    """A counter; ``name`` ends in ``_total``.
+
+    ``known`` are values of its only label that start at 0, so that ``increase()`` sees the first event of each.
+    """
     _note(name, "counter", labels, process, meaning)
-    return Counter(name, meaning, labels)
+    made = Counter(name, meaning, labels)
+    for value in known:
+        made.labels(value)
+    return made
 
 
 def gauge(

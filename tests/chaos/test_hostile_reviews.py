@@ -202,7 +202,7 @@ def test_what_a_user_writes_is_escaped_in_the_log(client: Any, as_json: bool, mo
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     handlers = logging.getLogger().handlers
-    logs.configure(json=as_json)
+    logs.configure(format="json" if as_json else "text")
     monkeypatch.setattr("webhook.app.log", structlog.get_logger())  # one that has not said anything yet
     try:
         evil = 'x\n{"event": "forged"}\x1b[2J{0.__class__}%s${jndi}'

@@ -20,8 +20,13 @@ class Api:
     def create(self, _resource: Any, obj: Object) -> Object:
         if self.down:
             raise ApiError(0, "Unreachable", "down")
+        if obj["metadata"]["name"] in self.stored:
+            raise ApiError(409, "AlreadyExists", "there is one")
         self.stored[obj["metadata"]["name"]] = obj
         return obj
+
+    def get(self, _resource: Any, _namespace: str, name: str) -> Object | None:
+        return self.stored.get(name)
 
     def merge_patch(self, _resource: Any, _namespace: str, name: str, patch: Object) -> Object:
         if name not in self.stored:
@@ -43,23 +48,36 @@ def test_the_same_event_is_counted(api: Api) -> None:
     assert sorted((e["message"], e["count"]) for e in api.stored.values()) == [("it is broken", 3), ("otherwise", 1)]
 
 
-def test_one_that_has_expired_is_sent_anew(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_has_expired_is_sent_anew(api: Api) -> None:
     recorder = events.Recorder(cast(Client, api), "me")
     recorder.record(ABOUT, "Broken", "it is broken")
     api.stored.clear()  # as the API server does after an hour
     recorder.record(ABOUT, "Broken", "it is broken")
     assert [e["count"] for e in api.stored.values()] == [1]
-    monkeypatch.setattr(events, "AGAIN_SECONDS", 0.0)
-    recorder.record(ABOUT, "Late", "once")
-    recorder.record(ABOUT, "Late", "once")
-    assert len(api.stored) == 3
+
+
+def test_the_count_goes_on_after_a_restart(api: Api) -> None:
+    for number in range(3):
+        recorder = events.Recorder(cast(Client, api), f"process-{number}")
+        recorder.record(ABOUT, "Broken", "it is broken")
+        recorder.record(ABOUT, "Broken", "it is broken")
+    assert [e["count"] for e in api.stored.values()] == [6]
+
+
+def test_a_crash_loop_is_one_event(api: Api) -> None:
+    recorder = events.Recorder(cast(Client, api), "me")
+    for restarts, pod in enumerate(("a-7d9f8b6c5d-x2x9z", "a-7d9f8b6c5d-bq4kd", "a-54c8d96f4b-zz9ws")):
+        recorder.record(ABOUT, "RuntimeError", f"the pod {pod} restarted {restarts} times", warning=True)
+    recorder.record(ABOUT, "RuntimeError", "the pod b-0 restarted 3 times", warning=True)
+    counted = sorted((e["count"], e["message"]) for e in api.stored.values())
+    assert counted == [(1, "the pod b-0 restarted 3 times"), (3, "the pod a-54c8d96f4b-zz9ws restarted 2 times")]
 
 
 def test_memory_is_bounded_and_a_lost_event_is_no_failure(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "REMEMBERED", 10)
     recorder = events.Recorder(cast(Client, api), "me")
     for number in range(30):
-        recorder.record(ABOUT, "Many", str(number))
-    assert len(recorder._recent) == 10
+        recorder.record(ABOUT, f"Many{number}", "x")
+    assert len(recorder._counts) == 10
     api.down = True
     recorder.record(ABOUT, "Lost", "nobody hears it")

@@ -36,6 +36,7 @@ capabilities: {drop: [ALL]}
 - name: POD_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - {name: ASYA_LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
+- {name: ASYA_LOG_FORMAT, value: {{ .Values.logFormat | quote }}}
 - {name: ASYA_METRICS_PORT, value: {{ .Values.metrics.port | quote }}}
 - {name: ASYA_SIDECAR_IMAGE, value: {{ .Values.sidecar.image | quote }}}
 - {name: ASYA_SIDECAR_GENERATION, value: {{ .Values.sidecar.generation | quote }}}
