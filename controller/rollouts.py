@@ -1,8 +1,9 @@
-"""How many workloads may roll over at a time because the operator re-injects them.
+"""The gate that every write goes through whose result rolls pods over, and how many may do so at a time.
 
-A changed default reaches every actor of a cluster; were they all to roll over at once, a bad image
-would stop them all at once. So a workload holds one of a few places from the moment it is re-injected
-until its new pods are available, or for so long that waiting for it would help nobody.
+A changed default, or a new version of the operator, reaches every actor of a cluster; were they all to roll
+over at once, a bad image would stop them all at once. So a workload holds one of a few places from the moment
+it is written until its new pods are available, or for so long that waiting for it would help nobody. That
+holds for the controller's own applies, for re-injections and for taking the sidecar out alike.
 """
 
 import threading
@@ -14,6 +15,10 @@ from typing import Any
 from kube.informer import Key
 
 Object = dict[str, Any]
+
+
+class NoPlace(Exception):
+    """Every place is taken; the actor that asked is woken when one comes free."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ class Rollouts:
         self._places, self._seconds, self._wake = places, seconds, wake
         self._lock = threading.Lock()
         self._taken: dict[str, _Place] = {}
-        self._waiting: set[Key] = set()
+        self._waiting: dict[Key, None] = {}
+        """Actors, the one that has waited longest first."""
 
     @property
     def in_flight(self) -> int:
@@ -44,10 +50,61 @@ class Rollouts:
             for other in [u for u, place in self._taken.items() if place.until <= now]:
                 del self._taken[other]
             if uid not in self._taken and len(self._taken) >= self._places:
-                self._waiting.add(actor)
+                self._waiting.setdefault(actor)
                 return False
             self._taken[uid] = _Place(0, now + self._seconds)
             return True
+
+    def write(
+        self,
+        live: Object | None,
+        actor: Key,
+        write: Callable[[], Object],
+        *,
+        rolls: Callable[[], bool] = lambda: True,
+        latest: Callable[[], Object | None] = lambda: None,
+    ) -> Object:
+        """Write a workload, if need be in a place of its own; the workload as it is then.
+
+        Args:
+            live: the workload as it is; None if there is none yet.
+            actor: who is woken once there is a place.
+            write: writes it.
+            rolls: whether that would roll pods over; asked only where there is no place for it.
+            latest: the workload as the watch knows it after the write; None if it is gone.
+
+        Raises:
+            NoPlace: if it has to wait.
+        """
+        if live is None or not has_pods(live):
+            return write()
+        uid = live["metadata"]["uid"]
+        before = self._taken.get(uid)
+        if not self.take(uid, actor):
+            if rolls():
+                raise NoPlace
+            return write()
+        try:
+            result = write()
+        except Exception:
+            self._put_back(uid, before)
+            raise
+        if _template(result) == _template(live):
+            self._put_back(uid, before)
+            return result
+        self.started(result)
+        # It may have rolled out, or have gone, before this answer was read; what the watch told then was for nobody.
+        found = latest()
+        self.seen(found or result, deleted=found is None)
+        return result
+
+    def _put_back(self, uid: str, before: _Place | None) -> None:
+        """The write rolled nothing over: the workload has the place again that it had before, if it had one."""
+        if before is None:
+            self.give_back(uid)
+            return
+        with self._lock:
+            self._taken[uid] = before
 
     def started(self, workload: Object) -> None:
         """The workload was re-injected and is as given; its place comes free when that has rolled out."""
@@ -71,8 +128,12 @@ class Rollouts:
         """The workload needs its place no more."""
         with self._lock:
             self._taken.pop(uid, None)
-            waiting, self._waiting = self._waiting, set()
-        for actor in waiting:
+            # One more than there is room for, as not everyone who waits still has something to write.
+            free = max(0, self._places - len(self._taken)) + 1
+            woken = list(self._waiting)[:free]
+            for actor in woken:
+                del self._waiting[actor]
+        for actor in woken:
             self._wake(actor)
 
     def resume(self, workloads: Iterable[Object]) -> None:
@@ -83,6 +144,18 @@ class Rollouts:
                 if not rolled_out(workload):
                     metadata = workload["metadata"]
                     self._taken[metadata["uid"]] = _Place(metadata.get("generation", 0), until)
+
+
+def has_pods(workload: Object) -> bool:
+    """Whether the workload has pods, or is about to, that a change of its template would replace."""
+    kind, spec, status = workload["kind"], workload.get("spec") or {}, workload.get("status") or {}
+    if kind == "DaemonSet":
+        return True
+    return kind in ("Deployment", "StatefulSet") and bool(spec.get("replicas", 1) or status.get("replicas", 0))
+
+
+def _template(workload: Object) -> Any:
+    return (workload.get("spec") or {}).get("template")
 
 
 def rolled_out(workload: Object) -> bool:

@@ -23,6 +23,8 @@ Object = dict[str, Any]
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
 """What may be a name in a path; https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
+NEVER = "1"
+"""A resource version that no object has: the first write to etcd makes version 2. An apply with it can only create."""
 CONNECT_TIMEOUT = 5.0
 READ_TIMEOUT = 15.0
 """Seconds. Server-side apply through an admission webhook may take the webhook's whole timeout."""
@@ -219,34 +221,67 @@ class Client:
         """All objects of a namespace, or of all."""
         return cast(list[Object], self.request("GET", resource.path(namespace), query=query)["items"])
 
-    def apply(self, resource: Resource, obj: Object, *, manager: str = OPERATOR, subresource: str = "") -> Object:
-        """Server-side apply of ``obj`` with force: the object as it is then."""
+    def apply(
+        self,
+        resource: Resource,
+        obj: Object,
+        *,
+        manager: str = OPERATOR,
+        subresource: str = "",
+        uid: str | None = None,
+        dry_run: bool = False,
+    ) -> Object:
+        """Server-side apply of ``obj`` with force: the object as it is then.
+
+        Args:
+            resource: what it is.
+            obj: what is wanted of it.
+            manager: the field manager.
+            subresource: the part of it, if not the object itself.
+            uid: of the object that was read and is to be changed, and no other of its name; empty if there was
+                none, so that it is created and nothing else. By default whatever is there is changed.
+            dry_run: ask what would become of it, and change nothing.
+
+        Raises:
+            ApiError: code 409 if the object of that name is another one by now.
+        """
         metadata = obj["metadata"]
-        return cast(
-            Object,
-            self.request(
-                "PATCH",
-                resource.path(metadata.get("namespace", ""), metadata["name"], subresource),
-                query={"fieldManager": manager, "force": "true"},
-                body=obj,
-                content_type="application/apply-patch+yaml",
-            ),
+        precondition = {} if uid is None else {"uid": uid} if uid else {"resourceVersion": NEVER}
+        return self._patch(
+            resource.path(metadata.get("namespace", ""), metadata["name"], subresource),
+            {**obj, "metadata": {**metadata, **precondition}},
+            "application/apply-patch+yaml",
+            {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})},
         )
 
     def merge_patch(
-        self, resource: Resource, namespace: str, name: str, patch: Object, *, subresource: str = ""
+        self,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        patch: Object,
+        *,
+        subresource: str = "",
+        uid: str | None = None,
     ) -> Object:
-        """JSON merge patch: the object as it is then."""
-        return cast(
-            Object,
-            self.request(
-                "PATCH",
-                resource.path(namespace, name, subresource),
-                query={"fieldManager": OPERATOR},
-                body=patch,
-                content_type="application/merge-patch+json",
-            ),
+        """JSON merge patch: the object as it is then; with ``uid``, of that object and no other of its name."""
+        if uid is not None:
+            patch = {**patch, "metadata": {**(patch.get("metadata") or {}), "uid": uid}}
+        return self._patch(
+            resource.path(namespace, name, subresource),
+            patch,
+            "application/merge-patch+json",
+            {"fieldManager": OPERATOR},
         )
+
+    def _patch(self, path: str, body: Object, content_type: str, query: Mapping[str, str]) -> Object:
+        try:
+            return cast(Object, self.request("PATCH", path, query=query, body=body, content_type=content_type))
+        except ApiError as error:
+            if error.code == 422 and "metadata.uid: Invalid value" in error.message:
+                told = f"{path} names another object than the one that was read: {error.message}"
+                raise ApiError(409, "Conflict", told) from None
+            raise
 
     def create(self, resource: Resource, obj: Object) -> Object:
         """Create ``obj``: the object as it is then."""

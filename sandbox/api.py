@@ -196,6 +196,9 @@ class Api:
         version = (new.get("metadata") or {}).get("resourceVersion")
         if version != old["metadata"]["resourceVersion"]:
             raise Failure(409, f'Operation cannot be fulfilled on {resource.qualified} "{name}": it has been modified')
+        uid = (new.get("metadata") or {}).get("uid")
+        if uid != old["metadata"]["uid"]:
+            raise _another_uid(resource, name, uid)
         return self._write(resource, old, self._incoming(resource, namespace, new), call)
 
     def _apply(self, resource: ResourceType, key: Key, old: Object | None, body: Object, call: Call) -> Object:
@@ -206,8 +209,10 @@ class Api:
         config["metadata"] |= {"name": key[1]} | ({"namespace": key[0]} if key[0] else {})
         uid = config["metadata"].pop("uid", None)
         version = config["metadata"].pop("resourceVersion", None)
-        if uid and (old is None or old["metadata"]["uid"] != uid):
-            raise Failure(409, f"uid mismatch: the provided object specified uid {uid}, and no such object exists")
+        if uid and old is None:
+            raise Failure(409, f"uid mismatch: the provided object specified uid {uid}, and no existing object was found")
+        if uid and old is not None and old["metadata"]["uid"] != uid:
+            raise _another_uid(resource, key[1], uid)
         if old is not None and version and version != old["metadata"]["resourceVersion"]:
             raise Failure(409, f'Operation cannot be fulfilled on "{key[1]}": the object has been modified')
         shape = self._shape(resource)
@@ -448,6 +453,11 @@ class Api:
     @staticmethod
     def _shape(resource: ResourceType) -> Shape:
         return Shape("", resource.schema)
+
+
+def _another_uid(resource: ResourceType, name: str, uid: Any) -> Failure:
+    told = f'{resource.kind}.{resource.qualified.partition(".")[2]} "{name}" is invalid: metadata.uid: '
+    return Failure(422, f'{told}Invalid value: "{uid}": field is immutable')
 
 
 def _same(old: Object, new: Object) -> bool:

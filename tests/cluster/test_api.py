@@ -365,6 +365,51 @@ def test_apply_creates_and_owns(bare: Space) -> None:
     assert managers(made) == {("one", "Apply"): {"f:data": {"f:k": {}}}}
 
 
+def test_apply_with_a_uid_changes_that_object_and_no_other_of_its_name(bare: Space) -> None:
+    client, resource = bare.client, BY_KIND["Deployment"]
+    obj = bare.here(deployment("a"))
+    with pytest.raises(ApiError) as absent:
+        client.apply(resource, obj, uid="c0ffee00-0000-4000-8000-000000000000")
+    assert absent.value.code == 409
+    made = client.apply(resource, obj, uid="")
+    uid = made["metadata"]["uid"]
+    assert client.apply(resource, obj, uid=uid)["metadata"]["generation"] == made["metadata"]["generation"]
+    with pytest.raises(ApiError) as exists:
+        client.apply(resource, obj, uid="")
+    assert exists.value.code == 409
+    for change in (
+        lambda other: client.apply(resource, obj, uid=other),
+        lambda other: client.merge_patch(resource, bare.name, "a", {"metadata": {"labels": {"x": "y"}}}, uid=other),
+    ):
+        with pytest.raises(ApiError) as another:
+            change("c0ffee00-0000-4000-8000-000000000000")
+        assert another.value.code == 409
+        change(uid)
+    assert bare.wait("Deployment", "a")["metadata"]["labels"]["x"] == "y"
+
+
+def test_of_two_that_create_by_an_apply_one_is_told_of_the_other(bare: Space) -> None:
+    obj = bare.here(config_map("a", k="1"))
+    resource = BY_KIND["ConfigMap"]
+    made = bare.client.create(resource, obj)
+    with pytest.raises(ApiError) as caught:
+        bare.client.apply(resource, obj | {"data": {"k": "2"}}, uid="")
+    assert caught.value.code == 409
+    assert bare.wait("ConfigMap", "a")["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert managers(bare.client.apply(resource, bare.here(config_map("b", k="1")), uid="")).keys() == {
+        ("asya-operator", "Apply")
+    }
+
+
+def test_a_dry_run_of_an_apply_tells_what_would_become_of_it(bare: Space) -> None:
+    made = bare.apply(deployment("a"))
+    wanted = bare.here(deployment("a"))
+    wanted["spec"]["template"]["spec"]["containers"][0]["image"] = "app:2"
+    told = bare.client.apply(BY_KIND["Deployment"], wanted, uid=made["metadata"]["uid"], dry_run=True)
+    assert told["spec"]["template"] != made["spec"]["template"]
+    assert bare.wait("Deployment", "a")["spec"]["template"] == made["spec"]["template"]
+
+
 def test_apply_removes_what_its_manager_drops_and_leaves_what_others_set(bare: Space) -> None:
     bare.apply(config_map("a", mine="1", dropped="2"), "one")
     bare.apply(config_map("a", theirs="3"), "two")
