@@ -169,7 +169,7 @@ class Cluster:
             Contested: if another writer keeps changing it, whether that was put right just now or not.
             ApiError: if the API server refuses it.
         """
-        if live is not None and (holds(live, desired) or self._is_settled(live, desired)):
+        if live is not None and self.is_as(live, desired):
             result = live
         else:
             result = self._put(informer, live, desired)
@@ -178,9 +178,13 @@ class Cluster:
             raise Contested(desired, pause)
         return result
 
+    def is_as(self, live: Object, desired: Object) -> bool:
+        """Whether nothing would be written to make ``live`` what is desired."""
+        return holds(live, desired) or self._is_settled(live, desired)
+
     def _put(self, informer: Informer, live: Object | None, desired: Object) -> Object:
         def write() -> Object:
-            return self.client.apply(informer.resource, desired)
+            return self.client.apply(informer.resource, desired, uid=uid)
 
         uid = live["metadata"]["uid"] if live is not None else ""
         try:

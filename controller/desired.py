@@ -80,15 +80,6 @@ def owner_reference(actor: AsyncActor) -> Object:
     }
 
 
-def is_predecessors(obj: Object, actor: AsyncActor) -> bool:
-    """Whether ``obj`` was made for an actor that had this one's name before, so that it will be gone in a moment."""
-    return any(
-        (o.get("kind"), o.get("name")) == (KIND, actor.metadata.name) and o.get("uid") != actor.metadata.uid
-        for o in obj["metadata"].get("ownerReferences") or ()
-        if o.get("controller")
-    )
-
-
 def workload_name(actor: AsyncActor) -> str:
     """Name of the actor's workload."""
     return actor.spec.workload.name or actor.metadata.name

@@ -2,32 +2,42 @@
 and let go when the actor does.
 
 Re-injection is re-admission: an empty patch changes nothing by itself, but admission sees the workload
-and answers with the present plan. A workload that is injected by that plan already is left alone.
+and answers with the present plan. A workload that is injected by that plan already is left alone. One that
+comes back as it was, say because admission does not ask the webhook about its namespace, is tried ever more
+slowly.
 """
 
+import threading
+import time
 from dataclasses import dataclass, field
 
 import structlog
 
 from controller import status
 from controller.cluster import Cluster
-from controller.rollouts import Rollouts
+from controller.ownership import RELEASED, RENEWED, ownership
+from controller.rollouts import NoPlace, Rollouts
 from controller.status import Verdict
-from crds.names import LABEL_ACTOR
-from injection.inject import disabled, read_record
+from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
+from injection.inject import disabled, map_of, read_record
 from injection.kinds import KINDS
 from injection.plan import Plan
-from kube.client import ApiError, Object
-from kube.informer import Informer, Key, controller_of
+from kube.client import ApiError, Object, Resource
+from kube.informer import Informer, Key
 
 log = structlog.get_logger(__name__)
 
 _KIND_OF = {kind.name: kind for kind in KINDS.values()}
 
-LATE_SECONDS = 1.0
-"""When admission answered with an older plan: how soon its cache will have caught up."""
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
+"""Between two tries at a workload that does not come to be injected by the plan; each is three times the one before."""
+PATIENT_TRIES = 3
+"""After so many tries it is no matter of a cache that is a moment behind."""
 WAITING_SECONDS = 10.0
 """For a place, though one that comes free wakes the actor."""
+LOOK_SECONDS = 2.0
+"""Between two looks at workloads that were let go and still roll over."""
+REMEMBERED = 10_000
 
 
 @dataclass
@@ -37,7 +47,7 @@ class Census:
     outdated: int = 0
     """Those that are still to be re-injected."""
     foreign: int = 0
-    """Those that the actor does not own."""
+    """Those that the actor has to let go when it is deleted."""
     refused: list[tuple[Object, Verdict]] = field(default_factory=list)
     retry: float | None = None
 
@@ -47,11 +57,33 @@ class Census:
             self.retry = seconds if self.retry is None else min(self.retry, seconds)
 
 
+@dataclass
+class Released:
+    """Workloads that were let go, and whether others wait for a place to roll over in."""
+
+    workloads: list[Object] = field(default_factory=list)
+    waiting: bool = False
+
+
+@dataclass(frozen=True)
+class _Tries:
+    """Re-admissions of a workload that did not bring it the plan it should have."""
+
+    of: tuple[str, int]
+    count: int
+    until: float
+
+
 class Labelled:
     """Finds and renews labelled workloads."""
 
     def __init__(self, cluster: Cluster, rollouts: Rollouts) -> None:
         self._cluster, self._rollouts = cluster, rollouts
+        self._tries: dict[str, _Tries] = {}
+        self._let_go_of: dict[str, tuple[Resource, Key]] = {}
+        """By uid: those that may still hold a place."""
+        self._looked = 0.0
+        self._lock = threading.Lock()
 
     def find(self, key: Key, *, live: bool = False) -> list[tuple[Informer, Object]]:
         """All workloads that bear the label of the actor ``key``, with the caches they are from.
@@ -78,10 +110,11 @@ class Labelled:
             skip: uid of a workload that is seen to elsewhere.
         """
         census = Census()
+        self._look_at_those_let_go()
         for informer, obj in self.find(key):
-            owned = controller_of(obj) == uid
-            census.foreign += not owned
-            if obj["metadata"].get("deletionTimestamp") or opted_out(obj):
+            relation = ownership(obj, key[1], uid)
+            census.foreign += relation in RELEASED
+            if relation not in RENEWED or obj["metadata"].get("deletionTimestamp") or opted_out(obj):
                 continue
             if obj["kind"] == "Job" or digest(obj) == plan.digest:
                 continue
@@ -92,17 +125,26 @@ class Labelled:
 
     def _readmit(self, informer: Informer, obj: Object, key: Key, plan: Plan, census: Census) -> bool:
         """Show the workload to admission; whether it is injected by the plan then."""
-        uid = obj["metadata"]["uid"]
-        if not self._rollouts.take(uid, key):
-            census.again(WAITING_SECONDS)
+        uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
+        of = plan.digest, obj["metadata"].get("generation", 0)
+        before = self._tried(uid, of)
+        if before is not None and time.monotonic() < before.until:
+            self._unconverged(obj, census, before)
             return False
         try:
-            result = self._cluster.client.merge_patch(informer.resource, key[0], obj["metadata"]["name"], {})
+            result = self._rollouts.write(
+                obj,
+                key,
+                lambda: self._cluster.client.merge_patch(informer.resource, key[0], name, {}, uid=uid),
+                latest=lambda: informer.get(key[0], name),
+            )
+        except NoPlace:
+            census.again(WAITING_SECONDS)
+            return False
         except ApiError as error:
-            self._rollouts.give_back(uid)
             if error.code == 404:
                 return True  # gone meanwhile
-            verdict = status.workload_refused(obj["kind"], obj["metadata"]["name"], error)
+            verdict = status.workload_refused(obj["kind"], name, error)
             if verdict is None:
                 raise
             census.refused.append((obj, verdict))
@@ -110,39 +152,97 @@ class Labelled:
             return False
         informer.observe(result)
         if digest(result) != plan.digest:
-            self._rollouts.give_back(uid)
-            census.again(LATE_SECONDS)
+            of = plan.digest, result["metadata"].get("generation", 0)
+            self._unconverged(result, census, self._remember(uid, of, before))
             return False
-        self._rollouts.started(result)
-        # It may have rolled out, or have gone, before this answer was read; what the watch told then was for nobody.
-        latest = informer.get(key[0], obj["metadata"]["name"])
-        self._rollouts.seen(latest or result, deleted=latest is None)
-        log.info("reinjected", kind=obj["kind"], namespace=key[0], name=obj["metadata"]["name"], actor=key[1])
+        with self._lock:
+            self._tries.pop(uid, None)
+        log.info("reinjected", kind=obj["kind"], namespace=key[0], name=name, actor=key[1])
         return True
 
-    def release(self, key: Key, uid: str, *, injected_only: bool = False) -> list[Object]:
-        """Take the actor's label off those that it does not own, so that admission takes the sidecar out; these.
+    def _tried(self, uid: str, of: tuple[str, int]) -> _Tries | None:
+        """The tries at the workload as it is, for the plan as it is."""
+        with self._lock:
+            found = self._tries.get(uid)
+        return found if found is not None and found.of == of else None
 
+    def _remember(self, uid: str, of: tuple[str, int], before: _Tries | None) -> _Tries:
+        count = before.count + 1 if before is not None else 1
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 3.0 ** (count - 1))
+        with self._lock:
+            if len(self._tries) >= REMEMBERED:
+                self._tries.clear()  # of workloads that are gone, most likely
+            found = self._tries[uid] = _Tries(of, count, time.monotonic() + pause)
+        return found
+
+    def _unconverged(self, obj: Object, census: Census, tries: _Tries) -> None:
+        pause = max(0.1, tries.until - time.monotonic())
+        census.again(pause)
+        if tries.count >= PATIENT_TRIES:
+            kind, name = obj["kind"], obj["metadata"]["name"]
+            make = status.workload_not_injected if digest(obj) is None else status.workload_outdated
+            census.refused.append((obj, make(kind, name, pause)))
+
+    def release(self, key: Key, uid: str, *, injected_only: bool = False) -> Released:
+        """Take the actor's label off those that only bear it, so that admission takes the sidecar out.
+
+        What an actor owns, or one of its name owned, is left to garbage collection, and orphans stay as they are.
         ``injected_only`` spares those that wait for an actor that does not exist yet.
 
         Raises:
             ApiError: if one could not be changed.
         """
-        released = []
+        released = Released()
+        self._look_at_those_let_go()
         for informer, obj in self.find(key, live=not injected_only):
-            if controller_of(obj) == uid != "" or (injected_only and digest(obj) is None):
+            if ownership(obj, key[1], uid) not in RELEASED or (injected_only and digest(obj) is None):
                 continue
-            patch = {"metadata": {"labels": {LABEL_ACTOR: None}}}
+            if obj["metadata"].get("deletionTimestamp"):
+                continue
             try:
-                informer.observe(
-                    self._cluster.client.merge_patch(informer.resource, key[0], obj["metadata"]["name"], patch)
-                )
+                informer.observe(self._let_go(informer, obj, key))
+            except NoPlace:
+                released.waiting = True
+                continue
             except ApiError as error:
                 if error.code == 404 or error.namespace_is_going:
                     continue
                 raise
-            released.append(obj)
+            released.workloads.append(obj)
         return released
+
+    def _let_go(self, informer: Informer, obj: Object, key: Key) -> Object:
+        name, uid = obj["metadata"]["name"], obj["metadata"]["uid"]
+        patch: Object = {"metadata": {"labels": {LABEL_ACTOR: None}}}
+        if ANNOTATION_REPLICAS_BEFORE in map_of(obj, "annotations"):
+            patch["metadata"]["annotations"] = {ANNOTATION_REPLICAS_BEFORE: None}
+        with self._lock:
+            self._let_go_of[uid] = informer.resource, (key[0], name)
+        return self._rollouts.write(
+            obj,
+            key,
+            lambda: self._cluster.client.merge_patch(informer.resource, key[0], name, patch, uid=uid),
+            rolls=lambda: digest(obj) is not None,
+            latest=None,  # it leaves the watch's selection with its label
+        )
+
+    def _look_at_those_let_go(self) -> None:
+        """Have the places that come free again of those that no watch tells of; asked for by whoever waits."""
+        now = time.monotonic()
+        with self._lock:
+            if not self._let_go_of or now < self._looked + LOOK_SECONDS:
+                return
+            self._looked = now
+            found = list(self._let_go_of.items())
+        for uid, (resource, key) in found:
+            live = self._cluster.client.get(resource, *key) if self._rollouts.holds(uid) else None
+            if live is not None and live["metadata"]["uid"] == uid:
+                self._rollouts.seen({"kind": resource.kind, **live})
+            else:
+                self._rollouts.give_back(uid)
+            if not self._rollouts.holds(uid):
+                with self._lock:
+                    self._let_go_of.pop(uid, None)
 
 
 def digest(workload: Object) -> str | None:

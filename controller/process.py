@@ -168,6 +168,7 @@ class Controller:
         return Reconciler(
             self._cluster,
             Labelled(self._cluster, self._rollouts),
+            self._rollouts,
             self._runtime,
             self._defaults,
             self.identity,

@@ -5,22 +5,24 @@ matter which event led here, or how many were missed.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import structlog
 
 from controller import desired, keda, status
+from controller.borrowed import Borrowed
 from controller.cluster import Cluster
+from controller.deletion import Deletion, holds_finalizer, keep_finalizer
 from controller.health import Health
-from controller.labelled import Census, Labelled, digest, opted_out
-from controller.phase import Phase
+from controller.labelled import WAITING_SECONDS, Census, Labelled, digest, opted_out
+from controller.ownership import RELEASED, ownership
 from controller.queues import queue_verdict
+from controller.rollouts import Rollouts
 from controller.runtime_maps import RuntimeMaps
 from controller.scaling import Scaling
 from controller.status import Observation, Verdict
 from controller.workloads import Found, Workloads
 from crds.models import AsyncActor
-from crds.names import API_VERSION, FINALIZER, KIND, LABEL_ACTOR
+from crds.names import API_VERSION, KIND
 from crds.parse import InvalidActor, parse_actor
 from injection.generations import queue_name
 from injection.plan import make_plan
@@ -35,9 +37,6 @@ log = structlog.get_logger(__name__)
 StatusObserver = Callable[[Key, Object | None], None]
 """Called with each actor's latest status, or with None once the actor is gone."""
 
-GOING_SECONDS = 1.0
-"""Between two looks at an object that is being deleted."""
-TERMINATING: Phase = "Terminating"
 NO_SUCH_ACTOR = "NoSuchAsyncActor"
 """Reason of the Events on workloads whose label names an actor that is not there."""
 SPEC_WARNING = "SpecWarning"
@@ -51,6 +50,7 @@ class Reconciler:
         self,
         cluster: Cluster,
         labelled: Labelled,
+        rollouts: Rollouts,
         runtime: RuntimeMaps,
         defaults: SidecarDefaults,
         identity: str,
@@ -58,9 +58,18 @@ class Reconciler:
     ) -> None:
         self._cluster, self._labelled, self._runtime, self._defaults = cluster, labelled, runtime, defaults
         self._workloads, self._scaling, self._health = (
-            Workloads(cluster, defaults),
+            Workloads(cluster, rollouts, defaults),
             Scaling(cluster, defaults),
             Health(cluster, defaults),
+        )
+        self._borrowed = Borrowed(cluster, self._scaling, self._event)
+        self._deletion = Deletion(
+            cluster,
+            self._scaling,
+            labelled,
+            self._borrowed,
+            lambda obj, reason, told, warning: self._event(obj, reason, told, warning=warning),
+            self._write_status,
         )
         self._events, self._on_status = events.Recorder(cluster.client, identity), on_status
         self._told: dict[Key, dict[str, str]] = {}
@@ -79,8 +88,7 @@ class Reconciler:
             return self._runtime.reconcile(namespace)
         obj = self._cluster.actors.get(namespace, name)
         if obj is None:
-            self._gone(key)
-            return None
+            return self._gone(key)
         if obj["metadata"].get("deletionTimestamp"):
             return self._finalize(key, obj)
         try:
@@ -105,22 +113,21 @@ class Reconciler:
         if not actor.spec.scaling.enabled:
             self._scaling.release(actor)
         owns = actor.spec.workload.template is not None
-        found = self._workloads.ensure(actor) if owns else None
         plan = make_plan(actor, self._defaults, self._runtime.script)
-        # What was refused just now would be refused again.
-        refused = found.live if found is not None and found.verdict.status == "False" else None
-        census = self._labelled.renew(
-            key, actor.metadata.uid, plan, skip=refused["metadata"]["uid"] if refused is not None else ""
-        )
+        found = self._workloads.ensure(actor, plan.digest) if owns else None
+        census = self._labelled.renew(key, actor.metadata.uid, plan, skip=_seen_to(found))
         self._tell_refused(key, obj, census)
-        before = self._before(key, obj, actor)
-        self._keep_finalizer(obj, needed=census.foreign > 0 or before is not None)
         if found is None:
             found = self._workloads.existing(actor)
+        borrows = not owns and not found.strange and actor.spec.scaling.enabled
+        before = self._borrowed.before(obj, actor)
+        keep_finalizer(self._cluster, obj, needed=census.foreign > 0 or before is not None or borrows)
+        if not owns:
             if found.strange:
                 self._scaling.release(actor)
-            before = self._borrow(key, obj, actor, found, before)
+            before = self._borrowed.borrow(obj, actor, found, before)
         scaling = self._scale(actor, found, status.condition(obj, status.SCALING_READY))
+        self._borrowed.restore_others(obj, actor)
         pods, replicas = self._health.examine(actor, found)
         scaled_object = self._scaling.scaled_object(actor)
         seen = Observation(
@@ -147,51 +154,6 @@ class Reconciler:
         if found.verdict.status != "True" and self._cluster.keda is not None and not desired.scaled_by_job(actor):
             return Verdict("Unknown", "WaitingForWorkload", "scaling is set up once the workload is, see WorkloadReady")
         return self._scaling.ensure(actor, before)
-
-    def _before(self, key: Key, obj: Object, actor: AsyncActor) -> int | None:
-        """The replicas that its borrowed workload had before, once those of another that it borrowed are put back."""
-        stored = obj.get("status") or {}
-        before: int | None = stored.get("replicasBeforeScaling")
-        reference = stored.get("workloadRef") or {}
-        borrowed = reference.get("kind"), reference.get("name")
-        if before is None or not reference or borrowed == (actor.spec.workload.type, desired.workload_name(actor)):
-            return before
-        self._give_back(key, obj, before)
-        return None
-
-    def _borrow(self, key: Key, obj: Object, actor: AsyncActor, found: Found, before: int | None) -> int | None:
-        """Remember the replicas of a workload that is not the actor's before it is scaled; put them back after.
-
-        They are in the actor's status before KEDA is told of the workload, so that they cannot be lost.
-        """
-        live = found.live
-        if live is None or live["kind"] not in desired.SCALABLE:
-            return None  # one that is gone needs none any more
-        if actor.spec.scaling.enabled and not found.strange:
-            if before is None and found.verdict.status == "True" and self._cluster.keda is not None:
-                before = int(live["spec"].get("replicas", 1))
-                reference = status.reference(live["apiVersion"], live["kind"], live["metadata"]["name"])
-                self._keep_finalizer(obj, needed=True)
-                self._write_status(key, {"replicasBeforeScaling": before, "workloadRef": reference})
-            return before
-        if before is not None and self._scaling.scaled_object(actor) is None:
-            self._restore(obj, live, before)
-            return None
-        return before
-
-    def _restore(self, obj: Object, live: Object, replicas: int) -> None:
-        """Have a borrowed workload have its own replicas again."""
-        metadata = live["metadata"]
-        if live["spec"].get("replicas", 1) != replicas:
-            self._cluster.client.merge_patch(
-                self._cluster.workloads[live["kind"]].resource,
-                metadata["namespace"],
-                metadata["name"],
-                {"spec": {"replicas": replicas}},
-                subresource="scale",
-            )
-        told = f"the {live['kind']} {metadata['name']!r} has {replicas} replicas again"
-        self._event(obj, "ReplicasRestored", told)
 
     def _report(self, key: Key, obj: Object, seen: Observation) -> None:
         latest = self._cluster.actors.get(*key)
@@ -238,56 +200,28 @@ class Reconciler:
 
     # -- an actor that goes ----------------------------------------------------------------------
 
-    def _keep_finalizer(self, obj: Object, *, needed: bool) -> None:
-        metadata = (self._cluster.actors.get(obj["metadata"]["namespace"], obj["metadata"]["name"]) or obj)["metadata"]
-        finalizers: list[str] = metadata.get("finalizers") or []
-        if needed == (FINALIZER in finalizers):
-            return
-        kept = [f for f in finalizers if f != FINALIZER] + ([FINALIZER] if needed else [])
-        # With the version, so that a finalizer which another adds meanwhile is not lost.
-        patch: Any = {"metadata": {"finalizers": kept or None, "resourceVersion": metadata["resourceVersion"]}}
-        try:
-            written = self._cluster.client.merge_patch(ASYNC_ACTORS, metadata["namespace"], metadata["name"], patch)
-        except ApiError as error:
-            if error.code == 404:
-                return
-            raise
-        if not written["metadata"].get("deletionTimestamp"):
-            self._cluster.actors.observe(written)
-
     def _finalize(self, key: Key, obj: Object) -> float | None:
         """Undo what garbage collection would not, then let the actor go."""
-        metadata = obj["metadata"]
-        if FINALIZER not in (metadata.get("finalizers") or ()):
+        if not holds_finalizer(obj):
             return None
-        if self._scaling.remove_all((key[0], metadata["uid"])):
-            if (obj.get("status") or {}).get("phase") != TERMINATING:
-                self._write_status(key, {"phase": TERMINATING})
-            return GOING_SECONDS
-        before = (obj.get("status") or {}).get("replicasBeforeScaling")
-        if before is not None:
-            self._give_back(key, obj, before)
-        self._tell_released(obj, self._labelled.release(key, metadata["uid"]))
-        self._keep_finalizer(obj, needed=False)
-        return None
+        again = self._deletion.finalize(key, obj)
+        if again is None:
+            keep_finalizer(self._cluster, obj, needed=False)
+        return again
 
-    def _give_back(self, key: Key, obj: Object, replicas: int) -> None:
-        reference = (obj.get("status") or {}).get("workloadRef") or {}
-        informer = self._cluster.workloads.get(reference.get("kind", ""))
-        live = self._cluster.get(informer, key[0], reference["name"]) if informer is not None else None
-        if live is not None and live["kind"] in desired.SCALABLE:
-            self._restore(obj, live, replicas)
-
-    def _gone(self, key: Key) -> None:
-        """The actor is not there (any more, or yet)."""
+    def _gone(self, key: Key) -> float | None:
+        """The actor is not there (any more, or yet): what only bears its label is let go."""
         self._on_status(key, None)
         self._told.pop(key, None)
         self._runtime.reconcile(key[0])
-        workloads = self._labelled.find(key)
-        if workloads and self._cluster.client.get(ASYNC_ACTORS, *key) is None:
-            self._tell_waiting(key, [workload for _, workload in workloads])
-            for workload in self._labelled.release(key, "", injected_only=True):
-                log.info("released", kind=workload["kind"], namespace=key[0], name=workload["metadata"]["name"])
+        workloads = [obj for _, obj in self._labelled.find(key) if ownership(obj, key[1], "") in RELEASED]
+        if not workloads or self._cluster.client.get(ASYNC_ACTORS, *key) is not None:
+            return None
+        self._tell_waiting(key, workloads)
+        released = self._labelled.release(key, "", injected_only=True)
+        for workload in released.workloads:
+            log.info("released", kind=workload["kind"], namespace=key[0], name=workload["metadata"]["name"])
+        return WAITING_SECONDS if released.waiting else None
 
     def _tell_waiting(self, key: Key, workloads: list[Object]) -> None:
         """An Event on each workload whose label names an actor that is not there (yet); once for each workload."""
@@ -302,13 +236,14 @@ class Reconciler:
                 message = f"there is no AsyncActor {key[1]!r} in this namespace yet: it is injected as soon as there is"
                 self._events.record(workload, NO_SUCH_ACTOR, message, warning=True)
 
-    def _tell_released(self, obj: Object, released: list[Object]) -> None:
-        for workload in released:
-            name = workload["metadata"]["name"]
-            log.info("released", kind=workload["kind"], namespace=obj["metadata"]["namespace"], name=name)
-            told = f"the AsyncActor is deleted, so the label {LABEL_ACTOR} and with it the sidecar were taken off the "
-            self._event(obj, "WorkloadReleased", f"{told}{workload['kind']} {name!r}, which goes on running")
-
     def _event(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
         about = {"apiVersion": API_VERSION, "kind": KIND, **obj}
         self._events.record(about, reason, message, warning=warning)
+
+
+def _seen_to(found: Found | None) -> str:
+    """Uid of the actor's own workload where re-admission would be refused as its apply was, or waits with it."""
+    if found is None or found.live is None:
+        return ""
+    refused = found.verdict.status == "False" and found.verdict.reason != "NotInjected"
+    return str(found.live["metadata"]["uid"]) if refused or found.waiting else ""

@@ -31,6 +31,21 @@ REMEDIES: Final[dict[str, Remedy]] = {
         "the workload came back without a sidecar, so admission did not ask the webhook",
         "Check that the MutatingWebhookConfiguration asya-operator exists and does not exclude this namespace",
     ),
+    "InjectionOutdated": Remedy(
+        "the webhook goes on injecting another plan than the controller expects",
+        "Check that the Deployments asya-operator and asya-operator-webhook run the same image with the same settings, "
+        "and that the ConfigMap asya-runtime of the operator's namespace is the operator's own. It is tried again by "
+        "itself, ever more slowly",
+    ),
+    "OptedOut": Remedy(
+        "the template of the actor, or its workload, says asya.io/inject: disabled",
+        "Take asya.io/inject off spec.workload.template.metadata, or off the workload that bears it",
+    ),
+    "DeletionBlocked": Remedy(
+        "a deleted actor stays, since an object of KEDA's that must go first does not",
+        "Start KEDA's operator, whose finalizer it is, or take that off: kubectl patch {kind} {name} --type merge -p "
+        '\'{{"metadata":{{"finalizers":null}}}}\'',
+    ),
     "WorkloadNotFound": Remedy(
         "spec.workload.name names a workload that is not there",
         "Create it, or give spec.workload.template",
@@ -40,7 +55,7 @@ REMEDIES: Final[dict[str, Remedy]] = {
         "Run: kubectl label {kind} {name} asya.io/actor={actor}",
     ),
     "WorkloadNotOwned": Remedy(
-        "a workload of that name exists and was not made for this AsyncActor",
+        "a workload of that name exists and was not made for this AsyncActor, nor for one of its name and shape before",
         "Rename the AsyncActor, set spec.workload.name to another name, or leave spec.workload.template out to use "
         "the existing one",
     ),

@@ -25,6 +25,8 @@ class NoPlace(Exception):
 class _Place:
     generation: int
     until: float
+    unwatched: bool = False
+    """Whether no watch tells of the workload any more, as its label is off."""
 
 
 class Rollouts:
@@ -62,7 +64,7 @@ class Rollouts:
         write: Callable[[], Object],
         *,
         rolls: Callable[[], bool] = lambda: True,
-        latest: Callable[[], Object | None] = lambda: None,
+        latest: Callable[[], Object | None] | None,
     ) -> Object:
         """Write a workload, if need be in a place of its own; the workload as it is then.
 
@@ -71,7 +73,8 @@ class Rollouts:
             actor: who is woken once there is a place.
             write: writes it.
             rolls: whether that would roll pods over; asked only where there is no place for it.
-            latest: the workload as the watch knows it after the write; None if it is gone.
+            latest: the workload as the watch knows it after the write, None if it is gone; no such function where
+                the write takes it out of the watch's sight, so that whoever waits has to look (:meth:`seen`).
 
         Raises:
             NoPlace: if it has to wait.
@@ -92,7 +95,9 @@ class Rollouts:
         if _template(result) == _template(live):
             self._put_back(uid, before)
             return result
-        self.started(result)
+        self.started(result, unwatched=latest is None)
+        if latest is None:
+            return result
         # It may have rolled out, or have gone, before this answer was read; what the watch told then was for nobody.
         found = latest()
         self.seen(found or result, deleted=found is None)
@@ -106,20 +111,24 @@ class Rollouts:
         with self._lock:
             self._taken[uid] = before
 
-    def started(self, workload: Object) -> None:
+    def started(self, workload: Object, *, unwatched: bool = False) -> None:
         """The workload was re-injected and is as given; its place comes free when that has rolled out."""
         metadata = workload["metadata"]
         with self._lock:
             if metadata["uid"] in self._taken:
                 until = time.monotonic() + self._seconds
-                self._taken[metadata["uid"]] = _Place(metadata.get("generation", 0), until)
+                self._taken[metadata["uid"]] = _Place(metadata.get("generation", 0), until, unwatched)
         self.seen(workload)
+
+    def holds(self, uid: str) -> bool:
+        """Whether the workload of that uid has a place."""
+        return uid in self._taken
 
     def seen(self, workload: Object, deleted: bool = False) -> None:
         """The workload is as given now: give its place back if it has rolled out."""
         metadata = workload["metadata"]
         place = self._taken.get(metadata["uid"])
-        if place is None or place.generation == 0:
+        if place is None or place.generation == 0 or (deleted and place.unwatched):
             return
         if deleted or (metadata.get("generation", 0) >= place.generation and rolled_out(workload)):
             self.give_back(metadata["uid"])

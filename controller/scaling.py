@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from controller import desired, keda, status
 from controller.cluster import Cluster, Contested, Keda
+from controller.ownership import ownership
 from controller.status import Verdict
 from crds.models import AsyncActor
 from injection.generations import queue_name
@@ -79,30 +80,31 @@ class Scaling:
         live = informer.get(actor.metadata.namespace, actor.metadata.name)
         return live if live is not None and controller_of(live) == actor.metadata.uid else None
 
-    def remove_all(self, owner: tuple[str, str]) -> bool:
-        """Delete every KEDA object of the actor of that namespace and uid; whether any is still there.
+    def remove_all(self, owner: tuple[str, str]) -> list[Object]:
+        """Delete every KEDA object of the actor of that namespace and uid; those that were still there.
 
         Raises:
             ApiError: if that fails.
         """
         installed = self._cluster.keda
-        return installed is not None and self._remove(owner, *installed.informers)
+        return self._remove(owner, *installed.informers) if installed is not None else []
 
     def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | Verdict:
         """The object as desired; or, if one of that name is somebody else's, what that means."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         live = informer.get(actor.metadata.namespace, name)
-        if live is None or controller_of(live) == actor.metadata.uid:
+        relation = "owned" if live is None else ownership(live, actor.metadata.name, actor.metadata.uid)
+        if relation in ("owned", "orphaned"):
             return self._cluster.ensure(informer, live, wanted)
-        going = desired.is_predecessors(live, actor)
+        going = relation == "predecessor"
         return status.predecessors(kind, name) if going else status.scaler_not_owned(kind, name)
 
-    def _remove(self, owner: tuple[str, str], *informers: Informer) -> bool:
-        """Delete what the actor of that namespace and uid owns there; whether there was anything."""
+    def _remove(self, owner: tuple[str, str], *informers: Informer) -> list[Object]:
+        """Delete what the actor of that namespace and uid owns there; what there was."""
         left = [(informer, obj) for informer in informers for obj in informer.owned_by(*owner)]
         for informer, obj in left:
             self._cluster.delete(informer, obj)
-        return bool(left)
+        return [obj for _, obj in left]
 
     def _verdict(self, actor: AsyncActor, live: Object, before: Object) -> Verdict:
         found = self._events(live) if keda.is_in_trouble(live) else []

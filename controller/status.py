@@ -175,6 +175,13 @@ def new_warnings(before: Object, after: Object) -> list[str]:
     return [warning for warning in after.get("warnings") or () if warning not in known]
 
 
+def with_condition(conditions: list[Object], kind: str, verdict: Verdict, generation: int, now: str) -> list[Object]:
+    """``conditions`` with the one of that type as the verdict says."""
+    before = next((c for c in conditions if c["type"] == kind), None)
+    others = [c for c in conditions if c["type"] != kind]
+    return sorted([*others, _condition(kind, verdict, before, generation, now)], key=lambda c: str(c["type"]))
+
+
 def changes(before: Object, after: Object) -> list[Object]:
     """The conditions of ``after`` whose status or reason is not what it was."""
     known = {c["type"]: (c["status"], c["reason"]) for c in before.get("conditions") or ()}
@@ -234,10 +241,33 @@ def workload_not_labelled(kind: str, name: str, actor: str) -> Verdict:
     return false("WorkloadNotLabelled", f"{told}. {do}", UNWATCHED_SECONDS)
 
 
-def workload_not_injected(kind: str, name: str) -> Verdict:
+def workload_not_injected(kind: str, name: str, retry: float | None = None) -> Verdict:
     """Admission let the workload through without a sidecar."""
     told = f"the {kind} {name!r} came back without a sidecar, so admission did not ask the webhook"
-    return false("NotInjected", f"{told}. {remedy('NotInjected')}", WEBHOOK_SECONDS)
+    return false("NotInjected", f"{told}. {remedy('NotInjected')}", retry)
+
+
+def workload_outdated(kind: str, name: str, retry: float | None = None) -> Verdict:
+    """Admission goes on injecting something else than the controller expects."""
+    told = f"the {kind} {name!r} is injected otherwise than this operator's settings and the AsyncActor say"
+    return false("InjectionOutdated", f"{told}. {remedy('InjectionOutdated')}", retry)
+
+
+def workload_opted_out(kind: str, name: str) -> Verdict:
+    """The actor's own template, or the workload, says that it is not to be injected."""
+    told = f"the {kind} {name!r} says asya.io/inject: disabled, so it runs without a sidecar and consumes nothing"
+    return false("OptedOut", f"{told}. {remedy('OptedOut')}")
+
+
+def waiting_for_place(kind: str, name: str, retry: float) -> Verdict:
+    """The user's change rolls pods over, and as many workloads as may are rolling over already."""
+    told = f"the change of the {kind} {name!r} replaces its pods, and waits for other workloads that roll over"
+    return Verdict("Unknown", "WaitingForRollouts", told, retry)
+
+
+def deletion_blocked(told: str) -> Verdict:
+    """The actor is deleted, and something that must go before it does not."""
+    return false("DeletionBlocked", told)
 
 
 def workload_replaced(name: str) -> Verdict:

@@ -163,6 +163,9 @@ class Api:
     def set_scale(self, resource: ResourceType, namespace: str, name: str, scale: Object, call: Call) -> Object:
         """Write the ``scale`` subresource; no webhook on the resource itself is asked."""
         old = self.get(resource, namespace, name)
+        uid = scale["metadata"].get("uid")
+        if uid and uid != old["metadata"]["uid"]:
+            raise Failure(409, f"Precondition failed: UID in precondition: {uid}, UID in object meta: another")
         new = {**old, "spec": {**old["spec"], "replicas": scale["spec"]["replicas"]}}
         self._write(resource, old, new, call)
         return self.scale(resource, namespace, name)
@@ -210,7 +213,9 @@ class Api:
         uid = config["metadata"].pop("uid", None)
         version = config["metadata"].pop("resourceVersion", None)
         if uid and old is None:
-            raise Failure(409, f"uid mismatch: the provided object specified uid {uid}, and no existing object was found")
+            raise Failure(
+                409, f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+            )
         if uid and old is not None and old["metadata"]["uid"] != uid:
             raise _another_uid(resource, key[1], uid)
         if old is not None and version and version != old["metadata"]["resourceVersion"]:

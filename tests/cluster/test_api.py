@@ -5,6 +5,7 @@ Where the two differ, the sandbox is wrong.
 
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -377,15 +378,20 @@ def test_apply_with_a_uid_changes_that_object_and_no_other_of_its_name(bare: Spa
     with pytest.raises(ApiError) as exists:
         client.apply(resource, obj, uid="")
     assert exists.value.code == 409
-    for change in (
+    changes: list[Callable[[str], Object]] = [
         lambda other: client.apply(resource, obj, uid=other),
         lambda other: client.merge_patch(resource, bare.name, "a", {"metadata": {"labels": {"x": "y"}}}, uid=other),
-    ):
+        lambda other: client.merge_patch(
+            resource, bare.name, "a", {"spec": {"replicas": 3}}, subresource="scale", uid=other
+        ),
+    ]
+    for change in changes:
         with pytest.raises(ApiError) as another:
             change("c0ffee00-0000-4000-8000-000000000000")
         assert another.value.code == 409
         change(uid)
-    assert bare.wait("Deployment", "a")["metadata"]["labels"]["x"] == "y"
+    changed = bare.wait("Deployment", "a")
+    assert (changed["metadata"]["labels"]["x"], changed["spec"]["replicas"]) == ("y", 3)
 
 
 def test_of_two_that_create_by_an_apply_one_is_told_of_the_other(bare: Space) -> None:
