@@ -13,6 +13,7 @@ from controller import status
 from controller.remedies import remedy
 from controller.slim import PACKED, pack, unpack
 from controller.status import Verdict
+from controller.trim import trim_job
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
 from kube import client as resources
 from kube.client import ApiError, Client, Object
@@ -102,7 +103,14 @@ class Cluster:
         self._on_owned, self._on_keda = on_owned, on_keda
         self.actors = Informer(client, resources.ASYNC_ACTORS, on_actor)
         self.workloads = {
-            resource.kind: Informer(client, resource, on_owned, label_selector=LABEL_ACTOR, index_label=LABEL_ACTOR)
+            resource.kind: Informer(
+                client,
+                resource,
+                on_owned,
+                label_selector=LABEL_ACTOR,
+                index_label=LABEL_ACTOR,
+                reduce=trim_job if resource is resources.JOBS else None,
+            )
             for resource in WORKLOADS
         }
         self.config_maps = Informer(

@@ -29,13 +29,26 @@ class RuntimeMaps:
     def __init__(self, cluster: Cluster, source: Source, home: str) -> None:
         self._cluster, self._source, self._home = cluster, source, home
         self._locks = Locks()
+        self._foreign: set[str] = set()
+        """Namespaces whose ConfigMap of that name is somebody else's."""
 
     @property
     def script(self) -> str:
-        """What stands for the current script in a plan's digest; empty if there is none."""
+        """What stands for the current script in a plan's digest; empty if there is none.
+
+        Admission reads it from the ConfigMap of the operator's namespace, and has none where that is a foreign one.
+        """
+        if self._home in self._foreign:
+            return ""
         if self._source.script is not None:
             return script_hash(self._source.script)
         return _hash(self._stored())
+
+    def _note(self, namespace: str, *, is_foreign: bool) -> None:
+        if is_foreign:
+            self._foreign.add(namespace)
+        else:
+            self._foreign.discard(namespace)
 
     def _stored(self) -> Object:
         """What an operator before this one stored. Pods and admission go by it while the source has none."""
@@ -56,6 +69,7 @@ class RuntimeMaps:
         with self._locks[namespace]:
             informer = self._cluster.config_maps
             live = self._cluster.get(informer, namespace, RUNTIME_CONFIGMAP)
+            self._note(namespace, is_foreign=live is not None and not _ours(live))
             if live is not None and not _ours(live):
                 told = f"the ConfigMap {RUNTIME_CONFIGMAP!r} of this namespace is not the operator's"
                 do = remedy("ConfigMapNotOwned")

@@ -1,6 +1,9 @@
 """KEDA's objects for an actor: there while scaling is enabled, gone when it is not."""
 
+import time
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from controller import desired, keda, status
 from controller.cluster import Cluster, Contested, Keda
@@ -13,12 +16,18 @@ from kube import events
 from kube.client import ApiError, Object
 from kube.informer import Informer, controller_of
 
+EVENTS_SECONDS, SOON_SECONDS = 30.0, 3.0
+"""Between two reads of the Events about an object in trouble: while its conditions stay, and when they change."""
+REMEMBERED = 5000
+
 
 class Scaling:
     """Makes each actor's KEDA objects what they should be."""
 
     def __init__(self, cluster: Cluster, defaults: SidecarDefaults) -> None:
         self._cluster, self._defaults = cluster, defaults
+        self._looks: dict[str, _Look] = {}
+        """By uid of KEDA's object."""
 
     def release(self, actor: AsyncActor) -> None:
         """Remove the KEDA objects of an actor that is not to be scaled, before its replicas are another's again.
@@ -107,8 +116,26 @@ class Scaling:
         return [obj for _, obj in left]
 
     def _verdict(self, actor: AsyncActor, live: Object, before: Object) -> Verdict:
-        found = self._events(live) if keda.is_in_trouble(live) else []
-        return keda.scaling_verdict(actor, queue_name(actor, self._defaults), live, found, before, datetime.now(UTC))
+        queue, now = queue_name(actor, self._defaults), datetime.now(UTC)
+        if not keda.is_in_trouble(live):
+            self._looks.pop(live["metadata"]["uid"], None)
+            return keda.scaling_verdict(actor, queue, live, [], before, now)
+        look = self._look(live)
+        verdict = keda.scaling_verdict(actor, queue, live, look.told, before, now)
+        retry = max(0.1, look.at + EVENTS_SECONDS - time.monotonic())
+        return replace(verdict, retry=retry if verdict.retry is None else min(verdict.retry, retry))
+
+    def _look(self, live: Object) -> "_Look":
+        """The last Events about KEDA's object, read every now and then and not at each change of its status."""
+        uid, now = live["metadata"]["uid"], time.monotonic()
+        conditions = tuple((c.get("type"), c.get("status"), c.get("reason")) for c in _conditions(live))
+        last = self._looks.get(uid)
+        if last is not None and now < last.at + (EVENTS_SECONDS if last.of == conditions else SOON_SECONDS):
+            return last
+        if len(self._looks) >= REMEMBERED:
+            self._looks.clear()  # of objects that are gone, most likely
+        look = self._looks[uid] = _Look(now, conditions, self._events(live))
+        return look
 
     def _events(self, live: Object) -> list[str]:
         metadata = live["metadata"]
@@ -117,6 +144,19 @@ class Scaling:
         except ApiError as error:
             return [f"(its Events could not be read: {error.message})"]
         return [e.get("message", "") for e in found[-2:]]
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What Events told of KEDA's object, when, and of which conditions."""
+
+    at: float
+    of: tuple[Any, ...]
+    told: list[str]
+
+
+def _conditions(live: Object) -> list[Object]:
+    return (live.get("status") or {}).get("conditions") or []
 
 
 def _identity(actor: AsyncActor) -> tuple[str, str]:

@@ -16,16 +16,23 @@ import orjson
 import urllib3
 
 from crds.names import OPERATOR
+from kube.failures import Failure, failure_of, is_about_a_webhook, is_suspect
 from kube.throttle import Throttle
 from telemetry.metrics.shared import API_REQUESTS
 
 Object = dict[str, Any]
+Objects = list[Object]
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
 """What may be a name in a path; https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
 NEVER = "1"
 """A resource version that no object has: the first write to etcd makes version 2. An apply with it can only create."""
 CONNECT_TIMEOUT = 5.0
+PAGE = 500
+"""Objects in one page of a list."""
+LIST_TIMEOUT = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=60.0)
+"""Of a page, also for a client that waits less for a single object. The API server itself gives up after 60 s."""
+LIST_ATTEMPTS = 3
 READ_TIMEOUT = 15.0
 """Seconds. Server-side apply through an admission webhook may take the webhook's whole timeout."""
 
@@ -41,6 +48,11 @@ class ApiError(Exception):
         self.code, self.reason, self.message, self.retry_after = code, reason, message, retry_after
 
     @property
+    def kind(self) -> Failure:
+        """What it asks of the one who asked."""
+        return failure_of(self.code, self.message)
+
+    @property
     def namespace_is_going(self) -> bool:
         """Whether the write was refused because its namespace is being deleted, so that there is nothing to do."""
         return self.code == 403 and "because it is being terminated" in self.message
@@ -48,12 +60,14 @@ class ApiError(Exception):
     @property
     def server_is_unwell(self) -> bool:
         """Whether it is the API server, and not the request or an admission webhook, that is in trouble."""
-        return self.code in (0, 429) or (self.code >= 500 and "webhook" not in self.message)
+        return self.kind == "unwell"
 
     @property
     def is_refusal(self) -> bool:
         """Whether what was to be written was refused, by the API server or by admission, and would be again."""
-        return not (self.server_is_unwell or self.code in (404, 409) or self.namespace_is_going)
+        if self.namespace_is_going:
+            return False
+        return self.kind == "terminal" or is_about_a_webhook(self.message)
 
     @classmethod
     def of(cls, response: Any) -> "ApiError":
@@ -181,7 +195,9 @@ class Client:
             )
         except urllib3.exceptions.HTTPError as failure:
             API_REQUESTS.labels(method, "0").inc()
-            self._throttle.failed()
+            # A write waits for admission, so one that takes too long may be somebody's webhook.
+            late = isinstance(failure, urllib3.exceptions.ReadTimeoutError) and method != "GET"
+            self._throttle.failed(about=path if late else "")
             self.forget_connections()
             seconds = time.monotonic() - started
             raise ApiError(
@@ -192,7 +208,7 @@ class Client:
             error = ApiError.of(response)
             response.release_conn()
             if error.server_is_unwell:
-                self._throttle.failed(error.retry_after)
+                self._throttle.failed(error.retry_after, about=path if is_suspect(error.code) else "")
             else:
                 self._throttle.succeeded()
             raise error
@@ -219,7 +235,44 @@ class Client:
 
     def list(self, resource: Resource, namespace: str = "", **query: str) -> list[Object]:
         """All objects of a namespace, or of all."""
-        return cast(list[Object], self.request("GET", resource.path(namespace), query=query)["items"])
+        return self.list_all(resource, namespace, query)[0]
+
+    def list_all(
+        self,
+        resource: Resource,
+        namespace: str,
+        query: Mapping[str, Any],
+        *,
+        each: Callable[[Object], Object] = lambda obj: obj,
+        on_page: Callable[[], None] = lambda: None,
+    ) -> tuple[Objects, str]:
+        """All objects, read in pages that have a time limit of their own, and the version of the list.
+
+        Args:
+            resource: what they are.
+            namespace: theirs; empty for all.
+            query: selectors and the like.
+            each: makes of an object what is kept of it, so that only a page at a time is held whole.
+            on_page: called for each page that has arrived.
+        """
+        for attempt in range(LIST_ATTEMPTS):
+            found: Objects = []
+            page: Mapping[str, Any] = {**query, "limit": PAGE}
+            try:
+                while True:
+                    answer = self.request("GET", resource.path(namespace), query=page, timeout=LIST_TIMEOUT)
+                    on_page()
+                    found += map(each, answer["items"])
+                    metadata = answer.get("metadata") or {}
+                    if not metadata.get("continue"):
+                        return found, str(metadata.get("resourceVersion", ""))
+                    # The version of the first page holds for the others.
+                    rest = {k: v for k, v in query.items() if not k.startswith("resourceVersion")}
+                    page = {**rest, "limit": PAGE, "continue": metadata["continue"]}
+            except ApiError as error:
+                if error.code != 410 or attempt == LIST_ATTEMPTS - 1 or "continue" not in page:
+                    raise  # else the list took longer than the API server remembers it: once more
+        raise AssertionError("unreachable")
 
     def apply(
         self,

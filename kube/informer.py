@@ -45,8 +45,6 @@ MAX_BACKOFF = 15.0
 HEALTHY_SECONDS = 5.0
 """A watch that lived so long was not a failure."""
 
-PAGE = 500
-"""Objects that are listed at a time."""
 
 WRITTEN_SECONDS = 30.0
 """For how long a write of our own stands in for what the watch has not brought yet."""
@@ -347,18 +345,12 @@ class Informer:
 
     def _list(self, query: dict[str, Any]) -> _List:
         """All objects, in pages: only one at a time is held whole."""
-        wire = {**_wire(query), "limit": PAGE}
-        items: list[Object] = []
-        while True:
-            answer = self._client.request("GET", self.resource.path(self._namespace), query=wire)
-            self._touch()
-            items += [self._listed(item) for item in answer["items"]]
-            if not answer["metadata"].get("continue"):
-                break
-            wire["continue"] = answer["metadata"]["continue"]
+        items, version = self._client.list_all(
+            self.resource, self._namespace, _wire(query), each=self._listed, on_page=self._touch
+        )
         # The informer replaces its cache after this returns and then calls the handlers; "synced" is
         # set once the watch starts, when both are done.
-        return _List(items, _Metadata(answer["metadata"]["resourceVersion"]))
+        return _List(items, _Metadata(version))
 
     def _listed(self, item: Object) -> Object:
         kind = {"apiVersion": self.resource.api_version, "kind": self.resource.kind}

@@ -14,6 +14,8 @@ NORMAL, BURST = 400.0, 400.0
 FAILING = 1.5
 """Requests a second while there is no answer, or one that says that the server is not well."""
 LONGEST_RETRY_AFTER = 30.0
+SUSPECTS = 3
+"""Different requests that fail in a row before the fault is the server's and not theirs."""
 
 
 class Throttle:
@@ -26,6 +28,7 @@ class Throttle:
         self._well = threading.Event()
         self._well.set()
         self._next = 0.0
+        self._suspects: set[str] = set()
 
     def wait(self, patience: float) -> bool:
         """Wait for this request's turn; False, at once, if that is more than ``patience`` seconds away."""
@@ -41,10 +44,19 @@ class Throttle:
     def succeeded(self) -> None:
         """The server has answered well."""
         self._well.set()
+        self._suspects = set()
 
-    def failed(self, retry_after: float | None = None) -> None:
-        """The server has not answered, or has said that it is not well, for so many seconds perhaps."""
+    def failed(self, retry_after: float | None = None, about: str = "") -> None:
+        """The server has not answered, or has said that it is not well, for so many seconds perhaps.
+
+        ``about`` names what was asked for, where the failure may be of that alone: then it is the server's once
+        :data:`SUSPECTS` have failed so without one success.
+        """
         with self._lock:
+            if about:
+                self._suspects.add(about)
+                if len(self._suspects) < SUSPECTS:
+                    return
             now = time.monotonic()
             if self._well.is_set():
                 self._well.clear()

@@ -4,12 +4,14 @@ A plan is made when its actor arrives and kept until the actor changes, so that 
 look into a dictionary.
 """
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 
 import structlog
 
-from crds.names import ANNOTATION_SCRIPT, RUNTIME_CONFIGMAP
+from crds.names import ANNOTATION_SCRIPT, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
 from crds.parse import InvalidActor, parse_actor
+from injection.inject import map_of
 from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS, CONFIG_MAPS, Client, Object
@@ -19,20 +21,29 @@ from webhook.admission import Wanted
 log = structlog.get_logger(__name__)
 
 
+REMEMBERED = 10_000
+"""Deleted actors that are remembered, so that none rises from the answer to an earlier read."""
+
+
 @dataclass(frozen=True)
 class _Entry:
+    obj: Object
     generation: int
     uid: str
     plan: Plan | InvalidActor
 
 
 class ActorCache:
-    """Plans of all actors of the cluster."""
+    """Plans of all actors of the cluster. Safe to use from several threads."""
 
     def __init__(self, client: Client, defaults: SidecarDefaults, home: str) -> None:
         """``home`` is the namespace whose ConfigMap tells which runtime script is current."""
         self._client, self._defaults = client, defaults
+        self._lock = threading.Lock()
+        """Held while entries, script and tombstones change, so that a plan is always of the script beside it."""
         self._entries: dict[Key, _Entry] = {}
+        self._deleted: dict[str, None] = {}
+        """Uids, oldest first."""
         self._script = ""
         self._informer = Informer(client, ASYNC_ACTORS, self._changed)
         self._scripts = Informer(
@@ -71,6 +82,8 @@ class ActorCache:
             if live is None:
                 return None
             entry = self._remember(live)
+            if entry is None:
+                return None  # it was deleted while it was read
         if isinstance(entry.plan, InvalidActor):
             raise entry.plan
         return entry.plan
@@ -78,26 +91,38 @@ class ActorCache:
     def _script_changed(self, config_map: Object, deleted: bool) -> None:
         if deleted:
             return  # it is made again, and until then the last one holds
-        script = (config_map["metadata"].get("annotations") or {}).get(ANNOTATION_SCRIPT, "")
-        if script != self._script:
-            self._script = script
-            for obj in self._informer.all():
-                self._remember(obj)
+        is_ours = map_of(config_map, "labels").get(LABEL_MANAGED_BY) == OPERATOR
+        script = map_of(config_map, "annotations").get(ANNOTATION_SCRIPT, "") if is_ours else ""
+        with self._lock:
+            if script != self._script:
+                self._script = script
+                self._entries = {k: replace(e, plan=self._plan(e.obj)) for k, e in self._entries.items()}
 
     def _changed(self, obj: Object, deleted: bool) -> None:
-        if deleted:
-            self._entries.pop(key_of(obj), None)
-        else:
+        if not deleted:
             self._remember(obj)
+            return
+        uid = obj["metadata"].get("uid", "")
+        with self._lock:
+            self._deleted[uid] = None
+            if len(self._deleted) > REMEMBERED:
+                del self._deleted[next(iter(self._deleted))]
+            known = self._entries.get(key_of(obj))
+            if known is not None and known.uid == uid:
+                del self._entries[key_of(obj)]
 
-    def _remember(self, obj: Object) -> _Entry:
-        metadata = obj["metadata"]
-        known = self._entries.get(key_of(obj))
-        entry = _Entry(metadata.get("generation", 0), metadata.get("uid", ""), self._plan(obj))
-        if known is None or known.uid != entry.uid or known.generation <= entry.generation:
-            self._entries[key_of(obj)] = entry
+    def _remember(self, obj: Object) -> _Entry | None:
+        """The entry of an actor that was read or watched, or a newer one; None if it is deleted."""
+        metadata, key = obj["metadata"], key_of(obj)
+        generation, uid = metadata.get("generation", 0), metadata.get("uid", "")
+        with self._lock:
+            known = self._entries.get(key)
+            if uid in self._deleted:
+                return known
+            if known is not None and known.uid == uid and known.generation > generation:
+                return known
+            entry = self._entries[key] = _Entry(obj, generation, uid, self._plan(obj))
             return entry
-        return known
 
     def _plan(self, obj: Object) -> Plan | InvalidActor:
         try:

@@ -249,7 +249,7 @@ def test_columns_of_kubectl_get(space: Space) -> None:
         "Outdated",
     ]
     row = dict(zip(names, rows[0], strict=True))
-    assert row["Phase"] in ("Creating", "Running")
+    assert row["Phase"] in ("Creating", "Running", "Napping")
     assert (row["Ready"], row["Type"], row["Queue"]) == ("True", "Deployment", "asya-text-processor")
     assert (row["Transport"], row["Min"], row["Max"]) == ("rabbitmq", 0, 20)
 

@@ -1,0 +1,60 @@
+"""What an object is to an actor: the whole table."""
+
+from typing import Any
+
+import pytest
+
+from controller.ownership import RELEASED, RENEWED, Ownership, ownership
+
+Object = dict[str, Any]
+MADE = {"app.kubernetes.io/managed-by": "asya-operator"}
+APPLIED = {"asya.io/applied": "0123"}
+
+
+def owner(uid: str, name: str = "a", kind: str = "AsyncActor", group: str = "asya.io/v1alpha1") -> list[Object]:
+    return [{"apiVersion": group, "kind": kind, "name": name, "uid": uid, "controller": True}]
+
+
+def obj(label: str | None = "a", owners: list[Object] | None = None, made: bool = False, **metadata: Any) -> Object:
+    labels = {**({"asya.io/actor": label} if label else {}), **(MADE if made else {})}
+    found = {"name": "w", "labels": labels, "annotations": APPLIED if made else {}, "ownerReferences": owners or []}
+    return {"kind": "Deployment", "metadata": {**found, **metadata}}
+
+
+@pytest.mark.parametrize(
+    ("found", "relation"),
+    [
+        (obj(owners=owner("u")), "owned"),
+        (obj(label=None, owners=owner("u")), "owned"),
+        (obj(owners=owner("before")), "predecessor"),
+        (obj(owners=owner("v", name="b")), "foreign"),
+        (obj(), "labelled"),
+        (obj(owners=owner("x", kind="Rollout", group="argoproj.io/v1alpha1")), "labelled"),
+        (obj(owners=owner("u", group="example.com/v1")), "labelled"),
+        (obj(made=True), "orphaned"),
+        (obj(made=True, annotations={}), "labelled"),
+        (obj(made=True, owners=owner("x", kind="Rollout", group="argoproj.io/v1alpha1")), "labelled"),
+        (obj(label=None), "foreign"),
+        (obj(label="b"), "foreign"),
+        (obj(label="b", made=True), "foreign"),
+        ({"kind": "Deployment", "metadata": {"name": "w", "labels": None, "ownerReferences": None}}, "foreign"),
+    ],
+)
+def test_each_line_of_the_table(found: Object, relation: Ownership) -> None:
+    assert ownership(found, "a", "u") == relation
+
+
+def test_the_workload_that_an_actor_brings_along_is_borrowed() -> None:
+    assert ownership(obj(), "a", "u", ("Deployment", "w")) == "borrowed"
+    assert ownership(obj(), "a", "u", ("StatefulSet", "w")) == "labelled"
+    assert ownership(obj(label=None), "a", "u", ("Deployment", "w")) == "foreign"
+
+
+def test_nothing_is_owned_by_an_actor_that_is_gone() -> None:
+    assert ownership(obj(owners=owner("")), "a", "") == "predecessor"
+    assert ownership(obj(owners=owner("u")), "a", "") not in RELEASED
+
+
+def test_what_garbage_collection_takes_is_never_let_go() -> None:
+    assert set(RELEASED).isdisjoint({"owned", "predecessor", "orphaned", "foreign"})
+    assert set(RENEWED).isdisjoint({"predecessor", "foreign"})
