@@ -7,6 +7,19 @@ import pytest
 from tests.harness.brokers import RabbitMQ, Sqs
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All tests of a route one after the other, since its pods run only once then."""
+    places = [n for n, item in enumerate(items) if "route" in _parameters(item)]
+    routes = list(dict.fromkeys(_parameters(items[n])["route"] for n in places))
+    ordered = sorted((items[n] for n in places), key=lambda item: routes.index(_parameters(item)["route"]))
+    for n, item in zip(places, ordered, strict=True):
+        items[n] = item
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    return dict(item.callspec.params) if hasattr(item, "callspec") else {}
+
+
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
     """RabbitMQ."""

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -254,8 +255,11 @@ def running(space: Space, broker: Broker, dialect: Dialect, directory: Path) -> 
         wait_for_pods(route)
         yield route
     finally:
-        for pod in pods.values():
-            pod.stop()
+        stopping = [threading.Thread(target=pod.stop) for pod in pods.values()]
+        for thread in stopping:
+            thread.start()
+        for thread in stopping:
+            thread.join()
 
 
 @contextmanager

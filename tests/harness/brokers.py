@@ -6,12 +6,15 @@ import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pika
 import urllib3
+from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from tests.harness.clusters import ROOT, Process, free_port, wait_for
@@ -116,6 +119,8 @@ class RabbitMQ(Broker):
         }
         self._process = Process([str(RABBITMQ)], directory / "rabbitmq.log", self._environment).start()
         self.vhost = "/"
+        self._kept: dict[str, pika.BlockingConnection] = {}
+        """By virtual host."""
         try:
             wait_for("RabbitMQ", self._up)
         except AssertionError as error:
@@ -128,8 +133,7 @@ class RabbitMQ(Broker):
 
     def declare(self, *queues: str, **arguments: Any) -> None:
         """Make the queues, empty, and bind them by their names without ``asya-``."""
-        with self._connect() as connection:
-            channel = connection.channel()
+        with self._channel() as channel:
             channel.exchange_declare(EXCHANGE, "topic", durable=True)
             for queue in queues:
                 channel.queue_declare(queue, durable=True, arguments=arguments)
@@ -138,8 +142,8 @@ class RabbitMQ(Broker):
 
     def delete(self, queue: str) -> None:
         """Remove a queue, if there is one."""
-        with self._connect() as connection:
-            connection.channel().queue_delete(queue)
+        with self._channel() as channel:
+            channel.queue_delete(queue)
 
     def exists(self, queue: str) -> bool:
         """Whether there is such a queue."""
@@ -147,24 +151,22 @@ class RabbitMQ(Broker):
 
     def count(self, queue: str) -> int | None:
         """Messages that wait in a queue, without those that a consumer has; None if there is no such queue."""
-        with self._connect() as connection:
+        with self._channel() as channel:
             try:
-                return int(connection.channel().queue_declare(queue, passive=True).method.message_count)
+                return int(channel.queue_declare(queue, passive=True).method.message_count)
             except ChannelClosedByBroker:
                 return None
 
     def publish(self, queue: str, bodies: list[bytes]) -> None:
         """Send messages."""
-        with self._connect() as connection:
-            channel = connection.channel()
+        with self._channel() as channel:
             for body in bodies:
                 channel.basic_publish("", queue, body)
 
     def poll(self, queue: str) -> list[Any]:
         """The messages that are there now, decoded and taken out; none where there is no such queue."""
         found: list[Any] = []
-        with self._connect() as connection:
-            channel = connection.channel()
+        with self._channel() as channel:
             while True:
                 try:
                     method, _properties, body = channel.basic_get(queue, auto_ack=True)
@@ -181,8 +183,22 @@ class RabbitMQ(Broker):
         command = [str(epmd), "-port", str(self._epmd), "-kill"]
         subprocess.run(command, check=False, capture_output=True, timeout=10)
 
+    @contextmanager
+    def _channel(self) -> Iterator[BlockingChannel]:
+        """A channel of a connection that is kept."""
+        if self.vhost not in self._kept:
+            self._kept[self.vhost] = self._connect()
+        channel = self._kept[self.vhost].channel()
+        try:
+            yield channel
+        finally:
+            if channel.is_open:
+                channel.close()
+
     def _connect(self) -> pika.BlockingConnection:
-        return pika.BlockingConnection(pika.URLParameters(self.url))
+        parameters = pika.URLParameters(self.url)
+        parameters.heartbeat = 0
+        return pika.BlockingConnection(parameters)
 
     def _up(self) -> bool:
         assert self._process.running, "RabbitMQ ended"
