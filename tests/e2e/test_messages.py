@@ -225,10 +225,10 @@ def test_a_policy_tries_a_message_again(route: Route) -> None:
         assert message["payload"]["details"]["mro"][:2] == ["ConnectionError", "OSError"]
 
 
-@pytest.mark.skipif(not FULL, reason="takes 10 s: MESSAGES=full")
+@pytest.mark.skipif(not FULL, reason="takes 15 s: MESSAGES=full")
 @by_rabbitmq
 def test_a_handler_that_hangs_costs_its_message_one_time_limit(route: Route) -> None:
-    with another(route, "slow", "again", timeout={"processing": 2}) as pod, explained(route):
+    with another(route, "slow", "again", timeout={"processing": 6}) as pod, explained(route):
         route.send(["slow"], {"n": 10, "do": "hang"})
         (message,) = route.receive(route.dialect.sink, 1)
         assert message["payload"]["attempt"] == 2
