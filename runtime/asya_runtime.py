@@ -8,11 +8,8 @@ One script for every generation of the sidecar. Each message comes on a connecti
 The first byte tells them apart: a capital letter begins an HTTP method, and would be a frame above 1 GB. The
 shape of the route (``actors/current`` or ``prev/curr/next``) tells how it advances.
 
-    python3 asya_runtime.py         the runtime
-    python3 asya_runtime.py hold    the socket holder: keeps the socket open while a runtime restarts
-    python3 asya_runtime.py ready   exit code 0 if a runtime is ready (a probe where no port can be used)
-
-Standard library only, Python 3.7 and newer: it runs in the user's image.
+Modes: no argument for the runtime; ``hold`` for the socket holder, which keeps the socket open while a runtime
+restarts; ``ready`` for an exec probe. Standard library only, Python 3.7 and newer: it runs in the user's image.
 """
 
 import os
@@ -26,85 +23,35 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MODE = " ".join(sys.argv[1:]) if __name__ == "__main__" else ""
-if MODE not in ("hold", "ready"):  # the holder lives as long as the pod: it loads nothing more
-    import asyncio
-    import atexit
-    import collections.abc
-    import faulthandler
-    import functools
-    import importlib
-    import inspect
-    import json
-    import re
-    import threading
-    import traceback
-
 SOCKET_NAME = "asya-runtime.sock"
 """The name that every sidecar looks for."""
 HOLDER_NAME = "asya-holder.sock"
 LAST_SECONDS = 10.0
-"""Time between the end of a pod's last runtime and that of the connections that wait; the sidecar has SIGTERM by then."""
+"""Time between the end of a pod's last runtime and that of the connections that wait."""
 DEFAULT_DIRECTORY = "/var/run/asya"
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024
 LARGEST = 0x40FFFFFF
 """Bytes of the largest frame whose length does not look like an HTTP method."""
-HEAD_LIMIT = 64 * 1024
-EVENT_LIMIT = 16 * 1024 * 1024 - 1024
-"""Bytes of one event: the sidecar reads no line of 16 MiB."""
-TEXT_LIMIT = 256 * 1024
-"""Characters of an error's message, and of its traceback."""
-FIRST_BYTE_SECONDS = 0.05
-"""Wait for a client's first byte before others are accepted as well."""
-CLIENT_SECONDS = 30.0
-"""Time that a client has to send a whole message, or to take an answer; a large one needs well under a second."""
-DISCARD_SECONDS = 5.0
-HOLDER_SECONDS = 60.0
-"""How long a starting runtime waits for the socket holder."""
-PATIENCE_SECONDS = 5.0
-"""How much longer than ASYA_RUNTIME_TIMEOUT a function may take: the sidecar gives up first."""
-LINGER_SECONDS = 1.0
-"""Time between the last answer and the exit, in which the sidecar publishes and acknowledges it."""
-PUBLISH_SECONDS = 0.3
-"""Time between the last answer and the answer to /drain."""
-RESUME_SECONDS = 30.0
-"""After a /drain that no SIGTERM follows, messages are accepted again."""
-END_SECONDS = 5.0
-"""Time for tasks, threads and exit functions of the user's code before the process ends regardless."""
 BACKLOG = 128
 WAITING_LIMIT = 64
-"""Accepted connections that have sent nothing yet."""
+"""Silent connections."""
 
 
 class Refused(Exception):
     """The runtime cannot start; the message names the setting, what was found and what to do."""
 
 
-class BadMessage(Exception):
-    """A message that cannot be handled; the text says why."""
-
-
-class CutShort(BadMessage):
-    """The client closed the connection, or was too slow."""
-
-
-class ClientGone(Exception):
-    """The client does not take the answer."""
-
-
 def log(text):
-    """One line on stderr."""
     try:
         print("asya-runtime: " + text, file=sys.stderr, flush=True)
     except (OSError, ValueError, AttributeError):
         pass  # a closed stderr must not end the process
 
 
-# -- settings ----------------------------------------------------------------------------------------------
+# -- settings
 
 
 class Settings:
-    """What the environment says."""
 
     def __init__(self, env):
         directory = env.get("ASYA_SOCKET_DIR") or DEFAULT_DIRECTORY
@@ -112,23 +59,12 @@ class Settings:
         self.directory = os.path.dirname(self.path) or "."
         self.link = os.path.join(self.directory, SOCKET_NAME)
         self.ready = os.path.join(self.directory, "runtime-ready")
-        self.chmod = _number(env, "ASYA_SOCKET_CHMOD", "0o666", lambda text: int(text, 8), "an octal mode such as 0o660")
-        size = _number(env, "ASYA_SOCKET_MAX_SIZE", str(DEFAULT_MAX_SIZE), int, "a number of bytes such as 10485760")
-        self.max_size = min(size, LARGEST)
+        self.chmod = _number(env, "ASYA_SOCKET_CHMOD", "0o666", _octal, "an octal mode such as 0o660")
         self.holder = env.get("ASYA_SOCKET_HOLDER") or ""
-        self.handler = env.get("ASYA_HANDLER") or ""
-        self.mode = (env.get("ASYA_HANDLER_MODE") or "payload").lower()
-        if self.mode not in ("payload", "envelope"):
-            raise Refused("ASYA_HANDLER_MODE is %r: set it to payload or envelope" % self.mode)
-        self.port = _number(env, "ASYA_RUNTIME_PORT", "0", int, "a port number such as 9096")
-        self.timeout = _number(env, "ASYA_RUNTIME_TIMEOUT", "0", _duration, "a duration such as 300s or 5m")
-        self.job_messages = _number(env, "ASYA_JOB_MESSAGES", "0", int, "a number of messages such as 1")
-        self.job_idle = _number(env, "ASYA_JOB_IDLE_SECONDS", "0", float, "a number of seconds such as 30")
 
-    @property
-    def is_job(self):
-        """Whether the runtime ends by itself."""
-        return bool(self.job_messages or self.job_idle)
+
+def _octal(text):
+    return int(text, 8)
 
 
 def _number(env, name, default, read, wanted):
@@ -142,30 +78,7 @@ def _number(env, name, default, read, wanted):
     return value
 
 
-def _duration(text):
-    """Seconds of a Go duration (``1m30s``), or of a bare number."""
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    units = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
-    total, digits, unit = 0.0, "", ""
-    for character in text + "0":  # a digit after a unit closes the pair before it
-        if character.isdigit() or character == ".":
-            if unit:
-                if unit not in units:
-                    raise ValueError(text)
-                total += float(digits) * units[unit]
-                digits, unit = "", ""
-            digits += character
-        else:
-            unit += character
-    if digits != "0":
-        raise ValueError(text)
-    return total
-
-
-# -- sockets -----------------------------------------------------------------------------------------------
+# -- sockets
 
 
 def readable(sockets, seconds):
@@ -195,7 +108,6 @@ def listen(path, chmod):
 
 
 def link_to(path, link):
-    """Make ``link`` lead to ``path``, where the two differ."""
     if link != path:
         new = os.path.join(os.path.dirname(link), ".asya%d" % os.getpid())
         remove(new)
@@ -204,7 +116,6 @@ def link_to(path, link):
 
 
 def remove(*paths):
-    """Remove files that may be gone already."""
     for path in paths:
         try:
             os.unlink(path)
@@ -212,7 +123,7 @@ def remove(*paths):
             pass
 
 
-# -- the socket holder (mode hold) -------------------------------------------------------------------------
+# -- the socket holder (mode hold)
 
 
 class Holder:
@@ -226,28 +137,13 @@ class Holder:
         self.settings = settings
         self.path = settings.holder or os.path.join(settings.directory, HOLDER_NAME)
         os.makedirs(settings.directory, exist_ok=True)
-        if not self.is_served():
-            remove(settings.ready)  # of an earlier pod
         self.listener = listen(settings.path, settings.chmod)
         link_to(settings.path, settings.link)
         self.door = listen(self.path, settings.chmod)
         self.runtimes = []
         self.ends_at = None
 
-    def is_served(self):
-        """Whether somebody, a runtime that outlived an earlier holder, listens on the socket."""
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
-            client.setblocking(False)
-            try:
-                client.connect(self.settings.path)
-            except BlockingIOError:
-                return True  # its backlog is full
-            except OSError:
-                return False
-            return True
-
     def run(self):
-        """Hand the socket out until SIGTERM."""
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
         log("holds %s" % self.settings.path)
@@ -262,7 +158,6 @@ class Holder:
                 self.turn_away()
 
     def admit(self):
-        """Hand the socket to who has connected."""
         try:
             runtime = self.door.accept()[0]
         except OSError:
@@ -294,8 +189,8 @@ class Holder:
     def turn_away(self):
         """Close the connections that wait, since no runtime comes any more.
 
-        On SIGTERM a sidecar of the frames generations still waits for the answer to the message in hand. A closed
-        connection ends that, and the message comes again; before its SIGTERM it would be an error of the message.
+        On SIGTERM a frames sidecar waits for the answer to the message in hand; a closed connection ends that, and
+        the message comes again. Before its SIGTERM that would be an error of the message.
         """
         try:
             while True:
@@ -304,9 +199,17 @@ class Holder:
             return
 
     def stop(self, _number, _frame):
-        """Remove the files and end."""
         remove(self.path, self.settings.path, self.settings.link, self.settings.ready)
         os._exit(0)
+
+
+def hold():
+    """Hold the socket; called with only the part of this file before the mark (see HOLD)."""
+    try:
+        Holder(Settings(os.environ)).run()
+    except Refused as refused:
+        log(str(refused))
+        os._exit(1)
 
 
 def take_socket(path):
@@ -331,7 +234,7 @@ def take_socket(path):
     return holder, listener
 
 
-# -- readiness by file (mode ready) ------------------------------------------------------------------------
+# -- readiness by file (mode ready)
 
 
 class ReadyFile:
@@ -345,7 +248,6 @@ class ReadyFile:
         self.file = None
 
     def lock(self):
-        """Write the file, and say that this process is ready."""
         import fcntl
 
         self.file = open(self.path, "a")
@@ -355,13 +257,11 @@ class ReadyFile:
             log("cannot lock %s (%s): exec probes fail" % (self.path, failure))
 
     def unlock(self):
-        """This process is ready no more; the file stays."""
         if self.file is not None:
             self.file.close()
             self.file = None
 
     def is_locked(self):
-        """Whether a runtime is ready."""
         import fcntl
 
         try:
@@ -374,7 +274,92 @@ class ReadyFile:
         return False
 
 
-# -- results and errors as JSON ----------------------------------------------------------------------------
+# -- end of what the socket holder needs
+
+import asyncio
+import atexit
+import collections.abc
+import faulthandler
+import functools
+import importlib
+import inspect
+import json
+import re
+import threading
+import traceback
+
+DEFAULT_MAX_SIZE = 10 * 1024 * 1024
+LARGEST = 0x40FFFFFF
+"""Bytes of the largest frame whose length does not look like an HTTP method."""
+HEAD_LIMIT = 64 * 1024
+EVENT_LIMIT = 16 * 1024 * 1024 - 1024
+"""Bytes of one event: the sidecar reads no line of 16 MiB."""
+TEXT_LIMIT = 256 * 1024
+"""Characters of an error's message, and of its traceback."""
+FIRST_BYTE_SECONDS = 0.05
+"""Wait for a client's first byte before others are accepted as well."""
+CLIENT_SECONDS = 30.0
+"""Time that a client has to send a whole message, or to take an answer; a large one needs well under a second."""
+DISCARD_SECONDS = 5.0
+HOLDER_SECONDS = 60.0
+"""How long a starting runtime waits for the socket holder."""
+PATIENCE_SECONDS = 5.0
+"""How much longer than ASYA_RUNTIME_TIMEOUT a function may take: the sidecar gives up first."""
+LINGER_SECONDS = 1.0
+"""Time between the last answer and the exit, in which the sidecar publishes and acknowledges it."""
+PUBLISH_SECONDS = 0.3
+"""Time between the last answer and the answer to /drain."""
+RESUME_SECONDS = 30.0
+"""After a /drain that no SIGTERM follows, messages are accepted again."""
+END_SECONDS = 5.0
+"""Time for tasks, threads and exit functions of the user's code before the process ends regardless."""
+
+
+class BadMessage(Exception):
+    """A message that cannot be handled; the text says why."""
+
+
+class CutShort(BadMessage):
+    """The client closed the connection, or was too slow."""
+
+
+class ClientGone(Exception):
+    pass
+
+
+class RuntimeSettings(Settings):
+    """What the environment says to the runtime."""
+
+    def __init__(self, env):
+        super().__init__(env)
+        size = _number(env, "ASYA_SOCKET_MAX_SIZE", str(DEFAULT_MAX_SIZE), int, "a number of bytes such as 10485760")
+        self.max_size = min(size, LARGEST)
+        self.handler = env.get("ASYA_HANDLER") or ""
+        self.mode = (env.get("ASYA_HANDLER_MODE") or "payload").lower()
+        if self.mode not in ("payload", "envelope"):
+            raise Refused("ASYA_HANDLER_MODE is %r: set it to payload or envelope" % self.mode)
+        self.port = _number(env, "ASYA_RUNTIME_PORT", "0", int, "a port number such as 9096")
+        self.timeout = _number(env, "ASYA_RUNTIME_TIMEOUT", "0", _duration, "a duration such as 300s or 5m")
+        self.job_messages = _number(env, "ASYA_JOB_MESSAGES", "0", int, "a number of messages such as 1")
+        self.job_idle = _number(env, "ASYA_JOB_IDLE_SECONDS", "0", float, "a number of seconds such as 30")
+
+    @property
+    def is_job(self):
+        return bool(self.job_messages or self.job_idle)
+
+
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+def _duration(text):
+    """Seconds of a Go duration such as ``1m30s``, or of a bare number."""
+    pairs = re.findall(r"([0-9.]+)(h|ms|m|s|us|µs|ns)", text)
+    if not pairs or "".join(number + unit for number, unit in pairs) != text:
+        return float(text)
+    return sum(float(number) * UNITS[unit] for number, unit in pairs)
+
+
+# -- results and errors as JSON
 
 
 def plain(value):
@@ -401,25 +386,18 @@ def _key(key):
     return text if isinstance(text, str) else json.dumps(text, allow_nan=False)
 
 
-def _finite_text(value):
-    if not value.is_finite():
-        raise ValueError("%s is no number in JSON" % value)
-    return str(value)
-
-
 FORMS = {  # type: dict[Any, Any]
     ("enum", "Enum"): lambda value: plain(value.value),
     ("datetime", "date"): lambda value: value.isoformat(),  # datetime.datetime is one
     ("datetime", "time"): lambda value: value.isoformat(),
     ("datetime", "timedelta"): lambda value: value.total_seconds(),
-    ("decimal", "Decimal"): _finite_text,
+    ("decimal", "Decimal"): lambda value: str(value) if value.is_finite() else float(value),  # NaN is refused later
     ("uuid", "UUID"): str,
 }
 """By module and class, so that none of these modules needs to be imported here."""
 
 
 def _plain_object(value):
-    """The form of an object that is none of JSON's own types."""
     kind = type(value)
     for base in kind.__mro__:
         form = FORMS.get((base.__module__, base.__qualname__))
@@ -435,8 +413,6 @@ def _plain_object(value):
         return read_json(value.json())
     if hasattr(kind, "__dataclass_fields__"):
         return {name: plain(getattr(value, name)) for name in kind.__dataclass_fields__ if hasattr(value, name)}
-    if hasattr(kind, "__attrs_attrs__"):
-        return {field.name: plain(getattr(value, field.name)) for field in kind.__attrs_attrs__}
     if isinstance(value, tuple) and hasattr(kind, "_fields"):  # a named tuple
         return {name: plain(getattr(value, name)) for name in kind._fields}
     if isinstance(value, collections.abc.Mapping):
@@ -445,7 +421,7 @@ def _plain_object(value):
 
 
 def _plain_collection(value):
-    """The list that a set, a sequence, or an array of numpy and its kin stands for."""
+    """The list that a set, a sequence or an array of numpy stands for."""
     kind = type(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         raise TypeError("%s has no form in JSON: decode it, or encode it as base64" % kind.__name__)
@@ -458,17 +434,16 @@ def _plain_collection(value):
         return plain(os.fspath(value))
     if isinstance(value, collections.abc.Sequence):
         return [plain(item) for item in value]
-    raise TypeError("an object of type %s has no form in JSON: return a dict, a list, a string or a number" % kind.__name__)
+    raise TypeError("%s has no form in JSON: return a dict, a list, a string or a number" % kind.__name__)
 
 
 def _no_constant(text):
     raise ValueError("%s is no JSON" % text)
 
 
-if MODE not in ("hold", "ready"):
-    DECODER = json.JSONDecoder(parse_constant=_no_constant)
-    ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    ASCII_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
+DECODER = json.JSONDecoder(parse_constant=_no_constant)
+ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+ASCII_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def read_json(text):
@@ -477,7 +452,6 @@ def read_json(text):
 
 
 def write_json(value):
-    """JSON in UTF-8, on one line."""
     try:
         return ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError:  # half of a surrogate pair
@@ -485,7 +459,6 @@ def write_json(value):
 
 
 def _name(kind):
-    """A class's name as Python gives it, unqualified for builtins."""
     return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
 
 
@@ -507,7 +480,7 @@ def error(code, failure, qualified=True):
     return {"error": code, "details": details}
 
 
-# -- messages ----------------------------------------------------------------------------------------------
+# -- messages
 
 
 def read_message(data):
@@ -538,7 +511,6 @@ def read_message(data):
 
 
 def onward(route):
-    """The route one actor further, in the shape that it has."""
     if "actors" in route or "current" in route:
         return dict(route, current=route.get("current", 0) + 1)
     curr, rest = route.get("curr"), route.get("next") or []
@@ -546,30 +518,28 @@ def onward(route):
     return dict(route, prev=prev, curr=rest[0] if rest else "", next=rest[1:])
 
 
-STEP = r"""\.?\["(?P<quoted>(?:[^"\\]|\\.)*)"\]|\.(?P<key>[\w-]+)|\.?\[(?P<index>-?\d+)\]|\.?\[(?P<start>-?\d*):(?P<end>-?\d*)\]"""
+STEP = re.compile(
+    r"""\.?\["((?:[^"\\]|\\.)*)"\]|\.([\w-]+)|\.?\[(-?\d+)\]|\.?\[(-?\d*):(-?\d*)\]"""  # ["key"], .key, [0], [0:1]
+)
 
 
 def parse_path(path):
     """The keys, indexes and slices that a path such as ``.headers["a.b"]`` or ``.route.next[:0]`` names."""
-    if not isinstance(path, str):
-        raise TypeError("a path is a string such as .headers.trace_id; found %r" % (path,))
-    steps, at = [], 0
-    while at < len(path):
-        found = re.compile(STEP).match(path, at)
+    steps, at = [], 0  # type: tuple[list[Any], int]
+    while isinstance(path, str) and at < len(path):
+        found = STEP.match(path, at)
         if found is None:
-            raise ValueError("path %r: cannot be read from %r; write it as .headers.trace_id or .route.next[0]" % (path, path[at:]))
-        if found.group("key") is not None:
-            steps.append(found.group("key"))
-        elif found.group("quoted") is not None:
-            steps.append(json.loads('"%s"' % found.group("quoted")))
-        elif found.group("index") is not None:
-            steps.append(int(found.group("index")))
+            break
+        quoted, key, index, start, end = found.groups()
+        if quoted is not None or key is not None:
+            steps.append(key or json.loads('"%s"' % quoted))
+        elif index is not None:
+            steps.append(int(index))
         else:
-            start, end = found.group("start"), found.group("end")
             steps.append(slice(int(start) if start else None, int(end) if end else None))
         at = found.end()
-    if not steps:
-        raise ValueError("path %r: names nothing; write it as .headers.trace_id or .route.next[0]" % path)
+    if not steps or at < len(path):
+        raise ValueError("path %r cannot be read: write it as .headers.trace_id or .route.next[0]" % (path,))
     return tuple(steps)
 
 
@@ -611,18 +581,22 @@ class Envelope:
             found = _child(found, step, path)
         return plain(found)
 
+    def allowed(self, command, path, sections):
+        """The steps of ``path``, if ``command`` may change it."""
+        steps = parse_path(path)
+        if steps[:2] == ("route", "next") or (steps[0] in sections and len(steps) > 1):
+            return steps
+        names = "".join(", .%s.*" % name for name in sections)
+        raise ValueError("%s %s: allowed are .route.next%s" % (command, path, names))
+
     def set(self, path, value):
         """Put ``value`` where ``path`` says; objects on the way are made."""
-        steps = parse_path(path)
-        if not (steps[:2] == ("route", "next") or (steps[0] in ("headers", "status") and len(steps) > 1)):
-            raise ValueError("SET %s: writable are .route.next, .headers.* and .status.*" % path)
+        steps = self.allowed("SET", path, ("headers", "status"))
         self._change(steps, path, lambda parent, step: _assign(parent, step, plain(value), path))
 
     def delete(self, path):
         """Remove what ``path`` names, if it is there."""
-        steps = parse_path(path)
-        if not (steps[:2] == ("route", "next") or (steps[0] == "headers" and len(steps) > 1)):
-            raise ValueError("DEL %s: deletable are .route.next and .headers.*" % path)
+        steps = self.allowed("DEL", path, ("headers",))
         if steps == ("route", "next"):
             self.set(path, [])
         else:
@@ -638,18 +612,14 @@ class Envelope:
                 below = parent[step] = {}
             parent = below
         change(parent, steps[-1])
-        if steps[0] == "route" and not _are_names(section["next"]):
-            raise ValueError("%s: .route.next is a list of names of actors; it would be %r" % (path, section["next"]))
+        rest = section.get("next") if steps[0] == "route" else []
+        if not isinstance(rest, list) or not all(isinstance(name, str) and name for name in rest):
+            raise ValueError("%s: .route.next is a list of names of actors; it would be %r" % (path, rest))
         self.data[steps[0]] = section
         self.changed.add(steps[0])
 
 
-def _are_names(value):
-    return isinstance(value, list) and all(isinstance(item, str) and item for item in value)
-
-
 def _child(parent, step, path):
-    """What ``step`` names in ``parent``, None if nothing is there."""
     if parent is None:
         return None
     if isinstance(step, str):
@@ -682,7 +652,7 @@ def _drop(parent, step, path):
         del parent[step]
 
 
-# -- generators --------------------------------------------------------------------------------------------
+# -- generators
 
 
 def drive(generator, react):
@@ -721,11 +691,10 @@ def is_command(value):
     return type(value) is tuple and bool(value) and isinstance(value[0], str) and COMMANDS.get(value[0]) == len(value)
 
 
-# -- the two protocols -------------------------------------------------------------------------------------
+# -- the two protocols
 
 
 class Connection:
-    """A client's connection, with what has been read of it."""
 
     def __init__(self, sock, first):
         self.sock = sock
@@ -733,7 +702,6 @@ class Connection:
         self.deadline = time.monotonic() + CLIENT_SECONDS
 
     def fill(self, size=65536):
-        """Read some more."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise CutShort("the client took too long")
@@ -747,7 +715,6 @@ class Connection:
         self.data += part
 
     def take(self, size):
-        """Exactly ``size`` bytes."""
         while len(self.data) < size:
             self.fill(min(size - len(self.data), 1 << 20))
         taken = bytes(self.data[:size])
@@ -755,22 +722,22 @@ class Connection:
         return taken
 
     def take_until(self, mark, limit):
-        """What comes before ``mark``."""
         start = 0
         while True:
             at = self.data.find(mark, start)
             if 0 <= at <= limit:
-                taken = bytes(self.data[:at])
-                del self.data[: at + len(mark)]
-                return taken
+                return self.take(at + len(mark))[:at]
             if at > limit or len(self.data) > limit + len(mark):
                 raise BadMessage("a line or head is longer than %d bytes" % limit)
             start = max(0, len(self.data) - len(mark) + 1)
             self.fill()
 
-    def discard(self, size):
-        """Read what is refused, so that the client, which writes it first, gets the answer."""
+    def check(self, size, limit):
+        """Refuse what is too large; it is read first, since a client that still writes would not see the answer."""
+        if size <= limit:
+            return
         self.deadline = time.monotonic() + DISCARD_SECONDS
+        refused, size = size, size if size <= LARGEST else 0
         try:
             while size > 0:
                 size -= len(self.data)
@@ -779,9 +746,9 @@ class Connection:
                     self.fill(min(size, 1 << 20))
         except CutShort:
             pass
+        raise BadMessage("the message has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (refused, limit))
 
     def send(self, data):
-        """Send it all."""
         leave_if_forked()
         try:
             self.sock.settimeout(CLIENT_SECONDS)
@@ -791,44 +758,41 @@ class Connection:
             raise ClientGone("the client went away before it had the answer: %s" % failure)
 
 
-class FramesExchange:
-    """One message of the frames generations."""
+class Exchange:
+    """One message and its answer."""
 
-    def __init__(self, connection, runtime):
-        self.connection = connection
-        self.runtime = runtime
+    def __init__(self, client, settings, guest):
+        self.client = client
+        self.settings = settings
+        self.guest = guest
+        self.called = False
+
+
+class FramesExchange(Exchange):
+    """One message of the frames generations."""
 
     def run(self):
         """Read the message and answer it; whether the function was called."""
-        called = False
+        code = "connection_error"
         try:
             data = self.read()
-            try:
-                message = read_message(data)
-            except BadMessage as bad:
-                results = [error("msg_parsing_error", bad, False)]
-            else:
-                called = True
-                results = self.results(message)
+            code = "msg_parsing_error"
+            message = read_message(data)
+            self.called = True
+            answer = self.results(message)
         except BadMessage as bad:
-            results = [error("connection_error", bad, False)]
-        answer = write_json(results) if isinstance(results, list) else results
-        self.connection.send(len(answer).to_bytes(4, "big") + answer)
-        return called
+            answer = write_json([error(code, bad, False)])
+        self.client.send(len(answer).to_bytes(4, "big") + answer)
+        return self.called
 
     def read(self):
-        """The bytes of the frame."""
-        size = int.from_bytes(self.connection.take(4), "big")
-        limit = self.runtime.settings.max_size
-        if size > limit:
-            self.connection.discard(size if size <= LARGEST else 0)
-            raise BadMessage("the frame has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, limit))
-        return self.connection.take(size)
+        size = int.from_bytes(self.client.take(4), "big")
+        self.client.check(size, self.settings.max_size)
+        return self.client.take(size)
 
     def results(self, message):
-        """The answer, encoded."""
         try:
-            if self.runtime.settings.mode == "envelope":
+            if self.settings.mode == "envelope":
                 results = self.collect(message)
             else:
                 route = onward(message.get("route") or {"current": 0})
@@ -836,14 +800,13 @@ class FramesExchange:
                 payloads = self.collect(message["payload"])
                 results = [{"payload": payload, "route": route, "headers": headers} for payload in payloads]
             return write_json(plain(results))
-        except ClientGone:
-            raise
         except BaseException as failure:  # the function's faults, SystemExit too, are the message's
+            leave_if_forked(failure)
             return write_json([error("processing_error", failure, False)])
 
     def collect(self, argument):
         """The function's results as a list: nothing for None, each element of a list or generator."""
-        result = self.runtime.guest.call(argument)
+        result = self.guest.call(argument)
         if result is None:
             return []
         if isinstance(result, list):
@@ -859,35 +822,30 @@ class FramesExchange:
                 collected.append(value)
             return None, None
 
-        self.runtime.guest.exhaust(result, react)
+        self.guest.exhaust(result, react)
         return collected
 
 
 REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 500: "Internal Server Error", 503: "Service Unavailable"}
 
 
-def response(status, body=b"", content_type="application/json"):
+def response(status, body=b""):
     """An HTTP response after which the connection is closed.
 
-    Always closed: a connection kept alive could be closed by an ending runtime just when the sidecar writes to
-    it, and that message would be lost; a new connection waits in the backlog.
+    Kept alive, it could be closed by an ending runtime just when the sidecar writes to it, and that message
+    would be lost; a new connection waits in the backlog.
     """
     head = "HTTP/1.1 %d %s\r\nConnection: close\r\n" % (status, REASONS[status])
     if status != 204:
-        head += "Content-Type: %s\r\nContent-Length: %d\r\n" % (content_type, len(body))
+        head += "Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
     return head.encode("ascii") + b"\r\n" + body
 
 
-class HttpExchange:
+class HttpExchange(Exchange):
     """One request of the http generation.
 
     Every answer that is no success is 400 or 500 with ``error``: the sidecar takes others for a success.
     """
-
-    def __init__(self, connection, runtime):
-        self.connection = connection
-        self.runtime = runtime
-        self.called = False
 
     def run(self):
         """Read the request and answer it; whether the function was called."""
@@ -896,7 +854,7 @@ class HttpExchange:
         except BadMessage as bad:
             answer = response(400, write_json(error("msg_parsing_error", bad)))
         if answer is not None:
-            self.connection.send(answer)
+            self.client.send(answer)
         return self.called
 
     def answer(self):
@@ -912,7 +870,7 @@ class HttpExchange:
 
     def read_head(self):
         """Method, path without its query, and the headers with their names in lower case."""
-        lines = self.connection.take_until(b"\r\n\r\n", HEAD_LIMIT).decode("latin-1").split("\r\n")
+        lines = self.client.take_until(b"\r\n\r\n", HEAD_LIMIT).decode("latin-1").split("\r\n")
         parts = lines[0].split(" ")
         if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
             raise BadMessage("the request line is no HTTP/1.1: %r" % lines[0][:100])
@@ -926,11 +884,10 @@ class HttpExchange:
         return parts[0], parts[1].partition("?")[0], headers
 
     def read_body(self, headers):
-        """The body, by its length or in chunks."""
-        limit = self.runtime.settings.max_size
+        limit = self.settings.max_size
         encoding, length = headers.get("transfer-encoding", ""), headers.get("content-length", "0")
         if headers.get("expect", "").lower() == "100-continue":
-            self.connection.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if encoding:
             if encoding.lower() != "chunked":
                 raise BadMessage("Transfer-Encoding %r: chunked is known" % encoding[:100])
@@ -938,42 +895,37 @@ class HttpExchange:
         if not _is_digits(length):
             raise BadMessage("Content-Length %r: must be a whole number" % length[:100])
         size = int(length)
-        if size > limit:
-            self.connection.discard(size if size <= LARGEST else 0)
-            raise BadMessage("the body has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, limit))
-        return self.connection.take(size)
+        self.client.check(size, limit)
+        return self.client.take(size)
 
     def read_chunks(self, limit):
-        """A chunked body."""
         total = 0
         body = []  # type: list[bytes]
         while True:
-            size_text = self.connection.take_until(b"\r\n", 1024).decode("latin-1").partition(";")[0].strip()
+            size_text = self.client.take_until(b"\r\n", 1024).decode("latin-1").partition(";")[0].strip()
             if not _is_digits(size_text, "0123456789abcdefABCDEF") or len(size_text) > 8:
                 raise BadMessage("chunk size %r: must be hexadecimal" % size_text[:100])
             size = int(size_text, 16)
             if size == 0:
-                while self.connection.take_until(b"\r\n", HEAD_LIMIT):
+                while self.client.take_until(b"\r\n", HEAD_LIMIT):
                     pass  # trailers
                 return b"".join(body)
             total += size
-            if total > limit:
-                self.connection.discard(size if size <= LARGEST else 0)
-                raise BadMessage("the body has more bytes than ASYA_SOCKET_MAX_SIZE (%d)" % limit)
-            body.append(self.connection.take(size))
-            if self.connection.take(2) != b"\r\n":
+            self.client.check(total, limit)
+            body.append(self.client.take(size))
+            if self.client.take(2) != b"\r\n":
                 raise BadMessage("a chunk does not end as it must")
 
     def invoke(self, message):
         """Call the function; the response, None if it has been sent as a stream."""
-        stream = EventStream(self.connection)
+        stream = EventStream(self.client)
         try:
-            if self.runtime.settings.mode == "envelope":
+            if self.settings.mode == "envelope":
                 raise ValueError("ASYA_HANDLER_MODE=envelope is for sidecars of the frames generations: remove it")
-            result = self.runtime.guest.call(message["payload"])
+            result = self.guest.call(message["payload"])
             if inspect.isgenerator(result) or inspect.isasyncgen(result):
                 envelope = Envelope(message)
-                self.runtime.guest.exhaust(result, functools.partial(self.react, envelope, stream))
+                self.guest.exhaust(result, functools.partial(self.react, envelope, stream))
                 return stream.end()
             if result is None:
                 return response(204)
@@ -984,6 +936,7 @@ class HttpExchange:
         except ClientGone:
             raise
         except BaseException as failure:  # the function's faults, SystemExit too, are the message's
+            leave_if_forked(failure)
             return stream.fail(error("processing_error", failure))
 
     def react(self, envelope, stream, value):
@@ -1002,7 +955,6 @@ class HttpExchange:
         return None, None
 
     def command(self, envelope, stream, value):
-        """Carry a yielded command out; its reply."""
         if not is_command(value):
             raise TypeError(
                 "yield %.100r: commands are (GET, path), (SET, path, value), (DEL, path) and (FLY, dict)" % (value,)
@@ -1032,12 +984,12 @@ class EventStream:
     """
 
     HEAD = (
-        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
         b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
 
-    def __init__(self, connection):
-        self.connection = connection
+    def __init__(self, client):
+        self.client = client
         self.is_begun = False
 
     def send(self, event, value, last=b""):
@@ -1047,7 +999,7 @@ class EventStream:
             raise ValueError("a frame of %d bytes is too large: an event stays under 16 MiB" % len(data))
         text = b"event: " + event.encode("ascii") + b"\ndata: " + data + b"\n\n"
         chunk = b"%x\r\n%s\r\n%s" % (len(text), text, last)
-        self.connection.send(chunk if self.is_begun else self.HEAD + chunk)
+        self.client.send(chunk if self.is_begun else self.HEAD + chunk)
         self.is_begun = True
 
     def end(self):
@@ -1065,7 +1017,7 @@ class EventStream:
         return b""
 
 
-# -- the user's code ---------------------------------------------------------------------------------------
+# -- the user's code
 
 
 def load(name):
@@ -1091,7 +1043,6 @@ def load(name):
 
 
 def _import(name, parts):
-    """The module with the longest name that there is, and the parts that remain."""
     for split in range(len(parts) - 1, 0, -1):
         module = ".".join(parts[:split])
         try:
@@ -1110,8 +1061,7 @@ def _attribute(name, owner, attribute):
         return getattr(owner, attribute)
     except AttributeError:
         what = getattr(owner, "__name__", type(owner).__name__)
-        names = ", ".join(sorted(known for known in dir(owner) if not known.startswith("_"))[:20])
-        raise Refused("ASYA_HANDLER is %r, and %s has no %r: it has %s" % (name, what, attribute, names or "nothing"))
+        raise Refused("ASYA_HANDLER is %r, and %s has no %r: correct the name" % (name, what, attribute))
 
 
 class Guest:
@@ -1131,7 +1081,6 @@ class Guest:
         asyncio.set_event_loop(self.loop)
 
     def call(self, argument):
-        """What the function returns, awaited if need be."""
         self.state.busy_since = time.monotonic()
         self.prepare()
         result = self.function(argument)
@@ -1142,7 +1091,6 @@ class Guest:
         return result
 
     def exhaust(self, generator, react):
-        """Run a generator to its end."""
         self.prepare()
         if inspect.isasyncgen(generator):
             self.run(drive_async(generator, react))
@@ -1150,7 +1098,6 @@ class Guest:
             drive(generator, react)
 
     def run(self, awaitable):
-        """Run one task to its end."""
 
         async def outcome():
             try:
@@ -1159,7 +1106,13 @@ class Guest:
                 return None, failure
 
         self.uses_loop = True
-        result, failure = self.loop.run_until_complete(outcome())
+        task = self.loop.create_task(outcome())
+        while not task.done():
+            try:
+                self.loop.run_until_complete(task)
+            except SystemExit:  # of another task
+                traceback.print_exc()
+        result, failure = task.result()
         if failure is not None:
             raise failure
         return result
@@ -1188,7 +1141,6 @@ class Guest:
         return readable(sockets, 0)
 
     def close(self):
-        """Cancel what tasks are left, and let them clean up."""
         if self.loop.is_closed() or not self.uses_loop:
             return
         tasks = asyncio.all_tasks(self.loop)
@@ -1201,12 +1153,9 @@ class Guest:
 
 def end(code):
     """End the process: exit functions run, threads and tasks that are left do not hold it up."""
-
-    def give_up():
-        time.sleep(END_SECONDS)
-        os._exit(code)
-
-    threading.Thread(target=give_up, daemon=True).start()
+    regardless = threading.Timer(END_SECONDS, os._exit, (code,))
+    regardless.daemon = True
+    regardless.start()
     deadline = time.monotonic() + END_SECONDS / 5
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
@@ -1217,7 +1166,6 @@ def end(code):
 
 
 def flush():
-    """Write out what print has kept."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -1226,7 +1174,6 @@ def flush():
 
 
 PARENT = 0
-"""The runtime's process id, once it serves."""
 
 
 def leave_if_forked(failure=None):
@@ -1243,7 +1190,7 @@ def leave_if_forked(failure=None):
     os._exit(code)
 
 
-# -- the process -------------------------------------------------------------------------------------------
+# -- the process
 
 
 class State:
@@ -1257,14 +1204,11 @@ class State:
         """When the function was called, None while it is not running."""
         self.drained_at = None
         self.answered_at = None
-        """When the last /drain was answered."""
         self.drains = 0
-        """Requests for /drain that wait."""
 
     @property
     def is_ready(self):
-        """Whether messages are accepted."""
-        return self.is_loaded and not self.is_draining and not self.is_stopping
+        return self.is_loaded and not (self.is_draining or self.is_stopping)
 
 
 class Signals:
@@ -1273,6 +1217,7 @@ class Signals:
     def __init__(self, state):
         self.state = state
         self.theirs = None
+        self.masks = {}  # type: dict[int, Any]
         self.waker, self.wakened = socket.socketpair()
         for one in (self.waker, self.wakened):
             one.setblocking(False)
@@ -1281,10 +1226,6 @@ class Signals:
 
     def terminate(self, number, frame):
         """Stop after the message in hand. A handler of the user's is called too, and cannot prevent it."""
-        if os.getpid() != PARENT:  # a child that has just been forked
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
         self.state.is_stopping = True
         if not self.state.is_loaded:
             flush()
@@ -1299,14 +1240,12 @@ class Signals:
                 traceback.print_exc()
 
     def wake(self):
-        """Make the main thread look at the state."""
         try:
             self.waker.send(b"\0")
         except OSError:
-            pass  # it is full: the main thread wakes anyway
+            pass  # it is full, and so wakes the main thread
 
     def collect(self):
-        """The numbers of the signals that came, and zeros."""
         try:
             return self.wakened.recv(4096)
         except OSError:
@@ -1320,19 +1259,25 @@ class Signals:
             signal.signal(signal.SIGTERM, self.terminate)
             if signal.SIGTERM in self.collect():  # it came while theirs was in our place
                 self.state.is_stopping = True
-        number = signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
-        if number not in (-1, self.waker.fileno()):
-            signal.set_wakeup_fd(number, warn_on_full_buffer=False)  # of asyncio, which wakes the main thread as well
+        before = signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
+        if before not in (-1, self.waker.fileno()):
+            signal.set_wakeup_fd(before, warn_on_full_buffer=False)  # asyncio's, which wakes the main thread too
 
     def forget(self):
         """In a forked child: SIGTERM is as the user's code wants it, or ends the child."""
         if signal.getsignal(signal.SIGTERM) == self.terminate:
             signal.signal(signal.SIGTERM, signal.SIG_DFL if self.theirs is None else self.theirs)
-        number = signal.set_wakeup_fd(-1)
-        if number not in (-1, self.waker.fileno()):
-            signal.set_wakeup_fd(number)
+        signal.set_wakeup_fd(-1)
         self.waker.close()
         self.wakened.close()
+        self.release()
+
+    def block(self):
+        """Before a fork: Python drops a SIGTERM that reaches the child too early, and the child would live on."""
+        self.masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+
+    def release(self):
+        signal.pthread_sigmask(signal.SIG_SETMASK, self.masks.pop(threading.get_ident()))
 
 
 class Background:
@@ -1352,11 +1297,9 @@ class Background:
         self.drains = []
 
     def start(self):
-        """Start the thread."""
         threading.Thread(target=self.run, name="asya-runtime", daemon=True).start()
 
     def open(self, port):
-        """The listening socket, for IPv6 and IPv4 where there are both."""
         for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # nosec B104
             try:
                 listener = socket.socket(family, socket.SOCK_STREAM)
@@ -1373,10 +1316,9 @@ class Background:
             except OSError as failure:
                 listener.close()
                 reason = failure
-        raise Refused("ASYA_RUNTIME_PORT is %d, which cannot be listened on (%s): set it to a free port" % (port, reason))
+        raise Refused("ASYA_RUNTIME_PORT is %d, and that cannot be used (%s): set a free port" % (port, reason))
 
     def run(self):
-        """Work as long as the process does."""
         while True:
             try:
                 self.step()
@@ -1385,7 +1327,6 @@ class Background:
                 time.sleep(self.TICK_SECONDS)
 
     def step(self):
-        """One look at everything."""
         self.check_limit()
         self.answer_drains()
         sockets = list(self.clients) + self.drains + ([self.listener] if self.listener else [])
@@ -1395,13 +1336,12 @@ class Background:
             elif one in self.clients:
                 self.read(one)
             else:
-                self.drop(one)  # it waits no more, or says what it should not
+                self.drop(one)  # it waits no more
         now = time.monotonic()
         for one in [one for one, (_sent, deadline) in self.clients.items() if deadline < now]:
             self.drop(one)
 
     def accept(self):
-        """Take a client; of too many, the oldest goes."""
         try:
             client = self.listener.accept()[0]
         except OSError:
@@ -1413,7 +1353,6 @@ class Background:
             self.drop(next(iter(self.clients)))
 
     def drop(self, client):
-        """Close a client's connection."""
         self.clients.pop(client, None)
         if client in self.drains:
             self.drains.remove(client)
@@ -1421,7 +1360,6 @@ class Background:
         client.close()
 
     def read(self, client):
-        """Read a request, and answer it once it is whole."""
         try:
             part = client.recv(4096)
         except BlockingIOError:
@@ -1437,7 +1375,6 @@ class Background:
             self.answer(client, words[1].partition(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b"")
 
     def answer(self, client, path):
-        """Answer a request for ``path``."""
         if path == b"/drain":
             del self.clients[client]
             self.drains.append(client)
@@ -1445,22 +1382,15 @@ class Background:
             self.state.is_draining = True
             self.signals.wake()
         elif path == b"/ready":
-            self.reply(client, 200 if self.state.is_ready else 503, self.describe())
+            self.reply(client, 200 if self.state.is_ready else 503, "ready" if self.state.is_ready else "not ready")
         elif path == b"/healthz":
             self.reply(client, 200, "ok")
         else:
-            self.reply(client, 400, "this server knows GET /ready, /drain and /healthz")
-
-    def describe(self):
-        """Why the runtime is ready or not."""
-        if not self.state.is_loaded:
-            return "the function is being loaded"
-        return "ready" if self.state.is_ready else "draining"
+            self.reply(client, 400, "unknown; GET /ready, /drain or /healthz")
 
     def reply(self, client, status, text):
-        """Send a whole response and close."""
         try:
-            client.send(response(status, text.encode("ascii") + b"\n", "text/plain"))
+            client.send(response(status, write_json({"status": text})))
         except OSError:
             pass  # the client has gone
         self.drop(client)
@@ -1483,7 +1413,7 @@ class Background:
         if left <= 0:
             frame = sys._current_frames().get(self.main)
             log(
-                "the function has not ended %.0f s after it was called (ASYA_RUNTIME_TIMEOUT is %g s); the process ends."
+                "the function has not ended %.0f s after its call (ASYA_RUNTIME_TIMEOUT is %g s); the process ends."
                 " It is here:\n%s" % (now - since, self.timeout, "".join(traceback.format_stack(frame)))
             )
             os._exit(3)
@@ -1493,7 +1423,6 @@ class Background:
             pass  # stderr is closed
 
     def forget(self):
-        """In a forked child: close what is the runtime's."""
         for one in [self.listener] + list(self.clients) + self.drains:
             if one is not None:
                 one.close()
@@ -1521,12 +1450,11 @@ class Runtime:
         self.failures = 0
         self.speaks_frames = False
         self.active_at = 0.0
-        os.register_at_fork(after_in_child=self.forget)
-
-    # -- start ------------------------------------------------------------------------------------------
+        os.register_at_fork(
+            before=self.signals.block, after_in_parent=self.signals.release, after_in_child=self.forget
+        )
 
     def start(self):
-        """Load the function, listen, and say so."""
         settings = self.settings
         self.guest.function = load(settings.handler)
         self.signals.settle()
@@ -1538,6 +1466,8 @@ class Runtime:
             self.listeners = [listen(settings.path, settings.chmod)]
             link_to(settings.path, settings.link)
         self.state.is_loaded = True
+        if self.background is not None:
+            self.background.check_limit()
         self.ready.lock()
         self.active_at = time.monotonic()
         log("%s listens on %s" % (settings.handler, settings.path))
@@ -1553,14 +1483,12 @@ class Runtime:
             except OSError as failure:
                 if time.monotonic() > deadline:
                     raise Refused(
-                        "ASYA_SOCKET_HOLDER is %r, and after %d s no socket is handed over there (%s): see the log of"
-                        " the container asya-socket, or set spec.socket.activation to false"
-                        % (self.settings.holder, HOLDER_SECONDS, failure)
+                        "ASYA_SOCKET_HOLDER is %r, and nobody hands a socket over there (%s): see the log of container"
+                        " asya-socket, or set spec.socket.activation to false" % (self.settings.holder, failure)
                     )
             time.sleep(0.1)
 
     def rejoin(self):
-        """A new holder has replaced the one that was lost: take its socket too."""
         try:
             self.holder, listener = take_socket(self.settings.holder)
         except OSError:
@@ -1569,8 +1497,6 @@ class Runtime:
         self.rejoin_at = None
         self.listeners.append(listener)
         log("the socket holder was replaced")
-
-    # -- work -------------------------------------------------------------------------------------------
 
     def run(self):
         """Serve until SIGTERM or the end of the job. What the user's code raises between messages ends nothing."""
@@ -1591,7 +1517,6 @@ class Runtime:
         self.finish()
 
     def step(self):
-        """Wait for something and handle it; whether to go on."""
         if self.state.is_stopping or self.is_done():
             return False
         if self.state.is_draining:
@@ -1618,7 +1543,6 @@ class Runtime:
         return True
 
     def patience(self):
-        """Seconds to wait at most, None for ever."""
         now = time.monotonic()
         for one in [one for one, deadline in self.waiting.items() if deadline < now]:
             del self.waiting[one]
@@ -1631,20 +1555,12 @@ class Runtime:
         return max(0.0, min(deadlines) - now) if deadlines else None
 
     def is_done(self):
-        """Whether the job has handled its messages, or got none for long enough."""
-        if self.settings.job_messages and self.messages >= self.settings.job_messages:
-            return True
-        return bool(self.settings.job_idle) and time.monotonic() >= self.active_at + self.settings.job_idle
+        """Whether the job has ended."""
+        most, idle = self.settings.job_messages, self.settings.job_idle
+        return bool(most and self.messages >= most) or bool(idle and time.monotonic() >= self.active_at + idle)
 
     def lose_holder(self):
         """The holder closed its end: it is gone, and a new one has a new socket."""
-        try:
-            if self.holder.recv(64):
-                return
-        except BlockingIOError:
-            return
-        except OSError:
-            pass
         self.holder.close()
         self.holder = None
         self.rejoin_at = time.monotonic()
@@ -1677,8 +1593,8 @@ class Runtime:
         self.current = sock
         try:
             self.speaks_frames = not 0x41 <= first[0] <= 0x5A
-            exchange = (FramesExchange if self.speaks_frames else HttpExchange)(Connection(sock, first), self)
-            is_message = exchange.run()
+            kind = FramesExchange if self.speaks_frames else HttpExchange
+            is_message = kind(Connection(sock, first), self.settings, self.guest).run()
         except ClientGone as gone:
             log(str(gone))
             is_message = True
@@ -1692,8 +1608,6 @@ class Runtime:
         if is_message:
             self.messages += 1
             self.active_at = time.monotonic()
-
-    # -- end --------------------------------------------------------------------------------------------
 
     def rest(self):
         """Accept nothing until SIGTERM; if none comes, the sidecar alone was restarted, and work goes on."""
@@ -1713,7 +1627,6 @@ class Runtime:
             self.active_at = time.monotonic()
 
     def finish_waiting(self):
-        """Handle the connections that were accepted and have sent something by now."""
         for one in readable(list(self.waiting), 0):
             del self.waiting[one]
             self.begin(one, 0.0)
@@ -1748,7 +1661,6 @@ class Runtime:
 
     def forget(self):
         """In a forked child: it never answers, and holds nothing of the runtime's open."""
-        self.signals.forget()
         for one in self.listeners + list(self.waiting) + [self.holder, self.current]:
             if one is not None:
                 one.close()
@@ -1757,19 +1669,27 @@ class Runtime:
         if self.ready.file is not None:
             self.ready.file.close()
         asyncio.set_event_loop(asyncio.new_event_loop())  # the parent's is not the child's to run
+        self.signals.forget()
 
 
-def main():
-    """Run in the mode that the arguments say."""
+HOLD = """import sys
+with open(sys.argv[2], encoding="utf-8") as file:
+    exec(file.read().partition("# -- end of what the socket holder needs")[0])
+hold()"""
+"""The program of the holder: it leaves out all of this file that would only take memory as long as the pod lives."""
+
+
+def main(mode):
     global PARENT
-    if MODE == "hold":
-        Holder(Settings(os.environ)).run()
-    if MODE == "ready":
+    if mode == "hold":
+        command = [sys.executable, "-I", "-S", "-c", HOLD, "hold", os.path.abspath(__file__)]
+        os.execv(sys.executable, command)  # nosec B606
+    if mode == "ready":
         is_ready = ReadyFile(Settings(os.environ).ready).is_locked()
         print("ready" if is_ready else "not ready")
         sys.exit(0 if is_ready else 1)
-    if MODE:
-        raise Refused("the argument %r is unknown: hold, ready, or none" % MODE)
+    if mode:
+        raise Refused("the argument %r is unknown: hold, ready, or none" % mode)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
@@ -1777,7 +1697,7 @@ def main():
         del sys.path[0]
     sys.path.insert(0, os.getcwd())
     PARENT = os.getpid()
-    runtime = Runtime(Settings(os.environ))
+    runtime = Runtime(RuntimeSettings(os.environ))
     try:
         runtime.start()
     except Refused:
@@ -1785,16 +1705,14 @@ def main():
     except BaseException as failure:
         leave_if_forked(failure)
         traceback.print_exception(type(failure), failure, failure.__traceback__)
-        raise Refused(
-            "ASYA_HANDLER is %r, and loading it fails with %s: see the traceback above"
-            % (runtime.settings.handler, type(failure).__name__)
-        )
+        name = type(failure).__name__
+        raise Refused("ASYA_HANDLER is %r, and loading it raises %s: see above" % (runtime.settings.handler, name))
     runtime.run()
 
 
 if __name__ == "__main__":
     try:
-        main()
+        main(" ".join(sys.argv[1:]))
     except Refused as refused:
         log(str(refused))
         flush()

@@ -1,0 +1,399 @@
+"""The runtime script and the http generation of the sidecar."""
+
+import json
+import random
+import socket
+import time
+from typing import Any
+
+import pytest
+
+from tests.harness.script import FRAMES_ROUTE, Script, UnixConnection, http_message
+
+HANDLERS = """
+import asyncio, collections, dataclasses, datetime, decimal, enum, os, uuid
+
+def echo(payload): return payload
+def none(payload): return None
+async def later(payload):
+    await asyncio.sleep(0)
+    return payload
+def fail(payload): raise ValueError("no good")
+class Special(LookupError): pass
+def special(payload): raise Special("rare")
+def leave(payload): raise SystemExit(3)
+def nan(payload): return float("nan")
+def nothing(payload):
+    return
+    yield
+def gen(payload):
+    for i in range(payload):
+        yield {"i": i}
+async def agen(payload):
+    for i in range(payload):
+        await asyncio.sleep(0)
+        yield {"i": i}
+def gen_then_fail(payload):
+    yield {"i": 0}
+    raise ValueError("half way")
+def fail_then_gen(payload):
+    raise ValueError("at once")
+    yield
+def wrong(payload):
+    yield {"i": 0}
+    yield payload
+def unserialisable(payload):
+    yield {"i": object()}
+
+def commands(payload):
+    answers = []
+    for command in payload:
+        try:
+            answers.append((yield tuple(command)))
+        except Exception as error:
+            answers.append(type(error).__name__ + ": " + str(error))
+    yield {"answers": answers}
+async def acommands(payload):
+    answers = []
+    for command in payload:
+        answers.append((yield tuple(command)))
+    yield {"answers": answers}
+def copies(payload):
+    rest = yield ("GET", ".route.next")
+    rest.append("changed")
+    yield {"next": (yield ("GET", ".route.next"))}
+def endless(payload):
+    try:
+        while True:
+            yield {"text": "x" * 100000}
+    finally:
+        with open("closed", "w"):
+            pass
+
+class Color(enum.Enum):
+    RED = "red"
+@dataclasses.dataclass
+class Point:
+    x: int
+    when: datetime.date
+Pair = collections.namedtuple("Pair", "left right")
+class Model2:
+    def model_dump(self, mode):
+        return {"mode": mode}
+class Model1:
+    __fields__ = {}
+    def json(self): return '{"a": 1}'
+class Array:
+    def tolist(self): return [1.5, 2]
+def shapes(payload):
+    return {
+        "model": [Model1(), Model2()],
+        "point": Point(1, datetime.date(2026, 1, 2)),
+        "pair": Pair(1, (2, 3)),
+        "when": datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc),
+        "time": [datetime.time(1, 2), datetime.timedelta(seconds=90)],
+        "decimal": decimal.Decimal("1.10"),
+        "id": uuid.UUID(int=1),
+        "color": Color.RED,
+        "set": {"b", "a"},
+        "array": Array(),
+        "keys": {1: "int", uuid.UUID(int=2): "uuid", None: "none"},
+        "ordered": collections.OrderedDict(a=collections.deque([1])),
+    }
+def bytes_(payload): return b"x"
+def decimal_nan(payload): return decimal.Decimal("NaN")
+def circular(payload):
+    value = []
+    value.append(value)
+    return value
+
+def any(payload):
+    name, argument = payload
+    return globals()[name](argument)
+"""
+ONWARD = {"prev": ["a"], "curr": "b", "next": ["c"]}
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """One script for many messages, so that what one leaves behind meets the next."""
+    script = Script(tmp_path_factory.mktemp("http"), HANDLERS, "handlers.any", ASYA_SOCKET_MAX_SIZE="100000")
+    yield script
+    script.process.kill()
+    script.process.wait()
+
+
+def down(payload: Any, **more: Any) -> tuple[str, Any]:
+    """An event that carries a frame."""
+    return "downstream", {"payload": payload, "route": ONWARD, **more}
+
+
+@pytest.mark.parametrize("handler", ["echo", "later"])
+@pytest.mark.parametrize("payload", [{"x": "é ✓"}, [1, {"y": None}], "text", 0, False, "\ud800"])
+def test_a_returned_value_is_one_frame(one: Script, handler: str, payload: Any) -> None:
+    assert one.post([handler, payload]) == (200, {"frames": [{"payload": payload, "route": ONWARD}]})
+
+
+def test_none_is_204(one: Script) -> None:
+    assert one.post(["none", 1]) == (204, None)
+    assert one.post(["nothing", 1]) == (204, None)
+
+
+@pytest.mark.parametrize(
+    ("route", "onward"),
+    [
+        (
+            {"prev": ["x"], "curr": "a", "next": ["b"], "more": 1},
+            {"prev": ["x", "a"], "curr": "b", "next": [], "more": 1},
+        ),
+        ({"prev": [], "curr": "a", "next": None}, {"prev": ["a"], "curr": "", "next": []}),
+        (FRAMES_ROUTE, {"actors": ["a", "b"], "current": 1}),
+    ],
+)
+def test_the_route_moves_on_in_the_shape_that_it_has(one: Script, route: Any, onward: Any) -> None:
+    assert one.post(["echo", 1], route=route)[1]["frames"] == [{"payload": 1, "route": onward}]
+
+
+def test_a_generator_is_a_stream_of_frames(one: Script) -> None:
+    for handler in ("gen", "agen"):
+        expected = [*(down({"i": i}) for i in range(100)), ("done", {})]
+        assert one.post([handler, 100]) == (200, expected)
+
+
+@pytest.mark.parametrize(
+    ("handler", "kind", "mro"),
+    [
+        ("fail", "ValueError", ["ValueError", "Exception"]),
+        ("special", "handlers.Special", ["handlers.Special", "LookupError", "Exception"]),
+        ("leave", "SystemExit", ["SystemExit"]),
+        ("nan", "ValueError", None),
+        ("fail_then_gen", "ValueError", None),
+        ("unserialisable", "TypeError", None),
+        ("bytes_", "TypeError", None),
+        ("decimal_nan", "ValueError", None),
+        ("circular", "RecursionError", None),
+        ("absent", "KeyError", None),
+    ],
+)
+def test_a_fault_is_500_with_its_class_and_bases(one: Script, handler: str, kind: str, mro: Any) -> None:
+    status, answer = one.post([handler, 1])
+    assert (status, answer["error"], answer["details"]["type"]) == (500, "processing_error", kind)
+    assert mro in (None, answer["details"]["mro"])
+    assert answer["details"]["traceback"].startswith("Traceback")
+
+
+@pytest.mark.parametrize(
+    ("handler", "argument", "words"),
+    [
+        ("gen_then_fail", 1, "half way"),
+        ("wrong", 5, "yield 5"),
+        ("wrong", [1], "yields dicts"),
+    ],
+)
+def test_a_fault_after_frames_is_an_event(one: Script, handler: str, argument: Any, words: str) -> None:
+    status, (first, (event, failure)) = one.post([handler, argument])
+    assert (status, first, event, failure["error"]) == (200, down({"i": 0}), "error", "processing_error")
+    assert words in failure["details"]["message"]
+    assert "handlers.py" in failure["details"]["traceback"], "the place of the yield is not in the traceback"
+
+
+def test_commands(one: Script) -> None:
+    commands = [
+        ["GET", ".id"],
+        ["GET", ".parent_id"],
+        ["GET", ".route.prev"],
+        ["GET", ".route.next[-1]"],
+        ["GET", ".route.next[7]"],
+        ["GET", ".headers"],
+        ["GET", ".status.phase"],
+        ["SET", ".route.next[:0]", ["x", "y"]],
+        ["DEL", ".route.next[1]"],
+        ["SET", '.headers["a.b"].c', {"d": 1}],
+        ["GET", '.headers["a.b"].c.d'],
+        ["DEL", ".headers.h"],
+        ["DEL", ".headers.absent"],
+        ["SET", ".status.note", "n"],
+        ["FLY", {"token": "t"}],
+    ]
+    answers: list[Any] = ["1", None, [], "c", None, {"h": 1}, "x", None, None, None, 1, None, None, None, None]
+    headers, status = {"a.b": {"c": {"d": 1}}}, {"phase": "x", "note": "n"}
+    for handler in ("commands", "acommands"):
+        _status, stream = one.post([handler, commands])
+        assert stream[0] == ("upstream", {"payload": {"token": "t"}})
+        frame = stream[1][1]
+        assert frame["payload"]["answers"] == answers
+        assert frame["route"] == {"prev": ["a"], "curr": "x", "next": ["b", "c"]}
+        assert (frame["headers"], frame["status"]) == (headers, status)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["GET", ".payload"],
+        ["GET", "."],
+        ["GET", "id"],
+        ["GET", 5],
+        ["GET", ".route.next[:1]"],
+        ["SET", ".id", "2"],
+        ["SET", ".headers", {}],
+        ["SET", ".route.curr", "x"],
+        ["SET", ".route.prev", []],
+        ["SET", ".route.next", "x"],
+        ["SET", ".route.next", [1]],
+        ["SET", ".route.next[9]", "x"],
+        ["DEL", ".status.phase"],
+        ["DEL", ".route.curr"],
+        ["FLY", "text"],
+        ["GET", ".id", "more"],
+        ["ADD", ".id"],
+    ],
+)
+def test_a_command_that_is_not_allowed_raises_where_it_is_yielded_and_changes_nothing(
+    one: Script, command: Any
+) -> None:
+    _status, stream = one.post(["commands", [command]])
+    (answer,) = stream[0][1].pop("payload")["answers"]
+    assert answer.startswith(("ValueError: ", "TypeError: "))
+    assert stream == [("downstream", {"route": ONWARD}), ("done", {})]
+
+
+def test_what_get_answers_is_a_copy(one: Script) -> None:
+    assert one.post(["copies", 1])[1][0] == down({"next": ["b", "c"]})
+
+
+def test_common_classes_have_a_form_in_json(one: Script) -> None:
+    assert one.post(["shapes", 1])[1]["frames"][0]["payload"] == {
+        "model": [{"a": 1}, {"mode": "json"}],
+        "point": {"x": 1, "when": "2026-01-02"},
+        "pair": {"left": 1, "right": [2, 3]},
+        "when": "2026-01-02T03:04:05+00:00",
+        "time": ["01:02:00", 90.0],
+        "decimal": "1.10",
+        "id": "00000000-0000-0000-0000-000000000001",
+        "color": "red",
+        "set": ["a", "b"],
+        "array": [1.5, 2],
+        "keys": {"1": "int", "00000000-0000-0000-0000-000000000002": "uuid", "null": "none"},
+        "ordered": {"a": [1]},
+    }
+
+
+def test_a_client_that_goes_away_stops_the_generator(one: Script) -> None:
+    connection = UnixConnection(one.path)
+    connection.request("POST", "/invoke", http_message(["endless", 1]))
+    connection.getresponse().read(10)
+    assert not (one.directory / "closed").exists()
+    connection.close()
+    assert one.post(["echo", 1])[0] == 200
+    assert (one.directory / "closed").exists()
+
+
+def test_health_and_what_it_does_not_know(one: Script) -> None:
+    assert one.request("GET", "/healthz") == (200, "application/json", b'{"status":"ok"}')
+    for method, path in (("GET", "/invoke"), ("POST", "/other"), ("PUT", "/invoke"), ("DELETE", "/")):
+        status, _kind, body = one.request(method, path)
+        assert (status, json.loads(body)["error"]) == (400, "msg_parsing_error")
+
+
+def test_chunks_and_expectations(one: Script) -> None:
+    message = http_message(["echo", "chunk"])
+    parts = iter([message[:10], message[10:]])
+    assert json.loads(one.request("POST", "/invoke", parts)[2])["frames"][0]["payload"] == "chunk"
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(5)
+        client.connect(str(one.path))
+        client.sendall(b"POST /invoke HTTP/1.1\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n" % len(message))
+        assert client.recv(100).startswith(b"HTTP/1.1 100 ")
+        client.sendall(message)
+        assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b"\xff",
+        b'{"payload": NaN}',
+        b'{"payload": 1, "route": []}',
+        b'{"payload": 1, "route": {"next": "b"}}',
+        b'{"payload": 1, "route": {"curr": 5}}',
+        b"[" * 100000,
+        b'{"payload": "%s"}' % (b"x" * 200000),
+    ],
+)
+def test_a_body_that_is_no_message_is_400(one: Script, body: bytes) -> None:
+    status, _kind, answer = one.request("POST", "/invoke", body)
+    failure = json.loads(answer)
+    assert (status, failure["error"], "traceback" in failure["details"]) == (400, "msg_parsing_error", True)
+
+
+def test_connections_without_a_byte_are_silent_and_hold_nobody_up(one: Script) -> None:
+    before = one.log()
+    with socket.socket(socket.AF_UNIX) as idle, socket.socket(socket.AF_UNIX) as other:
+        idle.connect(str(one.path))
+        other.connect(str(one.path))
+        began = time.monotonic()
+        assert one.post(["echo", 1])[0] == 200
+        assert time.monotonic() - began < 3
+        other.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert other.recv(100).startswith(b"HTTP/1.1 200")
+    assert one.post(["echo", 1])[0] == 200
+    assert one.log() == before
+
+
+def _malformed(randomness: random.Random, whole: list[bytes]) -> bytes:
+    """A message of one kind with something done to it."""
+    data = bytearray(randomness.choice(whole))
+    for _ in range(randomness.randint(1, 3)):
+        at, what = randomness.randrange(len(data) or 1), randomness.randrange(5)
+        if what == 0:
+            del data[at:]
+        elif what == 1 and data:
+            data[at] = randomness.randrange(256)
+        elif what == 2:
+            data[at:at] = randomness.randbytes(randomness.randint(1, 8))
+        elif what == 3:
+            del data[at : at + randomness.randint(1, 20)]
+        else:
+            data[:at] = randomness.randbytes(randomness.randint(0, 6))
+    return bytes(data)
+
+
+def _is_answer(data: bytes) -> bool:
+    """Whether ``data`` is nothing, or a whole answer that says what it is."""
+    if not data:
+        return True
+    if not data.startswith(b"HTTP/1.1 "):
+        assert int.from_bytes(data[:4], "big") == len(data) - 4
+        return all("error" in result or "payload" in result for result in json.loads(data[4:]))
+    data = data.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    status, body = data[9:12], data.partition(b"\r\n\r\n")[2]
+    if status == b"200" and body:
+        return b"frames" in body or b"status" in body
+    return not data or (status in (b"400", b"500") and "error" in json.loads(body))
+
+
+@pytest.mark.parametrize("kind", ["frames", "http"])
+def test_10_000_malformed_messages_of_a_kind_are_answered_or_closed_and_the_next_is_served(
+    one: Script, kind: str
+) -> None:
+    body = http_message(["echo", "x"])
+    frame = len(body).to_bytes(4, "big") + body
+    head = b"POST /invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    chunks = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+    requests = [
+        head + b"Content-Length: %d\r\n\r\n" % len(body) + body,
+        head + b"Transfer-Encoding: chunked\r\n\r\n" + chunks,
+        head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
+        b"GET /healthz HTTP/1.1\r\n\r\n",
+    ]
+    randomness = random.Random(14)
+    for n in range(10_000):
+        data = _malformed(randomness, [frame, frame[:40]] if kind == "frames" else requests)
+        assert _is_answer(one.raw(data)), data
+        if n % 1000 == 0:
+            assert one.post(["echo", "good"])[1]["frames"][0]["payload"] == "good"
+    assert one.call(["echo", "good"])[0]["payload"] == "good"
