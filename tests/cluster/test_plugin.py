@@ -46,7 +46,7 @@ def test_status(space: Space, cluster: Cluster) -> None:
     assert (shown.returncode, shown.stderr) == (0, "")
     head, bad, good = shown.stdout.splitlines()
     assert head.split()[:4] == ["NAMESPACE", "NAME", "PHASE", "WORKLOAD"]
-    assert good.split()[:6] == [space.name, "good", "Running", "Deployment/good", "1/1", "asya-good"]
+    assert good.split()[:6] == [space.name, "good", "Running", "Deployment/good", "1/1", f"asya-{space.name}-good"]
     assert "WorkloadError" in bad
     assert "WorkloadNotFound" in bad
     assert "\x1b" not in shown.stdout, "no colour when piped"

@@ -1,7 +1,9 @@
 """Says of every new ScaledObject and ScaledJob what KEDA would: that it is ready, and sees no messages."""
 
+import threading
 from collections.abc import Callable
 
+from crds.names import KEDA_API_VERSION
 from kube.client import SCALED_JOBS, SCALED_OBJECTS, ApiError, Client, Object, Resource
 from kube.informer import Informer
 
@@ -20,17 +22,29 @@ class Keda:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._stopping = threading.Event()
         self._informers = [Informer(client, r, self._observer(r)) for r in (SCALED_OBJECTS, SCALED_JOBS)]
 
     def start(self) -> None:
-        """Start to watch."""
-        for informer in self._informers:
-            informer.start()
+        """Start to watch, once KEDA's resources are there."""
+        threading.Thread(target=self._start, daemon=True).start()
 
     def stop(self) -> None:
         """Stop."""
+        self._stopping.set()
         for informer in self._informers:
             informer.stop()
+
+    def _start(self) -> None:
+        while not self._stopping.wait(0.5):
+            try:
+                served = self._client.serves(KEDA_API_VERSION, SCALED_OBJECTS.plural)
+            except ApiError:
+                continue  # the cluster is not up yet, or no longer
+            if served:
+                for informer in self._informers:
+                    informer.start()
+                return
 
     def _observer(self, resource: Resource) -> Callable[[Object, bool], None]:
         def changed(obj: Object, deleted: bool) -> None:
