@@ -16,6 +16,7 @@ from controller.phase import Replicas
 from controller.pods import DEGRADED_SECONDS, Trouble
 from controller.remedies import remedy
 from controller.status import Verdict, false, true
+from kube.informer import controller_of
 
 Object = dict[str, Any]
 
@@ -125,13 +126,22 @@ def revision_of(live: Object) -> str:
     return found[1].removeprefix(prefix)
 
 
+def is_pod_of(live: Object, pod: Object) -> bool:
+    """Whether a pod is of a workload: made by it or, as a Deployment's are made by its ReplicaSets, selected by it."""
+    if live["kind"] == "Deployment":
+        return selects(live, pod)
+    return bool(controller_of(pod) == live["metadata"].get("uid"))
+
+
 def selects(live: Object, pod: Object) -> bool:
-    """Whether a workload's selector takes a pod."""
+    """Whether a workload's selector takes a pod; one that is empty takes none."""
     selector = (live.get("spec") or {}).get("selector") or {}
     labels = pod["metadata"].get("labels") or {}
-    wanted = selector.get("matchLabels") or {}
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _expressed(expression, labels) for expression in selector.get("matchExpressions") or ()
+    wanted, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or ()
+    return (
+        bool(wanted or expressions)
+        and all(labels.get(key) == value for key, value in wanted.items())
+        and all(_expressed(expression, labels) for expression in expressions)
     )
 
 
@@ -146,4 +156,4 @@ def _expressed(expression: Object, labels: dict[str, str]) -> bool:
 def of_workload(live: Object, jobs: Iterable[Object], candidates: Iterable[Object]) -> tuple[Object, ...]:
     """Those of an actor's pods that are of its workload, and not of another that bears its label."""
     makers = list(jobs) if live["kind"] == "ScaledJob" else [live]
-    return tuple(pod for pod in candidates if any(selects(maker, pod) for maker in makers))
+    return tuple(pod for pod in candidates if any(is_pod_of(maker, pod) for maker in makers))

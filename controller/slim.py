@@ -24,6 +24,11 @@ def slim_pod(pod: Object) -> Object:
     """``pod`` without what is never read."""
     metadata, spec, status = pod["metadata"], pod.get("spec") or {}, pod.get("status") or {}
     kept: Object = {"metadata": {key: metadata[key] for key in _METADATA if key in metadata}}
+    kept["metadata"]["ownerReferences"] = [
+        {"uid": owner["uid"], "controller": True}
+        for owner in metadata.get("ownerReferences") or ()
+        if owner.get("controller")
+    ]
     kept["spec"] = {"restartPolicy": spec.get("restartPolicy", "Always")}
     if spec.get("initContainers"):
         kept["spec"]["initContainers"] = [

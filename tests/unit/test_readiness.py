@@ -198,6 +198,15 @@ def test_which_pods_are_of_a_workload() -> None:
     assert [selects(live, pod) for pod in (ours, other)] == [False, True]
 
 
+def test_pods_of_a_scaled_job_are_those_of_its_jobs_finished_ones_too() -> None:
+    owner = {"ownerReferences": [{"controller": True, "kind": "Job", "name": "j", "uid": "u"}]}
+    pods = [slim.slim_pod({"metadata": {"name": "p", **owner}}), slim.slim_pod({"metadata": {"name": "q"}})]
+    finished = {"kind": "Job", "metadata": {"name": "j", "uid": "u"}, "spec": {}}
+    scaled = {"kind": "ScaledJob", "metadata": {"name": "a"}, "spec": {}}
+    assert of_workload(scaled, [finished], pods) == (pods[0],)
+    assert of_workload({**scaled, "kind": "Deployment"}, [], pods) == (), "an empty selector takes none"
+
+
 @pytest.mark.parametrize(
     "message",
     [
