@@ -114,6 +114,27 @@ def webhook(
 
 
 @app.command()
+def release(
+    everything: Annotated[bool, typer.Option("--all", help="Every AsyncActor of the cluster; required.")] = False,
+    namespace: Namespace = "asya-system",
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Take the operator's finalizer off all AsyncActors, before or after an uninstall; what runs goes on running."""
+    if not everything:
+        fail("--all is required: the finalizer comes off every AsyncActor of the cluster", 2)
+    from cli.release import release_all
+    from kube.client import ApiError
+
+    try:
+        released = release_all(client(kubeconfig), namespace)
+    except ApiError as error:
+        fail(error.message)
+    for name in released:
+        typer.echo(f"asyncactor.asya.io/{name} released")
+    typer.echo(f"{len(released)} released", err=True)
+
+
+@app.command()
 def crd() -> None:
     """Print the CustomResourceDefinition of AsyncActor."""
     from crds.manifest import rendered

@@ -15,12 +15,12 @@ import structlog
 
 from controller import status
 from controller.cluster import Cluster
-from controller.ownership import RELEASED, RENEWED, ownership
 from controller.rollouts import NoPlace, Rollouts
 from controller.status import Verdict
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
 from injection.inject import disabled, map_of, read_record
 from injection.kinds import KINDS
+from injection.ownership import RELEASED, RENEWED, ownership
 from injection.plan import Plan
 from kube.client import ApiError, Object, Resource
 from kube.informer import Informer, Key

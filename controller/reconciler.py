@@ -14,7 +14,6 @@ from controller.cluster import Cluster
 from controller.deletion import Deletion, holds_finalizer, keep_finalizer
 from controller.health import Health
 from controller.labelled import WAITING_SECONDS, Census, Labelled, digest, opted_out
-from controller.ownership import RELEASED, ownership
 from controller.queues import queue_verdict
 from controller.rollouts import Rollouts
 from controller.runtime_maps import RuntimeMaps
@@ -25,6 +24,7 @@ from crds.models import AsyncActor
 from crds.names import API_VERSION, KIND
 from crds.parse import InvalidActor, parse_actor
 from injection.generations import queue_name
+from injection.ownership import RELEASED, ownership
 from injection.plan import make_plan
 from injection.settings import SidecarDefaults
 from injection.warnings import warnings_of

@@ -7,10 +7,10 @@ from typing import Any
 
 from controller import desired, keda, status
 from controller.cluster import Cluster, Contested, Keda
-from controller.ownership import ownership
 from controller.status import Verdict
 from crds.models import AsyncActor
 from injection.generations import queue_name
+from injection.ownership import ownership
 from injection.settings import SidecarDefaults
 from kube import events
 from kube.client import ApiError, Object

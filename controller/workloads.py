@@ -6,11 +6,11 @@ from typing import Any
 from controller import desired, status
 from controller.cluster import Cluster, Contested
 from controller.labelled import WAITING_SECONDS, digest, opted_out
-from controller.ownership import ownership
 from controller.rollouts import NoPlace, Rollouts
 from controller.status import Verdict
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, ANNOTATION_SCALING, LABEL_ACTOR, OPERATOR
+from injection.ownership import ownership
 from injection.settings import SidecarDefaults
 from kube.client import ApiError, Object
 from kube.informer import Informer

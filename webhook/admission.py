@@ -25,6 +25,7 @@ from crds.parse import InvalidActor
 from crds.shape import METADATA, TEMPLATE, malformed
 from injection.inject import Denied, disabled, inject, map_of, read_record, uninject
 from injection.kinds import KINDS, Kind
+from injection.ownership import ownership
 from injection.plan import Object, Plan
 from webhook.patch import Operation, operations
 
@@ -134,6 +135,9 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         )
     )
     if plan is None:
+        if ownership(workload, actor, "") in ("predecessor", "orphaned") and read_record(template) is not None:
+            # Its actor is deleted: garbage collection takes it, or it was orphaned to go on as it is.
+            return UNCHANGED
         decision = _changed(template, uninject(template), prefix, "uninjected")
         decision.warnings.append(
             f"there is no AsyncActor {actor!r} in namespace {namespace!r} yet: "

@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from crds.parse import InvalidActor, parse_actor
+from injection.inject import inject
 from injection.plan import Plan, make_plan
 from injection.settings import InvalidSetting, SidecarDefaults, from_environment
 from tests.harness.space import actor
@@ -260,3 +261,33 @@ def test_settings_from_the_environment() -> None:
     read = from_environment({"ASYA_SIDECAR_IMAGE": "s:1", "ASYA_SIDECAR_RESOURCES": '{"limits":{"cpu":"1"}}'})
     assert (read.image, read.resources, read.metrics_port) == ("s:1", {"limits": {"cpu": "1"}}, 9095)
     assert from_environment({}) == SidecarDefaults()
+
+
+PLAN = make_plan(parse_actor(actor("a")), SidecarDefaults())
+
+
+@pytest.mark.parametrize("orphaned", [False, True])
+def test_what_a_deleted_actor_owned_keeps_its_sidecar_whatever_is_written_to_it(orphaned: bool) -> None:
+    """Garbage collection, or the Deployment's own controller, writes to it after the actor has gone."""
+    made = {"app.kubernetes.io/managed-by": "asya-operator"}
+    owner = {"apiVersion": "asya.io/v1alpha1", "kind": "AsyncActor", "name": "a", "uid": "gone", "controller": True}
+    template = inject({"metadata": {}, "spec": {"containers": [{"name": "runtime", "image": "app:1"}]}}, PLAN)
+    obj: Object = {
+        "kind": "Deployment",
+        "metadata": {
+            "name": "a",
+            "labels": {"asya.io/actor": "a", **made},
+            "annotations": {"asya.io/applied": "0123"},
+            **({} if orphaned else {"ownerReferences": [owner]}),
+        },
+        "spec": {"template": template},
+    }
+    request = {
+        "operation": "UPDATE",
+        "namespace": "x",
+        "resource": {"group": "apps", "version": "v1", "resource": "deployments"},
+        "object": obj,
+    }
+    assert decide(request, lambda wanted: None).patch == []
+    obj["metadata"] = {"name": "a", "labels": {"asya.io/actor": "a"}}
+    assert decide(request, lambda wanted: None).outcome == "uninjected", "one that was merely labelled is let go"

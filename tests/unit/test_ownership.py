@@ -1,10 +1,12 @@
-"""What an object is to an actor: the whole table."""
+"""What an object is to an actor: the whole table, here and in the manual."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
-from controller.ownership import RELEASED, RENEWED, Ownership, ownership
+import injection.ownership as module
+from injection.ownership import RELEASED, RENEWED, Ownership, ownership
+from tests.harness.clusters import ROOT
 
 Object = dict[str, Any]
 MADE = {"app.kubernetes.io/managed-by": "asya-operator"}
@@ -58,3 +60,10 @@ def test_nothing_is_owned_by_an_actor_that_is_gone() -> None:
 def test_what_garbage_collection_takes_is_never_let_go() -> None:
     assert set(RELEASED).isdisjoint({"owned", "predecessor", "orphaned", "foreign"})
     assert set(RENEWED).isdisjoint({"predecessor", "foreign"})
+
+
+def test_the_manual_has_a_line_for_each() -> None:
+    page = (ROOT / "docs" / "ownership.md").read_text()
+    for word in get_args(Ownership):
+        assert f"\n| {word} |" in page, word
+        assert f"| {word} |" in str(module.__doc__), word

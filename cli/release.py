@@ -1,0 +1,85 @@
+"""Lets every AsyncActor go for an operator that is uninstalled: its finalizer comes off, and what runs goes on.
+
+A controller that still runs would put the finalizers back, so its Lease is taken first, and it is waited for until
+it has noticed.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+from crds.names import FINALIZER, OPERATOR
+from kube.client import ASYNC_ACTORS, LEASES, ApiError, Client, Object
+
+HOLDER = f"{OPERATOR}-release"
+NOTICED_SECONDS = 11.0
+"""A leader that cannot renew its lease stops to write after ten seconds."""
+TRIES = 5
+"""At an actor that others change at the same time."""
+
+
+def release_all(client: Client, namespace: str, sleep: Callable[[float], None] = time.sleep) -> list[str]:
+    """Take the operator's finalizer off every actor; their names, each with its namespace.
+
+    Args:
+        client: a client of the cluster.
+        namespace: the operator's own, which has its Lease; it may be gone.
+        sleep: waits for so many seconds.
+
+    Raises:
+        ApiError: if an actor cannot be changed.
+    """
+    if _take_lease(client, namespace):
+        sleep(NOTICED_SECONDS)
+        _take_lease(client, namespace)
+    try:
+        actors = client.list(ASYNC_ACTORS)
+    except ApiError as error:
+        if error.code == 404:
+            return []  # the resource definition is gone, and all actors with it
+        raise
+    return [f"{a['metadata']['namespace']}/{a['metadata']['name']}" for a in actors if _let_go(client, a)]
+
+
+def _let_go(client: Client, actor: Object) -> bool:
+    """Whether there was something to take off."""
+    namespace, name, uid = (actor["metadata"][part] for part in ("namespace", "name", "uid"))
+    found: Object | None = actor
+    for attempt in range(TRIES):
+        if found is None or found["metadata"]["uid"] != uid or FINALIZER not in _finalizers(found):
+            return attempt > 0
+        kept = [f for f in _finalizers(found) if f != FINALIZER]
+        version = found["metadata"]["resourceVersion"]
+        patch: Object = {"metadata": {"finalizers": kept or None, "resourceVersion": version}}
+        try:
+            client.merge_patch(ASYNC_ACTORS, namespace, name, patch)
+        except ApiError as error:
+            if error.code not in (404, 409) or attempt == TRIES - 1:
+                raise
+            found = client.get(ASYNC_ACTORS, namespace, name)
+        else:
+            return True
+    return False
+
+
+def _finalizers(actor: Object) -> list[str]:
+    return actor["metadata"].get("finalizers") or []
+
+
+def _take_lease(client: Client, namespace: str) -> bool:
+    """Take the controllers' Lease, if there is one; whether somebody else held it."""
+    lease = client.get(LEASES, namespace, OPERATOR)
+    if lease is None:
+        return False
+    spec: dict[str, Any] = lease.get("spec") or {}
+    holder = spec.get("holderIdentity")
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    lease["spec"] = {**spec, "holderIdentity": HOLDER, "acquireTime": now, "renewTime": now}
+    try:
+        client.request("PUT", LEASES.path(namespace, OPERATOR), body=lease)
+    except ApiError as error:
+        if error.code == 409:  # its leader has renewed it just now
+            return _take_lease(client, namespace)
+        raise
+    return bool(holder) and holder != HOLDER
