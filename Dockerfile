@@ -12,6 +12,7 @@ COPY certs certs
 COPY cli cli
 COPY controller controller
 COPY crds crds
+COPY files files
 COPY injection injection
 COPY kube kube
 COPY runtime runtime

@@ -1,5 +1,6 @@
 """The command line. Each command imports what it runs, so that ``--help`` and ``crd`` start at once."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -175,12 +176,8 @@ def render(
     offline, documents = _offline(filename, [], namespace, runtime_script, native_sidecars)
     if not offline.actors and not offline.errors:
         offline.warnings.append("there is no AsyncActor in the files")
-    objects = offline.render()
-    for document in documents:
-        objects += [
-            obj for _, obj in _objects_after(document, offline.inject(document)) if obj.get("kind") != "AsyncActor"
-        ]
-    _finish(offline, lambda: typer.echo(dump(objects, output), nl=False))
+    objects = offline.rendered(documents)
+    _finish(offline, lambda: dump(objects, output).encode())
 
 
 @app.command()
@@ -194,10 +191,10 @@ def inject(
 ) -> None:
     """Do to labelled workloads and pods in files what admission does; everything else comes out as it went in."""
     offline, documents = _offline(filename, actor, namespace, runtime_script, native_sidecars)
-    changes = [(document, offline.inject(document)) for document in documents]
+    changed = _or_fail(lambda: [offline.inject(document) for document in documents])
     if not offline.labelled:
         offline.warnings.append("nothing was injected: no workload or pod in the files bears the label asya.io/actor")
-    _finish(offline, lambda: _print_changed(changes, output))
+    _finish(offline, lambda: _written(changed, output))
 
 
 @app.command()
@@ -208,7 +205,8 @@ def uninject(
 ) -> None:
     """Undo what `inject` did to files: workloads and pods come out as they were, with edits made since."""
     offline, documents = _offline(filename, [], "default", None, True, validate=False)
-    _finish(offline, lambda: _print_changed([(d, offline.uninject(d, unlabel=unlabel)) for d in documents], output))
+    changed = _or_fail(lambda: [offline.uninject(document, unlabel=unlabel) for document in documents])
+    _finish(offline, lambda: _written(changed, output))
 
 
 def _offline(
@@ -222,19 +220,17 @@ def _offline(
 ) -> Any:
     import os
 
-    from cli.files import BadFile, read
     from cli.offline import Offline
+    from files.reading import read
     from injection.settings import from_environment
     from runtime import SCRIPT
 
     path = script or SCRIPT
     try:
         text = path.read_text()
-        documents, more = read(filenames), read(actors)
-    except BadFile as bad:
-        fail(str(bad))
     except (OSError, UnicodeDecodeError) as error:
         fail(f"--runtime-script: {path} cannot be read: {error}")
+    documents, more = _or_fail(lambda: (read(filenames), read(actors)))
     defaults = _stop_on_bad_setting(from_environment, os.environ, native_sidecars)
     offline = Offline(defaults, text, namespace)
     if validate:
@@ -242,34 +238,37 @@ def _offline(
     return offline, documents
 
 
-def _objects_after(document: Any, operations: Any) -> Any:
-    from dataclasses import replace
+def _or_fail(make: Callable[[], Any]) -> Any:
+    """What ``make`` makes; a bad file ends the command by one line that names it, the line and the column."""
+    from files.nodes import BadFile, Unreadable
 
-    from cli.files import patched
+    try:
+        return make()
+    except Unreadable as error:
+        fail(str(error))
+    except BadFile as bad:
+        typer.echo(str(bad), err=True)
+        raise typer.Exit(1) from None
 
-    return replace(document, value=patched(document.value, operations)).objects()
 
-
-def _print_changed(changes: Any, output: str) -> None:
+def _written(documents: Any, output: str) -> bytes:
     from cli.files import dump
+    from files.reading import written
 
     if output == "json":
-        objects = [obj for document, operations in changes for _, obj in _objects_after(document, operations)]
-        typer.echo(dump(objects, "json"), nl=False)
-        return
-    for document, operations in changes:
-        typer.echo(document.separator + document.edited(operations), nl=False)
+        return dump([obj for document in documents for _, obj in document.objects()], "json").encode()
+    return written(documents)
 
 
-def _finish(offline: Any, show: Any) -> None:
-    """Print warnings, and errors or else the result; exit code 1 if there are errors."""
+def _finish(offline: Any, show: Callable[[], bytes]) -> None:
+    """Print warnings, and errors or else the result, whole; exit code 1 if there are errors."""
     for warning in offline.warnings:
         typer.echo(f"Warning: {warning}", err=True)
     for error in offline.errors:
         typer.echo(f"error: {error}", err=True)
     if offline.errors:
         raise typer.Exit(1)
-    show()
+    typer.echo(show(), nl=False)
 
 
 plugin.register(app)

@@ -1,20 +1,21 @@
 """What a cluster would make of files, without a cluster: the same functions that admission and the controller call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cli.files import Document, patched
 from controller import desired
 from crds.models import AsyncActor
-from crds.names import KIND, LABEL_ACTOR
+from crds.names import ANNOTATION_INJECTED, KIND, LABEL_ACTOR
 from crds.parse import parse_actor
+from files.memory import changed, remembered, remembering, restored
+from files.pointers import at, patched, pointer, put
+from files.reading import Document
 from injection.inject import map_of, uninject
 from injection.kinds import KINDS, Kind
 from injection.plan import Plan, make_plan, script_hash
 from injection.settings import SidecarDefaults
 from webhook.admission import Decision, Wanted, decide
-from webhook.patch import Operation, operations
 from webhook.validation import validate
 
 Object = dict[str, Any]
@@ -22,6 +23,16 @@ Object = dict[str, Any]
 _RESOURCES: Mapping[tuple[str, str], tuple[str, str]] = {
     (group, kind.name): (group, plural) for (group, plural), kind in KINDS.items()
 }
+
+_FIRST: tuple[tuple[str, ...], ...] = (
+    ("Namespace",),
+    ("CustomResourceDefinition", "PriorityClass", "StorageClass", "RuntimeClass", "IngressClass"),
+    ("ResourceQuota", "LimitRange", "NetworkPolicy", "ServiceAccount", "PersistentVolume", "PersistentVolumeClaim"),
+    ("ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding"),
+    ("Secret", "ConfigMap", "Service", "TriggerAuthentication", "ClusterTriggerAuthentication"),
+)
+"""Kinds that others need to be there; all the rest comes behind them."""
+_ORDER: Mapping[str, int] = {kind: rank for rank, kinds in enumerate(_FIRST) for kind in kinds}
 
 
 @dataclass
@@ -56,32 +67,59 @@ class Offline:
         if not errors:
             self.actors[metadata["namespace"], metadata["name"]] = parse_actor(obj)
 
-    def inject(self, document: Document) -> list[Operation]:
-        """What admission would change in ``document``; a denial is an error."""
-        found: list[Operation] = []
-        for pointer, obj in document.objects():
+    def inject(self, document: Document) -> Document:
+        """``document`` as admission would make it; itself if nothing changes. A denial is an error."""
+        if document.ignored:
+            self.warnings.append(
+                f"{document.origin}:{document.ignored}:1: kubectl reads no further in this document; "
+                "put --- before what is another one"
+            )
+        wanted = self._decided(document, report=True)
+        injected_already = [p for p in wanted if _record(at(document.value, p)) is not None]
+        if injected_already:
+            document = self.uninject(document, only=injected_already)
+            wanted = self._decided(document)
+        if not wanted:
+            return document
+        new = document.value
+        for where, obj in wanted.items():
+            new = put(new, where, obj)
+        made, originals = changed(document, new)
+        return changed(document, _remember(new, list(wanted), originals))[0] if originals else made
+
+    def _decided(self, document: Document, *, report: bool = False) -> dict[str, Object]:
+        """The objects that admission would change, as it would make them, by JSON pointer."""
+        found: dict[str, Object] = {}
+        for where, obj in document.objects():
             resource = _resource(obj)
             if resource is None:
                 continue
-            self.labelled += LABEL_ACTOR in map_of(obj, "labels")
             decision = self._admit(obj, resource)
-            name = f"{document.origin}: {_name(obj)}"
-            if decision.outcome == "denied":
-                self.errors.append(f"{name}: {decision.message}")
-            self.warnings += [f"{name}: {warning}" for warning in decision.warnings]
-            found += [{**op, "path": pointer + op["path"]} for op in decision.patch]
+            if report:
+                self.labelled += LABEL_ACTOR in map_of(obj, "labels")
+                name = f"{document.origin}: {_name(obj)}"
+                self.errors += [f"{name}: {decision.message}"] if decision.outcome == "denied" else []
+                self.warnings += [f"{name}: {warning}" for warning in decision.warnings]
+            if decision.patch:
+                found[where] = patched(obj, decision.patch)
         return found
 
     @staticmethod
-    def uninject(document: Document, *, unlabel: bool = False) -> list[Operation]:
-        """What takes the injection out of ``document`` again, and with ``unlabel`` the label too."""
-        found: list[Operation] = []
-        for pointer, obj in document.objects():
+    def uninject(document: Document, *, unlabel: bool = False, only: Sequence[str] | None = None) -> Document:
+        """``document`` with the injection taken out again, and with ``unlabel`` the label too."""
+        new = document.value
+        originals: dict[str, str] = {}
+        for where, obj in document.objects():
             resource = _resource(obj)
-            if resource is not None:
-                restored = _restored(obj, KINDS[resource])
-                found += operations(obj, _without_label(restored) if unlabel else restored, pointer)
-        return found
+            if resource is None or (only is not None and where not in only):
+                continue
+            without = _restored(obj, KINDS[resource])
+            if without is not obj:
+                originals.update(remembered(_record(obj)))
+            without = _without_label(without) if unlabel else without
+            if without is not obj:
+                new = put(new, where, without)
+        return document if new is document.value else restored(document, new, originals)
 
     def render(self) -> list[Object]:
         """Every object that the cluster would hold for the actors."""
@@ -100,6 +138,15 @@ class Offline:
                 objects.append(desired.scaled_object(actor, self.defaults))
         return [_without_owner(obj) for obj in objects]
 
+    def rendered(self, documents: list[Document]) -> list[Object]:
+        """:meth:`render`, and the other objects of ``documents`` after injection, in an order that can be applied."""
+        objects = self.render()
+        for document in documents:
+            changed = self._decided(document, report=True)
+            pairs = ((changed.get(where, obj), obj) for where, obj in document.objects())
+            objects += [obj for obj, was in pairs if was.get("kind") != KIND]
+        return sorted(objects, key=lambda obj: _ORDER.get(str(obj.get("kind")), len(_FIRST)))
+
     def _injected(self, obj: Object) -> Object:
         resource = _resource(obj)
         assert resource is not None, "the controller makes only workloads that are injected"
@@ -115,7 +162,7 @@ class Offline:
             "resource": {"group": resource[0], "resource": resource[1]},
             "object": obj,
         }
-        return decide(request, self._plan)
+        return decide(request, self._plan, reinject_pods=True)
 
     def _plan(self, wanted: Wanted) -> Plan | None:
         actor = self.actors.get((wanted.namespace, wanted.actor))
@@ -125,6 +172,33 @@ class Offline:
 def _resource(obj: Object) -> tuple[str, str] | None:
     group = str(obj.get("apiVersion", "")).rpartition("/")[0]
     return _RESOURCES.get((group, str(obj.get("kind", ""))))
+
+
+def _template_path(obj: Object) -> tuple[str, ...]:
+    resource = _resource(obj)
+    return KINDS[resource].path if resource is not None else ()
+
+
+def _record(obj: Object) -> str | None:
+    """The JSON that injection left on an object's template, if it did."""
+    template = at(obj, pointer(_template_path(obj)))
+    return map_of(template, "annotations").get(ANNOTATION_INJECTED) if isinstance(template, dict) else None
+
+
+def _remember(value: Any, objects: list[str], originals: Mapping[str, str]) -> Any:
+    """``value`` with the original texts in the record of the injected object that they are in, or else of the first."""
+    homes: dict[str, dict[str, str]] = {}
+    injected = [where for where in objects if _record(at(value, where)) is not None]
+    for path, text in originals.items():
+        home = next((where for where in injected if path.startswith(where + "/")), injected[0] if injected else None)
+        if home is not None:
+            homes.setdefault(home, {})[path] = text
+    for where, texts in homes.items():
+        obj = at(value, where)
+        record = remembering(str(_record(obj)), texts)
+        place = (*_template_path(obj), "metadata", "annotations", ANNOTATION_INJECTED)
+        value = put(value, where + pointer(place), record)
+    return value
 
 
 def _name(obj: Object) -> str:

@@ -60,8 +60,13 @@ class Decision:
 UNCHANGED: Final = Decision("unchanged")
 
 
-def decide(request: Object, lookup: PlanLookup) -> Decision:
-    """The decision on ``request``, an AdmissionReview's ``request``."""
+def decide(request: Object, lookup: PlanLookup, *, reinject_pods: bool = False) -> Decision:
+    """The decision on ``request``, an AdmissionReview's ``request``.
+
+    Args:
+        reinject_pods: whether a pod that was injected for an earlier plan gets the new one. In a cluster its
+            template's roll-out brings that; in files nothing else would.
+    """
     resource = request.get("resource")
     if not isinstance(resource, dict):
         return UNCHANGED
@@ -80,7 +85,7 @@ def decide(request: Object, lookup: PlanLookup) -> Decision:
         return Decision("denied", message=str(wrong))
     try:
         if not kind.path:
-            return _decide_pod(request, obj, lookup)
+            return _decide_pod(request, obj, lookup, reinject_pods)
         return _decide_workload(request, obj, kind, lookup)
     except Denied as denied:
         return Decision("denied", message=str(denied))
@@ -95,11 +100,11 @@ def _concerns_us(obj: Object, kind: Kind) -> bool:
     return LABEL_ACTOR in map_of(obj, "labels") or ANNOTATION_INJECTED in map_of(template, "annotations")
 
 
-def _decide_pod(request: Object, pod: Object, lookup: PlanLookup) -> Decision:
+def _decide_pod(request: Object, pod: Object, lookup: PlanLookup, reinject: bool) -> Decision:
     actor = map_of(pod, "labels").get(LABEL_ACTOR)
     if request["operation"] != "CREATE" or not actor or disabled(pod):
         return UNCHANGED
-    if read_record(pod) is not None and _has_sidecar(pod):
+    if not reinject and read_record(pod) is not None and _has_sidecar(pod):
         # The template was injected, maybe for an earlier plan: its roll-out brings the new one, and a
         # ReplicaSet's pods must be alike.
         return UNCHANGED

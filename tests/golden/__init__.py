@@ -7,8 +7,8 @@ outcomes anew; look at the difference before you commit it.
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.files import Document, read, split
 from cli.offline import Offline
+from files.reading import Document, read, split
 from injection.settings import SidecarDefaults
 
 FOLDER = Path(__file__).parent
@@ -52,13 +52,13 @@ def offline() -> Offline:
 def injected(documents: list[Document]) -> tuple[str, list[str]]:
     """The text of ``documents`` after injection, and why some of it was denied."""
     known = offline()
-    text = "".join(d.separator + d.edited(known.inject(d)) for d in documents)
+    text = "".join(known.inject(d).whole for d in documents)
     return text, [e.partition(": ")[2] for e in known.errors]
 
 
 def uninjected(text: str) -> str:
     """``text`` with the injection taken out."""
-    return "".join(d.separator + d.edited(Offline.uninject(d)) for d in split(text))
+    return "".join(Offline.uninject(d).whole for d in split(text))
 
 
 def outcome(case: Case) -> tuple[Path, str]:

@@ -1,0 +1,450 @@
+"""Edits of a document's text that make it say something else, and leave every other byte as it is.
+
+An edit stands at positions that the parser gave. What is added is a whole line in block style and nothing but the
+addition in flow style, so that taking it out again leaves the bytes that were there. Where something is replaced, a
+``null`` or an alias say, the original text is returned for :mod:`files.memory` to keep.
+
+What is shared by an anchor or a merge key is un-shared where, and only where, it is to differ.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from files.emit import block, flow, scalar
+from files.layout import Layout
+from files.nodes import Node, same
+from files.pointers import Path, above, pointer
+
+MERGED = "<<"
+"""Stands for the original text of what was not there itself, but came by a merge key."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """How a node hangs in the one above it."""
+
+    path: Path
+    start: int
+    """Where its text begins, the blanks behind a colon included."""
+    column: int
+    """Of the key or dash that it hangs on."""
+    inside_flow: bool
+    item: bool = False
+    """Whether it is a list's item, or the root."""
+
+
+class CannotEdit(Exception):
+    """The node above must be replaced instead."""
+
+
+class Editor:
+    """Edits one text. With ``undo`` it takes out what another edit put in, so that deleted text needs no memory."""
+
+    def __init__(
+        self,
+        text: str,
+        root: Node,
+        *,
+        as_json: bool = False,
+        undo: bool = False,
+        restore: Mapping[str, str] | None = None,
+    ) -> None:
+        self._text, self._root, self._json, self._undo = text, root, as_json, undo
+        self._layout = Layout(text)
+        self._edits: list[tuple[int, int, str]] = []
+        self._restore = dict(restore or {})
+        self._above = above(self._restore)
+        self._written: dict[int, str] = {}
+        """By the identity of a node: the anchor that its replacement bears, or nothing."""
+        self.originals: dict[str, str] = {}
+        """By JSON pointer: the text that was replaced."""
+
+    def change(self, new: Any) -> str:
+        """The text that says ``new``."""
+        place = _Place((), self._root.start, 0, inside_flow=False, item=True)
+        self._change(self._root, new, place)
+        _Sharing(self).walk(self._root, new, place)
+        return self._apply()
+
+    # -- one node ------------------------------------------------------------------------------------
+
+    def _change(self, node: Node, new: Any, place: _Place) -> None:
+        if self._restore and self._restored(node, place):
+            return
+        if same(node.value, new) and not (self._above and pointer(place.path) in self._above):
+            return
+        marked = len(self._edits), dict(self.originals), dict(self._written)
+        try:
+            if node.kind == "map" and isinstance(new, dict):
+                self._change_map(node, new, place)
+                return
+            if node.kind == "list" and isinstance(new, list | tuple):
+                self._change_list(node, list(new), place)
+                return
+        except CannotEdit:
+            del self._edits[marked[0] :]
+            self.originals, self._written = marked[1], marked[2]
+        self.replace(node, new, place)
+
+    def _restores(self, path: Path) -> bool:
+        """Whether an original text is to be put back at or below ``path``."""
+        return bool(self._restore) and (pointer(path) in self._above or pointer(path) in self._restore)
+
+    def _restored(self, node: Node, place: _Place) -> bool:
+        original = self._restore.get(pointer(place.path))
+        if original is None or original == MERGED:
+            return False
+        self._edit(place.start, max(node.end, place.start), original)
+        self._written[id(node)] = ""
+        return True
+
+    def replace(self, node: Node, new: Any, place: _Place, anchor: str = "") -> None:
+        """Write ``new`` in place of ``node``."""
+        lead = self._text[place.start : node.start]
+        prefix = f"&{anchor or node.anchor} " if anchor or (node.anchor and node.kind == "scalar") else ""
+        collection = isinstance(new, dict | list | tuple) and bool(new)
+        was_flow = node.flow and node.kind in ("map", "list")
+        inline = place.inside_flow or self._json or not collection or was_flow or "#" in lead
+        start, end = place.start, max(node.end, place.start)
+        if node.empty and not inline and not place.item and not prefix:
+            # A key without a value: the lines go below it, and come off again without a trace.
+            self._insert_lines(self._layout.line_end(start), self._block(new, place))
+        elif inline or prefix:
+            if not lead and (node.empty or not place.item) and not self._json:
+                lead = " " if not place.item else ""
+            text = f"{lead}{prefix}{self._inline(new, place)}"
+            self._edit(start, end, text)
+        else:
+            lines = self._block(new, place)
+            if place.item:
+                column = self._layout.column(node.start)
+                lines = block(new, column, self._layout.offset)
+                lines[0] = lines[0][column:]
+                text = self._layout.newline.join(lines)
+            else:
+                text = self._layout.newline + self._layout.newline.join(lines)
+            self._edit(start, end, text)
+        self._written[id(node)] = anchor or (node.anchor if node.kind == "scalar" else "")
+        if not (node.empty and not inline):
+            self.originals[pointer(place.path)] = self._text[start:end]
+
+    def _block(self, new: Any, place: _Place) -> list[str]:
+        inner = 2 if isinstance(new, dict) else self._layout.offset
+        return block(new, place.column + inner, self._layout.offset)
+
+    def _inline(self, new: Any, place: _Place) -> str:
+        if self._json:
+            return self._pretty(new, place.column)
+        return flow(new)
+
+    def _pretty(self, new: Any, column: int) -> str:
+        """JSON in the manner of the text: over several lines, or on one."""
+        if self._layout.break_at not in self._text.strip():
+            tight = '": ' not in self._text
+            return flow(new, as_json=True, separators=(",", ":") if tight else (", ", ": "))
+        unit = self._unit()
+        if isinstance(new, dict | list | tuple) and new:
+            brackets = "{}" if isinstance(new, dict) else "[]"
+            pairs = new.items() if isinstance(new, dict) else ((None, v) for v in new)
+            pad = self._layout.newline + " " * (column + unit)
+            parts = [
+                ("" if k is None else f"{scalar(k, as_json=True)}: ") + self._pretty(v, column + unit) for k, v in pairs
+            ]
+            end = self._layout.newline + " " * column
+            return f"{brackets[0]}{pad}{f',{pad}'.join(parts)}{end}{brackets[1]}"
+        return flow(new, as_json=True)
+
+    def _unit(self) -> int:
+        """By how much JSON is indented."""
+        entries = self._root.entries
+        if entries and self._layout.leads_line(entries[0][1].start):
+            return max(1, self._layout.column(entries[0][1].start))
+        return 2
+
+    # -- maps ----------------------------------------------------------------------------------------
+
+    def _change_map(self, node: Node, new: dict[str, Any], place: _Place) -> None:
+        old, explicit = node.value, {name for name, _, _ in node.entries if name is not None}
+        gone = {name for name in old if name not in new}
+        unmerged = {
+            name for name in explicit if self._restore.get(pointer((*place.path, name))) == MERGED and name in new
+        }
+        if (gone and not self._undo) or gone & node.merged:
+            raise CannotEdit
+        if not node.flow and node.entries and len(gone) == len(node.entries) and not self._leads(node):
+            raise CannotEdit
+        for name, key, child in node.entries:
+            if name is None or name in gone or name in unmerged:
+                continue
+            below = self.child(node, key, child, name, place)
+            if same(old[name], new[name]) and not self._restores(below.path):
+                continue
+            if name in node.merged or self._layout.colon(key) is None:
+                raise CannotEdit
+            self._change(child, new[name], below)
+        self._delete_entries(node, gone | unmerged)
+        added = {}
+        for name, value in new.items():
+            if name not in explicit and not (name in old and same(old[name], value)):
+                added[name] = value
+                if name in old:
+                    self.originals[pointer((*place.path, name))] = MERGED
+        if added:
+            self._add_entries(node, added, len(gone) == len(node.entries))
+
+    def _leads(self, node: Node) -> bool:
+        return self._layout.leads_line(self._layout.entry_start(node.entries[0][1]))
+
+    def child(self, node: Node, key: Node, child: Node, name: str | None, place: _Place) -> _Place:
+        """The place of a map's value."""
+        start = self._layout.colon(key)
+        column = self._layout.column(self._layout.entry_start(key)) if not node.flow else place.column
+        if self._json:
+            column = place.column + self._unit()
+        return _Place(
+            (*place.path, MERGED if name is None else name),
+            child.start if start is None else start,
+            column,
+            inside_flow=node.flow,
+        )
+
+    def _add_entries(self, node: Node, added: dict[str, Any], alone: bool) -> None:
+        if not node.flow:
+            column = self._layout.column(self._layout.entry_start(node.entries[0][1]))
+            self._insert_lines(self._layout.line_end(node.end), block(added, column, self._layout.offset))
+            return
+        opening = self._layout.content(node)
+        if self._text[opening : opening + 1] != "{":
+            raise CannotEdit  # [a: b] has no braces to add to
+        column = self._flow_column(node.entries[0][1] if node.entries else None, opening)
+        tight = self._json and '": ' not in self._text
+        colon = ":" if tight else ": "
+        texts = [
+            f"{scalar(k, as_json=self._json)}{colon}{self._pretty(v, column) if self._json else flow(v)}"
+            for k, v in added.items()
+        ]
+        starts = [self._layout.entry_start(key) for _, key, _ in node.entries]
+        ends = [max(key.end, child.end, self._layout.colon(key) or 0) for _, key, child in node.entries]
+        self._insert_flow(opening, [] if alone else list(zip(starts, ends, strict=True)), len(starts), texts)
+
+    def _delete_entries(self, node: Node, names: set[str]) -> None:
+        if not names:
+            return
+        chosen = [i for i, (name, _, _) in enumerate(node.entries) if name in names]
+        starts = [self._layout.entry_start(key) for _, key, _ in node.entries]
+        ends = [max(key.end, child.end, self._layout.colon(key) or 0) for _, key, child in node.entries]
+        self._delete(node, starts, ends, chosen)
+
+    # -- lists ---------------------------------------------------------------------------------------
+
+    def _change_list(self, node: Node, new: list[Any], place: _Place) -> None:
+        old = node.value
+        pairs, added, gone = align(old, new)
+        if gone and not self._undo:
+            raise CannotEdit
+        dashes = [] if node.flow else self._layout.dashes(node)
+        if not node.flow and len(gone) == len(old) and not self._layout.leads_line(dashes[0]):
+            raise CannotEdit
+        for i, j in pairs:
+            item = node.items[i]
+            self._change(item, new[j], self.item(node, item, j if self._undo else i, place))
+        if gone:
+            self._delete(node, dashes or [item.start for item in node.items], [i.end for i in node.items], gone)
+        for before, values in added.items():
+            self._add_items(node, before, values, place, dashes, alone=len(gone) == len(old))
+
+    def item(self, node: Node, item: Node, index: int, place: _Place) -> _Place:
+        """The place of a list's item."""
+        if self._json:
+            column = place.column + self._unit()
+        else:
+            column = place.column if node.flow else self._layout.column(item.start) - 2
+        return _Place((*place.path, index), item.start, column, inside_flow=node.flow, item=True)
+
+    def _add_items(
+        self, node: Node, before: int, values: list[Any], place: _Place, dashes: list[int], *, alone: bool
+    ) -> None:
+        if node.flow:
+            opening = self._layout.content(node)
+            column = self._flow_column(node.items[0] if node.items else None, opening)
+            texts = [self._pretty(v, column) if self._json else flow(v) for v in values]
+            spans = [] if alone else [(item.start, item.end) for item in node.items]
+            self._insert_flow(opening, spans, before, texts)
+            return
+        column = self._layout.column(dashes[0])
+        lines = block(values, column, self._layout.offset)
+        if before == len(node.items):
+            self._insert_lines(self._layout.line_end(node.end), lines)
+        elif not self._layout.leads_line(dashes[before]):
+            lead = self._layout.newline + " " * column
+            self._edit(dashes[before], dashes[before], self._layout.newline.join(lines)[column:] + lead)
+        elif before == 0:
+            # Above a comment that belongs to the first item.
+            self._insert_lines(self._above_first(node, place, dashes[0]), lines)
+        else:
+            self._insert_lines(self._layout.line_end(node.items[before - 1].end), lines)
+
+    def _above_first(self, node: Node, place: _Place, dash: int) -> int:
+        if place.item:
+            return self._layout.line_start(dash)
+        properties = self._text[node.start : dash].rstrip()
+        last = node.start + len(properties.split("#")[0].rstrip()) if node.start < dash else place.start
+        return min(self._layout.line_end(last), self._layout.line_start(dash))
+
+    # -- text ----------------------------------------------------------------------------------------
+
+    def _flow_column(self, first: Node | None, opening: int) -> int:
+        if first is not None and self._layout.leads_line(first.start):
+            return self._layout.column(first.start)
+        start = self._layout.line_start(opening)
+        return len(self._text[start:]) - len(self._text[start:].lstrip(" "))
+
+    def _insert_flow(self, opening: int, spans: list[tuple[int, int]], before: int, texts: list[str]) -> None:
+        """Insert ``texts`` in a flow collection before its element number ``before``."""
+        if not spans:
+            self._edit(opening + 1, opening + 1, self._separator(None).join(texts))
+            return
+        separator = self._separator(spans[0][0])
+        if before < len(spans):
+            start = spans[before][0]
+            self._edit(start, start, "".join(text + separator for text in texts))
+        else:
+            end = spans[-1][1]
+            self._edit(end, end, "".join(separator + text for text in texts))
+
+    def _separator(self, first: int | None) -> str:
+        if first is not None and self._layout.leads_line(first):
+            start = self._layout.line_start(first)
+            return "," + self._layout.newline + self._text[start:first]
+        return "," if self._json and '": ' not in self._text else ", "
+
+    def _insert_lines(self, position: int, lines: list[str]) -> None:
+        self._edit(position, position, "".join(line + self._layout.newline for line in lines))
+
+    def _delete(self, node: Node, starts: list[int], ends: list[int], chosen: list[int]) -> None:
+        """Delete elements of a collection, in runs."""
+        runs: list[list[int]] = []
+        for i in chosen:
+            if runs and runs[-1][-1] == i - 1:
+                runs[-1].append(i)
+            else:
+                runs.append([i])
+        for run in runs:
+            first, last = run[0], run[-1]
+            if node.flow:
+                if last + 1 < len(starts):
+                    region = (starts[first], starts[last + 1]) if first == 0 else (ends[first - 1], ends[last])
+                else:
+                    region = (starts[first], ends[last]) if first == 0 else (ends[first - 1], ends[last])
+                self._edit(*region, "")
+            elif self._layout.leads_line(starts[first]):
+                for i in run:
+                    self._edit(self._layout.line_start(starts[i]), self._layout.line_end(ends[i]), "")
+            elif last + 1 < len(starts):
+                self._edit(starts[first], starts[last + 1], "")
+            else:
+                raise CannotEdit
+
+    def _edit(self, start: int, end: int, text: str) -> None:
+        self._edits.append((start, end, text))
+
+    def _apply(self) -> str:
+        text, newline = self._text, self._layout.newline
+        parts, position = [], 0
+        ends_open = not text.endswith(self._layout.break_at)
+        for start, end, replacement in sorted(self._edits, key=lambda edit: (edit[0], edit[1])):
+            if start < position:
+                raise CannotEdit
+            if ends_open and start == len(text) and replacement.endswith(newline):
+                replacement = newline + replacement[: -len(newline)]
+            parts += [text[position:start], replacement]
+            position = end
+        result = "".join([*parts, text[position:]])
+        if ends_open and position == len(text) and self._edits and result.endswith(newline):
+            # The last line was deleted, and with it the end of the line before, which had none of its own.
+            result = result[: -len(newline)]
+        return result
+
+
+class _Sharing:
+    """Sees to it that each alias goes on meaning what it is to mean."""
+
+    def __init__(self, editor: Editor) -> None:
+        self._editor = editor
+        self._meaning: dict[str, Any] = {}
+
+    def walk(self, node: Node, new: Any, place: _Place) -> None:
+        """Follow the document's order; an alias that would mean something else becomes a copy with its anchor."""
+        editor = self._editor
+        if "*" not in editor._text or not editor._edits:
+            return
+        self._walk(node, new, place)
+
+    def _walk(self, node: Node, new: Any, place: _Place) -> None:
+        editor = self._editor
+        written = editor._written.get(id(node))
+        if written is not None:
+            if written:
+                self._meaning[written] = new
+            return
+        if node.kind == "alias":
+            if node.anchor not in self._meaning or not same(self._meaning[node.anchor], new):
+                editor.replace(node, new, place, node.anchor)
+                self._meaning[node.anchor] = new
+            return
+        if node.kind == "map":
+            for name, key, child in node.entries:
+                below = editor.child(node, key, child, name, place)
+                self._walk_key(key)
+                if name is None or not isinstance(new, dict) or name not in new:
+                    wanted = child.value
+                else:
+                    wanted = new[name] if name not in node.merged else child.value
+                self._walk(child, wanted, below)
+        elif node.kind == "list":
+            places = dict(align(node.value, list(new))[0]) if isinstance(new, list | tuple) else {}
+            for i, item in enumerate(node.items):
+                j = places.get(i)
+                below = editor.item(node, item, i if j is None or not editor._undo else j, place)
+                self._walk(item, item.value if j is None else new[j], below)
+        if node.anchor:
+            self._meaning[node.anchor] = new
+
+    def _walk_key(self, key: Node) -> None:
+        if key.anchor and key.kind != "alias":
+            self._meaning[key.anchor] = key.value
+
+
+def align(old: list[Any], new: list[Any]) -> tuple[list[tuple[int, int]], dict[int, list[Any]], list[int]]:
+    """Which items of two versions of a list are the same: pairs of places, what is added before which, what is gone.
+
+    An item of the same name, or of the same value, is the same one.
+    """
+    pairs: list[tuple[int, int]] = []
+    added: dict[int, list[Any]] = {}
+    gone: list[int] = []
+    i = j = 0
+    while i < len(old) or j < len(new):
+        if i < len(old) and j < len(new) and _aligned(old[i], new[j]):
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+            continue
+        rest_new = next((k for k in range(j, len(new)) if i < len(old) and _aligned(old[i], new[k])), None)
+        rest_old = next((k for k in range(i, len(old)) if j < len(new) and _aligned(old[k], new[j])), None)
+        if rest_new is None and rest_old is None and len(old) - i == len(new) - j:
+            pairs.append((i, j))
+            i, j = i + 1, j + 1
+        elif i < len(old) and (rest_new is None or (rest_old is not None and rest_old - i <= rest_new - j)):
+            gone.append(i)
+            i += 1
+        else:
+            added.setdefault(i, []).append(new[j])
+            j += 1
+    return pairs, added, gone
+
+
+def _aligned(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict) and ("name" in a or "name" in b):
+        return same(a.get("name"), b.get("name"))
+    return same(a, b)

@@ -1,0 +1,62 @@
+"""A document as a tree: what each node says, and where in the text it stands."""
+
+from typing import Any, Literal
+
+Kind = Literal["scalar", "map", "list", "alias"]
+
+
+class BadFile(Exception):
+    """A file that cannot be understood; the message begins with its name, the line and the column."""
+
+
+class Unreadable(BadFile):
+    """A file that cannot be opened or read."""
+
+
+class Node:
+    """One node. ``start`` includes its anchor and tag; ``end`` is behind its last character, a comment not counted."""
+
+    __slots__ = ("anchor", "end", "entries", "flow", "items", "kind", "merged", "start", "value")
+
+    def __init__(self, kind: Kind, start: int, end: int, value: Any, *, flow: bool = True, anchor: str = "") -> None:
+        self.kind, self.start, self.end, self.value, self.flow, self.anchor = kind, start, end, value, flow, anchor
+        self.items: list[Node] = []
+        """Of a list."""
+        self.entries: list[tuple[str | None, Node, Node]] = []
+        """Of a map: name, key and value; the name of a merge key is None."""
+        self.merged: frozenset[str] = frozenset()
+        """Of a map: names whose value comes through a merge key."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is written: a null that nobody spelled."""
+        return self.kind == "scalar" and self.start == self.end
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether two values are the same to JSON: True is not 1, and the order of a map's keys means nothing."""
+    if a is b:
+        return True
+    if type(a) is not type(b):
+        return False
+    if type(a) is dict:
+        return len(a) == len(b) and all(k in b and same(v, b[k]) for k, v in a.items())
+    if type(a) is list:
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+_NOTHING: tuple[Any, ...] = (None, {}, [])
+
+
+def alike(a: Any, b: Any) -> bool:
+    """Like :func:`same`, but null, an empty map and an empty list are alike, as Kubernetes takes them."""
+    if a is b or (a in _NOTHING and b in _NOTHING):
+        return True
+    if type(a) is not type(b):
+        return False
+    if type(a) is dict:
+        return all(alike(a.get(k), b.get(k)) for k in {**a, **b})
+    if type(a) is list:
+        return len(a) == len(b) and all(map(alike, a, b))
+    return bool(a == b)
