@@ -218,6 +218,7 @@ def _offline(
     *,
     validate: bool = True,
 ) -> Any:
+    import gc
     import os
 
     from cli.offline import Offline
@@ -225,6 +226,7 @@ def _offline(
     from injection.settings import from_environment
     from runtime import SCRIPT
 
+    gc.set_threshold(200_000, 100, 100)  # a large file is many objects that live until the command ends
     path = script or SCRIPT
     try:
         text = path.read_text()

@@ -85,7 +85,9 @@ class Offline:
         for where, obj in wanted.items():
             new = put(new, where, obj)
         made, originals = changed(document, new)
-        return changed(document, _remember(new, list(wanted), originals))[0] if originals else made
+        if not originals or self.uninject(made, only=list(wanted)).text == document.text:
+            return made
+        return changed(document, _remember(new, list(wanted), originals))[0]
 
     def _decided(self, document: Document, *, report: bool = False) -> dict[str, Object]:
         """The objects that admission would change, as it would make them, by JSON pointer."""
@@ -207,7 +209,8 @@ def _name(obj: Object) -> str:
 
 def _restored(obj: Object, kind: Kind) -> Object:
     template = kind.template(obj)
-    return obj if template is None else _with(obj, kind.path, uninject(template))
+    without = template if template is None else uninject(template)
+    return obj if without is None or without is template else _with(obj, kind.path, without)
 
 
 def _with(obj: Object, path: tuple[str, ...], value: Object) -> Object:

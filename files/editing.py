@@ -99,6 +99,15 @@ class Editor:
         self._written[id(node)] = ""
         return True
 
+    def _restore_bases(self, node: Node, place: _Place) -> None:
+        """Put back what stood behind a merge key, whole or in part."""
+        if not self._restores(place.path) or self._restored(node, place):
+            return
+        for i, item in enumerate(node.items):
+            self._restore_bases(item, self.item(node, item, i, place))
+        for name, key, child in node.entries:
+            self._restore_bases(child, self.child(node, key, child, name, place))
+
     def replace(self, node: Node, new: Any, place: _Place, anchor: str = "") -> None:
         """Write ``new`` in place of ``node``."""
         lead = self._text[place.start : node.start]
@@ -175,9 +184,12 @@ class Editor:
         if not node.flow and node.entries and len(gone) == len(node.entries) and not self._leads(node):
             raise CannotEdit
         for name, key, child in node.entries:
-            if name is None or name in gone or name in unmerged:
+            if name in gone or name in unmerged:
                 continue
             below = self.child(node, key, child, name, place)
+            if name is None:
+                self._restore_bases(child, below)
+                continue
             if same(old[name], new[name]) and not self._restores(below.path):
                 continue
             if name in node.merged or self._layout.colon(key) is None:

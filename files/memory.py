@@ -32,7 +32,7 @@ def remembered(record: Any) -> dict[str, str]:
 
 
 def changed(document: Document, new: Any) -> tuple[Document, dict[str, str]]:
-    """``document`` saying ``new``, and the original texts of what was replaced, if writing them anew makes others.
+    """``document`` saying ``new``, and the original texts of what was replaced.
 
     Raises:
         BadFile: if its text cannot be edited so that it does.
@@ -48,10 +48,7 @@ def changed(document: Document, new: Any) -> tuple[Document, dict[str, str]]:
             f"{document.origin}:{document.line}:1: this document's style is not understood well enough to edit it "
             "in place; write its pod template in block style, without anchors"
         )
-    originals = editor.originals
-    if originals and restored(made, document.value, {}).text == document.text:
-        originals = {}
-    return made, originals
+    return made, editor.originals
 
 
 def restored(document: Document, wanted: Any, originals: Mapping[str, str]) -> Document:

@@ -5,6 +5,10 @@ from typing import Any, Literal
 Kind = Literal["scalar", "map", "list", "alias"]
 
 
+_NO_LIST: list[Any] = []
+_NO_NAMES: frozenset[str] = frozenset()
+
+
 class BadFile(Exception):
     """A file that cannot be understood; the message begins with its name, the line and the column."""
 
@@ -20,11 +24,11 @@ class Node:
 
     def __init__(self, kind: Kind, start: int, end: int, value: Any, *, flow: bool = True, anchor: str = "") -> None:
         self.kind, self.start, self.end, self.value, self.flow, self.anchor = kind, start, end, value, flow, anchor
-        self.items: list[Node] = []
+        self.items: list[Node] = [] if kind == "list" else _NO_LIST
         """Of a list."""
-        self.entries: list[tuple[str | None, Node, Node]] = []
+        self.entries: list[tuple[str | None, Node, Node]] = [] if kind == "map" else _NO_LIST
         """Of a map: name, key and value; the name of a merge key is None."""
-        self.merged: frozenset[str] = frozenset()
+        self.merged: frozenset[str] = _NO_NAMES
         """Of a map: names whose value comes through a merge key."""
 
     @property

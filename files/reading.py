@@ -111,20 +111,19 @@ def documents_of(data: bytes, origin: str = "") -> list[Document]:
 
 def written(documents: list[Document]) -> bytes:
     """The bytes of documents, which may come from several files: those are kept apart, and one keeps its encoding."""
-    text, before = "", None
+    parts: list[str] = []
+    before = None
     for document in documents:
         if before is not None and document.origin != before.origin:
-            text = _ended(text) + ("" if "---" in document.separator or before.root is None else "---\n")
+            parts.append("" if before.whole.endswith("\n") else "\n")
+            parts.append("" if "---" in document.separator else "---\n")
             document = replace(document, separator=document.separator.removeprefix(_BOM))
-        text += document.whole
+        parts.append(document.whole)
         before = document
+    text = "".join(parts)
     encodings = {document.encoding for document in documents}
     encoding = encodings.pop() if len(encodings) == 1 else "utf-8"
     return text.encode(encoding, "surrogateescape" if encoding == "utf-8" else "strict")
-
-
-def _ended(text: str) -> str:
-    return text if not text or text.endswith("\n") else text + "\n"
 
 
 def split(text: str, origin: str = "") -> list[Document]:
@@ -160,7 +159,7 @@ def _json_stream(text: str, start: int, origin: str) -> tuple[list[Document], in
         try:
             root = read_json(text, at)
         except NotJson as error:
-            if documents or _is_json(text, at):
+            if documents:
                 Place(origin, text).fail(error.position, str(error))
             break
         end = root.end
@@ -179,11 +178,6 @@ def _json_stream(text: str, start: int, origin: str) -> tuple[list[Document], in
         documents[-1] = replace(documents[-1], text=documents[-1].text + text[position:])
         position = rest
     return documents, position
-
-
-def _is_json(text: str, at: int) -> bool:
-    """Whether what begins with a brace means to be JSON, which has a quoted key first, and not YAML's flow style."""
-    return text[_end_of_space(text, at + 1) :].startswith('"') and "#" not in text and "---" not in text
 
 
 def _moved(node: Node, by: int) -> Node:

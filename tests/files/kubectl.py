@@ -1,0 +1,69 @@
+"""kubectl as the judge of what a file says: ``label --local`` parses without a cluster and prints JSON."""
+
+import json
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tests.harness.binaries import CACHE
+from tests.harness.clusters import ASSETS
+
+MARK = "read.by/kubectl"
+
+
+OLDEST = (1, 36)
+"""Earlier ones do not read YAML behind JSON."""
+
+
+@cache
+def why_not() -> str:
+    """Why kubectl cannot be asked; an empty string if it can."""
+    path = _path()
+    if path is None:
+        return f"there is no kubectl in {ASSETS}, in {CACHE} or on the PATH"
+    done = subprocess.run([path, "version", "--client", "--output", "json"], capture_output=True, check=True)
+    version = json.loads(done.stdout)["clientVersion"]
+    found = int(version["major"]), int("".join(c for c in version["minor"] if c.isdigit()))
+    return "" if found >= OLDEST else f"{path} is version {found[0]}.{found[1]}, and {OLDEST[0]}.{OLDEST[1]} is needed"
+
+
+def _path() -> str | None:
+    return shutil.which("kubectl", path=f"{ASSETS}:{CACHE}") or shutil.which("kubectl")
+
+
+def objects(data: bytes) -> list[Any] | str:
+    """The objects in ``data``, or why kubectl refuses it."""
+    with tempfile.TemporaryDirectory() as home:
+        command = [str(_path()), "label", "--local", "-f", "-", "-o", "json", f"{MARK}=yes"]
+        environment = {"HOME": home, "KUBECONFIG": str(Path(home) / "none")}
+        done = subprocess.run(command, input=data, capture_output=True, env=environment, timeout=60)
+    if done.returncode:
+        return done.stderr.decode()
+    text, at, found = done.stdout.decode(), 0, []
+    decoder = json.JSONDecoder()
+    while at < len(text):
+        value, at = decoder.raw_decode(text, at)
+        found.append(_without_mark(value))
+        while at < len(text) and text[at].isspace():
+            at += 1
+    return found
+
+
+def _without_mark(obj: Any) -> Any:
+    labels = obj["metadata"]["labels"]
+    del labels[MARK]
+    if not labels:
+        del obj["metadata"]["labels"]
+    return obj
+
+
+def comparable(value: Any) -> Any:
+    """A value as kubectl's output shows it: without the difference between 1 and 1.0, or null and empty labels."""
+    if isinstance(value, dict):
+        return {k: comparable(v) for k, v in value.items() if not (k == "labels" and v in (None, {}))}
+    if isinstance(value, list):
+        return [comparable(v) for v in value]
+    return float(value) if type(value) is int else value
