@@ -175,7 +175,7 @@ class Editor:
 
     def _change_map(self, node: Node, new: dict[str, Any], place: _Place) -> None:
         old, explicit = node.value, {name for name, _, _ in node.entries if name is not None}
-        gone = {name for name in old if name not in new}
+        gone = {name for name in old if name not in new and not self._restores((*place.path, name))}
         unmerged = {
             name for name in explicit if self._restore.get(pointer((*place.path, name))) == MERGED and name in new
         }
@@ -190,11 +190,11 @@ class Editor:
             if name is None:
                 self._restore_bases(child, below)
                 continue
-            if same(old[name], new[name]) and not self._restores(below.path):
+            if same(old[name], new.get(name)) and not self._restores(below.path):
                 continue
             if name in node.merged or self._layout.colon(key) is None:
                 raise CannotEdit
-            self._change(child, new[name], below)
+            self._change(child, new.get(name), below)
         self._delete_entries(node, gone | unmerged)
         added = {}
         for name, value in new.items():
