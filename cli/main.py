@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import plugin
+from cli import plugin, review
 from cli.connection import client, fail, no_cluster
 
 app = typer.Typer(
@@ -182,19 +182,24 @@ def render(
 
 @app.command()
 def inject(
-    filename: Files,
+    files: Annotated[list[str] | None, typer.Argument(help="Files, beside those of -f.")] = None,
+    filename: Annotated[
+        list[str] | None, typer.Option("--filename", "-f", help="File to read, or - for standard input.")
+    ] = None,
     actor: Annotated[list[str], typer.Option(help="File with AsyncActors; those in -f are known too.")] = [],  # noqa: B006
     namespace: InNamespace = "default",
     output: Form = "yaml",
     runtime_script: Script = None,
     native_sidecars: Native = True,
+    in_place: Annotated[bool, typer.Option("--in-place", help="Write the files, and print nothing.")] = False,
 ) -> None:
     """Do to labelled workloads and pods in files what admission does; everything else comes out as it went in."""
+    filename = [*(filename or []), *(files or [])]
     offline, documents = _offline(filename, actor, namespace, runtime_script, native_sidecars)
     changed = _or_fail(lambda: [offline.inject(document) for document in documents])
     if not offline.labelled:
         offline.warnings.append("nothing was injected: no workload or pod in the files bears the label asya.io/actor")
-    _finish(offline, lambda: _written(changed, output))
+    _finish(offline, lambda: _rewritten(documents, changed) if in_place else _written(changed, output))
 
 
 @app.command()
@@ -262,6 +267,20 @@ def _written(documents: Any, output: str) -> bytes:
     return written(documents)
 
 
+def _rewritten(documents: Any, changed: Any) -> bytes:
+    """Write each file that changed; nothing is left to print."""
+    from files.reading import written
+
+    for path in dict.fromkeys(document.origin for document in documents):
+        before, after = (written([d for d in version if d.origin == path]) for version in (documents, changed))
+        if before != after:
+            try:
+                Path(path).write_bytes(after)
+            except OSError as error:
+                fail(f"{path}: cannot be written: {error}")
+    return b""
+
+
 def _finish(offline: Any, show: Callable[[], bytes]) -> None:
     """Print warnings, and errors or else the result, whole; exit code 1 if there are errors."""
     for warning in offline.warnings:
@@ -274,6 +293,7 @@ def _finish(offline: Any, show: Callable[[], bytes]) -> None:
 
 
 plugin.register(app)
+review.register(app, _offline, _or_fail, _finish)
 certificates = typer.Typer(help="Certificates for the webhook.", no_args_is_help=True)
 app.add_typer(certificates, name="certs")
 

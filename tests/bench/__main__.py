@@ -10,11 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import admission, converge, injection, runtime, start, webhook
+from tests.bench import admission, converge, files, injection, runtime, start, webhook
 from tests.bench.measure import Result
 
 BENCHMARKS = {
     "injection": injection.run,
+    "files": files.run,
     "webhook": webhook.run,
     "admission": admission.run,
     "start": start.run,

@@ -21,23 +21,26 @@ OLDEST = (1, 36)
 @cache
 def why_not() -> str:
     """Why kubectl cannot be asked; an empty string if it can."""
-    path = _path()
-    if path is None:
+    found = path()
+    if found is None:
         return f"there is no kubectl in {ASSETS}, in {CACHE} or on the PATH"
-    done = subprocess.run([path, "version", "--client", "--output", "json"], capture_output=True, check=True)
+    done = subprocess.run([found, "version", "--client", "--output", "json"], capture_output=True, check=True)
     version = json.loads(done.stdout)["clientVersion"]
-    found = int(version["major"]), int("".join(c for c in version["minor"] if c.isdigit()))
-    return "" if found >= OLDEST else f"{path} is version {found[0]}.{found[1]}, and {OLDEST[0]}.{OLDEST[1]} is needed"
+    number = int(version["major"]), int("".join(c for c in version["minor"] if c.isdigit()))
+    return (
+        "" if number >= OLDEST else f"{found} is version {number[0]}.{number[1]}, and {OLDEST[0]}.{OLDEST[1]} is needed"
+    )
 
 
-def _path() -> str | None:
+def path() -> str | None:
+    """Where it is, if it is."""
     return shutil.which("kubectl", path=f"{ASSETS}:{CACHE}") or shutil.which("kubectl")
 
 
 def objects(data: bytes) -> list[Any] | str:
     """The objects in ``data``, or why kubectl refuses it."""
     with tempfile.TemporaryDirectory() as home:
-        command = [str(_path()), "label", "--local", "-f", "-", "-o", "json", f"{MARK}=yes"]
+        command = [str(path()), "label", "--local", "-f", "-", "-o", "json", f"{MARK}=yes"]
         environment = {"HOME": home, "KUBECONFIG": str(Path(home) / "none")}
         done = subprocess.run(command, input=data, capture_output=True, env=environment, timeout=60)
     if done.returncode:

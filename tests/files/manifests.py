@@ -169,12 +169,13 @@ def _hung(head: str, child: Any, style: Style, column: int, above: int, *, item:
     if not isinstance(child, dict | list | Merged) or not child or style.maybe(style.flow):
         text = flow(child, style) if isinstance(child, dict | list | Merged) else scalar(child, style, flow=False)
         text = text.rstrip()
-        return [f"{head} {text}{_comment(style)}".rstrip() if not text else f"{head} {text}{_comment(style)}"]
+        comment = _comment(style)
+        return [f"{head} {text}{comment}" if text else head + comment.replace("\t", " ")]
     lines = block(child, style, column)
     first = lines[0]
     if item and first.strip() and not first.strip().startswith("#") and style.maybe(0.9):
         return [f"{head} {first[column:]}", *lines[1:]]
-    return [head + _comment(style).replace("\t#", " #") if item else head + _comment(style), *lines]
+    return [head + _comment(style).replace("\t", " "), *lines]
 
 
 def as_yaml(value: Any, style: Style) -> str:

@@ -1,0 +1,108 @@
+"""The commands that other tools run: a diff for CI, a hook that writes files, a KRM function for kustomize."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from cli.main import app
+from files.reading import split
+from tests.files import kubectl
+from tests.golden import ACTORS, SCRIPT
+from tests.harness.clusters import ROOT
+
+EXAMPLE = ROOT / "examples" / "kustomize"
+DEPLOYMENT = (
+    "# of the shop\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, labels: {asya.io/actor: text}}\n"
+    "spec:\n  template:\n    spec:\n      containers:\n      - name: runtime\n"
+)
+
+
+def run(*arguments: str, stdin: str = "") -> Any:
+    result = CliRunner().invoke(app, list(arguments), input=stdin, env={"ASYA_RUNTIME_LOCAL_PATH": str(SCRIPT)})
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result
+
+
+def test_diff_shows_what_would_be_added_and_exits_with_1(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text("a: 1\n---\n" + DEPLOYMENT)
+    done = run("diff", "-f", str(file), "--actor", str(ACTORS))
+    assert done.exit_code == 1
+    lines = done.stdout.splitlines()
+    assert lines[:2] == [f"--- {file}", f"+++ {file} (injected)"]
+    assert "+      - name: sidecar" in lines
+    assert not [line for line in lines[2:] if line.startswith("-")]
+    first = next(line for line in lines if line.startswith("@@"))
+    assert first.startswith("@@ -8,"), "the line numbers are the file's"
+    assert "\x1b[32m+" in run("diff", str(file), "--actor", str(ACTORS), "--color").stdout
+
+
+def test_diff_of_what_is_injected_is_empty(tmp_path: Path) -> None:
+    file = tmp_path / "web.yaml"
+    file.write_text(DEPLOYMENT)
+    assert run("inject", "--in-place", "--actor", str(ACTORS), "-f", str(file)).stdout == ""
+    assert "name: sidecar" in file.read_text()
+    done = run("diff", "-f", str(file), "--actor", str(ACTORS))
+    assert (done.exit_code, done.stdout) == (0, "")
+
+
+def test_the_hooks_name_commands_that_take_files(tmp_path: Path) -> None:
+    for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text()):
+        file = tmp_path / f"{hook['id']}.yaml"
+        file.write_text(DEPLOYMENT)
+        command = hook["entry"].split()
+        assert command[0] == "asya-operator"
+        done = run(*command[1:], "--actor", str(ACTORS), str(file))
+        assert done.exit_code == int("diff" in command), done.stderr
+
+
+def test_nothing_is_written_where_one_document_is_bad(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
+    good.write_text(DEPLOYMENT)
+    bad.write_text("a: 1\na: 2\n")
+    done = run("inject", "--in-place", "--actor", str(ACTORS), str(good), str(bad))
+    assert (done.exit_code, good.read_text()) == (1, DEPLOYMENT)
+
+
+def test_a_krm_function_injects_the_items_of_a_resource_list() -> None:
+    actor = (EXAMPLE / "actor.yaml").read_text()
+    objects = [*split(actor), *split((EXAMPLE / "deployment.yaml").read_text())]
+    items = "".join("- " + d.text.replace("\n", "\n  ").rstrip(" ") for d in objects if d.root is not None)
+    text = f"apiVersion: config.kubernetes.io/v1\nkind: ResourceList\nitems:\n{items}"
+    done = run("krm", stdin=text)
+    assert done.exit_code == 0, done.stderr
+    workload = yaml.safe_load(done.stdout)["items"][1]
+    assert workload["spec"]["template"]["spec"]["containers"][0]["name"] == "sidecar"
+    assert run("krm", stdin="a: 1\n").exit_code == 1
+
+
+@pytest.mark.skipif(bool(kubectl.why_not()), reason=kubectl.why_not())
+def test_the_kustomize_example(tmp_path: Path) -> None:
+    """kubectl's kustomize builds the resources; functions that are programs are for the kustomize of its own."""
+    for name in ("actor.yaml", "deployment.yaml"):
+        (tmp_path / name).write_text((EXAMPLE / name).read_text())
+    whole = yaml.safe_load((EXAMPLE / "kustomization.yaml").read_text())
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": whole["resources"]}))
+    command = tmp_path / "asya-operator"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m cli "$@"\n')
+    command.chmod(0o755)
+    built = subprocess.check_output([str(kubectl.path()), "kustomize", str(tmp_path)], text=True)
+    listed = {
+        "apiVersion": "config.kubernetes.io/v1",
+        "kind": "ResourceList",
+        "items": list(yaml.safe_load_all(built)),
+        "functionConfig": yaml.safe_load((EXAMPLE / whole["transformers"][0]).read_text()),
+    }
+    function = yaml.safe_load(listed["functionConfig"]["metadata"]["annotations"]["config.kubernetes.io/function"])
+    script = EXAMPLE / function["exec"]["path"]
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run([script], input=yaml.safe_dump(listed), capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    made = {o["kind"]: o for o in yaml.safe_load(done.stdout)["items"]}
+    assert [c["name"] for c in made["Deployment"]["spec"]["template"]["spec"]["containers"]] == ["sidecar", "runtime"]
