@@ -124,7 +124,7 @@ def test_rabbitmq_deployment(space: Space) -> None:
     ]
     conditions = {c["type"]: (c["status"], c["reason"]) for c in found["status"]["conditions"]}
     assert conditions == {
-        "PodsReady": ("True", "PodsReady"),
+        "PodsReady": ("True", "NoPodsWanted"),
         "QueueConsumed": ("True", "QueueConsumed"),
         "Ready": ("True", "Ready"),
         "RuntimeReady": ("True", "ConfigMapCreated"),
