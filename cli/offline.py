@@ -94,6 +94,9 @@ class Offline:
         found: dict[str, Object] = {}
         for where, obj in document.objects():
             resource = _resource(obj)
+            label = map_of(obj, "labels").get(LABEL_ACTOR)
+            if report and label is not None and (resource is None or not label) and obj.get("kind") != KIND:
+                self.warnings.append(f"{document.origin}: {_name(obj)}: {_in_vain(obj, resource is None)}")
             if resource is None:
                 continue
             decision = self._admit(obj, resource)
@@ -174,6 +177,18 @@ class Offline:
 def _resource(obj: Object) -> tuple[str, str] | None:
     group = str(obj.get("apiVersion", "")).rpartition("/")[0]
     return _RESOURCES.get((group, str(obj.get("kind", ""))))
+
+
+def _in_vain(obj: Object, unknown: bool) -> str:
+    """Why a label on an object does nothing."""
+    if not unknown:
+        return f"metadata.labels[{LABEL_ACTOR}]: is empty, so nothing is injected; name an AsyncActor, or take it off"
+    if "template" not in (obj.get("spec") or {}):
+        return f"metadata.labels[{LABEL_ACTOR}]: has no effect on this kind, which has no pod template"
+    return (
+        f"metadata.labels[{LABEL_ACTOR}]: has no effect on this kind; label its pod template instead "
+        f"(spec.template.metadata.labels), or label one of {', '.join(k.name for k in KINDS.values())}"
+    )
 
 
 def _template_path(obj: Object) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from injection.inject import Denied, disabled, inject, map_of, read_record, unin
 from injection.kinds import KINDS, Kind
 from injection.ownership import ownership
 from injection.plan import Object, Plan
+from injection.refusals import refuse
 from webhook.patch import Operation, operations
 
 Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]
@@ -115,6 +116,7 @@ def _decide_pod(request: Object, pod: Object, lookup: PlanLookup, reinject: bool
             f"metadata.labels[{LABEL_ACTOR}]: there is no AsyncActor {actor!r} in namespace {namespace!r}; "
             "create it, or take the label off"
         )
+    refuse(pod, plan)
     return _changed(pod, inject(pod, plan), "", "injected")
 
 
@@ -155,6 +157,7 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
             f"metadata.annotations[{ANNOTATION_RUNTIME_CONTAINER}]: belongs on the pod template, not on the workload"
         )
     try:
+        refuse(template, plan)
         return _changed(template, inject(template, plan, job=kind.job), prefix, "injected")
     except Denied as denied:
         raise Denied(f"{'.'.join(kind.path)}.{denied}") from None
