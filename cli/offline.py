@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller import desired
+from controller import desired, scalers
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_INJECTED, KIND, LABEL_ACTOR
 from crds.parse import parse_actor
@@ -132,15 +132,16 @@ class Offline:
         for namespace in dict.fromkeys(namespace for namespace, _ in self.actors):
             objects.append(desired.runtime_config_map(namespace, self.script))
         for actor in self.actors.values():
-            made = desired.trigger_authentication(actor) if actor.spec.scaling.enabled else None
-            objects += [made] if made is not None else []
+            if actor.spec.scaling.enabled:
+                made = scalers.trigger_parameters(actor), scalers.trigger_authentication(actor)
+                objects += [obj for obj in made if obj is not None]
             if desired.scaled_by_job(actor):
-                objects.append(self._injected(desired.scaled_job(actor, self.defaults)))
+                objects.append(self._injected(scalers.scaled_job(actor, self.defaults)))
                 continue
             if actor.spec.workload.template is not None:
                 objects.append(self._injected(desired.workload(actor, keda=actor.spec.scaling.enabled)))
             if actor.spec.scaling.enabled:
-                objects.append(desired.scaled_object(actor, self.defaults))
+                objects.append(scalers.scaled_object(actor, self.defaults))
         return [_without_owner(obj) for obj in objects]
 
     def rendered(self, documents: list[Document]) -> list[Object]:

@@ -55,7 +55,9 @@ class Keda:
         self.scaled_objects = Informer(client, resources.SCALED_OBJECTS, on_change)
         self.scaled_jobs = Informer(client, resources.SCALED_JOBS, on_change, index_label=LABEL_ACTOR)
         self.trigger_authentications = Informer(client, resources.TRIGGER_AUTHENTICATIONS, on_change)
-        self.informers = (self.scaled_objects, self.scaled_jobs, self.trigger_authentications)
+        self.parameters = Informer(client, resources.CONFIG_MAPS, on_change, label_selector=LABEL_ACTOR)
+        """ConfigMaps that the operator's TriggerAuthentications name."""
+        self.informers = (self.scaled_objects, self.scaled_jobs, self.trigger_authentications, self.parameters)
 
 
 class Pods:

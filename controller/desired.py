@@ -16,7 +16,6 @@ from crds.names import (
     ANNOTATION_SCALING,
     ANNOTATION_SCRIPT,
     API_VERSION,
-    KEDA_API_VERSION,
     KIND,
     LABEL_ACTOR,
     LABEL_INSTANCE,
@@ -25,11 +24,8 @@ from crds.names import (
     OPERATOR,
     RUNTIME_CONFIGMAP,
     RUNTIME_KEY,
-    SIDECAR,
 )
-from injection.generations import queue_name
 from injection.plan import script_hash
-from injection.settings import SidecarDefaults
 
 Object = dict[str, Any]
 
@@ -38,19 +34,6 @@ APP = "asya-actor"
 
 SCALABLE = ("Deployment", "StatefulSet")
 """Kinds that have replicas, and so can be the target of a ScaledObject."""
-
-SCALE_UP: Object = {
-    "stabilizationWindowSeconds": 0,
-    "selectPolicy": "Max",
-    "policies": [
-        {"type": "Percent", "value": 100, "periodSeconds": 15},
-        {"type": "Pods", "value": 4, "periodSeconds": 15},
-    ],
-}
-SCALE_DOWN: Object = {
-    "stabilizationWindowSeconds": 60,
-    "policies": [{"type": "Percent", "value": 50, "periodSeconds": 15}],
-}
 
 
 def labels(actor: AsyncActor) -> dict[str, str]:
@@ -103,7 +86,7 @@ def workload(actor: AsyncActor, *, keda: bool, replicas: int | None = None) -> O
     if keda:
         count = None
     metadata = {
-        **_metadata(actor, workload_name(actor)),
+        **metadata_of(actor, workload_name(actor)),
         "annotations": {
             ANNOTATION_ACTOR_GENERATION: str(actor.metadata.generation),
             ANNOTATION_SCALING: "enabled" if keda else "unmanaged" if count is None else "disabled",
@@ -135,6 +118,7 @@ ADDED: dict[str, Object] = {
     "socket": {"activation": None},
     "workload": {"job": None},
     "": {"resiliency": None},
+    "transport.rabbitmq": {"vhost": None, "tls": None, "management": None},
 }
 """Fields that ``spec`` gained after the first release, by section, with the value that says nothing."""
 
@@ -147,9 +131,11 @@ def _job_inputs(actor: AsyncActor) -> Object:
     """
     inputs: Object = actor.spec.model_dump(mode="json", by_alias=True, exclude={"scaling"})
     for section, fields in ADDED.items():
-        holder = inputs[section] if section else inputs
-        for name, nothing in fields.items():
-            if holder[name] == nothing:
+        holder: Object | None = inputs
+        for part in filter(None, section.split(".")):
+            holder = holder[part] if holder is not None else None
+        for name, nothing in fields.items() if holder is not None else ():
+            if holder is not None and holder[name] == nothing:
                 del holder[name]
     return inputs
 
@@ -175,107 +161,6 @@ def pod_template(actor: AsyncActor) -> Object:
         "metadata": {**metadata, "labels": {**labels(actor), **(metadata.get("labels") or {}), **selector(actor)}},
         "spec": spec,
     }
-
-
-def scaled_object(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
-    """KEDA's ScaledObject for a Deployment or StatefulSet."""
-    scaling = actor.spec.scaling
-    target: Object = {
-        "apiVersion": "apps/v1",
-        "kind": actor.spec.workload.type,
-        "name": workload_name(actor),
-        "envSourceContainerName": SIDECAR,
-    }
-    return with_digest(
-        {
-            "apiVersion": KEDA_API_VERSION,
-            "kind": "ScaledObject",
-            "metadata": _metadata(actor, actor.metadata.name),
-            "spec": {
-                "scaleTargetRef": target,
-                "minReplicaCount": scaling.min_replicas,
-                "maxReplicaCount": scaling.max_replicas,
-                "pollingInterval": scaling.polling_interval,
-                "cooldownPeriod": scaling.cooldown_period,
-                "advanced": {
-                    "horizontalPodAutoscalerConfig": {"behavior": {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN}}
-                },
-                "triggers": [trigger(actor, defaults)],
-            },
-        }
-    )
-
-
-def scaled_job(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
-    """KEDA's ScaledJob, whose template admission injects as it does a Job's."""
-    scaling = actor.spec.scaling
-    obj: Object = {
-        "apiVersion": KEDA_API_VERSION,
-        "kind": "ScaledJob",
-        "metadata": {
-            **_metadata(actor, actor.metadata.name),
-            "annotations": {ANNOTATION_ACTOR_GENERATION: str(actor.metadata.generation)},
-        },
-        "spec": {
-            "jobTargetRef": {"template": pod_template(actor)},
-            "minReplicaCount": scaling.min_replicas,
-            "maxReplicaCount": scaling.max_replicas,
-            "pollingInterval": scaling.polling_interval,
-            "envSourceContainerName": SIDECAR,
-            "triggers": [trigger(actor, defaults)],
-        },
-    }
-    return with_digest(obj)
-
-
-def trigger(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
-    """The KEDA trigger on the actor's queue."""
-    spec = actor.spec
-    value = str(spec.scaling.queue_length)
-    authentication = {"authenticationRef": {"name": actor.metadata.name}} if trigger_authentication(actor) else {}
-    if spec.transport.sqs is not None:
-        sqs = spec.transport.sqs
-        return {
-            "type": "aws-sqs-queue",
-            "metadata": {
-                "queueURL": f"{sqs.queue_base_url}/{queue_name(actor, defaults)}",
-                "awsRegion": sqs.region,
-                "queueLength": value,
-            },
-            **authentication,
-        }
-    rabbitmq = spec.transport.rabbitmq
-    assert rabbitmq is not None, "a transport has the section of its type"
-    metadata = {"protocol": "amqp", "queueName": queue_name(actor, defaults), "mode": "QueueLength", "value": value}
-    if rabbitmq.url_secret_ref is None:
-        metadata["host"] = f"amqp://{rabbitmq.host}:{rabbitmq.port}/"
-        metadata["usernameFromEnv"] = "ASYA_RABBITMQ_USERNAME"
-    return {"type": "rabbitmq", "metadata": metadata, **authentication}
-
-
-def trigger_authentication(actor: AsyncActor) -> Object | None:
-    """KEDA's TriggerAuthentication, which names the user's own Secret; None if there is nothing to name."""
-    transport = actor.spec.transport
-    if transport.sqs is not None:
-        spec: Object = {"podIdentity": {"provider": "aws"}}
-    else:
-        rabbitmq = transport.rabbitmq
-        assert rabbitmq is not None, "a transport has the section of its type"
-        if rabbitmq.url_secret_ref is not None:
-            parameter, ref = "host", rabbitmq.url_secret_ref
-        elif rabbitmq.password_secret_ref is not None:
-            parameter, ref = "password", rabbitmq.password_secret_ref
-        else:
-            return None
-        spec = {"secretTargetRef": [{"parameter": parameter, "name": ref.name, "key": ref.key}]}
-    return with_digest(
-        {
-            "apiVersion": KEDA_API_VERSION,
-            "kind": "TriggerAuthentication",
-            "metadata": _metadata(actor, actor.metadata.name),
-            "spec": spec,
-        }
-    )
 
 
 def runtime_config_map(namespace: str, script: str) -> Object:
@@ -304,7 +189,8 @@ def with_digest(obj: Object, inputs: Object | None = None) -> Object:
     return {**obj, "metadata": {**metadata, "annotations": annotations}}
 
 
-def _metadata(actor: AsyncActor, name: str) -> Object:
+def metadata_of(actor: AsyncActor, name: str) -> Object:
+    """Metadata of an object of that name that the actor owns."""
     return {
         "name": name,
         "namespace": actor.metadata.namespace,

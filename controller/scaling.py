@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from controller import desired, keda, status
+from controller import desired, keda, scalers, status
 from controller.cluster import Cluster, Contested, Keda
 from controller.status import Verdict
 from crds.models import AsyncActor
@@ -37,7 +37,9 @@ class Scaling:
         """
         installed = self._cluster.keda
         if installed is not None:
-            self._remove(_identity(actor), installed.scaled_objects, installed.trigger_authentications)
+            self._remove(
+                _identity(actor), installed.scaled_objects, installed.trigger_authentications, installed.parameters
+            )
 
     def ensure(self, actor: AsyncActor, before: Object) -> Verdict:
         """Have the KEDA objects of ``actor``, whose scaling is enabled, exist as desired.
@@ -66,11 +68,14 @@ class Scaling:
 
     def _ensure_all(self, actor: AsyncActor, installed: Keda) -> Object | Verdict:
         """The ScaledObject or ScaledJob, or what stands in its way."""
-        authentication = desired.trigger_authentication(actor)
-        if authentication is None:
-            self._remove(_identity(actor), installed.trigger_authentications)
-        else:
-            made = self._ensure(actor, installed.trigger_authentications, authentication)
+        for informer, wanted in (
+            (installed.parameters, scalers.trigger_parameters(actor)),
+            (installed.trigger_authentications, scalers.trigger_authentication(actor)),
+        ):
+            if wanted is None:
+                self._remove(_identity(actor), informer)
+                continue
+            made = self._ensure(actor, informer, wanted)
             if isinstance(made, Verdict):
                 return made
         if desired.scaled_by_job(actor):
@@ -78,7 +83,7 @@ class Scaling:
             live = installed.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name)
             missing = Verdict("Unknown", "ScaledJobMissing", "the ScaledJob could not be made, see WorkloadReady")
             return live if live is not None else missing
-        return self._ensure(actor, installed.scaled_objects, desired.scaled_object(actor, self._defaults))
+        return self._ensure(actor, installed.scaled_objects, scalers.scaled_object(actor, self._defaults))
 
     def scaled_object(self, actor: AsyncActor) -> Object | None:
         """The actor's ScaledObject, or the ScaledJob in its place, if it has one."""
@@ -101,7 +106,9 @@ class Scaling:
     def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | Verdict:
         """The object as desired; or, if one of that name is somebody else's, what that means."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
-        live = informer.get(actor.metadata.namespace, name)
+        # The cache of ConfigMaps holds those with the actor's label alone, and another's may have this name.
+        look = self._cluster.get if kind == "ConfigMap" else _cached
+        live = look(informer, actor.metadata.namespace, name)
         relation = "owned" if live is None else ownership(live, actor.metadata.name, actor.metadata.uid)
         if relation in ("owned", "orphaned"):
             return self._cluster.ensure(informer, live, wanted)
@@ -157,6 +164,10 @@ class _Look:
 
 def _conditions(live: Object) -> list[Object]:
     return (live.get("status") or {}).get("conditions") or []
+
+
+def _cached(informer: Informer, namespace: str, name: str) -> Object | None:
+    return informer.get(namespace, name)
 
 
 def _identity(actor: AsyncActor) -> tuple[str, str]:

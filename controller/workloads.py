@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller import desired, status
+from controller import desired, scalers, status
 from controller.cluster import Cluster, Contested
 from controller.labelled import WAITING_SECONDS, digest, opted_out
 from controller.rollouts import NoPlace, Rollouts
@@ -50,7 +50,7 @@ class Workloads:
         """
         keda = actor.spec.scaling.enabled and self._cluster.keda is not None
         if keda and desired.scaled_by_job(actor):
-            found = self._apply(actor, self._scaled_jobs(), desired.scaled_job(actor, self._defaults), plan_digest)
+            found = self._apply(actor, self._scaled_jobs(), scalers.scaled_job(actor, self._defaults), plan_digest)
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
             live = self._cluster.get(informer, actor.metadata.namespace, desired.workload_name(actor))

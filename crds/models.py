@@ -13,17 +13,24 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from crds.base import DNS_SUBDOMAIN, MAX_NAME, Model, Object, cel, fail, schema
+from crds.base import MAX_NAME, Model, Object, cel, fail, schema
 from crds.resiliency import Resiliency
-from crds.shape import CLAIM, malformed
-
-WorkloadType = Literal["Deployment", "StatefulSet", "Job"]
+from crds.scaling import NOT_FOR_JOBS, Scaling, refuse_for_jobs
+from crds.status import AsyncActorStatus, Condition, ObjectRef
+from crds.transport import SQS, RabbitMQ, SecretKeyRef, Transport
+from crds.workload import Job, Workload, WorkloadType
 
 GenerationSetting = Literal["auto", "frames", "frames-namespaced", "http"]
 """What a setting may say of the sidecar's generation; ``auto`` has its image tell."""
 
 GRACE_MARGIN = 30
 """Seconds a pod may take to stop beyond the processing of one message, where nothing says how long."""
+
+COOLDOWN, COOLDOWN_MARGIN = 60, 30
+"""Seconds without a message before scaling to zero: at least, and beyond the processing of the last one."""
+
+QUEUE_LENGTH = 5
+"""Messages that one replica is meant to hold, where nothing says how many."""
 
 QUANTITIES: dict[str, Any] = {
     "type": "object",
@@ -32,112 +39,6 @@ QUANTITIES: dict[str, Any] = {
         "x-kubernetes-int-or-string": True,
     },
 }
-
-
-class SecretKeyRef(Model):
-    """One key of a Secret in the actor's namespace."""
-
-    name: Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the Secret.")]
-    key: Annotated[str, Field(min_length=1, max_length=253, description="Key in the Secret's data.")]
-
-
-class RabbitMQ(Model):
-    """Where RabbitMQ is and who asks; either ``host`` and its companions, or ``urlSecretRef`` alone."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            ("has(self.host) || has(self.urlSecretRef)", "host: required unless urlSecretRef is set"),
-            (
-                "!has(self.urlSecretRef) || (!has(self.host) && !has(self.passwordSecretRef)"
-                " && self.port == 5672 && self.username == 'guest')",
-                "urlSecretRef: holds the whole URL, so host, port, username and passwordSecretRef must not be set",
-            ),
-        )
-    )
-
-    host: Annotated[
-        str | None,
-        Field(min_length=1, max_length=253, pattern=r"^[^\s/@]+$", description="Host name of the broker."),
-    ] = None
-    port: Annotated[int, Field(ge=1, le=65535, description="AMQP port of the broker.")] = 5672
-    username: Annotated[str, Field(min_length=1, max_length=255, description="User name.")] = "guest"
-    password_secret_ref: Annotated[
-        SecretKeyRef | None,
-        Field(
-            description="Secret key that holds the password. Released sidecars paste it into a URL unescaped: "
-            "if it contains any of `@ / : # %`, use urlSecretRef with a percent-encoded URL instead."
-        ),
-    ] = None
-    url_secret_ref: Annotated[
-        SecretKeyRef | None,
-        Field(
-            description="Secret key that holds a whole `amqp(s)://…` URL, percent-encoded: for vhosts, TLS, passwords "
-            "with special characters, and KEDA before 2.16. Excludes the other fields."
-        ),
-    ] = None
-
-    @model_validator(mode="after")
-    def _one_of(self) -> "RabbitMQ":
-        if self.url_secret_ref is None:
-            if self.host is None:
-                raise fail("host", "required unless urlSecretRef is set")
-        elif (
-            self.host is not None
-            or self.password_secret_ref is not None
-            or self.port != 5672
-            or self.username != "guest"
-        ):
-            raise fail(
-                "urlSecretRef",
-                "holds the whole URL, so host, port, username and passwordSecretRef must not be set",
-            )
-        return self
-
-
-class SQS(Model):
-    """Where SQS is. Credentials come from the pod's identity (IRSA, EKS pod identity), never from here."""
-
-    region: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z0-9-]+$", description="AWS region.")]
-    queue_base_url: Annotated[
-        str,
-        Field(
-            pattern=r"^https?://[^\s/]+(/[^\s]*[^\s/])?$",
-            max_length=1024,
-            description="URL of the account's queues without the queue's name or a trailing slash: "
-            "`https://sqs.<region>.amazonaws.com/<account>`.",
-        ),
-    ]
-    visibility_timeout: Annotated[
-        int,
-        Field(ge=0, le=43200, description="Seconds for which a received message stays hidden from others."),
-    ] = 300
-    wait_time_seconds: Annotated[int, Field(ge=0, le=20, description="Seconds of one long poll.")] = 20
-
-
-class Transport(Model):
-    """The queue system; the section named as ``type`` is required and the other one forbidden."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            ("self.type != 'rabbitmq' || has(self.rabbitmq)", "rabbitmq: required when type is rabbitmq"),
-            ("self.type == 'rabbitmq' || !has(self.rabbitmq)", "rabbitmq: forbidden unless type is rabbitmq"),
-            ("self.type != 'sqs' || has(self.sqs)", "sqs: required when type is sqs"),
-            ("self.type == 'sqs' || !has(self.sqs)", "sqs: forbidden unless type is sqs"),
-        )
-    )
-
-    type: Annotated[Literal["rabbitmq", "sqs"], Field(description="Which queue system.")]
-    rabbitmq: Annotated[RabbitMQ | None, Field(description="RabbitMQ, when type is rabbitmq.")] = None
-    sqs: Annotated[SQS | None, Field(description="Amazon SQS, when type is sqs.")] = None
-
-    @model_validator(mode="after")
-    def _section(self) -> "Transport":
-        for name, section in (("rabbitmq", self.rabbitmq), ("sqs", self.sqs)):
-            if self.type == name and section is None:
-                raise fail(name, f"required when type is {name}")
-            if self.type != name and section is not None:
-                raise fail(name, f"forbidden unless type is {name}")
-        return self
 
 
 class Sidecar(Model):
@@ -253,136 +154,6 @@ class Timeout(Model):
         return self.processing + GRACE_MARGIN if self.graceful_shutdown is None else self.graceful_shutdown
 
 
-class Scaling(Model):
-    """Autoscaling on the queue's length by KEDA."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            # The API server tries the rule on the default {} too, before the fields' own defaults are in it.
-            (
-                "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
-                "minReplicas: must not be greater than maxReplicas",
-            )
-        )
-    )
-
-    enabled: Annotated[bool, Field(description="Whether KEDA scales this actor.")] = False
-    min_replicas: Annotated[int, Field(ge=0, description="Fewest replicas; 0 sleeps on an empty queue.")] = 0
-    max_replicas: Annotated[int, Field(ge=1, description="Most replicas.")] = 50
-    polling_interval: Annotated[int, Field(ge=1, description="Seconds between two looks at the queue.")] = 10
-    cooldown_period: Annotated[int, Field(ge=0, description="Seconds of an empty queue before scaling to zero.")] = 60
-    queue_length: Annotated[int, Field(ge=1, description="Messages that one replica is meant to hold.")] = 5
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Scaling":
-        if self.min_replicas > self.max_replicas:
-            raise fail("minReplicas", f"must not be greater than maxReplicas ({self.max_replicas})")
-        return self
-
-
-_METADATA = {
-    "type": "object",
-    "properties": {
-        "labels": {"type": "object", "additionalProperties": {"type": "string"}},
-        "annotations": {"type": "object", "additionalProperties": {"type": "string"}},
-    },
-}
-_PRESERVED = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-
-
-class Job(Model):
-    """When a Job's runtime ends, if it runs the operator's script."""
-
-    messages: Annotated[
-        int | None,
-        Field(ge=1, description="Messages after which the Job ends. Absent: 1 if KEDA starts it, else no limit."),
-    ] = None
-    idle_seconds: Annotated[
-        int, Field(ge=1, description="Seconds after which the Job ends if the queue has given no message.")
-    ] = 60
-
-
-class Workload(Model):
-    """What runs the actor's pods."""
-
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.template) || has(self.name)",
-                "template: required unless name refers to an existing workload",
-            ),
-            (
-                "!has(self.volumeClaimTemplates) || self.type == 'StatefulSet'",
-                "volumeClaimTemplates: only a StatefulSet has them",
-            ),
-            ("!has(self.job) || self.type == 'Job'", "job: only a Job has it"),
-        )
-    )
-
-    type: Annotated[WorkloadType, Field(description="Kind of the workload.")] = "Deployment"
-    replicas: Annotated[
-        int | None,
-        Field(
-            ge=0,
-            description="Replicas; for a Job its parallelism. Absent: the workload is made with 1, and the field is "
-            "left to others after that (a HorizontalPodAutoscaler, `kubectl scale`). Ignored while scaling is enabled.",
-        ),
-    ] = None
-    template: Annotated[
-        Object | None,
-        Field(
-            description="Pod template: metadata (labels, annotations) and spec. The container with the function is "
-            "the one named `runtime`, or the only one.",
-            json_schema_extra=schema(
-                type="object",
-                properties={"metadata": _METADATA, "spec": _PRESERVED},
-                **{"x-kubernetes-preserve-unknown-fields": True},
-            ),
-        ),
-    ] = None
-    volume_claim_templates: Annotated[
-        list[Object] | None,
-        Field(
-            description="PersistentVolumeClaims of each replica; StatefulSet only.",
-            json_schema_extra=schema(type="array", items=_PRESERVED),
-        ),
-    ] = None
-    job: Annotated[Job | None, Field(description="When a Job ends; Job only.")] = None
-    name: Annotated[
-        str | None,
-        Field(
-            min_length=1,
-            max_length=MAX_NAME,
-            pattern=DNS_SUBDOMAIN,
-            description="Name of the workload, the actor's if absent. Without a template it names one that exists "
-            "already: the operator scales and reports it, and never creates, rewrites or deletes it.",
-        ),
-    ] = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Workload":
-        if self.template is None and self.name is None:
-            raise fail("template", "required unless name refers to an existing workload")
-        if self.volume_claim_templates is not None and self.type != "StatefulSet":
-            raise fail("volumeClaimTemplates", "only a StatefulSet has them")
-        if self.job is not None and self.type != "Job":
-            raise fail("job", "only a Job has it")
-        if self.template is not None:
-            wrong = malformed(self.template, path="template")
-            if wrong:
-                raise fail(*wrong)
-            containers = (self.template.get("spec") or {}).get("containers")
-            if not isinstance(containers, list) or not containers:
-                raise fail("template.spec.containers", "at least one container is required")
-        for i, claim in enumerate(self.volume_claim_templates or ()):
-            wrong = malformed(claim, CLAIM, f"volumeClaimTemplates[{i}]")
-            if wrong:
-                raise fail(*wrong)
-            if not (claim.get("metadata") or {}).get("name"):
-                raise fail(f"volumeClaimTemplates[{i}].metadata.name", "required")
-        return self
-
-
 class AsyncActorSpec(Model):
     """What an actor is."""
 
@@ -392,7 +163,22 @@ class AsyncActorSpec(Model):
                 "!(has(self.scaling) && self.scaling.enabled && self.workload.type == 'Job'"
                 " && !has(self.workload.template))",
                 "workload.template: required to scale a Job, since KEDA starts Jobs from a template",
-            )
+            ),
+            (
+                "!has(self.scaling) || !has(self.scaling.job) || self.workload.type == 'Job'",
+                "scaling.job: only with a workload of type Job",
+            ),
+            (
+                "!has(self.scaling) || !has(self.scaling.aws) || self.transport.type == 'sqs'",
+                "scaling.aws: only with the transport sqs",
+            ),
+            *(
+                (
+                    f"!has(self.scaling) || !has(self.scaling.{name}) || self.workload.type != 'Job'",
+                    f"scaling.{name}: {NOT_FOR_JOBS}",
+                )
+                for name in ("idleReplicas", "initialCooldownPeriod", "fallback", "behavior")
+            ),
         )
     )
 
@@ -423,60 +209,40 @@ class AsyncActorSpec(Model):
             raise fail("workload.template", "required to scale a Job, since KEDA starts Jobs from a template")
         return self
 
+    @model_validator(mode="after")
+    def _scaling_fits(self) -> "AsyncActorSpec":
+        scaling = self.scaling
+        if self.workload.type == "Job":
+            refuse_for_jobs(scaling)
+        elif scaling.job is not None:
+            raise fail("scaling.job", "only with a workload of type Job")
+        if scaling.aws is not None:
+            if self.transport.type != "sqs":
+                raise fail("scaling.aws", "only with the transport sqs")
+            spec = self.workload.template.get("spec") if self.workload.template is not None else None
+            if scaling.aws.identity_owner == "workload" and spec and not spec.get("serviceAccountName"):
+                raise fail(
+                    "workload.template.spec.serviceAccountName",
+                    "required with scaling.aws.identityOwner workload, since KEDA takes that account's role",
+                )
+        return self
 
-class Condition(Model):
-    """A metav1.Condition."""
+    @property
+    def cooldown_period(self) -> int:
+        """Seconds without a message before scaling to zero."""
+        if self.scaling.cooldown_period is not None:
+            return self.scaling.cooldown_period
+        busy = self.timeout.processing + COOLDOWN_MARGIN if self.transport.counts_waiting_only else 0
+        return max(COOLDOWN, busy)
 
-    type: Annotated[str, Field(max_length=316)]
-    status: Literal["True", "False", "Unknown"]
-    reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    message: Annotated[str, Field(max_length=32768)] = ""
-    last_transition_time: Annotated[str, Field(json_schema_extra={"format": "date-time"})]
-    observed_generation: Annotated[int | None, Field(ge=0)] = None
-
-
-class ObjectRef(Model):
-    """An object of the actor's namespace."""
-
-    api_version: str
-    kind: str
-    name: str
-
-
-class AsyncActorStatus(Model):
-    """What the controller last saw; written by it alone."""
-
-    phase: Annotated[str | None, Field(description="One word for how the actor is; see the table of phases.")] = None
-    conditions: Annotated[
-        list[Condition] | None,
-        Field(
-            description="WorkloadReady, RuntimeReady, PodsReady, ScalingReady (while scaling is enabled), "
-            "QueueConsumed and Ready (all of them).",
-            json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
-        ),
-    ] = None
-    reason: Annotated[str | None, Field(description="Reason of the first condition that is false.")] = None
-    queue_name: Annotated[str | None, Field(description="Queue that is consumed and scaled on.")] = None
-    workload_ref: Annotated[ObjectRef | None, Field(description="The workload.")] = None
-    scaled_object_ref: Annotated[ObjectRef | None, Field(description="The ScaledObject.")] = None
-    scaled_job_ref: Annotated[ObjectRef | None, Field(description="The ScaledJob.")] = None
-    observed_generation: Annotated[int | None, Field(description="Generation that this status speaks of.")] = None
-    replicas: Annotated[int | None, Field(description="Pods of the workload.")] = None
-    ready_replicas: Annotated[int | None, Field(description="Pods that are ready.")] = None
-    desired_replicas: Annotated[int | None, Field(description="Pods that there should be.")] = None
-    scaling_active: Annotated[
-        bool | None, Field(description="Whether KEDA sees messages in the queue; absent while it does not say.")
-    ] = None
-    outdated_workloads: Annotated[
-        int | None, Field(description="Labelled workloads that are still to be re-injected after a change.")
-    ] = None
-    warnings: Annotated[
-        list[str] | None, Field(description="What is unwise in the spec of that generation, and what to do.")
-    ] = None
-    replicas_before_scaling: Annotated[
-        int | None,
-        Field(description="Replicas that a workload which the actor does not own had before it was scaled."),
-    ] = None
+    @property
+    def queue_length(self) -> int:
+        """Messages that one replica, or one Job, is meant to hold."""
+        if self.scaling.queue_length is not None:
+            return self.scaling.queue_length
+        if self.workload.type != "Job":
+            return QUEUE_LENGTH
+        return (self.workload.job.messages if self.workload.job is not None else None) or 1
 
 
 class ObjectMeta(Model):
@@ -552,3 +318,27 @@ class AsyncActor(Model):
 def field_path(location: tuple[str | int, ...]) -> str:
     """A pydantic error location as users write it: ``spec.sidecar.env[0].name``."""
     return re.sub(r"\.\[", "[", ".".join(f"[{p}]" if isinstance(p, int) else p for p in location))
+
+
+__all__ = [
+    "SQS",
+    "AsyncActor",
+    "AsyncActorSpec",
+    "AsyncActorStatus",
+    "Condition",
+    "GenerationSetting",
+    "Job",
+    "ObjectMeta",
+    "ObjectRef",
+    "RabbitMQ",
+    "Scaling",
+    "SecretKeyRef",
+    "Sidecar",
+    "Socket",
+    "Timeout",
+    "Transport",
+    "Workload",
+    "WorkloadType",
+    "field_path",
+    "wrong_name",
+]

@@ -23,6 +23,7 @@ from crds.names import (
     DISABLED,
     INJECT,
     LABEL_ACTOR,
+    RABBITMQ_VOLUME,
     RUNTIME,
     RUNTIME_CONFIGMAP,
     RUNTIME_PATH,
@@ -38,7 +39,7 @@ HANDLER = "ASYA_HANDLER"
 DEFAULT_GRACE_PERIOD = 30
 """Seconds that Kubernetes gives a pod whose template does not say."""
 
-OUR_VOLUMES = (SOCKET_VOLUME, RUNTIME_VOLUME)
+OUR_VOLUMES = (SOCKET_VOLUME, RUNTIME_VOLUME, RABBITMQ_VOLUME)
 OUR_ENV = ("ASYA_SOCKET_DIR", "ASYA_SOCKET_PATH", "ASYA_SOCKET_MAX_SIZE")
 
 
@@ -207,6 +208,8 @@ def _list(holder: Any, key: str) -> list[Any]:
 def _is_our_volume(volume: Object) -> bool:
     if _name(volume) == SOCKET_VOLUME:
         return "emptyDir" in volume
+    if _name(volume) == RABBITMQ_VOLUME:
+        return "projected" in volume
     return bool(_name(volume.get("configMap")) == RUNTIME_CONFIGMAP)
 
 

@@ -9,12 +9,12 @@ sidecars read one name of a row and earlier ones another, so both are set.
 import hashlib
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 
-from crds.models import AsyncActor, SecretKeyRef
+from crds.models import AsyncActor
 from crds.names import RUNTIME_CONFIGMAP, RUNTIME_KEY, RUNTIME_PATH, RUNTIME_VOLUME, SIDECAR, SOCKET_VOLUME
+from injection import rabbitmq as rabbitmq_connection
 from injection.generations import queue_name, sidecar_actor_name, sidecar_image
 from injection.settings import RESTRICTED, SidecarDefaults
 
@@ -51,9 +51,6 @@ def environment(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
     def value(name: str, text: object) -> None:
         env.append({"name": name, "value": str(text)})
 
-    def secret(name: str, ref: SecretKeyRef) -> None:
-        env.append({"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}})
-
     value("ASYA_ACTOR_NAME", sidecar_actor_name(actor, defaults))
     value("ASYA_NAMESPACE", actor.metadata.namespace)
     value("ASYA_QUEUE_NAME", queue_name(actor, defaults))
@@ -64,20 +61,12 @@ def environment(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
     value("ASYA_RUNTIME_TIMEOUT", f"{spec.timeout.processing}s")
     rabbitmq, sqs = spec.transport.rabbitmq, spec.transport.sqs
     if rabbitmq is not None:
-        if rabbitmq.url_secret_ref is not None:
-            secret("ASYA_RABBITMQ_URL", rabbitmq.url_secret_ref)
-        else:
-            value("ASYA_RABBITMQ_HOST", rabbitmq.host)
-            value("ASYA_RABBITMQ_PORT", rabbitmq.port)
-            value("ASYA_RABBITMQ_USERNAME", rabbitmq.username)
-            if rabbitmq.password_secret_ref is not None:
-                secret("ASYA_RABBITMQ_PASSWORD", rabbitmq.password_secret_ref)
+        env += rabbitmq_connection.variables(rabbitmq)
     if sqs is not None:
         value("ASYA_AWS_REGION", sqs.region)
         value("AWS_REGION", sqs.region)
-        url = urlsplit(sqs.queue_base_url)
-        if not is_amazon(url.hostname or ""):
-            value("ASYA_SQS_ENDPOINT", f"{url.scheme}://{url.netloc}")
+        if sqs.endpoint is not None:
+            value("ASYA_SQS_ENDPOINT", sqs.endpoint)
         value("ASYA_SQS_VISIBILITY_TIMEOUT", sqs.visibility_timeout)
         value("ASYA_SQS_WAIT_TIME_SECONDS", sqs.wait_time_seconds)
         value("QUEUE_BASE_URL", sqs.queue_base_url)
@@ -86,11 +75,6 @@ def environment(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
         value("ASYA_GATEWAY_URL", defaults.gateway_url)
     overrides = {entry["name"]: entry for entry in spec.sidecar.env or ()}
     return [entry for entry in env if entry["name"] not in overrides] + list(overrides.values())
-
-
-def is_amazon(host: str) -> bool:
-    """Whether ``host`` is one of AWS's own endpoints, in any partition."""
-    return host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
 
 
 def script_hash(script: str) -> str:
@@ -120,12 +104,13 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
         "env": environment(actor, defaults),
         "ports": [{"name": "asya-metrics", "containerPort": defaults.metrics_port, "protocol": "TCP"}],
         **({"resources": resources} if resources else {}),
-        "volumeMounts": [socket_mount],
+        "volumeMounts": [socket_mount, *rabbitmq_connection.mounts(spec.transport.rabbitmq)],
         "securityContext": RESTRICTED,
     }
     volumes: tuple[Object, ...] = (
         {"name": SOCKET_VOLUME, "emptyDir": {}},
         {"name": RUNTIME_VOLUME, "configMap": {"name": RUNTIME_CONFIGMAP, "defaultMode": 0o555}},
+        *rabbitmq_connection.volumes(spec.transport.rabbitmq),
     )
     env = (
         {"name": "ASYA_SOCKET_DIR", "value": spec.socket.directory},

@@ -7,6 +7,7 @@ never sees an answer of admission, and the command line in ``explain`` and ``ren
 from crds.models import AsyncActor
 from injection.generations import consumed_queue
 from injection.inject import Denied, runtime_container
+from injection.scaling_risks import scaling_risks
 from injection.settings import SidecarDefaults
 
 TEMPLATE = "spec.workload.template"
@@ -14,7 +15,7 @@ TEMPLATE = "spec.workload.template"
 
 def warnings_of(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
     """Warnings about ``actor``, each of which names the field, what was found and what to do."""
-    return [*_timeout(actor), *_queue(actor, defaults), *_resources(actor)]
+    return [*_timeout(actor), *_queue(actor, defaults), *scaling_risks(actor), *_resources(actor)]
 
 
 def _timeout(actor: AsyncActor) -> list[str]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from controller import desired
+from controller import desired, scalers
 from crds.parse import parse_actor
 from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, Client, Object
@@ -178,12 +178,12 @@ def _floor(client: Client, actors: list[Object]) -> tuple[float, float]:
     def write(obj: Object) -> None:
         stored = {**obj, "metadata": {**obj["metadata"], "namespace": "floor", "uid": "705ab4f5", "generation": 1}}
         parsed = parse_actor(stored)
-        authentication = desired.trigger_authentication(parsed)
+        authentication = scalers.trigger_authentication(parsed)
         assert authentication is not None, "its password is in a Secret"
         for resource, made in (
             (DEPLOYMENTS, desired.workload(parsed, keda=True)),
             (TRIGGER_AUTHENTICATIONS, authentication),
-            (SCALED_OBJECTS, desired.scaled_object(parsed, SidecarDefaults())),
+            (SCALED_OBJECTS, scalers.scaled_object(parsed, SidecarDefaults())),
         ):
             labels = {k: v for k, v in made["metadata"]["labels"].items() if not k.startswith("asya.io/")}
             metadata = {"name": made["metadata"]["name"], "namespace": "floor", "labels": labels}

@@ -6,12 +6,16 @@ Run through the models and through ``kubectl apply`` on every tier, so that neit
 import copy
 from typing import Any
 
+from tests.cases.invalid_scaling import BROKERS, SCALINGS
 from tests.harness.space import actor
 
 Object = dict[str, Any]
 ABSENT = object()
 
-SQS = {"type": "sqs", "sqs": {"region": "eu-west-1", "queueBaseUrl": "https://sqs.eu-west-1.amazonaws.com/1"}}
+SQS = {
+    "type": "sqs",
+    "sqs": {"region": "eu-west-1", "queueBaseUrl": "https://sqs.eu-west-1.amazonaws.com/123456789012"},
+}
 CONTAINERS = "spec.workload.template.spec.containers"
 PATH = "spec.workload.template.spec"
 RESILIENCY = "spec.resiliency"
@@ -139,6 +143,8 @@ CASES: list[Case] = [
         [("spec.scaling", {"minReplicas": 5, "maxReplicas": 3})],
         "minReplicas: must not be greater than maxReplicas",
     ),
+    *BROKERS,
+    *SCALINGS,
     ("max of zero", [("spec.scaling", {"maxReplicas": 0})], "spec.scaling.maxReplicas"),
     ("queue length of zero", [("spec.scaling", {"queueLength": 0})], "spec.scaling.queueLength"),
     ("no workload", [("spec.workload", ABSENT)], "spec.workload"),

@@ -91,10 +91,9 @@ def test_rabbitmq_deployment(space: Space) -> None:
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "name": "text-processor",
-        "envSourceContainerName": "sidecar",
     }
     assert (scaled["minReplicaCount"], scaled["maxReplicaCount"]) == (0, 20)
-    assert (scaled["pollingInterval"], scaled["cooldownPeriod"]) == (10, 60)
+    assert (scaled["pollingInterval"], scaled["cooldownPeriod"]) == (10, 90)
     behavior = scaled["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     up, down = behavior["scaleUp"], behavior["scaleDown"]
     assert (up["stabilizationWindowSeconds"], up["selectPolicy"]) == (0, "Max")
@@ -113,7 +112,6 @@ def test_rabbitmq_deployment(space: Space) -> None:
                 "mode": "QueueLength",
                 "value": "5",
                 "host": "amqp://rabbitmq.messaging:5672/",
-                "usernameFromEnv": "ASYA_RABBITMQ_USERNAME",
             },
             "authenticationRef": {"name": "text-processor"},
         }
@@ -122,6 +120,10 @@ def test_rabbitmq_deployment(space: Space) -> None:
     assert authentication["spec"]["secretTargetRef"] == [
         {"parameter": "password", "name": "rabbitmq", "key": "password"}
     ]
+    assert authentication["spec"]["configMapTargetRef"] == [
+        {"parameter": "username", "name": "text-processor-keda", "key": "username"}
+    ]
+    assert space.wait("ConfigMap", "text-processor-keda", SECONDS)["data"] == {"username": "asya"}
     conditions = {c["type"]: (c["status"], c["reason"]) for c in found["status"]["conditions"]}
     assert conditions == {
         "PodsReady": ("True", "NoPodsWanted"),
@@ -222,7 +224,8 @@ def test_scaled_job(space: Space) -> None:
     assert template["initContainers"][0]["name"] == "sidecar"
     assert template["restartPolicy"] == "Never"
     assert scaled_job["spec"]["maxReplicaCount"] == 10
-    assert scaled_job["spec"]["envSourceContainerName"] == "sidecar"
+    assert "envSourceContainerName" not in scaled_job["spec"], "KEDA does not find a native sidecar"
+    assert scaled_job["spec"]["rollout"]["strategy"] == "gradual"
     assert scaled_job["spec"]["triggers"][0]["metadata"]["value"] == "1"
     assert found["status"]["scaledJobRef"]["name"] == "video-encoder"
     assert space.get("Job", "video-encoder") is None

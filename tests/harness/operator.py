@@ -29,7 +29,10 @@ CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customre
 WEBHOOKS = {resource.kind: resource for resource in (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS)}
 NAMESPACES = Resource("v1", "Namespace", "namespaces")
 NAMESPACE = "asya-system"
-REAL_KEDA = Path(__file__).parents[3] / "shared" / "keda"
+REAL_KEDA = next(
+    (found for parent in Path(__file__).parents[2:] if (found := parent / "shared" / "keda").is_dir()), Path("no-keda")
+)
+"""KEDA's own CRDs, in a directory beside the project or above it."""
 WEBHOOK_CONFIGURATION_SECONDS = 1.5
 """How long a real API server may take to notice a changed webhook configuration."""
 MINIMAL_KEDA = Path(__file__).with_name("keda.yaml")

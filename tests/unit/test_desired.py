@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from controller import desired, status
+from controller import desired, scalers, status
 from controller.status import Observation, Verdict, changes, false, status_of, true, workload_refused
 from crds.models import AsyncActor
 from crds.parse import parse_actor
@@ -28,8 +28,8 @@ EXAMPLES = ["rabbitmq-deployment", "sqs-statefulset", "scaled-job"]
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_everything_is_owned_and_labelled(name: str) -> None:
     obj = parsed(example(name))
-    made = [desired.workload(obj, keda=False), desired.scaled_object(obj, DEFAULTS), desired.scaled_job(obj, DEFAULTS)]
-    made += [o for o in (desired.trigger_authentication(obj),) if o]
+    made = [desired.workload(obj, keda=False), scalers.scaled_object(obj, DEFAULTS), scalers.scaled_job(obj, DEFAULTS)]
+    made += [o for o in (scalers.trigger_authentication(obj),) if o]
     for one in made:
         (owner,) = one["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["controller"]) == ("u1", True)
@@ -82,16 +82,18 @@ def test_a_jobs_digest_follows_the_actor_and_not_its_scaling() -> None:
 def test_triggers_never_hold_a_password() -> None:
     rabbitmq = {"host": "h", "username": "u", "passwordSecretRef": {"name": "s", "key": "k"}}
     obj = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": rabbitmq}))
-    assert desired.trigger(obj, DEFAULTS)["metadata"]["host"] == "amqp://h:5672/"
-    assert (desired.trigger_authentication(obj) or {})["spec"] == {
-        "secretTargetRef": [{"parameter": "password", "name": "s", "key": "k"}]
+    assert scalers.trigger(obj, DEFAULTS)["metadata"]["host"] == "amqp://h:5672/"
+    assert (scalers.trigger_authentication(obj) or {})["spec"] == {
+        "secretTargetRef": [{"parameter": "password", "name": "s", "key": "k"}],
+        "configMapTargetRef": [{"parameter": "username", "name": "a-keda", "key": "username"}],
     }
+    assert (scalers.trigger_parameters(obj) or {})["data"] == {"username": "u"}
     url = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": {"urlSecretRef": {"name": "s", "key": "k"}}}))
-    assert "host" not in desired.trigger(url, DEFAULTS)["metadata"]
-    assert (desired.trigger_authentication(url) or {})["spec"]["secretTargetRef"][0]["parameter"] == "host"
+    assert "host" not in scalers.trigger(url, DEFAULTS)["metadata"]
+    assert (scalers.trigger_authentication(url) or {})["spec"]["secretTargetRef"][0]["parameter"] == "host"
     guest = parsed(actor("a"))
-    assert desired.trigger_authentication(guest) is None
-    assert "authenticationRef" not in desired.trigger(guest, DEFAULTS)
+    assert scalers.trigger_authentication(guest) is None
+    assert "authenticationRef" not in scalers.trigger(guest, DEFAULTS)
 
 
 # -- status --------------------------------------------------------------------------------------

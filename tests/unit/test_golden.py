@@ -191,9 +191,9 @@ def test_text_that_yaml_would_take_for_something_else_is_quoted() -> None:
 @pytest.mark.parametrize(
     ("example", "kinds"),
     [
-        ("rabbitmq-deployment", ["ConfigMap", "TriggerAuthentication", "Deployment", "ScaledObject"]),
+        ("rabbitmq-deployment", ["ConfigMap", "ConfigMap", "TriggerAuthentication", "Deployment", "ScaledObject"]),
         ("sqs-statefulset", ["ConfigMap", "StatefulSet"]),
-        ("scaled-job", ["ConfigMap", "TriggerAuthentication", "ScaledJob"]),
+        ("scaled-job", ["ConfigMap", "ConfigMap", "TriggerAuthentication", "ScaledJob"]),
     ],
 )
 def test_render_prints_what_the_cluster_would_hold(example: str, kinds: list[str]) -> None:
@@ -202,7 +202,7 @@ def test_render_prints_what_the_cluster_would_hold(example: str, kinds: list[str
     rendered = list(yaml.safe_load_all(done.stdout))
     assert [o["kind"] for o in rendered] == kinds
     assert {o["metadata"]["namespace"] for o in rendered} == {"prod"}
-    assert "sidecar" in str(rendered[-1 if example != "rabbitmq-deployment" else 2]["spec"])
+    assert "sidecar" in str(rendered[-1 if example != "rabbitmq-deployment" else 3]["spec"])
     last = split(done.stdout)[-1]
     assert Offline.uninject(last) is not last or kinds[-1] == "ScaledObject"
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from controller import scalers
 from crds.names import ANNOTATION_INJECTED, LABEL_ACTOR
 from crds.parse import parse_actor
 from injection.inject import COMMAND, Denied, Record, disabled, inject, read_record, uninject
@@ -272,15 +273,25 @@ def test_a_url_secret_replaces_the_four_variables() -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "endpoint"),
+    ("region", "host", "own"),
     [
-        ("https://sqs.eu-west-1.amazonaws.com/1", None),
-        ("https://sqs.cn-north-1.amazonaws.com.cn/1", None),
-        ("http://localstack.dev:4566/000000000000", "http://localstack.dev:4566"),
+        ("eu-west-1", "https://sqs.eu-west-1.amazonaws.com", True),
+        ("cn-north-1", "https://sqs.cn-north-1.amazonaws.com.cn", True),
+        ("eu-west-1", "http://localstack.dev:4566", False),
+        ("eu-west-1", "http://elasticmq:9324", False),
+        ("eu-west-1", "https://vpce-0a1b.sqs.eu-west-1.vpce.amazonaws.com", False),
+        ("us-gov-west-1", "https://sqs-fips.us-gov-west-1.amazonaws.com", False),
+        ("eu-west-1", "https://sqs.eu-west-1.api.aws", False),
+        ("eu-west-1", "http://sqs.eu-west-1.amazonaws.com", False),
     ],
 )
-def test_the_endpoint_is_set_only_where_it_is_not_amazons(url: str, endpoint: str | None) -> None:
-    sqs = {"type": "sqs", "sqs": {"region": "eu-west-1", "queueBaseUrl": url}}
+def test_sidecar_and_trigger_have_the_same_endpoint_unless_it_is_the_regions_own(
+    region: str, host: str, own: bool
+) -> None:
+    sqs = {"type": "sqs", "sqs": {"region": region, "queueBaseUrl": f"{host}/123456789012"}}
+    endpoint = None if own else host
+    trigger = scalers.trigger(parse_actor(actor("a", transport=sqs)), SidecarDefaults())
+    assert trigger["metadata"].get("awsEndpoint") == endpoint
     assert names(actor("a", transport=sqs)).get("ASYA_SQS_ENDPOINT") == endpoint
 
 

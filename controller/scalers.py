@@ -1,0 +1,292 @@
+"""KEDA's objects for an actor: pure functions, each of which makes only what KEDA's admission and scalers accept.
+
+A trigger needs no variable of a container. KEDA looks for those in ``spec.containers`` alone, where a Job's sidecar
+is not, and neither is that of a workload whose pods alone are injected. A RabbitMQ scaler takes a user name from a
+TriggerAuthentication or a variable only, so it comes from a small ConfigMap beside the TriggerAuthentication, which
+names the user's own Secrets for everything that is secret.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import quote
+
+from controller.desired import metadata_of, pod_template, with_digest, workload_name
+from crds.models import AsyncActor
+from crds.names import ANNOTATION_ACTOR_GENERATION, KEDA_API_VERSION
+from crds.scaling import Behavior, ScaledJobs, Trigger
+from crds.transport import SQS, RabbitMQ, SecretKeyRef
+from injection.generations import queue_name
+from injection.inject import Denied, runtime_container
+from injection.rabbitmq import DEFAULT_PASSWORD
+from injection.settings import SidecarDefaults
+
+Object = dict[str, Any]
+
+PAUSED: Final = "autoscaling.keda.sh/paused"
+"""KEDA's annotation that has it leave replicas, or a ScaledJob, alone."""
+
+SCALE_UP: Final[Object] = {
+    "stabilizationWindowSeconds": 0,
+    "selectPolicy": "Max",
+    "policies": [
+        {"type": "Percent", "value": 100, "periodSeconds": 15},
+        {"type": "Pods", "value": 4, "periodSeconds": 15},
+    ],
+}
+SCALE_DOWN: Final[Object] = {
+    "stabilizationWindowSeconds": 60,
+    "policies": [{"type": "Percent", "value": 50, "periodSeconds": 15}],
+}
+
+
+def scaled_object(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
+    """KEDA's ScaledObject for a Deployment or StatefulSet."""
+    scaling = actor.spec.scaling
+    spec: Object = {
+        "scaleTargetRef": {
+            "apiVersion": "apps/v1",
+            "kind": actor.spec.workload.type,
+            "name": workload_name(actor),
+            **_environment_source(actor),
+        },
+        "minReplicaCount": scaling.min_replicas,
+        "maxReplicaCount": scaling.max_replicas,
+        "pollingInterval": scaling.polling_interval,
+        "cooldownPeriod": actor.spec.cooldown_period,
+        "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling.behavior)}},
+        "triggers": _triggers(actor, defaults),
+    }
+    if scaling.initial_cooldown_period is not None:
+        spec["initialCooldownPeriod"] = scaling.initial_cooldown_period
+    if scaling.idle_replicas is not None:
+        spec["idleReplicaCount"] = scaling.idle_replicas
+    if scaling.fallback is not None:
+        spec["fallback"] = scaling.fallback.model_dump(mode="json", by_alias=True, exclude_none=True)
+    metadata = _with_pause(actor, metadata_of(actor, actor.metadata.name))
+    return with_digest({"apiVersion": KEDA_API_VERSION, "kind": "ScaledObject", "metadata": metadata, "spec": spec})
+
+
+def scaled_job(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
+    """KEDA's ScaledJob, whose template admission injects as it does a Job's."""
+    scaling = actor.spec.scaling
+    job = scaling.job or ScaledJobs()
+    metadata = metadata_of(actor, actor.metadata.name)
+    metadata["annotations"] = {ANNOTATION_ACTOR_GENERATION: str(actor.metadata.generation)}
+    spec: Object = {
+        "jobTargetRef": {"template": pod_template(actor)},
+        "minReplicaCount": scaling.min_replicas,
+        "maxReplicaCount": scaling.max_replicas,
+        "pollingInterval": scaling.polling_interval,
+        "successfulJobsHistoryLimit": job.successful_jobs_history_limit,
+        "failedJobsHistoryLimit": job.failed_jobs_history_limit,
+        "rollout": {"strategy": job.rollout},
+        "scalingStrategy": _strategy(actor, job),
+        **_environment_source(actor),
+        "triggers": _triggers(actor, defaults),
+    }
+    metadata = _with_pause(actor, metadata)
+    return with_digest({"apiVersion": KEDA_API_VERSION, "kind": "ScaledJob", "metadata": metadata, "spec": spec})
+
+
+def _strategy(actor: AsyncActor, job: ScaledJobs) -> Object:
+    """How a count becomes Jobs.
+
+    ``accurate`` takes pending Jobs off the count, since the messages of running ones are no longer in it;
+    ``default`` takes off all running ones, whose messages are.
+    """
+    strategy: Object = {
+        "strategy": job.strategy or ("accurate" if actor.spec.transport.counts_waiting_only else "default"),
+        "pendingPodConditions": job.pending_pod_conditions or ["Ready"],
+    }
+    if job.custom_scaling_queue_length_deduction is not None:
+        strategy["customScalingQueueLengthDeduction"] = job.custom_scaling_queue_length_deduction
+    if job.custom_scaling_running_job_percentage is not None:
+        strategy["customScalingRunningJobPercentage"] = job.custom_scaling_running_job_percentage
+    if job.multiple_scalers_calculation is not None:
+        strategy["multipleScalersCalculation"] = job.multiple_scalers_calculation
+    return strategy
+
+
+def _behavior(behavior: Behavior | None) -> Object:
+    wanted = behavior.model_dump(mode="json", by_alias=True, exclude_none=True) if behavior is not None else {}
+    return {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN, **wanted}
+
+
+def _with_pause(actor: AsyncActor, metadata: Object) -> Object:
+    if not actor.spec.scaling.paused:
+        return metadata
+    return {**metadata, "annotations": {**(metadata.get("annotations") or {}), PAUSED: "true"}}
+
+
+def _environment_source(actor: AsyncActor) -> Object:
+    """The runtime container, where a further trigger reads a variable; else KEDA reads those of the first one."""
+    named = any(key.endswith("FromEnv") for t in actor.spec.scaling.triggers or () for key in t.metadata)
+    template = actor.spec.workload.template
+    if not named or template is None:
+        return {}
+    try:
+        return {"envSourceContainerName": runtime_container(template)}
+    except Denied:
+        return {}  # such a template is refused anyway
+
+
+# -- triggers ----------------------------------------------------------------------------------------
+
+
+def _triggers(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
+    return [trigger(actor, defaults), *(_further(t) for t in actor.spec.scaling.triggers or ())]
+
+
+def _further(further: Trigger) -> Object:
+    made = further.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return {"metadata": {}, **made}
+
+
+def trigger(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
+    """The KEDA trigger on the actor's queue."""
+    own = actor.spec.scaling.authentication_ref
+    if own is not None:
+        reference: Object = {"authenticationRef": own.model_dump(mode="json", by_alias=True)}
+    elif trigger_authentication(actor) is not None:
+        reference = {"authenticationRef": {"name": actor.metadata.name}}
+    else:
+        reference = {}
+    queue, transport = queue_name(actor, defaults), actor.spec.transport
+    if transport.sqs is not None:
+        return {"type": "aws-sqs-queue", "metadata": _of_sqs(actor, transport.sqs, queue), **reference}
+    assert transport.rabbitmq is not None, "a transport has the section of its type"
+    return {"type": "rabbitmq", "metadata": _of_rabbitmq(actor, transport.rabbitmq, queue), **reference}
+
+
+def _of_sqs(actor: AsyncActor, sqs: SQS, queue: str) -> Object:
+    metadata = {
+        "queueURL": f"{sqs.queue_base_url}/{queue}",
+        "awsRegion": sqs.region,
+        "queueLength": str(actor.spec.queue_length),
+    }
+    if sqs.endpoint is not None:
+        metadata["awsEndpoint"] = sqs.endpoint
+    if actor.spec.scaling.activation_queue_length:
+        metadata["activationQueueLength"] = str(actor.spec.scaling.activation_queue_length)
+    return metadata
+
+
+def _of_rabbitmq(actor: AsyncActor, rabbitmq: RabbitMQ, queue: str) -> Object:
+    metadata = {
+        "protocol": "amqp" if rabbitmq.management is None else "http",
+        "queueName": queue,
+        "mode": "QueueLength",
+        "value": str(actor.spec.queue_length),
+    }
+    host = _host(rabbitmq, with_user=actor.spec.scaling.authentication_ref is None)
+    if host is not None:
+        metadata["host"] = host
+        if rabbitmq.vhost not in (None, "/"):
+            metadata["vhostName"] = str(rabbitmq.vhost)
+    if actor.spec.scaling.activation_queue_length:
+        metadata["activationValue"] = str(actor.spec.scaling.activation_queue_length)
+    return metadata
+
+
+def _host(rabbitmq: RabbitMQ, *, with_user: bool) -> str | None:
+    """The URL that KEDA is told, without anything secret; None where a Secret holds it.
+
+    KEDA refuses a user name without a password, so where no password is named, both are in the URL: the default
+    password is no secret. An AMQP client puts it in by itself.
+    """
+    if rabbitmq.management is not None:
+        if rabbitmq.management.url is None:
+            return None
+        scheme, _, rest = rabbitmq.management.url.partition("://")
+        user = ""
+        if with_user and rabbitmq.password_secret_ref is None:
+            user = f"{quote(rabbitmq.username, safe='')}:{DEFAULT_PASSWORD}@"
+        return f"{scheme}://{user}{rest}/"
+    if rabbitmq.url_secret_ref is not None:
+        return None
+    scheme, _, rest = rabbitmq.address.partition("://")
+    named = rabbitmq.username != "guest" and rabbitmq.password_secret_ref is None and not rabbitmq.by_certificate
+    user = f"{quote(rabbitmq.username, safe='')}@" if with_user and named else ""
+    return f"{scheme}://{user}{rest}/"
+
+
+# -- credentials -------------------------------------------------------------------------------------
+
+
+def trigger_authentication(actor: AsyncActor) -> Object | None:
+    """KEDA's TriggerAuthentication, which names the user's own Secrets; None if there is nothing to name."""
+    if actor.spec.scaling.authentication_ref is not None:
+        return None
+    rabbitmq = actor.spec.transport.rabbitmq
+    if rabbitmq is None:
+        spec: Object = {"podIdentity": _identity(actor)}
+    else:
+        secrets = [{"parameter": p, "name": ref.name, "key": ref.key} for p, ref in _secrets(rabbitmq)]
+        name = parameters_name(actor)
+        parameters = [{"parameter": p, "name": name, "key": p} for p in _parameters(rabbitmq)]
+        spec = {
+            **({"secretTargetRef": secrets} if secrets else {}),
+            **({"configMapTargetRef": parameters} if parameters else {}),
+        }
+        if not spec:
+            return None
+    return with_digest(
+        {
+            "apiVersion": KEDA_API_VERSION,
+            "kind": "TriggerAuthentication",
+            "metadata": metadata_of(actor, actor.metadata.name),
+            "spec": spec,
+        }
+    )
+
+
+def _identity(actor: AsyncActor) -> Object:
+    aws = actor.spec.scaling.aws
+    identity: Object = {"provider": "aws"}
+    if aws is not None:
+        given = {"identityOwner": aws.identity_owner, "roleArn": aws.role_arn}
+        identity.update({key: value for key, value in given.items() if value is not None})
+    return identity
+
+
+def _secrets(rabbitmq: RabbitMQ) -> Iterator[tuple[str, SecretKeyRef]]:
+    """KEDA's parameters that are secret, and where they are."""
+    management = rabbitmq.management
+    url = rabbitmq.url_secret_ref if management is None else management.url_secret_ref
+    if url is not None:
+        yield "host", url
+    elif rabbitmq.password_secret_ref is not None:
+        yield "password", rabbitmq.password_secret_ref
+    tls = rabbitmq.tls
+    if tls is not None:
+        for parameter, ref in (("ca", tls.ca_secret_ref), ("cert", tls.cert_secret_ref), ("key", tls.key_secret_ref)):
+            if ref is not None:
+                yield parameter, ref
+
+
+def _parameters(rabbitmq: RabbitMQ) -> dict[str, str]:
+    """KEDA's parameters that it takes from no trigger and that are no secret."""
+    parameters = {}
+    secrets = dict(_secrets(rabbitmq))
+    if "password" in secrets:
+        parameters["username"] = rabbitmq.username
+    if {"ca", "cert"} & set(secrets):
+        parameters["tls"] = "enable"
+    return parameters
+
+
+def parameters_name(actor: AsyncActor) -> str:
+    """Name of the ConfigMap with KEDA's parameters."""
+    return f"{actor.metadata.name}-keda"
+
+
+def trigger_parameters(actor: AsyncActor) -> Object | None:
+    """The ConfigMap that the TriggerAuthentication takes what is no secret from; None if there is nothing."""
+    rabbitmq = actor.spec.transport.rabbitmq
+    if rabbitmq is None or actor.spec.scaling.authentication_ref is not None:
+        return None
+    parameters = _parameters(rabbitmq)
+    if not parameters:
+        return None
+    metadata = metadata_of(actor, parameters_name(actor))
+    return with_digest({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": parameters})

@@ -1,0 +1,78 @@
+"""How the sidecar reaches RabbitMQ: its variables and, for TLS, the files that these name.
+
+Released sidecars know of a virtual host and of TLS by a URL alone, so for these one is put together from the parts,
+in which Kubernetes expands the password. Their AMQP client reads the paths of a client certificate from the URL's
+query, and the CA from the directories that Go trusts.
+"""
+
+from typing import Any, Final
+from urllib.parse import quote
+
+from crds.names import RABBITMQ_VOLUME
+from crds.transport import RabbitMQ, SecretKeyRef
+
+Object = dict[str, Any]
+
+DIRECTORY: Final = "/etc/asya/rabbitmq"
+CA_DIRECTORY: Final = f"{DIRECTORY}/ca"
+CERTIFICATE: Final = f"{DIRECTORY}/client/tls.crt"
+KEY: Final = f"{DIRECTORY}/client/tls.key"
+DEFAULT_PASSWORD: Final = "guest"
+
+
+def variables(rabbitmq: RabbitMQ) -> list[Object]:
+    """The sidecar's environment for ``rabbitmq``."""
+    env: list[Object] = []
+    if rabbitmq.url_secret_ref is not None:
+        env.append(_secret("ASYA_RABBITMQ_URL", rabbitmq.url_secret_ref))
+    else:
+        env += [
+            {"name": "ASYA_RABBITMQ_HOST", "value": str(rabbitmq.host)},
+            {"name": "ASYA_RABBITMQ_PORT", "value": rabbitmq.address.rpartition(":")[2]},
+            {"name": "ASYA_RABBITMQ_USERNAME", "value": rabbitmq.username},
+        ]
+        if rabbitmq.password_secret_ref is not None:
+            env.append(_secret("ASYA_RABBITMQ_PASSWORD", rabbitmq.password_secret_ref))
+        if rabbitmq.tls is not None or rabbitmq.path != "/":
+            env.append({"name": "ASYA_RABBITMQ_URL", "value": _url(rabbitmq)})
+    if rabbitmq.tls is not None and rabbitmq.tls.ca_secret_ref is not None:
+        env.append({"name": "SSL_CERT_DIR", "value": f"/etc/ssl/certs:{CA_DIRECTORY}"})
+    return env
+
+
+def volumes(rabbitmq: RabbitMQ | None) -> tuple[Object, ...]:
+    """The pod's volume with the certificates, if there are any."""
+    tls = rabbitmq.tls if rabbitmq is not None else None
+    if tls is None:
+        return ()
+    files = (
+        (tls.ca_secret_ref, "ca/ca.crt"),
+        (tls.cert_secret_ref, "client/tls.crt"),
+        (tls.key_secret_ref, "client/tls.key"),
+    )
+    sources = [
+        {"secret": {"name": ref.name, "items": [{"key": ref.key, "path": path}]}}
+        for ref, path in files
+        if ref is not None
+    ]
+    return ({"name": RABBITMQ_VOLUME, "projected": {"sources": sources, "defaultMode": 0o444}},) if sources else ()
+
+
+def mounts(rabbitmq: RabbitMQ | None) -> list[Object]:
+    """Where the sidecar has that volume."""
+    return [{"name": v["name"], "mountPath": DIRECTORY, "readOnly": True} for v in volumes(rabbitmq)]
+
+
+def _url(rabbitmq: RabbitMQ) -> str:
+    """The broker's URL, in which the password stands as a reference to the variable before it."""
+    scheme, _, host = rabbitmq.address.partition("://")
+    password = DEFAULT_PASSWORD if rabbitmq.password_secret_ref is None else "$(ASYA_RABBITMQ_PASSWORD)"
+    query = ""
+    if rabbitmq.has_client_certificate:
+        query = f"?certfile={CERTIFICATE}&keyfile={KEY}"
+        query += "&auth_mechanism=external" if rabbitmq.by_certificate else ""
+    return f"{scheme}://{quote(rabbitmq.username, safe='')}:{password}@{host}{rabbitmq.path}{query}"
+
+
+def _secret(name: str, ref: SecretKeyRef) -> Object:
+    return {"name": name, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": ref.key}}}
