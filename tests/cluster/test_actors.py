@@ -139,7 +139,7 @@ def test_rabbitmq_deployment(space: Space) -> None:
     assert status["observedGeneration"] == made["metadata"]["generation"]
     script = space.get("ConfigMap", "asya-runtime")
     assert script
-    assert "def main()" in script["data"]["asya_runtime.py"]
+    assert "def main(" in script["data"]["asya_runtime.py"]
 
 
 def test_no_password_anywhere_but_by_reference(space: Space) -> None:
