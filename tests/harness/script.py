@@ -89,12 +89,13 @@ class Script:
         env = {"ASYA_HANDLER": handler, "ASYA_SOCKET_PATH": str(self.path)}
         if port:
             env["ASYA_RUNTIME_PORT"] = str(self.port)
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
         self.output = directory / "output.log"
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 [python, str(script)],
                 cwd=directory,
-                env={**os.environ, **env, **environment},
+                env={**inherited, **env, **environment},
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
