@@ -27,6 +27,8 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["explain", "a"], 1, "error: no cluster to ask"),
         (["doctor", "--kubeconfig", "/tmp"], 1, "no cluster to ask: /tmp is no kubeconfig: [Errno 21] Is a directory"),
         (["doctor", "--kubeconfig", str(ROOT / "README.md")], 1, "is no kubeconfig: "),
+        (["release"], 2, "error: --all is required"),
+        (["release", "--all"], 1, "error: no cluster to ask"),
         (["certs", "show"], 1, "error: no cluster to ask"),
         (["certs", "issue", "/proc/none", "--name", "a"], 1, "error: /proc/none: cannot be written"),
         (["inject", "-f", WEB, "--output", "xml"], 2, "must be yaml or json; found 'xml'"),
