@@ -28,7 +28,9 @@ def pod(name: str, **labels: str) -> dict[str, object]:
 
 
 def test_webhook_down(space: Space, operator: Operator) -> None:
-    space.apply(actor("running"))
+    running = actor("running")
+    running["spec"]["workload"]["replicas"] = 1
+    space.apply(running)
     ready(space, "running")
     settle(space)
     operator.stop_webhook(signal.SIGKILL)
