@@ -142,7 +142,11 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         )
     )
     if plan is None:
-        if ownership(workload, actor, "") in ("predecessor", "orphaned") and read_record(template) is not None:
+        relation = ownership(workload, actor, "")
+        if relation == "predecessor" and request["operation"] == "CREATE":
+            # A controller that has not heard of the deletion yet would make it without a sidecar, for a moment.
+            raise Denied(f"metadata.ownerReferences: the AsyncActor {actor!r} that is to own this is deleted")
+        if relation in ("predecessor", "orphaned") and read_record(template) is not None:
             # Its actor is deleted: garbage collection takes it, or it was orphaned to go on as it is.
             return UNCHANGED
         decision = _changed(template, uninject(template), prefix, "uninjected")

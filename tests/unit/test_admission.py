@@ -291,3 +291,10 @@ def test_what_a_deleted_actor_owned_keeps_its_sidecar_whatever_is_written_to_it(
     assert decide(request, lambda wanted: None).patch == []
     obj["metadata"] = {"name": "a", "labels": {"asya.io/actor": "a"}}
     assert decide(request, lambda wanted: None).outcome == "uninjected", "one that was merely labelled is let go"
+
+
+def test_nothing_is_made_for_an_actor_that_is_deleted() -> None:
+    owner = {"apiVersion": "asya.io/v1alpha1", "kind": "AsyncActor", "name": "gone", "uid": "u", "controller": True}
+    decision = decide(review(deployment("gone", ownerReferences=[owner])), lookup)
+    assert decision.outcome == "denied"
+    assert "'gone' that is to own this is deleted" in decision.message
