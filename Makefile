@@ -14,7 +14,7 @@ DIST   ?= dist
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos bench lint lock audit golden generate docs pictures release image image-load install run clean
+.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos e2e bench lint lock audit golden generate docs pictures release image image-load install run clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ messages: $(READY) brokers ## Run the message tests in their long forms
 
 chaos: $(READY) ## Run the fault-injection suite in full
 	CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0
+
+e2e: $(READY) ## Install on the current kind or minikube cluster, try everything there, remove it (tests/node/__main__.py)
+	$(BIN)/python -m tests.node
 
 bench: $(READY) ## Run the benchmarks (ONLY="webhook start": some of them)
 	$(BIN)/python -m tests.bench $(ONLY)

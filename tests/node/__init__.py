@@ -1,0 +1,1 @@
+"""Tests on a cluster that runs pods: kubelet, KEDA, RabbitMQ and the project's own image."""

@@ -1,0 +1,112 @@
+"""The cluster of the current context, refused by name unless it may be used; what each test counted, as a table."""
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from kube.client import Client
+from kube.credentials import load_configuration
+from tests.node.broker import Broker
+from tests.node.context import refusal
+from tests.node.host import Host
+from tests.node.kubectl import kubectl
+from tests.node.site import Site
+
+HERE = Path(__file__).parent
+FULL = os.environ.get("E2E_FULL") == "1"
+"""Whether the numbers and durations are those of the claims, instead of smaller ones in the same proportion."""
+
+
+def asked_for(config: pytest.Config) -> bool:
+    """Whether these tests are named on the command line: they are never part of a run of all."""
+    paths = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
+    return any(path == HERE or HERE in path.parents for path in paths)
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave them out of a run of all tests."""
+    return None if asked_for(config) else True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a cluster that may not be used."""
+    if asked_for(config) and (why := refusal()):
+        pytest.exit(f"tests/node: {why}", returncode=2)
+
+
+@pytest.fixture(scope="session")
+def client() -> Client:
+    """A client of the current context's user."""
+    return Client(load_configuration(os.environ.get("KUBECONFIG")))
+
+
+@pytest.fixture(scope="session")
+def worker(worker_id: str) -> str:
+    """The beginning of the names of this worker's namespaces, those of an earlier run are perhaps still going."""
+    return f"e2e-{secrets.token_hex(2)}-{worker_id.replace('master', 'w')}"
+
+
+@pytest.fixture(scope="session")
+def broker(worker: str) -> Iterator[Broker]:
+    """A RabbitMQ of this worker's own, so that all that comes to an end queue is this test's."""
+    started = Broker(f"{worker}-broker")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def host(worker: str) -> Iterator[Host]:
+    """The node's processes."""
+    started = Host(f"{worker}-host")
+    yield started
+    started.stop()
+
+
+_numbers = iter(range(1, 10**6))
+
+
+@pytest.fixture
+def generation(request: pytest.FixtureRequest) -> str:
+    """The sidecar's generation."""
+    return str(getattr(request, "param", "frames"))
+
+
+@pytest.fixture
+def site(worker: str, client: Client, broker: Broker, generation: str) -> Iterator[Site]:
+    """A namespace with what an actor needs, gone afterwards."""
+    name = f"{worker}-{next(_numbers)}"
+    kubectl("create", "namespace", name)
+    made = Site(client, name, broker, generation)
+    made.furnish()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def report(record_property: Callable[[str, object], None]) -> Callable[[object], None]:
+    """Takes what the table at the end says of the test."""
+    return lambda found: record_property("found", str(found))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was tried, with times; also a line of JSON each in the file E2E_TABLE."""
+    rows = []
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for item in terminalreporter.stats.get(outcome, []):
+            if "tests/node" in item.nodeid and (item.when == "call" or outcome in ("skipped", "error")):
+                found = "; ".join(str(value) for key, value in item.user_properties if key == "found")
+                if outcome == "skipped" and isinstance(item.longrepr, tuple):
+                    found = item.longrepr[2]
+                test = item.nodeid.rpartition("/")[2]
+                rows.append({"outcome": outcome, "seconds": item.duration, "test": test, "found": found})
+    if rows:
+        terminalreporter.section("what was tried on the node")
+    for row in sorted(rows, key=lambda r: r["test"]):
+        terminalreporter.write_line(f"{row['outcome']:8}{row['seconds']:8.1f} s  {row['test']}  {row['found']}")
+    if rows and os.environ.get("E2E_TABLE"):
+        with Path(os.environ["E2E_TABLE"]).open("a") as table:
+            table.writelines(json.dumps(row) + "\n" for row in rows)

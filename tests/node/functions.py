@@ -1,0 +1,33 @@
+"""The function of every actor of these tests, mounted from a ConfigMap: the payload says what it does."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+started = time.time()
+if os.environ.get("ONCE"):  # a file: the module can be imported while it is not there, that is, once
+    if Path(os.environ["ONCE"]).exists():
+        sys.exit("functions.py: this is not the first start")
+    Path(os.environ["ONCE"]).touch()
+
+
+def work(payload):
+    """Take time or memory, fail, or end the process, as the payload says."""
+    time.sleep(payload.get("seconds", 0))
+    if payload.get("memory"):
+        taken = []
+        while True:
+            taken.append(bytearray(1 << 20))
+    if payload.get("exit") is not None:
+        os._exit(payload["exit"])
+    if payload.get("error"):
+        raise ValueError(payload["error"])
+    return {**payload, "by": os.environ.get("HOSTNAME", ""), "started": started}
+
+
+def busy(payload):
+    """Be there for as long as the payload says, and tell when."""
+    begun = time.time()
+    time.sleep(payload.get("seconds", 0))
+    return {**payload, "by": os.environ.get("HOSTNAME", ""), "begun": begun, "ended": time.time()}

@@ -1,0 +1,65 @@
+"""Images of the tests, built where they can be, and put onto the node."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tests.harness.clusters import ROOT
+
+OPERATOR = os.environ.get("E2E_IMAGE") or "asya-operator:e2e"
+MOTO = "asya-moto:e2e"
+
+
+def why_none(context: str) -> str:
+    """Why no image can be put onto the node, or an empty string."""
+    if os.environ.get("E2E_IMAGE_COMMAND"):
+        return ""
+    if shutil.which("docker") is None:
+        return "docker is not installed; E2E_IMAGE_COMMAND names a command that takes NAME:TAG and a folder instead"
+    tool = "kind" if context.startswith("kind-") else "minikube"
+    return "" if shutil.which(tool) else f"{tool} is not installed, so no image can be loaded onto the node"
+
+
+def put(context: str, name: str, folder: Path) -> None:
+    """Build a folder's Dockerfile as ``name`` and put it onto the node of ``context``."""
+    command = os.environ.get("E2E_IMAGE_COMMAND")
+    if command:
+        _run(*shlex.split(command), name, str(folder))
+        return
+    _run("docker", "build", "--quiet", "--tag", name, str(folder))
+    if context.startswith("kind-"):
+        _run("kind", "load", "docker-image", name, "--name", context.removeprefix("kind-"))
+    else:
+        _run("minikube", "--profile", context, "image", "load", name)
+
+
+def put_sidecar(context: str, name: str) -> None:
+    """The test sidecar of the http generation as an image, for where the released one cannot be pulled."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(ROOT / "tests/podrun/http_sidecar.py", folder)
+        (Path(folder) / "Dockerfile").write_text(
+            "FROM python:3.13-slim\nRUN pip install --no-cache-dir 'pika>=1.3'\n"
+            "RUN echo app:x:1000:1000:app:/app:/bin/sh >> /etc/passwd\n"
+            "COPY http_sidecar.py /app/http_sidecar.py\nENV PYTHONUNBUFFERED=1\nUSER app\n"
+            'ENTRYPOINT ["python3", "/app/http_sidecar.py"]\n'
+        )
+        put(context, name, Path(folder))
+
+
+def put_moto(context: str, name: str) -> None:
+    """An SQS that is not Amazon's."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text(
+            "FROM python:3.13-slim\nRUN pip install --no-cache-dir 'moto[sqs]>=5.2,<6' 'flask>=3.1' 'flask-cors>=6'\n"
+            'ENTRYPOINT ["moto_server", "-H", "0.0.0.0", "-p", "5000"]\n'
+        )
+        put(context, name, Path(folder))
+
+
+def _run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
+    if done.returncode:
+        raise SystemExit(f"{shlex.join(command)} failed:\n{(done.stderr or done.stdout)[-2000:]}")

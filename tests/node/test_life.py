@@ -1,0 +1,270 @@
+"""The whole life of an actor of each kind, labels on and off, and what a cluster does to pods."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from kube.client import Object
+from tests.harness.clusters import wait_for
+from tests.harness.space import containers
+from tests.node.kubectl import apply, kubectl
+from tests.node.site import IMAGE, Site, condition
+
+Report = Callable[[object], None]
+GENERATIONS = pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
+OWN = {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "128Mi"}}
+
+
+def phase(site: Site, name: str) -> str:
+    """The actor's phase and reason."""
+    status = (site.get("AsyncActor", name) or {}).get("status") or {}
+    return f"{status.get('phase')}/{status.get('reason') or ''}"
+
+
+def own_deployment(name: str, label: str = "") -> Object:
+    """A Deployment of a user's, labelled for an actor or not."""
+    labels = {"asya.io/actor": label} if label else {}
+    container = {
+        "name": "web",
+        "image": IMAGE,
+        "workingDir": "/code",
+        "env": [
+            {"name": "ASYA_HANDLER", "value": "functions.work"},
+            {"name": "PYTHONPATH", "value": "/code"},
+        ],
+        "command": ["python3", "-c", "import time; time.sleep(100000)"],
+        "resources": OWN,
+        "volumeMounts": [{"name": "code", "mountPath": "/code"}],
+    }
+    if label:
+        del container["command"]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": {"app": name}},
+            "template": {
+                "metadata": {"labels": {"app": name}},
+                "spec": {
+                    "terminationGracePeriodSeconds": 1,
+                    "containers": [container],
+                    "volumes": [{"name": "code", "configMap": {"name": "functions"}}],
+                },
+            },
+        },
+    }
+
+
+@GENERATIONS
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
+def test_a_life(site: Site, report: Report, kind: str) -> None:
+    """Made, answering, scaled by hand, changed, deleted: no message is lost on the way, and nothing stays."""
+    said = []
+    begun = time.monotonic()
+    route = site.start(site.actor("life", workload={"type": kind}))
+    said.append(f"ready {time.monotonic() - begun:.0f} s")
+    route.send({"seconds": 0.05} for _ in range(20))
+    route.wait_all(60)
+    site.scale(kind, "life", 3)
+    site.wait_ready("life", 3)
+    route.send({"seconds": 0.1} for _ in range(150))
+    begun = time.monotonic()
+    changed = site.actor("life", workload={"type": kind}, timeout={"processing": 50})
+    site.apply(changed)
+    wait_for("the change to arrive", lambda: site.get("AsyncActor", "life")["status"]["observedGeneration"] == 2)  # type: ignore[index]
+
+    def rolled() -> bool:
+        values = [
+            e.get("value")
+            for p in site.ready_pods("life")
+            for c in (*p["spec"]["containers"], *p["spec"].get("initContainers", ()))
+            for e in c.get("env", ())
+            if c["name"] == "sidecar" and e["name"] == "ASYA_RUNTIME_TIMEOUT"
+        ]
+        return values == ["50s"] * 3
+
+    wait_for("three pods of the new template", rolled, timeout=240, pause=0.5)
+    said.append(f"rolled over {time.monotonic() - begun:.0f} s")
+    counted = route.wait_all(120)
+    begun = time.monotonic()
+    site.delete("AsyncActor", "life")
+    site.wait_gone(kind, "life")
+    wait_for("its pods to go", lambda: not site.all("Pod"), timeout=180, pause=0.5)
+    said.append(f"gone {time.monotonic() - begun:.0f} s")
+    report(f"{counted}; {', '.join(said)}")
+    assert not counted.failed
+    assert not counted.doubled
+
+
+@GENERATIONS
+def test_a_label_put_on_and_taken_off(site: Site, report: Report) -> None:
+    """A Deployment that was there before becomes an actor's, and is its own again."""
+    actor = site.actor("web", workload={"name": "web"})
+    del actor["spec"]["workload"]["template"]
+    plain = own_deployment("web")
+    del plain["spec"]["template"]["spec"]["containers"][0]["command"]
+    plain["spec"]["template"]["spec"]["containers"][0]["args"] = ["python3", "-c", "import time; time.sleep(10**6)"]
+    apply(plain, namespace=site.name)
+    kubectl("-n", site.name, "rollout", "status", "deployment/web", "--timeout=100s")
+    before = site.get("Deployment", "web")
+    assert before
+    # The function replaces the arguments only once the command is ours.
+    route = site.route("web")
+    site.apply(actor)
+    kubectl("-n", site.name, "label", "deployment", "web", "asya.io/actor=web")
+    site.wait_condition("web", "Ready", "True", timeout=180)
+    assert containers(site.get("Deployment", "web") or {})[0] == "sidecar"
+    route.send({} for _ in range(30))
+    counted = route.wait_all(90)
+    kubectl("-n", site.name, "label", "deployment", "web", "asya.io/actor-")
+    after = site.get("Deployment", "web")
+    assert after
+    assert after["spec"]["template"] == before["spec"]["template"]
+    kubectl("-n", site.name, "rollout", "status", "deployment/web", "--timeout=100s")
+    report(counted)
+    assert len(counted.answered) == 30
+
+
+@GENERATIONS
+def test_an_actor_deleted_gives_its_workload_back(site: Site, report: Report) -> None:
+    actor = site.actor("web", workload={"name": "web"})
+    del actor["spec"]["workload"]["template"]
+    route = site.route("web")
+    site.apply(actor)
+    apply(own_deployment("web", "web"), namespace=site.name)
+    site.wait_condition("web", "Ready", "True", timeout=180)
+    route.send({} for _ in range(30))
+    counted = route.wait_all(90)
+    site.delete("AsyncActor", "web")
+    wait_for(
+        "its template without a sidecar", lambda: containers(site.get("Deployment", "web") or {}) == ["web"], timeout=60
+    )
+    report(counted)
+    assert len(counted.answered) == 30
+
+
+@GENERATIONS
+def test_pod_security_restricted(site: Site, report: Report) -> None:
+    """An actor whose own template is within the profile stays within it."""
+    kubectl("label", "namespace", site.name, "pod-security.kubernetes.io/enforce=restricted")
+    obj = site.actor(
+        "strict",
+        container={
+            "securityContext": {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "seccompProfile": {"type": "RuntimeDefault"},
+                "runAsUser": 4711,
+            }
+        },
+    )
+    obj["spec"]["workload"]["template"]["spec"]["securityContext"] = {"runAsNonRoot": True}
+    route = site.start(obj)
+    route.send({} for _ in range(20))
+    counted = route.wait_all(60)
+    report(counted)
+    assert len(counted.answered) == 20
+
+
+def test_a_quota_that_is_full(site: Site, report: Report) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small"},
+        "spec": {"hard": {"pods": "0"}},
+    }
+    apply(quota, namespace=site.name)
+    route = site.route("poor")
+    site.apply(site.actor("poor"))
+
+    def told() -> str:
+        found = site.condition("poor", "Ready")
+        assert found["status"] == "False", found
+        assert "quota" in found["message"], found
+        return f"{phase(site, 'poor')}: {found['message']}"
+
+    text = wait_for("the quota to be named", told, timeout=90, pause=0.5)
+    kubectl("-n", site.name, "delete", "resourcequota", "small")
+    site.wait_condition("poor", "Ready", "True", timeout=240)
+    report(text[:160])
+    route.send([{}])
+    assert not route.wait_all(60).failed
+
+
+def test_an_image_that_cannot_be_pulled(site: Site, report: Report) -> None:
+    site.route("nowhere")
+    site.apply(site.actor("nowhere", container={"image": "registry.invalid/nothing:1"}))
+
+    def told() -> str:
+        found = site.condition("nowhere", "Ready")
+        assert phase(site, "nowhere").startswith("ImagePullError"), (phase(site, "nowhere"), found)
+        assert found["status"] == "False", found
+        return str(found["message"])
+
+    report(wait_for("ImagePullError", told, timeout=90, pause=0.5)[:160])
+
+
+@GENERATIONS
+def test_an_out_of_memory_kill_is_named(site: Site, report: Report) -> None:
+    route = site.start(site.actor("fat"))
+    route.send([{}, {"memory": True}, {}])
+
+    def told() -> str:
+        found = site.condition("fat", "Ready")
+        assert found["status"] == "False", found
+        assert "OOMKilled" in found["message"], found
+        return f"{phase(site, 'fat')}: {found['message']}"
+
+    text = wait_for("OOMKilled", told, timeout=60, pause=0.3)
+    counted = route.wait_all(60)
+    report(f"{counted}; {text[:200]}")
+    assert sorted(counted.answered) == ["0", "2"]
+    assert list(counted.failed) == ["1"]
+
+
+@GENERATIONS
+def test_evicted_pods_lose_nothing(site: Site, report: Report) -> None:
+    """By the eviction API, as a drain does, one after the other under load."""
+    route = site.start(site.actor("moved", workload={"replicas": 2}, timeout={"processing": 10}))
+    site.wait_ready("moved", 2)
+    route.send({"seconds": 0.2} for _ in range(200))
+    evicted = 0
+    for _ in range(4):
+        time.sleep(3)
+        pod = site.wait_ready("moved", 2)[0]["metadata"]["name"]
+        body: Object = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": pod, "namespace": site.name},
+        }
+        site.client.request("POST", f"/api/v1/namespaces/{site.name}/pods/{pod}/eviction", body=body)
+        evicted += 1
+    counted = route.wait_all(180)
+    report(f"{counted}, {evicted} pods evicted")
+    assert not counted.failed
+    assert not counted.doubled
+
+
+def test_a_pod_that_the_kubelet_evicts_is_replaced(site: Site, report: Report) -> None:
+    """By a limit of local storage."""
+    obj = site.actor("full", container={"resources": {**OWN, "limits": {"ephemeral-storage": "20Mi"}}})
+    route = site.start(obj)
+    (pod,) = site.wait_ready("full", 1)
+    fill = ["python3", "-c", "open('/tmp/full', 'wb').write(bytes(60 << 20))"]
+    kubectl("-n", site.name, "exec", pod["metadata"]["name"], "-c", "runtime", "--", *fill)
+
+    def moved() -> bool:
+        ready = {p["metadata"]["name"] for p in site.ready_pods("full")}
+        return bool(ready - {pod["metadata"]["name"]})
+
+    wait_for("another pod", moved, timeout=240, pause=1)
+    site.wait_condition("full", "Ready", "True", timeout=120)
+    route.send({} for _ in range(10))
+    counted: Any = route.wait_all(60)
+    gone = site.get("Pod", pod["metadata"]["name"]) or {}
+    report(f"{counted}; the first: {(gone.get('status') or {}).get('reason')}")
+    assert len(counted.answered) == 10
+    assert condition(site.get("AsyncActor", "full") or {}, "Ready") == "True"

@@ -1,0 +1,188 @@
+"""What is done to the operator itself, under load: nothing else may run meanwhile."""
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kube.client import PODS, ApiError, Client, Object
+from tests.harness.clusters import ROOT, wait_for
+from tests.node.kubectl import get, kubectl
+from tests.node.site import IMAGE, Site
+
+pytestmark = pytest.mark.alone
+Report = Callable[[object], None]
+SYSTEM = "asya-system"
+CHART = str(ROOT / "charts/asya-operator")
+MINIKUBE = ROOT / "examples/minikube"
+
+
+def helm(*arguments: str) -> str:
+    """Run helm; what it prints."""
+    done = subprocess.run(
+        ["helm", *arguments, "--namespace", SYSTEM], capture_output=True, text=True, check=False, timeout=400
+    )
+    assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def rolled_out(*names: str) -> None:
+    """Wait until the operator's Deployments have rolled out."""
+    for name in names or ("asya-operator", "asya-operator-webhook"):
+        kubectl("-n", SYSTEM, "rollout", "status", f"deployment/{name}", "--timeout=180s", timeout=200)
+
+
+class Creating:
+    """A client that creates pods (dry runs) of an actor, many times a second, on fresh connections."""
+
+    def __init__(self, client: Client, namespace: str, actor: str) -> None:
+        self._client, self._namespace = client, namespace
+        self._body: Object = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"generateName": "x-", "namespace": namespace, "labels": {"asya.io/actor": actor}},
+            "spec": {"containers": [{"name": "runtime", "image": IMAGE}]},
+        }
+        self.good, self.bad = 0, list[str]()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> "Creating":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.1):
+            try:
+                made = self._client.request(
+                    "POST", PODS.path(self._namespace), query={"dryRun": "All"}, body=self._body
+                )
+            except ApiError as error:
+                self.bad.append(str(error))
+                continue
+            if made["spec"]["containers"][0]["name"] == "sidecar":
+                self.good += 1
+            else:
+                self.bad.append("admitted without a sidecar")
+
+    def __str__(self) -> str:
+        return f"{self.good} of {self.good + len(self.bad)} admissions"
+
+
+def test_the_chart_tests_itself(report: Report) -> None:
+    assert "Phase:" in helm("test", "asya-operator")
+    report("helm test")
+
+
+def test_a_webhook_replica_lost_every_ten_seconds(site: Site, report: Report) -> None:
+    site.start(site.actor("load"))
+    with Creating(site.client, site.name, "load") as creating:
+        for _ in range(4):
+            rolled_out("asya-operator-webhook")
+            pods = get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/component=webhook")["items"]
+            kubectl("-n", SYSTEM, "delete", "pod", pods[0]["metadata"]["name"], "--wait=false")
+            time.sleep(10)
+        rolled_out("asya-operator-webhook")
+    report(creating)
+    assert creating.good > 50
+    assert not creating.bad, creating.bad[:3]
+
+
+def test_a_rotated_certificate(site: Site, report: Report) -> None:
+    """The certificate's Secret is deleted, so that CA and certificate are new."""
+    site.start(site.actor("load"))
+
+    def serial() -> str:
+        return str(get("-n", SYSTEM, "secret", "asya-operator-webhook-cert")["data"]["tls.crt"])
+
+    before = serial()
+    with Creating(site.client, site.name, "load") as creating:
+        time.sleep(3)
+        kubectl("-n", SYSTEM, "delete", "secret", "asya-operator-webhook-cert")
+        wait_for("another certificate", lambda: serial() != before, timeout=200, pause=1)
+        time.sleep(90)
+    report(creating)
+    assert not creating.bad, creating.bad[:3]
+
+
+def test_changed_defaults_reach_every_actor(site: Site, report: Report) -> None:
+    obj = site.actor("defaults")
+    del obj["spec"]["sidecar"]["resources"]
+    route = site.start(obj)
+    begun = time.monotonic()
+    try:
+        helm("upgrade", "asya-operator", CHART, "--reuse-values", "--set", "sidecar.logLevel=DEBUG")
+        route.send({"seconds": 0.1} for _ in range(200))
+
+        def reached() -> bool:
+            (pod,) = site.ready_pods("defaults")
+            every = [*pod["spec"]["containers"], *pod["spec"].get("initContainers", ())]
+            env = [
+                e.get("value")
+                for c in every
+                if c["name"] == "sidecar"
+                for e in c["env"]
+                if e["name"] == "ASYA_LOG_LEVEL"
+            ]
+            return env == ["DEBUG"]
+
+        wait_for("the new log level in a ready pod", reached, timeout=240, pause=1)
+        counted = route.wait_all(120)
+        report(f"{counted}; reached after {time.monotonic() - begun:.0f} s")
+    finally:
+        helm("upgrade", "asya-operator", CHART, "--reuse-values", "--set", "sidecar.logLevel=INFO")
+        rolled_out()
+    assert not counted.failed
+    assert not counted.doubled
+
+
+@pytest.mark.skipif(not os.environ.get("E2E_PREVIOUS"), reason="E2E_PREVIOUS names no older chart")
+def test_an_upgrade_from_the_previous_chart(site: Site, report: Report) -> None:
+    """Values are kept; actors answer before, meanwhile and after."""
+    values = json.loads(helm("get", "values", "asya-operator", "--output", "json"))
+    settings = ["--set-json", f"image={json.dumps(values['image'])}"]
+    helm("upgrade", "asya-operator", os.environ["E2E_PREVIOUS"], "--reset-values", "--wait")
+    route = site.start(site.actor("old"))
+    with Creating(site.client, site.name, "old") as creating:
+        route.send({"seconds": 0.1} for _ in range(300))
+        helm("upgrade", "asya-operator", CHART, "--reset-values", "--wait", *settings)
+        rolled_out()
+        counted = route.wait_all(240)
+    site.wait_condition("old", "Ready", "True", timeout=240)
+    report(f"{counted}; {creating}")
+    assert not counted.failed
+    assert not counted.doubled
+    assert not creating.bad, creating.bad[:3]
+
+
+def test_the_minikube_example(report: Report, tmp_path: Path) -> None:
+    """Both scripts, as they are."""
+    environment = {
+        **os.environ,
+        "FORCE": "1",
+        "LOADED": "1",
+        "IMAGE": os.environ.get("E2E_IMAGE") or "asya-operator:e2e",
+    }
+    try:
+        for script in ("deploy.sh", "test-e2e.sh"):
+            done = subprocess.run(
+                ["bash", str(MINIKUBE / script)],
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=900,
+            )
+            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+        report(" ".join(done.stdout.split("Nothing lost")[1].split()))
+    finally:
+        kubectl("delete", "namespace", "demo", "messaging", "--ignore-not-found", timeout=300)

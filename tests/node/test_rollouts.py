@@ -1,0 +1,83 @@
+"""Ready means loaded: what does not work never takes the place of what does, and the status says so at every second."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from kube.client import Object
+from tests.harness.clusters import wait_for
+from tests.node.site import Site, condition
+
+Report = Callable[[object], None]
+GENERATIONS = pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
+WATCHED_SECONDS = 60
+BROKEN: dict[str, Object] = {
+    "function": {"env": [{"name": "ASYA_HANDLER", "value": "nothing.there"}, {"name": "PYTHONPATH", "value": "/code"}]},
+    "image": {"image": "registry.invalid/nothing:1"},
+    "command": {"command": ["python3", "-c", "raise SystemExit(3)"]},
+}
+
+
+@GENERATIONS
+@pytest.mark.parametrize("broken", sorted(BROKEN))
+def test_a_broken_template_never_replaces_good_pods(site: Site, report: Report, broken: str) -> None:
+    route = site.start(site.actor("rolled", workload={"replicas": 2}))
+    good = {p["metadata"]["name"] for p in site.wait_ready("rolled", 2)}
+    site.apply(site.actor("rolled", container=BROKEN[broken], workload={"replicas": 2}))
+    wait_for("a new pod", lambda: {p["metadata"]["name"] for p in site.pods("rolled")} - good, timeout=60)
+    phases: Counter[str] = Counter()
+    deadline = time.monotonic() + WATCHED_SECONDS
+    sent = 0
+    while time.monotonic() < deadline:
+        route.send([{"seconds": 0.1}] * 5)
+        sent += 5
+        ready = {p["metadata"]["name"] for p in site.ready_pods("rolled")}
+        assert good <= ready, f"{site.overview()}"
+        status = (site.get("AsyncActor", "rolled") or {}).get("status") or {}
+        phases[f"{status.get('phase')}/{status.get('reason')}"] += 1
+        time.sleep(1)
+    counted = route.wait_all(timeout=60)
+    report(f"{counted}; {dict(phases)}")
+    assert not counted.failed
+    site.apply(site.actor("rolled", workload={"replicas": 2}))
+    site.wait_condition("rolled", "Ready", "True", timeout=180)
+    site.wait_ready("rolled", 2)
+
+
+@GENERATIONS
+def test_the_status_at_every_second_of_a_crash_loop(site: Site, report: Report) -> None:
+    """Whenever no pod is ready, or one died a moment ago, the actor is not ready and says why."""
+    route = site.start(site.actor("dying"))
+    begun, said = time.monotonic(), list[tuple[int, str]]()
+    wrong: list[str] = []
+    unready_since: float | None = None
+    route.send([{"exit": 3, "seconds": 1}] * 4)
+    while time.monotonic() - begun < 100:
+        pods = site.pods("dying")
+        ready = sum(condition(p, "Ready") == "True" for p in pods)
+        found = site.get("AsyncActor", "dying") or {}
+        status = found.get("status") or {}
+        text = f"{status.get('phase')} Ready={condition(found, 'Ready')} {status.get('reason') or ''}"
+        if not said or said[-1][1] != text:
+            said.append((round(time.monotonic() - begun), text))
+        unready_since = None if ready else (unready_since or time.monotonic())
+        late = unready_since is not None and time.monotonic() - unready_since > 2
+        if late and condition(found, "Ready") == "True":
+            wrong.append(f"{time.monotonic() - begun:.0f} s: {text}, no pod ready")
+        time.sleep(0.5)
+    report("; ".join(f"{seconds}s {text}" for seconds, text in said))
+    assert not wrong, wrong
+
+
+@GENERATIONS
+def test_pods_that_must_not_run_as_root_and_name_no_user(site: Site, report: Report) -> None:
+    """The image of the function has a numeric user; the sidecar's has only a name."""
+    obj = site.actor("nonroot", container={"securityContext": {"runAsUser": 1234}})
+    obj["spec"]["workload"]["template"]["spec"]["securityContext"] = {"runAsNonRoot": True}
+    route = site.start(obj)
+    route.send({} for _ in range(20))
+    counted = route.wait_all(timeout=60)
+    report(counted)
+    assert len(counted.answered) == 20

@@ -1,0 +1,83 @@
+"""Scaling from zero and back by real KEDA, messages counted; a busy pod is never killed."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.harness.clusters import wait_for
+from tests.node.broker import Route
+from tests.node.conftest import FULL
+from tests.node.site import Site
+
+Report = Callable[[object], None]
+GENERATIONS = pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
+LONG_SECONDS, PROCESSING = (300, 330) if FULL else (100, 110)
+
+
+class Replicas:
+    """What a Deployment was scaled to, and when."""
+
+    def __init__(self, site: Site, name: str) -> None:
+        self._site, self._name, self._begun = site, name, time.monotonic()
+        self.steps: list[tuple[int, int]] = []
+
+    def look(self) -> int:
+        """How many it wants now."""
+        wanted = int((self._site.get("Deployment", self._name) or {"spec": {}})["spec"].get("replicas", -1))
+        if not self.steps or self.steps[-1][1] != wanted:
+            self.steps.append((round(time.monotonic() - self._begun), wanted))
+        return wanted
+
+    @property
+    def most(self) -> int:
+        """The largest number."""
+        return max(wanted for _, wanted in self.steps)
+
+    def __str__(self) -> str:
+        return " ".join(f"{wanted}@{seconds}s" for seconds, wanted in self.steps)
+
+
+def up_and_down(route: Route, replicas: Replicas, timeout: float) -> None:
+    """Wait until all is answered and nothing runs."""
+
+    def over() -> bool:
+        wanted = replicas.look()
+        assert not route.collect().missing, f"{route.counted}; {replicas}"
+        assert wanted == 0, f"{replicas}"
+        return True
+
+    wait_for("answers, and zero replicas", over, timeout=timeout, pause=0.5)
+    route.collect()
+
+
+@GENERATIONS
+def test_from_zero_to_five_and_back(site: Site, report: Report) -> None:
+    """RabbitMQ by amqp."""
+    scaling = {"enabled": True, "maxReplicas": 5, "pollingInterval": 5, "cooldownPeriod": 20}
+    route = site.start(site.actor("scaled", scaling=scaling, timeout={"processing": 10}))
+    replicas = Replicas(site, "scaled")
+    wait_for("zero replicas", lambda: replicas.look() == 0, timeout=120, pause=0.5)
+    route.send({"seconds": 1} for _ in range(120))
+    up_and_down(route, replicas, 400)
+    report(f"{route.counted}; {replicas}")
+    assert replicas.most == 5
+    assert not route.counted.failed
+    assert not route.counted.doubled
+
+
+@GENERATIONS
+@pytest.mark.parametrize("count", [1, 10])
+def test_a_long_message_survives_scale_in(site: Site, report: Report, count: int) -> None:
+    """Grace and cooldown are those that follow from the processing time."""
+    scaling: dict[str, Any] = {"enabled": True, "maxReplicas": 10, "queueLength": 1, "pollingInterval": 5}
+    route = site.start(site.actor("long", function="busy", scaling=scaling, timeout={"processing": PROCESSING}))
+    replicas = Replicas(site, "long")
+    wait_for("zero replicas", lambda: replicas.look() == 0, timeout=120, pause=0.5)
+    route.send({"seconds": LONG_SECONDS} for _ in range(count))
+    up_and_down(route, replicas, 4 * PROCESSING + 300)
+    report(f"{LONG_SECONDS} s each: {route.counted}; {replicas}")
+    assert replicas.most == count
+    assert not route.counted.failed
+    assert not route.counted.doubled
