@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # Brings up RabbitMQ, KEDA, the operator and an example actor on the current cluster (minikube, kind).
-# May be run again at any time. Needs kubectl and helm; PULL=1 uses the published image instead of building one.
+# May be run again at any time. Needs kubectl and helm. PULL=1 uses the published image instead of building one, LOADED=1
+# the image IMAGE that the node has already; FORCE=1 accepts a cluster that is neither minikube nor kind. KEDA is left
+# alone where there is one.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -13,11 +15,13 @@ done
 context=$(kubectl config current-context)
 case $context in
   minikube*|kind-*) ;;
-  *) printf 'error: the current context is %s, not minikube or kind; set FORCE=1 to go on\n' "$context" >&2
-     [ "${FORCE:-}" = 1 ] || exit 1 ;;
+  *) [ "${FORCE:-}" = 1 ] || {
+       printf 'error: the current context is %s, not minikube or kind; set FORCE=1 to go on\n' "$context" >&2
+       exit 1
+     } ;;
 esac
 
-if [ "${PULL:-}" != 1 ]; then
+if [ "${PULL:-}" != 1 ] && [ "${LOADED:-}" != 1 ]; then
   step "Building $image and loading it into $context"
   make -C "$root" image image-load IMAGE="$image"
 fi
@@ -26,9 +30,13 @@ step "RabbitMQ in namespace messaging"
 kubectl apply -f "$here/rabbitmq.yaml"
 kubectl --namespace messaging rollout status deployment/rabbitmq --timeout=180s
 
-step "KEDA in namespace keda"
-helm repo add kedacore https://kedacore.github.io/charts --force-update >/dev/null
-helm upgrade --install keda kedacore/keda --namespace keda --create-namespace --wait --timeout 5m
+if kubectl get crd scaledobjects.keda.sh >/dev/null 2>&1; then
+  step "KEDA is there already"
+else
+  step "KEDA in namespace keda"
+  helm repo add kedacore https://kedacore.github.io/charts --force-update >/dev/null
+  helm upgrade --install keda kedacore/keda --namespace keda --create-namespace --wait --timeout 5m
+fi
 
 step "Asya Operator in namespace asya-system"
 values=()

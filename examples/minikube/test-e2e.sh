@@ -17,23 +17,31 @@ wait_for() {
 }
 asleep() { [ "$(replicas)" = 0 ]; }
 awake() { [ "$(replicas)" -gt 0 ]; }
-answered() {
-  [ "$(rabbit --format=raw_json list queues name messages | python3 -c \
-    'import json,sys; print(sum(q["messages"] for q in json.load(sys.stdin) if q["name"] == "asya-done"))')" -ge "$count" ]
+messages() { # QUEUE
+  rabbit --format=raw_json list queues name messages | python3 -c \
+    'import json,sys; print(sum(q.get("messages", 0) for q in json.load(sys.stdin) if q["name"] == sys.argv[1]))' "$1"
 }
+answered() { [ "$(messages asya-demo-done)" -ge "$count" ]; }
 
 step "Asleep on an empty queue"
 wait_for "zero replicas" 180 asleep
 
 step "$count messages"
-rabbit purge queue name=asya-done >/dev/null
+for queue in x-sink x-sump 'done'; do rabbit purge queue name="asya-demo-$queue" >/dev/null; done
 for ((n = 1; n <= count; n++)); do
-  message='{"id":"'$n'","route":{"actors":["upper","done"],"current":0},"headers":{},"payload":{"text":"hello '$n'"}}'
-  rabbit publish exchange=amq.default routing_key=asya-upper payload="$message" >/dev/null
+  message='{"id":"'$n'","route":{"prev":[],"curr":"upper","next":["done"]},"headers":{},"payload":{"text":"hello '$n'"}}'
+  rabbit publish exchange=amq.default routing_key=asya-demo-upper payload="$message" >/dev/null
 done
 wait_for "it wakes up" 60 awake
 wait_for "all are answered" 180 answered
 
 step "Back to sleep"
 wait_for "zero replicas" 240 asleep
+
+step "Nothing lost, nothing twice"
+for queue in x-sink x-sump 'done'; do printf '%s: %s\n' "$queue" "$(messages "asya-demo-$queue")"; done
+if [ "$(messages asya-demo-done)" != "$count" ] || [ "$(messages asya-demo-x-sink)$(messages asya-demo-x-sump)" != 00 ]; then
+  printf 'error: expected %s in done and none in the others\n' "$count" >&2
+  exit 1
+fi
 printf '\nEverything works.\n'
