@@ -14,6 +14,7 @@ from tests.node.broker import Broker
 from tests.node.context import refusal
 from tests.node.host import Host
 from tests.node.kubectl import kubectl
+from tests.node.queues import Queues
 from tests.node.site import Site
 
 HERE = Path(__file__).parent
@@ -54,6 +55,14 @@ def worker(worker_id: str) -> str:
 def broker(worker: str) -> Iterator[Broker]:
     """A RabbitMQ of this worker's own, so that all that comes to an end queue is this test's."""
     started = Broker(f"{worker}-broker")
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def sqs(worker: str) -> Iterator[Queues]:
+    """An SQS server of this worker's own."""
+    started = Queues(f"{worker}-sqs")
     yield started
     started.stop()
 

@@ -69,6 +69,8 @@ class Site(Space):
             "timeout": {"processing": 60},
             "workload": {"template": {"spec": {"containers": [runtime], "volumes": volumes}}},
         }
+        if "transport" in spec:
+            del made["transport"]
         for key, value in copy.deepcopy(spec).items():
             merge(made, key, value)
         made["queueName"] = self.queue(name)

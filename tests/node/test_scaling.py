@@ -1,18 +1,23 @@
 """Scaling from zero and back by real KEDA, messages counted; a busy pod is never killed."""
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from kube.client import Object
 from tests.harness.clusters import wait_for
-from tests.node.broker import Route
+from tests.node.broker import MANAGEMENT, Route
 from tests.node.conftest import FULL
+from tests.node.kubectl import apply
+from tests.node.queues import Queues
 from tests.node.site import Site
 
 Report = Callable[[object], None]
 GENERATIONS = pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
+SCALING = {"enabled": True, "maxReplicas": 5, "pollingInterval": 5, "cooldownPeriod": 20}
 LONG_SECONDS, PROCESSING = (300, 330) if FULL else (100, 110)
 
 
@@ -53,10 +58,13 @@ def up_and_down(route: Route, replicas: Replicas, timeout: float) -> None:
 
 
 @GENERATIONS
-def test_from_zero_to_five_and_back(site: Site, report: Report) -> None:
-    """RabbitMQ by amqp."""
-    scaling = {"enabled": True, "maxReplicas": 5, "pollingInterval": 5, "cooldownPeriod": 20}
-    route = site.start(site.actor("scaled", scaling=scaling, timeout={"processing": 10}))
+@pytest.mark.parametrize("protocol", ["amqp", "http"])
+def test_from_zero_to_five_and_back(site: Site, report: Report, protocol: str) -> None:
+    obj = site.actor("scaled", scaling=SCALING, timeout={"processing": 10})
+    if protocol == "http":
+        url = f"http://{site.broker.host}:{MANAGEMENT}"
+        obj["spec"]["transport"]["rabbitmq"]["management"] = {"url": url}
+    route = site.start(obj)
     replicas = Replicas(site, "scaled")
     wait_for("zero replicas", lambda: replicas.look() == 0, timeout=120, pause=0.5)
     route.send({"seconds": 1} for _ in range(120))
@@ -81,3 +89,57 @@ def test_a_long_message_survives_scale_in(site: Site, report: Report, count: int
     assert replicas.most == count
     assert not route.counted.failed
     assert not route.counted.doubled
+
+
+def test_from_zero_to_five_and_back_by_sqs(site: Site, sqs: Queues, report: Report) -> None:
+    """An SQS that is not Amazon's, with credentials of its own for KEDA and for the sidecar."""
+    credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    authentication = {
+        "apiVersion": "keda.sh/v1alpha1",
+        "kind": "TriggerAuthentication",
+        "metadata": {"name": "moto"},
+        "spec": {
+            "secretTargetRef": [
+                {"parameter": "awsAccessKeyID", "name": "aws", "key": "AWS_ACCESS_KEY_ID"},
+                {"parameter": "awsSecretAccessKey", "name": "aws", "key": "AWS_SECRET_ACCESS_KEY"},
+            ]
+        },
+    }
+    secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "aws"}, "stringData": credentials}
+    apply(secret, authentication, namespace=site.name)
+    obj = site.actor(
+        "scaled",
+        transport={
+            "type": "sqs",
+            "sqs": {"region": sqs.REGION, "queueBaseUrl": sqs.base, "waitTimeSeconds": 1, "visibilityTimeout": 60},
+        },
+        sidecar={"env": [{"name": name, "value": value} for name, value in credentials.items()]},
+        scaling={**SCALING, "authenticationRef": {"name": "moto"}},
+        timeout={"processing": 10},
+    )
+    queue, done = site.queue("scaled"), site.queue("scaled-done")
+    sqs.create(queue, done, *(site.queue(end) for end in ("happy-end", "error-end")))
+    site.apply(obj)
+    site.wait_condition("scaled", "Ready", "True", timeout=180)
+    replicas, received = Replicas(site, "scaled"), Counter[str]()
+    wait_for("zero replicas", lambda: replicas.look() == 0, timeout=120, pause=0.5)
+    count = 120
+    route = {"actors": ["scaled", "scaled-done"], "current": 0}
+    for n in range(count):
+        sqs.send(queue, {"id": str(n), "route": route, "headers": {}, "payload": {"seconds": 1}})
+
+    def over() -> bool:
+        wanted = replicas.look()
+        received.update(message["id"] for message in sqs.take(done))
+        assert len(received) == count, f"{len(received)} of {count}; {replicas}"
+        assert wanted == 0, f"{replicas}"
+        return True
+
+    wait_for("answers, and zero replicas", over, timeout=400, pause=0.5)
+    received.update(message["id"] for message in sqs.take(done))
+    failed = [m for end in ("happy-end", "error-end") for m in sqs.take(site.queue(end))]
+    twice = sum(n > 1 for n in received.values())
+    report(f"{count} sent, {len(received)} answered ({twice} twice), {len(failed)} failed; {replicas}")
+    assert replicas.most == 5
+    assert not failed
+    assert not twice
