@@ -9,11 +9,12 @@ from controller.keda import exchange
 from controller.queues import queue_verdict
 from controller.status import QUEUE_CONSUMED, READY, condition
 from crds.models import AsyncActor
-from crds.names import ANNOTATION_RUNTIME_CONTAINER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
+from crds.names import ANNOTATION_RUNTIME_CONTAINER, HOLDER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
 from crds.parse import InvalidActor, parse_actor
+from injection.access import disabled, map_of
 from injection.generations import sidecar_actor_name
-from injection.inject import disabled, map_of, read_record
 from injection.kinds import KINDS
+from injection.record import read_record, unknown_version, unknown_version_warning
 from injection.settings import SidecarDefaults
 from injection.warnings import warnings_of
 from kube import client as resources
@@ -114,6 +115,10 @@ def _injection(workload: Object) -> Iterator[str]:
     title = f"{workload['kind']} {workload['metadata']['name']}"
     template = _KINDS[workload["kind"]].template(workload) or {}
     record = read_record(template)
+    version = unknown_version(template)
+    if version is not None:
+        yield f"{title}: {unknown_version_warning(version)}"
+        return
     if record is None:
         why = "it opts out by asya.io/inject" if disabled(workload) or disabled(template) else _why_not(workload)
         yield f"Not injected into {title}: {why}"
@@ -125,6 +130,8 @@ def _injection(workload: Object) -> Iterator[str]:
     yield f"  because it bears the label {LABEL_ACTOR}={record.actor}"
     place = "first of initContainers, so that the Job can complete" if record.native else "first of containers"
     yield f"  + container {SIDECAR} ({place}): image {sidecar.get('image')}"
+    if record.holder:
+        yield f"  + container {HOLDER} (first of initContainers): holds the socket while the runtime restarts"
     for volume in record.volumes:
         yield f"  + volume {volume}"
     chosen = ANNOTATION_RUNTIME_CONTAINER in map_of(template, "annotations")
@@ -132,7 +139,9 @@ def _injection(workload: Object) -> Iterator[str]:
     yield f"  in container {record.runtime} ({why}, so it holds the function)"
     for path in record.mounts:
         yield f"    + mount {path}"
-    for name in [*record.env, *record.env_was]:
+    for kind in record.probes:
+        yield f"    + {kind}, which asks the runtime script"
+    for name in [*record.env, *record.env_was, *record.env_set]:
         value = next((e.get("value") for e in runtime.get("env") or () if e.get("name") == name), "")
         yield f"    {'=' if name in record.env_was else '+'} variable {name}={value}"
     if record.command:

@@ -18,16 +18,20 @@ from controller.cluster import Cluster
 from controller.rollouts import NoPlace, Rollouts
 from controller.status import Verdict
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
-from injection.inject import disabled, map_of, read_record
+from injection.access import disabled, map_of
 from injection.kinds import KINDS
 from injection.ownership import RELEASED, RENEWED, ownership
 from injection.plan import Plan
+from injection.record import read_record, unknown_version
 from kube.client import ApiError, Object, Resource
 from kube.informer import Informer, Key
 
 log = structlog.get_logger(__name__)
 
 _KIND_OF = {kind.name: kind for kind in KINDS.values()}
+
+UNKNOWN = "unknown"
+"""Stands for the digest of an injection by another release, which admission leaves in place."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 """Between two tries at a workload that does not come to be injected by the plan; each is three times the one before."""
@@ -116,7 +120,7 @@ class Labelled:
             census.foreign += relation in RELEASED
             if relation not in RENEWED or obj["metadata"].get("deletionTimestamp") or opted_out(obj):
                 continue
-            if obj["kind"] == "Job" or digest(obj) == plan.digest:
+            if obj["kind"] == "Job" or digest(obj) in (plan.digest, UNKNOWN):
                 continue
             census.outdated += 1
             if obj["metadata"]["uid"] != skip and self._readmit(informer, obj, key, plan, census):
@@ -247,8 +251,11 @@ class Labelled:
 
 def digest(workload: Object) -> str | None:
     """Digest of the plan that the workload's template was injected by, if it was."""
-    record = read_record(_KIND_OF[workload["kind"]].template(workload) or {})
-    return record.digest if record is not None else None
+    template = _KIND_OF[workload["kind"]].template(workload) or {}
+    record = read_record(template)
+    if record is not None:
+        return record.digest
+    return UNKNOWN if unknown_version(template) is not None else None
 
 
 def opted_out(workload: Object) -> bool:

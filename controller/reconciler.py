@@ -108,12 +108,12 @@ class Reconciler:
         runtime = self._runtime.ensure(key[0])
         try:
             actor = parse_actor(obj)
+            plan = make_plan(actor, self._defaults, self._runtime.script)
         except InvalidActor as invalid:
             return Observation(status.invalid_spec(invalid.errors), None, runtime), Census()
         if not actor.spec.scaling.enabled:
             self._scaling.release(actor)
         owns = actor.spec.workload.template is not None
-        plan = make_plan(actor, self._defaults, self._runtime.script)
         found = self._workloads.ensure(actor, plan.digest) if owns else None
         census = self._labelled.renew(key, actor.metadata.uid, plan, skip=_seen_to(found))
         self._tell_refused(key, obj, census)

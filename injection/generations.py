@@ -50,7 +50,7 @@ def generation(actor: AsyncActor, defaults: SidecarDefaults) -> Generation:
 
 def sidecar_actor_name(actor: AsyncActor, defaults: SidecarDefaults) -> str:
     """``ASYA_ACTOR_NAME``, from which the sidecar derives its queue, and by which routes name the actor."""
-    name = _own_value(actor, "ASYA_ACTOR_NAME")
+    name = own_value(actor, "ASYA_ACTOR_NAME")
     if name:
         return name
     queue, prefix = actor.spec.queue_name or "", _prefix(actor, defaults)
@@ -70,10 +70,10 @@ def queue_name(actor: AsyncActor, defaults: SidecarDefaults) -> str:
 def _prefix(actor: AsyncActor, defaults: SidecarDefaults) -> str:
     if generation(actor, defaults) == "frames":
         return QUEUE_PREFIX
-    return f"{QUEUE_PREFIX}{_own_value(actor, 'ASYA_NAMESPACE') or actor.metadata.namespace}-"
+    return f"{QUEUE_PREFIX}{own_value(actor, 'ASYA_NAMESPACE') or actor.metadata.namespace}-"
 
 
-def _own_value(actor: AsyncActor, name: str) -> str | None:
+def own_value(actor: AsyncActor, name: str) -> str | None:
     """The plain value that the actor itself gives a variable of its sidecar; the last of a name counts."""
     found = None
     for entry in actor.spec.sidecar.env or ():

@@ -13,6 +13,8 @@ class Kind:
     name: str
     path: tuple[str, ...]
     job: bool = False
+    scaled: bool = False
+    """Whether KEDA starts Jobs from it."""
 
     def template(self, workload: Object) -> Object | None:
         """The pod template of ``workload``, or None where there is none."""
@@ -29,6 +31,6 @@ KINDS: Final[dict[tuple[str, str], Kind]] = {
     ("apps", "daemonsets"): Kind("DaemonSet", ("spec", "template")),
     ("batch", "jobs"): Kind("Job", ("spec", "template"), job=True),
     ("batch", "cronjobs"): Kind("CronJob", ("spec", "jobTemplate", "spec", "template"), job=True),
-    ("keda.sh", "scaledjobs"): Kind("ScaledJob", ("spec", "jobTargetRef", "template"), job=True),
+    ("keda.sh", "scaledjobs"): Kind("ScaledJob", ("spec", "jobTargetRef", "template"), job=True, scaled=True),
 }
 """Every resource that is injected, by API group and plural name."""

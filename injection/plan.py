@@ -1,25 +1,28 @@
 """What an actor's injection consists of, made once per actor and not once per request.
 
 A :class:`Plan` is everything that follows from the actor and the operator's settings alone. The
-template's share (which container is the runtime, whom it runs as) is added in
-:mod:`injection.inject`. The environment is the table of the specification's section 3: released
-sidecars read one name of a row and earlier ones another, so both are set.
+template's share (which container is the runtime, whom it runs as) is added in :mod:`injection.inject`.
 """
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
-from crds.models import AsyncActor
+from crds.models import AsyncActor, Job
 from crds.names import RUNTIME_CONFIGMAP, RUNTIME_KEY, RUNTIME_PATH, RUNTIME_VOLUME, SIDECAR, SOCKET_VOLUME
-from injection import rabbitmq as rabbitmq_connection
-from injection.generations import queue_name, sidecar_actor_name, sidecar_image
+from crds.parse import InvalidActor
+from injection import rabbitmq
+from injection.environment import HOLDER_PATIENCE, environment
+from injection.generations import generation, own_value, sidecar_image
 from injection.settings import RESTRICTED, SidecarDefaults
 
-CONTRACT = 1
+CONTRACT: Final = 2
 """Version of what injection does and of the record it leaves; part of every digest."""
+
+HOLDER_SOCKET: Final = "asya-holder.sock"
+"""Beside the actor's socket: where each runtime that starts is handed that one."""
 
 Object = dict[str, Any]
 
@@ -30,51 +33,33 @@ class Plan:
 
     actor: str
     sidecar: Object
-    """The container, but for whom it runs as."""
+    """The container, but for whom it runs as and how it stops."""
+    patient_env: list[Object]
+    """The sidecar's environment where a holder keeps its connection while the runtime is away."""
     volumes: tuple[Object, ...]
     mounts: tuple[Object, ...]
     """Volume mounts of the runtime container."""
     env: tuple[Object, ...]
-    """Environment variables of the runtime container."""
+    """Environment variables of the runtime container, which replace the user's."""
+    holder_env: Object
+    """The one that is there with a socket holder."""
+    timeout_env: Object
+    port_env: Object
+    job_env: tuple[Object, ...]
+    """Those of the runtime script, which leave the user's be: for all, where it has a port, in a Job."""
+    scaled_job_env: tuple[Object, ...]
+    """In a Job that KEDA starts."""
+    port: int
+    """Port of the runtime script."""
     grace_period: int
     """Seconds: the least ``terminationGracePeriodSeconds``."""
     native_sidecars: bool
+    holder: bool
+    """Whether a container of its own holds the socket, where the runtime script runs."""
+    run_as_user: int
+    """User of a sidecar that must not be root and whose pod says no number."""
     digest: str
     """Changes exactly when any of the above does."""
-
-
-def environment(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
-    """The sidecar's environment, in order; ``spec.sidecar.env`` is last and wins over a name above."""
-    spec = actor.spec
-    env: list[Object] = []
-
-    def value(name: str, text: object) -> None:
-        env.append({"name": name, "value": str(text)})
-
-    value("ASYA_ACTOR_NAME", sidecar_actor_name(actor, defaults))
-    value("ASYA_NAMESPACE", actor.metadata.namespace)
-    value("ASYA_QUEUE_NAME", queue_name(actor, defaults))
-    value("ASYA_TRANSPORT", spec.transport.type)
-    value("ASYA_SOCKET_DIR", spec.socket.directory)
-    value("ASYA_SOCKET_PATH", spec.socket.path)
-    value("ASYA_METRICS_ADDR", f":{defaults.metrics_port}")
-    value("ASYA_RUNTIME_TIMEOUT", f"{spec.timeout.processing}s")
-    rabbitmq, sqs = spec.transport.rabbitmq, spec.transport.sqs
-    if rabbitmq is not None:
-        env += rabbitmq_connection.variables(rabbitmq)
-    if sqs is not None:
-        value("ASYA_AWS_REGION", sqs.region)
-        value("AWS_REGION", sqs.region)
-        if sqs.endpoint is not None:
-            value("ASYA_SQS_ENDPOINT", sqs.endpoint)
-        value("ASYA_SQS_VISIBILITY_TIMEOUT", sqs.visibility_timeout)
-        value("ASYA_SQS_WAIT_TIME_SECONDS", sqs.wait_time_seconds)
-        value("QUEUE_BASE_URL", sqs.queue_base_url)
-    value("ASYA_LOG_LEVEL", defaults.log_level)
-    if defaults.gateway_url:
-        value("ASYA_GATEWAY_URL", defaults.gateway_url)
-    overrides = {entry["name"]: entry for entry in spec.sidecar.env or ()}
-    return [entry for entry in env if entry["name"] not in overrides] + list(overrides.values())
 
 
 def script_hash(script: str) -> str:
@@ -87,7 +72,11 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
 
     ``script`` is the :func:`script_hash` of the runtime script; another one makes another digest,
     and so new pods, unless that is switched off.
+
+    Raises:
+        InvalidActor: if the actor asks for what its sidecar cannot do.
     """
+    _check(actor, defaults)
     spec = actor.spec
     socket_mount = {"name": SOCKET_VOLUME, "mountPath": spec.socket.directory}
     runtime_mount = {
@@ -96,36 +85,92 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
         "subPath": RUNTIME_KEY,
         "readOnly": True,
     }
+    activation = defaults.socket_activation if spec.socket.activation is None else spec.socket.activation
+    job = _job_env(actor, scaled=False)
+    scaled_by_us = spec.scaling.enabled and spec.workload.type == "Job"
+    parts: dict[str, Any] = {
+        "actor": actor.metadata.name,
+        "sidecar": _sidecar(actor, defaults, socket_mount),
+        "patient_env": environment(actor, defaults, patience=HOLDER_PATIENCE),
+        "volumes": (
+            {"name": SOCKET_VOLUME, "emptyDir": {}},
+            {"name": RUNTIME_VOLUME, "configMap": {"name": RUNTIME_CONFIGMAP, "defaultMode": 0o555}},
+            *rabbitmq.volumes(spec.transport.rabbitmq),
+        ),
+        "mounts": (socket_mount, runtime_mount),
+        "env": (
+            _variable("ASYA_SOCKET_DIR", spec.socket.directory),
+            _variable("ASYA_SOCKET_PATH", spec.socket.path),
+            _variable("ASYA_SOCKET_MAX_SIZE", spec.socket.max_size),
+        ),
+        "holder_env": _variable("ASYA_SOCKET_HOLDER", f"{spec.socket.directory}/{HOLDER_SOCKET}"),
+        "timeout_env": _variable("ASYA_RUNTIME_TIMEOUT", f"{spec.timeout.processing}s"),
+        "port_env": _variable("ASYA_RUNTIME_PORT", str(defaults.runtime_port)),
+        "scaled_job_env": (scaled := _job_env(actor, scaled=True)),
+        "job_env": scaled if scaled_by_us else job,
+        "port": defaults.runtime_port,
+        "grace_period": spec.timeout.grace_period,
+        "native_sidecars": defaults.native_sidecars,
+        "holder": defaults.native_sidecars and activation,
+        "run_as_user": defaults.run_as_user,
+    }
+    rolled = script if defaults.runtime_rollout else ""
+    # Only Jobs read this, and which ones they are does not change with scaling.
+    inputs = (CONTRACT, {**parts, "job_env": job}, rolled)
+    digest = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    return Plan(**parts, digest=digest)
+
+
+def _check(actor: AsyncActor, defaults: SidecarDefaults) -> None:
+    found = generation(actor, defaults)
+    if actor.spec.resiliency is not None and found != "http":
+        raise InvalidActor(
+            [
+                f"spec.resiliency: the actor's sidecar ({sidecar_image(actor, defaults)}) is of the generation "
+                f"{found!r}, which knows no retries or error routes; use an image of 0.5.1 or newer, set "
+                "spec.sidecar.generation if its tag misleads, or leave spec.resiliency out"
+            ]
+        )
+
+
+def _sidecar(actor: AsyncActor, defaults: SidecarDefaults, socket_mount: Object) -> Object:
+    spec = actor.spec
     resources = spec.sidecar.resources if spec.sidecar.resources is not None else dict(defaults.resources)
-    sidecar: Object = {
+    port = _metrics_port(actor, defaults)
+    probe = {"httpGet": {"path": "/health", "port": port, "scheme": "HTTP"}, "periodSeconds": 5, "timeoutSeconds": 3}
+    return {
         "name": SIDECAR,
         "image": sidecar_image(actor, defaults),
         "imagePullPolicy": spec.sidecar.image_pull_policy or defaults.image_pull_policy,
         "env": environment(actor, defaults),
-        "ports": [{"name": "asya-metrics", "containerPort": defaults.metrics_port, "protocol": "TCP"}],
+        "ports": [{"name": "asya-metrics", "containerPort": port or defaults.metrics_port, "protocol": "TCP"}],
         **({"resources": resources} if resources else {}),
-        "volumeMounts": [socket_mount, *rabbitmq_connection.mounts(spec.transport.rabbitmq)],
+        **({"readinessProbe": probe} if port is not None else {}),
+        "volumeMounts": [socket_mount, *rabbitmq.mounts(spec.transport.rabbitmq)],
         "securityContext": RESTRICTED,
+        # Its last words are then in the pod's status, from which the actor's status tells what the broker refused.
+        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    volumes: tuple[Object, ...] = (
-        {"name": SOCKET_VOLUME, "emptyDir": {}},
-        {"name": RUNTIME_VOLUME, "configMap": {"name": RUNTIME_CONFIGMAP, "defaultMode": 0o555}},
-        *rabbitmq_connection.volumes(spec.transport.rabbitmq),
-    )
-    env = (
-        {"name": "ASYA_SOCKET_DIR", "value": spec.socket.directory},
-        {"name": "ASYA_SOCKET_PATH", "value": spec.socket.path},
-        {"name": "ASYA_SOCKET_MAX_SIZE", "value": spec.socket.max_size},
-    )
-    rolled = script if defaults.runtime_rollout else ""
-    inputs = (CONTRACT, actor.metadata.name, sidecar, volumes, env, spec.timeout.grace_period, rolled)
-    return Plan(
-        actor=actor.metadata.name,
-        sidecar=sidecar,
-        volumes=volumes,
-        mounts=(socket_mount, runtime_mount),
-        env=env,
-        grace_period=spec.timeout.grace_period,
-        native_sidecars=defaults.native_sidecars,
-        digest=hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16],
-    )
+
+
+def _metrics_port(actor: AsyncActor, defaults: SidecarDefaults) -> int | None:
+    """The port on which the sidecar tells its health; None where its own environment leaves that open."""
+    names = {entry["name"] for entry in actor.spec.sidecar.env or ()}
+    if (own_value(actor, "ASYA_METRICS_ENABLED") or "true").lower() not in ("true", "1"):
+        return None
+    if "ASYA_METRICS_ADDR" not in names:
+        return defaults.metrics_port
+    host, _, port = (own_value(actor, "ASYA_METRICS_ADDR") or "").rpartition(":")
+    reachable = host in ("", "0.0.0.0", "[::]")
+    return int(port) if reachable and port.isdecimal() and 0 < int(port) < 65536 else None
+
+
+def _job_env(actor: AsyncActor, *, scaled: bool) -> tuple[Object, ...]:
+    job = actor.spec.workload.job or Job()
+    messages = 1 if scaled and job.messages is None else job.messages
+    counted = () if messages is None else (_variable("ASYA_JOB_MESSAGES", str(messages)),)
+    return (*counted, _variable("ASYA_JOB_IDLE_SECONDS", str(job.idle_seconds)))
+
+
+def _variable(name: str, value: str) -> Object:
+    return {"name": name, "value": value}

@@ -3,7 +3,8 @@
 Read once at start-up from the environment that the chart sets, so that a request does no such work.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast, get_args
 
@@ -20,6 +21,8 @@ DEFAULT_RESOURCES: dict[str, Any] = {
     "limits": {"memory": "256Mi"},
 }
 
+BOOLEANS = ("true", "false")
+OTEL_PROTOCOLS = ("grpc", "http/protobuf", "http/json")
 GENERATIONS: tuple[str, ...] = get_args(GenerationSetting)
 
 RESTRICTED: dict[str, Any] = {
@@ -43,6 +46,14 @@ class SidecarDefaults:
     gateway_url: str = ""
     generation: GenerationSetting = "auto"
     """Which generation of the sidecar the images hold; ``auto`` has their tags tell."""
+    socket_activation: bool = True
+    """Whether a container of its own holds the socket, where the cluster has native sidecars."""
+    runtime_port: int = 9096
+    """Port on which the runtime script tells that it is ready."""
+    run_as_user: int = 65532
+    """User of a sidecar in a pod that must not be root and gives no number."""
+    otel_endpoint: str = ""
+    otel_protocol: str = ""
     native_sidecars: bool = True
     """Whether the cluster has native sidecars (Kubernetes 1.29)."""
     runtime_rollout: bool = True
@@ -59,7 +70,7 @@ class InvalidSetting(ValueError):
 
 
 def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> SidecarDefaults:
-    """Sidecar defaults from ``ASYA_SIDECAR_*``, ``ASYA_LOG_LEVEL`` and ``ASYA_GATEWAY_URL``.
+    """Sidecar defaults from ``ASYA_SIDECAR_*`` and the other variables that the chart sets.
 
     Raises:
         InvalidSetting: if one of them cannot be used.
@@ -70,26 +81,46 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
         raise InvalidSetting(f"ASYA_SIDECAR_RESOURCES: must be JSON: {error}") from None
     if not isinstance(resources, dict):
         raise InvalidSetting("ASYA_SIDECAR_RESOURCES: must be a JSON object with requests and limits")
-    port = env.get("ASYA_SIDECAR_METRICS_PORT") or "9095"
-    if not port.isdigit() or not 0 < int(port) < 65536:
-        raise InvalidSetting(f"ASYA_SIDECAR_METRICS_PORT: must be a port from 1 to 65535; found {port!r}")
-    rollout = env.get("ASYA_RUNTIME_ROLLOUT") or "true"
-    if rollout not in ("true", "false"):
-        raise InvalidSetting(f"ASYA_RUNTIME_ROLLOUT: must be true or false; found {rollout!r}")
-    policy = env.get("ASYA_SIDECAR_IMAGE_PULL_POLICY") or "IfNotPresent"
-    if policy not in ("Always", "IfNotPresent", "Never"):
-        raise InvalidSetting(f"ASYA_SIDECAR_IMAGE_PULL_POLICY: must be Always, IfNotPresent or Never; found {policy!r}")
-    generation = env.get("ASYA_SIDECAR_GENERATION") or "auto"
-    if generation not in GENERATIONS:
-        raise InvalidSetting(f"ASYA_SIDECAR_GENERATION: must be one of {', '.join(GENERATIONS)}; found {generation!r}")
+    metrics_port = _number(env, "ASYA_SIDECAR_METRICS_PORT", 9095, 65535, "a port")
+    runtime_port = _number(env, "ASYA_RUNTIME_PORT", 9096, 65535, "a port")
+    if metrics_port == runtime_port:
+        raise InvalidSetting(
+            f"ASYA_RUNTIME_PORT: {runtime_port} is ASYA_SIDECAR_METRICS_PORT too; both are ports of one pod, "
+            "so they must differ"
+        )
+    policy = _choice(env, "ASYA_SIDECAR_IMAGE_PULL_POLICY", "IfNotPresent", ("Always", "IfNotPresent", "Never"))
+    endpoint = env.get("ASYA_OTEL_ENDPOINT") or ""
+    if endpoint and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", endpoint):
+        raise InvalidSetting(
+            f"ASYA_OTEL_ENDPOINT: must be a URL such as http://otel-collector.observability:4317; found {endpoint!r}"
+        )
     return SidecarDefaults(
         image=env.get("ASYA_SIDECAR_IMAGE") or DEFAULT_IMAGE,
         image_pull_policy=policy,
         resources=resources,
-        metrics_port=int(port),
+        metrics_port=metrics_port,
         log_level=env.get("ASYA_SIDECAR_LOG_LEVEL") or "INFO",
         gateway_url=env.get("ASYA_GATEWAY_URL") or "",
-        generation=cast(GenerationSetting, generation),
+        generation=cast(GenerationSetting, _choice(env, "ASYA_SIDECAR_GENERATION", "auto", GENERATIONS)),
+        socket_activation=_choice(env, "ASYA_SOCKET_ACTIVATION", "true", BOOLEANS) == "true",
+        runtime_port=runtime_port,
+        run_as_user=_number(env, "ASYA_SIDECAR_RUN_AS_USER", 65532, 2**31 - 1, "a user's number that is not root's"),
+        otel_endpoint=endpoint,
+        otel_protocol=_choice(env, "ASYA_OTEL_PROTOCOL", "", OTEL_PROTOCOLS),
         native_sidecars=native_sidecars,
-        runtime_rollout=rollout == "true",
+        runtime_rollout=_choice(env, "ASYA_RUNTIME_ROLLOUT", "true", BOOLEANS) == "true",
     )
+
+
+def _choice(env: Mapping[str, str], name: str, default: str, valid: Sequence[str]) -> str:
+    found = env.get(name) or default
+    if found != default and found not in valid:
+        raise InvalidSetting(f"{name}: must be {' or '.join([', '.join(valid[:-1]), valid[-1]])}; found {found!r}")
+    return found
+
+
+def _number(env: Mapping[str, str], name: str, default: int, most: int, what: str) -> int:
+    found = env.get(name) or str(default)
+    if not (found.isascii() and found.isdigit() and len(found) < 11) or not 0 < int(found) <= most:
+        raise InvalidSetting(f"{name}: must be {what} from 1 to {most}; found {found!r}")
+    return int(found)

@@ -3,7 +3,8 @@
 The API server adds defaults and other writers add their own, so equality is the wrong question:
 the live object must *contain* the wanted one. Containment also forgives what the API server
 rewrites without a change of meaning, namely quantities (``1000m`` is ``1``) and empty values,
-which it drops.
+which it drops. It drops ``false`` and ``0`` of some fields only: elsewhere absent means another thing, as in
+``allowPrivilegeEscalation``.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,22 @@ from typing import Any
 from kubernetes.utils.quantity import parse_quantity
 
 _QUANTITY_PARENTS = frozenset({"limits", "requests", "capacity"})
+_DROPPED_FALSE = frozenset(
+    {
+        "chapAuthDiscovery",
+        "chapAuthSession",
+        "hostIPC",
+        "hostNetwork",
+        "hostPID",
+        "paused",
+        "readOnly",
+        "stdin",
+        "stdinOnce",
+        "tty",
+    }
+)
+_DROPPED_ZERO = frozenset({"hostPort", "initialDelaySeconds", "minReadySeconds", "partition"})
+"""Fields of a pod's or workload's spec that are no pointers in the API, so that their zero value is absent."""
 _MERGE_KEYS = ("name", "mountPath", "key", "type", "uid", "devicePath")
 
 
@@ -30,7 +47,7 @@ def contains(live: Any, wanted: Any, *, quantity: bool = False) -> bool:
             return False
         for key, value in wanted.items():
             child = live.get(key)
-            if child is None and value in (None, "", [], {}, 0, False):
+            if child is None and _is_dropped(key, value):
                 continue
             of_quantity = key == "sizeLimit" or (quantity and not isinstance(value, dict))
             if not contains(child, value, quantity=of_quantity or key in _QUANTITY_PARENTS):
@@ -43,6 +60,15 @@ def contains(live: Any, wanted: Any, *, quantity: bool = False) -> bool:
     if quantity and isinstance(live, str | int | float) and isinstance(wanted, str | int | float):
         return bool(live == wanted) or _quantity(live) == _quantity(wanted)
     return bool(live == wanted) and isinstance(live, bool) == isinstance(wanted, bool)
+
+
+def _is_dropped(key: str, value: Any) -> bool:
+    """Whether the API server stores nothing where ``key`` is set to ``value``."""
+    if isinstance(value, bool):
+        return not value and key in _DROPPED_FALSE
+    if isinstance(value, int | float):
+        return value == 0 and key in _DROPPED_ZERO
+    return value in (None, "", [], {}, ())
 
 
 def _contains_list(live: Sequence[Any], wanted: Sequence[Any]) -> bool:

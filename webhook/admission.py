@@ -23,10 +23,13 @@ from crds.names import (
 )
 from crds.parse import InvalidActor
 from crds.shape import METADATA, TEMPLATE, malformed
-from injection.inject import Denied, disabled, inject, map_of, read_record, uninject
+from injection.access import disabled, map_of
+from injection.edits import put_back
+from injection.inject import Denied, inject, read_record, uninject
 from injection.kinds import KINDS, Kind
 from injection.ownership import ownership
 from injection.plan import Object, Plan
+from injection.record import unknown_version, unknown_version_warning
 from injection.refusals import refuse
 from webhook.patch import Operation, operations
 
@@ -105,7 +108,7 @@ def _decide_pod(request: Object, pod: Object, lookup: PlanLookup, reinject: bool
     actor = map_of(pod, "labels").get(LABEL_ACTOR)
     if request["operation"] != "CREATE" or not actor or disabled(pod):
         return UNCHANGED
-    if not reinject and read_record(pod) is not None and _has_sidecar(pod):
+    if unknown_version(pod) is not None or (not reinject and read_record(pod) is not None and _has_sidecar(pod)):
         # The template was injected, maybe for an earlier plan: its roll-out brings the new one, and a
         # ReplicaSet's pods must be alike.
         return UNCHANGED
@@ -127,6 +130,9 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
     if template is None:
         return UNCHANGED  # the API server itself says what is missing
     prefix = "".join(f"/{part}" for part in kind.path)
+    version = unknown_version(template)
+    if version is not None:
+        return Decision("unchanged", warnings=[f"{'.'.join(kind.path)}.{unknown_version_warning(version)}"])
     actor = map_of(workload, "labels").get(LABEL_ACTOR)
     if not actor or disabled(workload) or disabled(template):
         return _changed(template, uninject(template), prefix, "uninjected")
@@ -160,9 +166,13 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         raise Denied(
             f"metadata.annotations[{ANNOTATION_RUNTIME_CONTAINER}]: belongs on the pod template, not on the workload"
         )
+    before = _template_before(request, kind)
     try:
         refuse(template, plan)
-        return _changed(template, inject(template, plan, job=kind.job), prefix, "injected")
+        result = inject(template, plan, job=kind.job, scaled=kind.scaled, before=before)
+        decision = _changed(template, result, prefix, "injected")
+        decision.warnings += put_back(template, result, before, ".".join(kind.path))
+        return decision
     except Denied as denied:
         raise Denied(f"{'.'.join(kind.path)}.{denied}") from None
 
@@ -170,6 +180,15 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
 def _changed(old: Object, new: Object, prefix: str, outcome: Outcome) -> Decision:
     patch = operations(old, new, prefix)
     return Decision(outcome if patch else "unchanged", patch)
+
+
+def _template_before(request: Object, kind: Kind) -> Object | None:
+    """The template as it was stored, for a request that changes a workload."""
+    old = request.get("oldObject")
+    if request["operation"] != "UPDATE" or not isinstance(old, dict):
+        return None
+    template = kind.template(old)
+    return template if template is not None and malformed(template, TEMPLATE, "") is None else None
 
 
 def _owner_uid(metadata: Object, actor: str) -> str:

@@ -23,10 +23,12 @@ def validate(obj: dict[str, Any], defaults: SidecarDefaults) -> tuple[list[str],
     except InvalidActor as invalid:
         return invalid.errors, []
     template = actor.spec.workload.template
-    if template is None:
-        return [], warnings_of(actor, defaults)
     try:
-        inject(template, make_plan(actor, defaults), job=actor.spec.workload.type == "Job")
+        plan = make_plan(actor, defaults)
+        if template is not None:
+            inject(template, plan, job=actor.spec.workload.type == "Job")
+    except InvalidActor as invalid:
+        return invalid.errors, []
     except Denied as denied:
         return [f"{TEMPLATE}.{denied}"], []
     return [], warnings_of(actor, defaults)

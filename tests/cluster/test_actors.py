@@ -76,6 +76,7 @@ def test_rabbitmq_deployment(space: Space) -> None:
         "ASYA_SOCKET_PATH": "/var/run/asya/asya-runtime.sock",
         "ASYA_METRICS_ADDR": ":9095",
         "ASYA_RUNTIME_TIMEOUT": "60s",
+        "ASYA_RESILIENCY_ACTOR_TIMEOUT": "60s",
         "ASYA_RABBITMQ_HOST": "rabbitmq.messaging",
         "ASYA_RABBITMQ_PORT": "5672",
         "ASYA_RABBITMQ_USERNAME": "asya",

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from controller import scalers
 from crds.names import ANNOTATION_INJECTED, LABEL_ACTOR
 from crds.parse import parse_actor
+from injection.environment import environment
 from injection.inject import COMMAND, Denied, Record, disabled, inject, read_record, uninject
-from injection.plan import Plan, environment, make_plan
+from injection.plan import Plan, make_plan
+from injection.record import SCRIPT_ENV, SOCKET_ENV
 from injection.settings import SidecarDefaults
 from tests.harness.space import actor
 from tests.strategies import ACTORS, templates
@@ -22,6 +24,7 @@ from webhook.patch import operations
 
 Object = dict[str, Any]
 DEFAULTS = SidecarDefaults()
+OUR_VARIABLES = {*SOCKET_ENV, *SCRIPT_ENV}
 OURS = {"asya-socket", "asya-runtime"}
 
 
@@ -54,7 +57,9 @@ def test_every_field_that_is_not_ours_comes_through(template: Object, obj: Objec
     result = inject(template, plan(obj), job=job)
     spec, before = result["spec"], template["spec"]
     place = "initContainers" if job else "containers"
-    assert spec[place][0]["name"] == "sidecar"
+    record = read_record(result)
+    assert record is not None
+    assert [c["name"] for c in spec[place]][: 1 + (job and record.holder)][-1] == "sidecar"
     users = [c for c in spec["containers"] if c["name"] != "sidecar"]
     assert [c["name"] for c in users] == [c["name"] for c in before["containers"]]
     runtime = "runtime" if len(users) > 1 or users[0]["name"] == "runtime" else users[0]["name"]
@@ -62,18 +67,17 @@ def test_every_field_that_is_not_ours_comes_through(template: Object, obj: Objec
         if old["name"] != runtime:
             assert new == old
             continue
-        changed = {"env", "volumeMounts", "command"}
+        changed = {"env", "volumeMounts", "command", "startupProbe", "readinessProbe"}
         assert {k: v for k, v in new.items() if k not in changed} == {k: v for k, v in old.items() if k not in changed}
-        socket_names = {"ASYA_SOCKET_DIR", "ASYA_SOCKET_PATH", "ASYA_SOCKET_MAX_SIZE"}
-        assert [e for e in new["env"] if e["name"] not in socket_names] == [
-            e for e in old.get("env", ()) if e["name"] not in socket_names
+        assert [e for e in new["env"] if e["name"] not in OUR_VARIABLES] == [
+            e for e in old.get("env", ()) if e["name"] not in OUR_VARIABLES
         ]
         assert [m for m in new["volumeMounts"] if m["name"] not in OURS] == old.get("volumeMounts", [])
         if old.get("command"):
             assert new["command"] == old["command"]
     assert [v for v in spec["volumes"] if v["name"] not in OURS] == before.get("volumes", [])
-    if job:
-        assert spec["initContainers"][1:] == before.get("initContainers", [])
+    ours_first = job + record.holder
+    assert spec.get("initContainers", [])[ours_first:] == before.get("initContainers", [])
     ours = {"containers", "initContainers", "volumes", "terminationGracePeriodSeconds"}
     assert {k: v for k, v in spec.items() if k not in ours} == {k: v for k, v in before.items() if k not in ours}
     assert spec.get("terminationGracePeriodSeconds", 30) >= before.get("terminationGracePeriodSeconds", 30)

@@ -45,6 +45,11 @@ capabilities: {drop: [ALL]}
 - {name: ASYA_SIDECAR_METRICS_PORT, value: {{ .Values.sidecar.metricsPort | quote }}}
 - {name: ASYA_SIDECAR_LOG_LEVEL, value: {{ .Values.sidecar.logLevel | quote }}}
 - {name: ASYA_GATEWAY_URL, value: {{ .Values.sidecar.gatewayUrl | quote }}}
+- {name: ASYA_SIDECAR_RUN_AS_USER, value: {{ .Values.sidecar.runAsUser | int64 | quote }}}
+- {name: ASYA_SOCKET_ACTIVATION, value: {{ .Values.sidecar.socketActivation | quote }}}
+- {name: ASYA_OTEL_ENDPOINT, value: {{ .Values.sidecar.otel.endpoint | quote }}}
+- {name: ASYA_OTEL_PROTOCOL, value: {{ .Values.sidecar.otel.protocol | quote }}}
+- {name: ASYA_RUNTIME_PORT, value: {{ .Values.runtime.port | quote }}}
 - {name: ASYA_RUNTIME_NAMESPACE, value: {{ .Values.runtime.namespace | default .Release.Namespace | quote }}}
 - {name: ASYA_RUNTIME_ROLLOUT, value: {{ .Values.runtime.rollout | quote }}}
 - {name: ASYA_CERTS_SECRET, value: {{ .Values.certs.secretName | quote }}}

@@ -1,0 +1,40 @@
+"""Reading objects that may have any shape: a review may come from anyone, and an annotation may say anything."""
+
+from typing import Any
+
+from crds.names import DISABLED, INJECT
+
+Object = dict[str, Any]
+
+
+def map_of(obj: Object | None, part: str) -> Object:
+    """A map of the metadata of an object: its ``labels`` or its ``annotations``."""
+    metadata = (obj or {}).get("metadata")
+    found = metadata.get(part) if isinstance(metadata, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
+def name_of(item: Any) -> Any:
+    """The name of a container, a volume or a variable."""
+    return item.get("name") if isinstance(item, dict) else None
+
+
+def list_of(holder: Any, key: str) -> list[Any]:
+    """A list of an object; an empty one where there is none."""
+    found = holder.get(key) if isinstance(holder, dict) else None
+    return found if isinstance(found, list) else []
+
+
+def value_of(container: Any, variable: str) -> str | None:
+    """The plain value of a container's variable; None where it has none, or one from elsewhere."""
+    found = None
+    for entry in list_of(container, "env"):
+        if name_of(entry) == variable:
+            value = entry.get("value")
+            found = value if isinstance(value, str) else None
+    return found
+
+
+def disabled(obj: Object) -> bool:
+    """Whether a workload, a template or a pod says ``asya.io/inject: disabled``, as label or annotation."""
+    return DISABLED in (map_of(obj, part).get(INJECT) for part in ("labels", "annotations"))

@@ -1,0 +1,88 @@
+"""The sidecar's environment: the variables of all generations side by side.
+
+Each generation reads its own names of a setting and ignores the others', so one environment serves all of them;
+only ``ASYA_ACTOR_NAME`` depends on the generation. The table is in ``docs/sidecars.md``.
+"""
+
+from typing import Any
+
+import orjson
+
+from crds.models import AsyncActor
+from injection import rabbitmq as rabbitmq_connection
+from injection.generations import queue_name, sidecar_actor_name
+from injection.settings import SidecarDefaults
+
+Object = dict[str, Any]
+
+
+class _Environment:
+    """Variables in order."""
+
+    def __init__(self) -> None:
+        self.entries: list[Object] = []
+
+    def value(self, name: str, text: object) -> None:
+        self.entries.append({"name": name, "value": str(text)})
+
+
+HOLDER_PATIENCE = 360
+"""Seconds that a sidecar waits beyond ``timeout.processing`` where a socket holder keeps its connection.
+
+A container that crashes again and again is restarted after up to 300 s, and its function needs a while to load. The
+message that waits for it meanwhile must not time out; the runtime itself ends a function that takes too long.
+"""
+
+
+def environment(actor: AsyncActor, defaults: SidecarDefaults, *, patience: int = 0) -> list[Object]:
+    """The sidecar's environment, in order; ``spec.sidecar.env`` is last and wins over a name above.
+
+    ``patience`` are seconds that the sidecar waits for an answer beyond ``timeout.processing``.
+    """
+    spec, env = actor.spec, _Environment()
+    env.value("ASYA_ACTOR_NAME", sidecar_actor_name(actor, defaults))
+    env.value("ASYA_NAMESPACE", actor.metadata.namespace)
+    env.value("ASYA_QUEUE_NAME", queue_name(actor, defaults))
+    env.value("ASYA_TRANSPORT", spec.transport.type)
+    env.value("ASYA_SOCKET_DIR", spec.socket.directory)
+    env.value("ASYA_SOCKET_PATH", spec.socket.path)
+    env.value("ASYA_METRICS_ADDR", f":{defaults.metrics_port}")
+    for name in ("ASYA_RUNTIME_TIMEOUT", "ASYA_RESILIENCY_ACTOR_TIMEOUT"):
+        env.value(name, f"{spec.timeout.processing + patience}s")
+    if spec.sidecar.end_actor:
+        env.value("ASYA_IS_END_ACTOR", "true")
+    _transport(env, actor)
+    _resiliency(env, actor)
+    env.value("ASYA_LOG_LEVEL", defaults.log_level)
+    if defaults.gateway_url:
+        env.value("ASYA_GATEWAY_URL", defaults.gateway_url)
+    if defaults.otel_endpoint:
+        env.value("OTEL_EXPORTER_OTLP_ENDPOINT", defaults.otel_endpoint)
+        if defaults.otel_protocol:
+            env.value("OTEL_EXPORTER_OTLP_PROTOCOL", defaults.otel_protocol)
+    overrides = {entry["name"]: entry for entry in spec.sidecar.env or ()}
+    return [entry for entry in env.entries if entry["name"] not in overrides] + list(overrides.values())
+
+
+def _transport(env: _Environment, actor: AsyncActor) -> None:
+    rabbitmq, sqs = actor.spec.transport.rabbitmq, actor.spec.transport.sqs
+    if rabbitmq is not None:
+        env.entries += rabbitmq_connection.variables(rabbitmq)
+    if sqs is not None:
+        env.value("ASYA_AWS_REGION", sqs.region)
+        env.value("AWS_REGION", sqs.region)
+        if sqs.endpoint is not None:
+            env.value("ASYA_SQS_ENDPOINT", sqs.endpoint)
+        env.value("ASYA_SQS_VISIBILITY_TIMEOUT", sqs.visibility_timeout)
+        env.value("ASYA_SQS_WAIT_TIME_SECONDS", sqs.wait_time_seconds)
+        env.value("QUEUE_BASE_URL", sqs.queue_base_url)
+
+
+def _resiliency(env: _Environment, actor: AsyncActor) -> None:
+    resiliency = actor.spec.resiliency
+    if resiliency is None:
+        return
+    found = resiliency.model_dump(mode="json", by_alias=True, exclude_none=True)
+    for name, part in (("ASYA_RESILIENCY_POLICIES", "policies"), ("ASYA_RESILIENCY_RULES", "rules")):
+        if found.get(part):
+            env.value(name, orjson.dumps(found[part], option=orjson.OPT_SORT_KEYS).decode())

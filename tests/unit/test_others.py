@@ -1,0 +1,319 @@
+"""Others' changes to injected parts: kept where a webhook made them, put back with a warning where a person did."""
+
+import copy
+from typing import Any
+
+import jsonpatch
+import pytest
+
+from crds.names import ANNOTATION_INJECTED
+from crds.parse import parse_actor
+from injection.inject import inject, read_record, uninject
+from injection.plan import Plan, make_plan
+from injection.settings import SidecarDefaults
+from tests.harness.space import actor
+from webhook.admission import Decision, decide
+
+Object = dict[str, Any]
+PLAN = make_plan(parse_actor(actor("a")), SidecarDefaults())
+RUNTIME = {"name": "runtime", "image": "app:1", "env": [{"name": "ASYA_HANDLER", "value": "app.handle"}]}
+DEPLOYMENT = {
+    "kind": "Deployment",
+    "metadata": {"name": "d", "labels": {"asya.io/actor": "a"}},
+    "spec": {"template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [RUNTIME]}}},
+}
+
+
+def admit(obj: Object, old: Object | None = None, plan: Plan = PLAN) -> tuple[Object, Decision]:
+    """What admission makes of ``obj``."""
+    request = {
+        "operation": "CREATE" if old is None else "UPDATE",
+        "namespace": "default",
+        "resource": {"group": "apps", "resource": "deployments"},
+        "object": copy.deepcopy(obj),
+        "oldObject": copy.deepcopy(old),
+    }
+    decision = decide(request, lambda wanted: plan)
+    assert decision.outcome != "denied", decision.message
+    return dict(jsonpatch.apply_patch(copy.deepcopy(obj), decision.patch)), decision
+
+
+def spec(obj: Object) -> Object:
+    return dict(obj["spec"]["template"]["spec"])
+
+
+def mirrored(obj: Object) -> Object:
+    """What a webhook makes of it that has all images come from a mirror."""
+    obj = copy.deepcopy(obj)
+    for container in (*spec(obj)["containers"], *spec(obj)["initContainers"]):
+        if not container["image"].startswith("mirror/"):
+            container["image"] = f"mirror/{container['image']}"
+    return obj
+
+
+def changed(obj: Object, container: str, **fields: Any) -> Object:
+    obj = copy.deepcopy(obj)
+    for c in (*spec(obj)["containers"], *spec(obj)["initContainers"]):
+        if c["name"] == container:
+            c.update(fields)
+            for key in [k for k, v in fields.items() if v is None]:
+                del c[key]
+    return obj
+
+
+INJECTED = admit(DEPLOYMENT)[0]
+MIRRORED = mirrored(INJECTED)
+
+
+def test_another_webhook_in_the_same_admission_is_let_be() -> None:
+    assert admit(MIRRORED)[1].patch == [], "asked again at the create"
+    assert admit(MIRRORED, DEPLOYMENT)[1].patch == [], "asked again at the update that labelled it"
+    earlier = admit(DEPLOYMENT, plan=make_plan(parse_actor(actor("a")), SidecarDefaults(image="old:1")))[0]
+    assert admit(MIRRORED, mirrored(earlier))[1].patch == [], "asked again after a change of the plan"
+
+
+def test_what_another_webhook_made_stays_at_the_next_update() -> None:
+    result, decision = admit(MIRRORED, MIRRORED)
+    assert (result, decision.patch, decision.warnings) == (MIRRORED, [], [])
+    more = copy.deepcopy(MIRRORED)
+    more["spec"]["replicas"] = 3
+    assert admit(more, MIRRORED)[1].patch == []
+    other = changed(MIRRORED, "runtime", resources={"limits": {"memory": "1Gi"}})
+    assert admit(other, MIRRORED)[1].patch == []
+
+
+def test_a_new_image_of_the_function_reaches_the_socket_holder_and_keeps_the_mirrored_sidecar() -> None:
+    result, decision = admit(changed(MIRRORED, "runtime", image="app:2"), MIRRORED)
+    images = {c["name"]: c["image"] for c in (*spec(result)["containers"], *spec(result)["initContainers"])}
+    assert images["asya-socket"] == "app:2"
+    assert images["sidecar"].startswith("mirror/")
+    assert decision.warnings == []
+
+
+@pytest.mark.parametrize("stored", [INJECTED, MIRRORED], ids=["plain", "mirrored"])
+@pytest.mark.parametrize(
+    ("container", "fields", "words"),
+    [
+        (
+            "sidecar",
+            {"image": "evil:1"},
+            ["containers[sidecar].image", "'evil:1'", "spec.sidecar.image", "containers[1]"],
+        ),
+        ("sidecar", {"resources": {"limits": {"memory": "1Gi"}}}, ["spec.sidecar.resources"]),
+        ("sidecar", {"env": []}, ["spec.sidecar.env"]),
+        ("sidecar", {"securityContext": {"capabilities": {"drop": ["ALL"]}}}, ["securityContext"]),
+        ("asya-socket", {"image": "evil:1"}, ["initContainers[asya-socket].image", "'runtime'"]),
+        ("asya-socket", {"resources": None}, ["spec.socket.activation"]),
+        ("runtime", {"command": ["sh"]}, ["containers[runtime].command"]),
+    ],
+)
+def test_a_person_s_change_is_put_back_and_told(
+    stored: Object, container: str, fields: Object, words: list[str]
+) -> None:
+    result, decision = admit(changed(stored, container, **fields), stored)
+    if container == "runtime":
+        return  # the user's command wins: the next test
+    assert result == stored
+    assert len(decision.warnings) == 1
+    assert all(word in decision.warnings[0] for word in ["spec.template.spec.", *words])
+
+
+def test_a_command_of_the_users_own_wins() -> None:
+    result, decision = admit(changed(INJECTED, "runtime", command=["sh"]), INJECTED)
+    assert spec(result)["containers"][1]["command"] == ["sh"]
+    assert "initContainers" not in spec(result), "without our script there is nothing to hold a socket for"
+    assert decision.warnings == []
+
+
+@pytest.mark.parametrize("field", ["allowPrivilegeEscalation", "seccompProfile", "capabilities"])
+def test_the_removal_of_a_safety_field_does_not_go_unnoticed(field: str) -> None:
+    context = dict(spec(INJECTED)["containers"][0]["securityContext"])
+    del context[field]
+    result, decision = admit(changed(INJECTED, "sidecar", securityContext=context), INJECTED)
+    assert result == INJECTED
+    assert "securityContext" in decision.warnings[0]
+
+
+def test_a_variable_of_the_sockets_is_put_back_and_told() -> None:
+    env = [
+        {**e, "value": "/else"} if e["name"] == "ASYA_SOCKET_DIR" else e for e in spec(INJECTED)["containers"][1]["env"]
+    ]
+    result, decision = admit(changed(INJECTED, "runtime", env=env), INJECTED)
+    assert result == INJECTED
+    assert "env[ASYA_SOCKET_DIR]" in decision.warnings[0]
+    assert "spec.socket.path" in decision.warnings[0]
+
+
+def test_a_variable_of_the_scripts_is_the_users_from_then_on() -> None:
+    env = [
+        {**e, "value": "9999"} if e["name"] == "ASYA_RUNTIME_PORT" else e
+        for e in spec(INJECTED)["containers"][1]["env"]
+    ]
+    result, _ = admit(changed(INJECTED, "runtime", env=env), INJECTED)
+    runtime = spec(result)["containers"][1]
+    assert {"name": "ASYA_RUNTIME_PORT", "value": "9999"} in runtime["env"]
+    assert runtime["readinessProbe"]["httpGet"]["port"] == 9999
+    assert admit(result, result)[1].patch == []
+    plain = uninject(result["spec"]["template"])["spec"]["containers"][0]
+    assert plain["env"] == [*RUNTIME["env"], {"name": "ASYA_RUNTIME_PORT", "value": "9999"}]
+
+
+def test_a_probe_merged_into_ours_is_the_users() -> None:
+    mine = {**spec(INJECTED)["containers"][1]["readinessProbe"], "exec": {"command": ["true"]}}
+    result, _ = admit(changed(INJECTED, "runtime", readinessProbe=mine), INJECTED)
+    runtime = spec(result)["containers"][1]
+    assert runtime["readinessProbe"]["exec"] == {"command": ["true"]}
+    assert "httpGet" not in runtime["readinessProbe"]
+    assert "startupProbe" not in runtime
+
+
+def test_our_parts_are_known_without_their_annotation() -> None:
+    lost = copy.deepcopy(INJECTED)
+    del lost["spec"]["template"]["metadata"]["annotations"]
+    result, _ = admit(lost, INJECTED)
+    assert [c["name"] for c in spec(result)["containers"]] == ["sidecar", "runtime"]
+    plain = uninject(result["spec"]["template"])["spec"]
+    assert plain.pop("terminationGracePeriodSeconds") == 330  # nobody knows any more whose it was
+    assert plain == DEPLOYMENT["spec"]["template"]["spec"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("keep_annotations", [False, True])
+def test_a_copy_that_kubectl_debug_makes_of_a_pod_is_let_through(keep_annotations: bool) -> None:
+    template = INJECTED["spec"]["template"]
+    pod: Object = {
+        "metadata": {"name": "copy", "labels": template["metadata"]["labels"]},
+        "spec": {
+            **template["spec"],
+            "containers": [*template["spec"]["containers"], {"name": "debugger", "image": "b"}],
+        },
+    }
+    if keep_annotations:
+        pod["metadata"]["annotations"] = template["metadata"]["annotations"]
+    resource = {"group": "", "resource": "pods"}
+    request = {"operation": "CREATE", "namespace": "default", "resource": resource, "object": pod}
+    decision = decide(request, lambda wanted: PLAN)
+    assert (decision.outcome, decision.patch) == ("unchanged", [])
+
+
+def test_a_container_that_only_has_the_name_is_still_refused() -> None:
+    theirs = {"name": "sidecar", "image": "x", "volumeMounts": [{"name": "asya-socket", "mountPath": "/x"}]}
+    assert read_record({"spec": {"containers": [theirs, RUNTIME]}}) is None
+
+
+# -- shapes --------------------------------------------------------------------------------------
+
+
+def pod(runtime: Object = RUNTIME, **fields: Any) -> Object:
+    return {"spec": {"containers": [runtime], **fields}}
+
+
+def made(template: Object, *, job: bool = False, scaled: bool = False, **settings: Any) -> dict[str, Object]:
+    plan = make_plan(parse_actor(actor("a")), SidecarDefaults(**settings))
+    result = inject(template, plan, job=job, scaled=scaled)
+    found = (*result["spec"].get("initContainers", ()), *result["spec"]["containers"])
+    assert uninject(result) == template
+    assert inject(result, plan, job=job, scaled=scaled) is result
+    return {c["name"]: c for c in found}
+
+
+def variables(container: Object) -> Object:
+    return {e["name"]: e.get("value") for e in container["env"]}
+
+
+@pytest.mark.parametrize(
+    ("pods", "runtimes", "user"),
+    [
+        (None, None, None),
+        ({"runAsNonRoot": True}, None, 65532),
+        ({"runAsNonRoot": True, "runAsUser": 5}, None, None),
+        (None, {"runAsNonRoot": True}, 65532),
+        ({"runAsUser": 5}, {"runAsNonRoot": True}, None),
+        ({"runAsNonRoot": True}, {"runAsUser": 7}, 7),
+        ({"runAsNonRoot": True}, {"runAsNonRoot": False}, None),
+        ({"runAsNonRoot": False}, {"runAsNonRoot": True, "runAsUser": 9}, 9),
+    ],
+)
+def test_a_pod_that_must_not_be_root_has_a_sidecar_with_a_number(
+    pods: Object | None, runtimes: Object | None, user: int | None
+) -> None:
+    runtime = {**RUNTIME, **({"securityContext": runtimes} if runtimes else {})}
+    found = made(pod(runtime, **({"securityContext": pods} if pods else {})))
+    assert found["sidecar"]["securityContext"].get("runAsUser") == user
+    assert "runAsUser" not in found["asya-socket"]["securityContext"] or runtimes
+
+
+@pytest.mark.parametrize(
+    ("runtime", "settings", "there"),
+    [
+        (RUNTIME, {}, True),
+        ({"name": "runtime", "command": ["sh", "-c", "exec python3 /opt/asya/asya_runtime.py"]}, {}, True),
+        ({"name": "runtime", "command": ["python3"], "args": ["/opt/asya/asya_runtime.py"]}, {}, True),
+        ({**RUNTIME, "command": ["mine"]}, {}, False),
+        ({"name": "runtime"}, {}, False),
+        (RUNTIME, {"native_sidecars": False}, False),
+        (RUNTIME, {"socket_activation": False}, False),
+    ],
+)
+def test_the_socket_holder_is_there_where_our_script_runs(runtime: Object, settings: Object, there: bool) -> None:
+    found = made(pod(runtime), **settings)
+    assert ("asya-socket" in found) == there
+    assert ("ASYA_SOCKET_HOLDER" in variables(found["runtime"])) == there
+
+
+def test_the_holder_is_the_runtimes_twin() -> None:
+    env = [*RUNTIME["env"], {"name": "PATH", "value": "/venv/bin"}, {"name": "SECRET", "value": "x"}]
+    found = made(pod({**RUNTIME, "imagePullPolicy": "Always", "env": env, "securityContext": {"runAsUser": 4}}))
+    holder = found["asya-socket"]
+    assert (holder["image"], holder["imagePullPolicy"], holder["restartPolicy"]) == ("app:1", "Always", "Always")
+    assert holder["command"] == ["python3", "/opt/asya/asya_runtime.py", "hold"]
+    assert holder["securityContext"]["runAsUser"] == 4
+    assert variables(holder)["PATH"] == "/venv/bin"
+    assert "SECRET" not in variables(holder)
+    assert variables(holder)["ASYA_SOCKET_HOLDER"] == variables(found["runtime"])["ASYA_SOCKET_HOLDER"]
+
+
+def test_probes_ask_the_script_by_its_port_or_under_host_network_by_a_command() -> None:
+    found = made(pod())
+    assert found["runtime"]["startupProbe"]["httpGet"] == {"path": "/ready", "port": 9096, "scheme": "HTTP"}
+    assert found["sidecar"]["lifecycle"]["preStop"]["httpGet"]["path"] == "/drain"
+    assert found["sidecar"]["readinessProbe"]["httpGet"] == {"path": "/health", "port": 9095, "scheme": "HTTP"}
+    for other in (pod(hostNetwork=True), pod({**RUNTIME, "ports": [{"containerPort": 9096}]})):
+        found = made(other)
+        assert found["runtime"]["readinessProbe"]["exec"]["command"][-1] == "ready"
+        assert "lifecycle" not in found["sidecar"]
+        assert "ASYA_RUNTIME_PORT" not in variables(found["runtime"])
+
+
+def test_the_users_own_probes_and_variables_win() -> None:
+    mine = {"readinessProbe": {"exec": {"command": ["true"]}}}
+    env = [
+        *RUNTIME["env"],
+        {"name": "ASYA_RUNTIME_TIMEOUT", "value": "5s"},
+        {"name": "ASYA_RUNTIME_PORT", "value": "8123"},
+    ]
+    found = made(pod({**RUNTIME, **mine, "env": env}))
+    assert found["runtime"]["readinessProbe"] == mine["readinessProbe"]
+    assert "startupProbe" not in found["runtime"]
+    assert variables(found["runtime"])["ASYA_RUNTIME_TIMEOUT"] == "5s"
+    assert found["sidecar"]["lifecycle"]["preStop"]["httpGet"]["port"] == 8123
+
+
+def test_a_job_ends() -> None:
+    found = made(pod(restartPolicy="Never"), job=True)
+    assert list(found) == ["asya-socket", "sidecar", "runtime"]
+    assert "lifecycle" not in found["sidecar"]
+    assert "startupProbe" not in found["runtime"]
+    assert variables(found["runtime"])["ASYA_JOB_IDLE_SECONDS"] == "60"
+    assert "ASYA_JOB_MESSAGES" not in variables(found["runtime"])
+    assert variables(made(pod(), job=True, scaled=True)["runtime"])["ASYA_JOB_MESSAGES"] == "1"
+    own = made(pod({**RUNTIME, "command": ["mine"]}), job=True)
+    assert not any(name.startswith("ASYA_JOB") for name in variables(own["runtime"]))
+
+
+def test_kubectl_means_the_function_unless_the_user_says_so() -> None:
+    result = inject(pod(), PLAN)
+    assert result["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "runtime"
+    mine = {**pod(), "metadata": {"annotations": {"kubectl.kubernetes.io/default-container": "other"}}}
+    assert inject(mine, PLAN)["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "other"
+    assert uninject(inject(mine, PLAN)) == mine
+    assert ANNOTATION_INJECTED in result["metadata"]["annotations"]
