@@ -185,6 +185,8 @@ class Holder:
             pass
         self.runtimes.remove(runtime)
         runtime.close()
+        if not self.runtimes:
+            remove(self.settings.ready)
 
     def turn_away(self):
         """Close the connections that wait, since no runtime comes any more.

@@ -176,7 +176,6 @@ def test_the_exec_probe(scripts: Any, tmp_path: Path, holder: HolderProcess) -> 
     assert probe_by_exec(script) == 0
     busy.join()
     script.stop(signal.SIGKILL)
-    assert (tmp_path / "runtime-ready").exists()
     assert probe_by_exec(script) == 1
 
 
@@ -191,9 +190,23 @@ def test_connections_wait_while_no_runtime_is_there(scripts: Any, tmp_path: Path
     answers = [json.loads(connection.getresponse().read()) for connection in connections]
     assert [answer["frames"][0]["payload"] for answer in answers] == [n / 1000 for n in range(20)]
     assert script.stop() == 0
-    assert (tmp_path / "runtime-ready").exists()
     assert holder.stop() == 0
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".sock" or path.name == "runtime-ready"] == []
+
+
+def test_a_sidecar_that_starts_while_no_runtime_is_there_waits(
+    scripts: Any, tmp_path: Path, holder: HolderProcess
+) -> None:
+    """It would take a message and let it time out: the ready file goes with its runtime, and comes with the next."""
+    script = scripts(HANDLERS, "handlers.wait", **held(tmp_path))
+    ready = tmp_path / "runtime-ready"
+    assert ready.exists()
+    script.stop(signal.SIGKILL)
+    wait_for("the file to go", lambda: not ready.exists(), timeout=5)
+    scripts(HANDLERS, "handlers.wait", **held(tmp_path))
+    wait_for("the file", ready.exists, timeout=10)
+    time.sleep(0.3)
+    assert ready.exists()
 
 
 def test_a_runtime_without_its_holder_says_what_to_do(tmp_path: Path) -> None:
