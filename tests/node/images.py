@@ -39,12 +39,14 @@ def put(context: str, name: str, folder: Path) -> None:
 def put_sidecar(context: str, name: str) -> None:
     """The test sidecar of the http generation as an image, for where the released one cannot be pulled."""
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(ROOT / "tests/podrun/http_sidecar.py", folder)
+        package = Path(folder) / "tests"
+        shutil.copytree(ROOT / "tests/podrun", package / "podrun", ignore=shutil.ignore_patterns("__pycache__"))
+        (package / "__init__.py").touch()
         (Path(folder) / "Dockerfile").write_text(
-            "FROM python:3.13-slim\nRUN pip install --no-cache-dir 'pika>=1.3'\n"
+            "FROM python:3.13-slim\nRUN pip install --no-cache-dir 'pika>=1.3' 'boto3>=1.40'\n"
             "RUN echo app:x:1000:1000:app:/app:/bin/sh >> /etc/passwd\n"
-            "COPY http_sidecar.py /app/http_sidecar.py\nENV PYTHONUNBUFFERED=1\nUSER app\n"
-            'ENTRYPOINT ["python3", "/app/http_sidecar.py"]\n'
+            "COPY tests /app/tests\nWORKDIR /app\nENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1\nUSER app\n"
+            'ENTRYPOINT ["python3", "-m", "tests.podrun.sidecar", "http"]\n'
         )
         put(context, name, Path(folder))
 
