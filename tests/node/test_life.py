@@ -80,9 +80,9 @@ def test_a_life(site: Site, report: Report, kind: str) -> None:
         values = [
             e.get("value")
             for p in site.ready_pods("life")
-            for c in (*p["spec"]["containers"], *p["spec"].get("initContainers", ()))
+            for c in p["spec"]["containers"]
             for e in c.get("env", ())
-            if c["name"] == "sidecar" and e["name"] == "ASYA_RUNTIME_TIMEOUT"
+            if c["name"] == "runtime" and e["name"] == "ASYA_RUNTIME_TIMEOUT"
         ]
         return values == ["50s"] * 3
 
