@@ -68,14 +68,15 @@ def inject(
         return fresh
     earlier = read_record(before) if before is not None else None
     if before is None or earlier is None or earlier.digest != record.digest:
-        return template  # injected in this admission, and changed by another webhook since
+        # Injected in this admission, and changed by another webhook since.
+        return template if present["order"] == wanted["order"] else with_containers(fresh, present["containers"])
     try:
         wanted_then = parts_of(*_inject(before, earlier, plan, job, scaled))
     except Denied:
         return fresh
     stored = parts_of(before, earlier)
     if (wanted, present) == (wanted_then, stored):
-        return template
+        return template if present["order"] == wanted["order"] else with_containers(fresh, present["containers"])
     as_wanted, as_stored = wanted["containers"], stored["containers"]
     unmoved = [name for name, ours in as_wanted.items() if wanted_then["containers"].get(name) == ours]
     return with_containers(fresh, {name: as_stored[name] for name in unmoved if name in as_stored})

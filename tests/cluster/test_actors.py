@@ -202,8 +202,8 @@ def test_job_has_a_native_sidecar_and_completes(space: Space, cluster: Cluster) 
     space.apply(obj)
     ready(space, "video-encoder")
     template = space.wait("Job", "video-encoder")["spec"]["template"]["spec"]
-    first = template["initContainers"][0]
-    assert (first["name"], first["restartPolicy"]) == ("sidecar", "Always")
+    first = [(c["name"], c["restartPolicy"]) for c in template["initContainers"]]
+    assert first == [("asya-socket", "Always"), ("sidecar", "Always")]
     assert [c["name"] for c in template["containers"]] == ["runtime"]
     pods = wait_for("a pod", lambda: space.all("Pod"))
     if cluster.real:
@@ -222,7 +222,7 @@ def test_scaled_job(space: Space) -> None:
     found = ready(space, "video-encoder")
     scaled_job = space.wait("ScaledJob", "video-encoder")
     template = scaled_job["spec"]["jobTargetRef"]["template"]["spec"]
-    assert template["initContainers"][0]["name"] == "sidecar"
+    assert [c["name"] for c in template["initContainers"]] == ["asya-socket", "sidecar"]
     assert template["restartPolicy"] == "Never"
     assert scaled_job["spec"]["maxReplicaCount"] == 10
     assert "envSourceContainerName" not in scaled_job["spec"], "KEDA does not find a native sidecar"
