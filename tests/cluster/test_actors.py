@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from injection.environment import HOLDER_PATIENCE
 from kube.client import Object
 from tests.harness.clusters import PATIENCE, Cluster, wait_for
 from tests.harness.operator import Operator
@@ -75,8 +76,8 @@ def test_rabbitmq_deployment(space: Space) -> None:
         "ASYA_SOCKET_DIR": "/var/run/asya",
         "ASYA_SOCKET_PATH": "/var/run/asya/asya-runtime.sock",
         "ASYA_METRICS_ADDR": ":9095",
-        "ASYA_RUNTIME_TIMEOUT": "60s",
-        "ASYA_RESILIENCY_ACTOR_TIMEOUT": "60s",
+        "ASYA_RUNTIME_TIMEOUT": f"{60 + HOLDER_PATIENCE}s",
+        "ASYA_RESILIENCY_ACTOR_TIMEOUT": f"{60 + HOLDER_PATIENCE}s",
         "ASYA_RABBITMQ_HOST": "rabbitmq.messaging",
         "ASYA_RABBITMQ_PORT": "5672",
         "ASYA_RABBITMQ_USERNAME": "asya",

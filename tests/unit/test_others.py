@@ -317,3 +317,12 @@ def test_kubectl_means_the_function_unless_the_user_says_so() -> None:
     assert inject(mine, PLAN)["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "other"
     assert uninject(inject(mine, PLAN)) == mine
     assert ANNOTATION_INJECTED in result["metadata"]["annotations"]
+
+
+def test_the_sidecar_is_first_again_after_another_injector_and_keeps_what_that_made_of_it() -> None:
+    later = copy.deepcopy(MIRRORED)
+    spec(later)["containers"].insert(0, {"name": "proxy", "image": "proxy:1"})
+    for old in (None, DEPLOYMENT):
+        found = spec(admit(later, old)[0])["containers"]
+        assert [c["name"] for c in found] == ["sidecar", "proxy", "runtime"]
+        assert found[0]["image"].startswith("mirror/")
