@@ -1,0 +1,79 @@
+"""KEDA's own admission takes every object that a valid actor gives, and refuses what it should: it was asked."""
+
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, given, settings
+
+from crds.models import AsyncActor
+from kube.client import ApiError, Object
+from tests.harness.space import BY_KIND
+from tests.node.kubectl import apply
+from tests.node.site import IMAGE, Site
+from tests.unit.test_scalers import actors, objects
+
+Report = Callable[[object], None]
+EXAMPLES = 60
+
+
+def dry_run(site: Site, obj: Object) -> str:
+    """What the API server and KEDA's webhooks say against an object, empty for nothing."""
+    obj = site.here(obj)
+    obj["metadata"].pop("ownerReferences", None)
+    name = obj["metadata"]["name"]
+    try:
+        site.client.request(
+            "PATCH",
+            BY_KIND[obj["kind"]].path(site.name, name),
+            query={"fieldManager": "asya-operator", "force": "true", "dryRun": "All", "fieldValidation": "Strict"},
+            body=obj,
+            content_type="application/apply-patch+yaml",
+        )
+    except ApiError as error:
+        return f"{obj['kind']}: {error.message}"
+    return ""
+
+
+def target(kind: str, name: str) -> Object:
+    """What a ScaledObject scales: KEDA looks for it, and for its requests where a trigger is on cpu or memory."""
+    requests = {"requests": {"cpu": "10m", "memory": "16Mi"}}
+    container = {"name": "runtime", "image": IMAGE, "resources": requests}
+    spec: Object = {
+        "replicas": 0,
+        "selector": {"matchLabels": {"app": name}},
+        "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container]}},
+    }
+    if kind == "StatefulSet":
+        spec["serviceName"] = name
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def test_kedas_admission_takes_the_objects_of_every_valid_actor(site: Site, report: Report) -> None:
+    refused, asked, seen = list[str](), dict[str, int](), 0
+    there = set[tuple[str, str]]()
+
+    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(actors())
+    def every(one: AsyncActor) -> None:
+        nonlocal seen
+        seen += 1
+        kind, name = one.spec.workload.type, one.metadata.name
+        if kind != "Job" and (kind, name) not in there:
+            apply(target(kind, name), namespace=site.name)
+            there.add((kind, name))
+        for obj in objects(one):
+            asked[obj["kind"]] = asked.get(obj["kind"], 0) + 1
+            why = dry_run(site, obj)
+            if why and len(refused) < 10:
+                refused.append(f"{why} {obj.get('spec', '')}")
+
+    every()
+    report(f"{seen} actors, {asked}, {len(refused)} refused")
+    assert not refused, "\n".join(refused)
+
+
+def test_what_keda_must_refuse_is_refused(site: Site) -> None:
+    """Else the test above asked nobody."""
+    apply(target("Deployment", "one"), namespace=site.name)
+    spec: Object = {"scaleTargetRef": {"name": "one"}, "minReplicaCount": 5, "maxReplicaCount": 2, "triggers": []}
+    obj = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "one"}, "spec": spec}
+    assert "admission webhook" in dry_run(site, obj)
