@@ -72,7 +72,8 @@ class Watchdog:
                 self._restarts.pop(informer, None)
                 continue
             restarts = self._restarts[informer] = self._restarts.get(informer, 0) + 1
-            log.error("watch_stalled", resource=resource, seconds=round(now - informer.last_attempt), restarts=restarts)
+            seconds = round(now - informer.last_attempt)
+            log.warning("watch_stalled", resource=resource, seconds=seconds, restarts=restarts)
             WATCH_RESTARTS.labels(resource).inc()
             if restarts > DEAD_RESTARTS:
                 self._on_dead(self.dead())

@@ -1,6 +1,7 @@
 """One broker of each kind for all message tests."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -8,8 +9,12 @@ from tests.harness.brokers import RabbitMQ, Sqs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of a route one after the other, since its pods run only once then."""
-    places = [n for n, item in enumerate(items) if "route" in _parameters(item)]
+    """All tests of a route one after the other, since its pods run only once then.
+
+    The hook gets the items of the whole session; only those of this folder are moved.
+    """
+    here = Path(__file__).parent
+    places = [n for n, item in enumerate(items) if here in item.path.parents and "route" in _parameters(item)]
     routes = list(dict.fromkeys(_parameters(items[n])["route"] for n in places))
     ordered = sorted((items[n] for n in places), key=lambda item: routes.index(_parameters(item)["route"]))
     for n, item in zip(places, ordered, strict=True):
