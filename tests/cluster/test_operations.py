@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from kube import client as resources
 from kube.client import ApiError
 from kube.informer import Informer
 from tests.cluster.test_actors import everything, ready, settle
+from tests.cluster.test_api import deployment
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.github import BETTER, GOOD, GitHub
 from tests.harness.operator import NAMESPACE, Operator, install_keda, leads, uninstall_keda
@@ -222,7 +224,7 @@ def test_metrics_and_health(space: Space, operator: Operator) -> None:
         "asya_controller_reconcile_duration_seconds_count",
         "asya_controller_workqueue_depth",
         "asya_controller_workqueue_in_flight",
-        'asya_actors{ready="True"}',
+        f'asya_actors{{namespace="{space.name}",phase="Running",ready="True"}} 1.0',
         'asya_kubernetes_requests_total{code="200",verb="PATCH"}',
         'asya_controller_runtime_loads_total{outcome="success"}',
         "asya_controller_leader 1.0",
@@ -261,3 +263,21 @@ def test_the_webhook_knows_an_actor_as_soon_as_it_is_stored(space: Space, cluste
         space.apply(actor(f"a{n}"))
         made = space.create_object(pod(f"p{n}", **{"asya.io/actor": f"a{n}"}))
         assert made["spec"]["containers"][0]["name"] == "sidecar"
+
+
+def test_a_restart_changes_no_history(space: Space, operator: Operator) -> None:
+    space.apply(deployment("taken"))
+    space.apply(actor("taken"))
+    before = space.wait_condition("taken", "Ready", "False")
+    events = wait_for("the Event", lambda: _warnings(space, "WorkloadNotOwned"))
+    operator.restart_controller()
+    space.patch("AsyncActor", "taken", {"metadata": {"labels": {"touched": "true"}}})
+    counted = f'asya_actors{{namespace="{space.name}"'
+    wait_for("a reconcile", lambda: counted in operator.controllers[0].get("/metrics"))
+    after = space.wait_condition("taken", "Ready", "False")
+    assert after["lastTransitionTime"] == before["lastTransitionTime"]
+    assert len(_warnings(space, "WorkloadNotOwned")) == len(events) == 1
+
+
+def _warnings(space: Space, reason: str) -> list[dict[str, Any]]:
+    return [event for event in space.all("Event") if event["reason"] == reason]

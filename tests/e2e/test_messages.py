@@ -12,7 +12,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from crds import names
 from tests.e2e.rig import FULL, TAGS, TIER, Dialect, Route, another, measured, running
 from tests.harness.brokers import VHOST, Broker, RabbitMQ, why_no_rabbitmq, why_no_sqs
 from tests.harness.clusters import Cluster, wait_for
@@ -69,12 +68,6 @@ def explained(route: Route) -> Iterator[None]:
         yield
     except AssertionError as error:
         raise AssertionError(f"{error}\n{route.logs()}") from None
-
-
-def needs_holder() -> None:
-    """Skip while injection makes no socket holder."""
-    if not hasattr(names, "HOLDER"):
-        pytest.skip("injection makes no socket holder yet")
 
 
 @by_any_broker
@@ -143,7 +136,6 @@ def test_a_large_payload(route: Route) -> None:
 
 @by_any_broker
 def test_an_end_actor_sends_nothing_on(route: Route) -> None:
-    needs_holder()
     route.send(["end", "b"], {"n": 7})
     wait_for("the call", lambda: route.calls("end") == [7])
     time.sleep(0.3)
@@ -152,7 +144,6 @@ def test_an_end_actor_sends_nothing_on(route: Route) -> None:
 
 @by_rabbitmq
 def test_no_message_is_lost_or_doubled_while_the_runtime_is_restarted_twice(route: Route) -> None:
-    needs_holder()
     pod, began = route.pods["a"], time.monotonic()
     before = dict(pod.restarts)
     terminations, done = [MESSAGES // 6, MESSAGES // 2], list[int]()
@@ -185,7 +176,6 @@ def test_no_message_is_lost_or_doubled_while_the_runtime_is_restarted_twice(rout
 
 @by_rabbitmq
 def test_a_killed_runtime_costs_no_more_than_the_message_in_hand(route: Route) -> None:
-    needs_holder()
     pod, count = route.pods["b"], 100 * KILLS
     before = dict(pod.restarts)
     route.send(["b"], *({"n": n, "seconds": 0.005} for n in range(count)))
@@ -209,7 +199,6 @@ def test_a_killed_runtime_costs_no_more_than_the_message_in_hand(route: Route) -
 
 @pytest.mark.parametrize("route", BY_SQS[-1:], indirect=True)
 def test_a_policy_tries_a_message_again(route: Route) -> None:
-    needs_holder()
     policies = {"default": {"maxAttempts": 3, "backoff": "constant", "initialDelay": "0s"}}
     with another(route, "retry", "again", resiliency={"policies": policies}):
         route.send(["retry"], {"n": 8, "attempts": 3})
@@ -239,7 +228,6 @@ def test_a_pod_that_is_deleted_finishes_the_message_in_hand(route: Route) -> Non
     """The last test of a route: it has no such pod afterwards."""
     if not route.dialect.is_http and not FULL:
         pytest.skip("such a sidecar takes 10 s to end: MESSAGES=full")
-    needs_holder()
     pod, count = route.pods.pop("b"), 20
     route.send(["b"], *({"n": n, "seconds": 0.2} for n in range(count)))
     wait_for("some messages", lambda: len(route.calls("b")) > 3)
