@@ -26,7 +26,8 @@ class Queues:
             "ports": [{"containerPort": PORT}],
             "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 2},
         }
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [container]}}
+        # Else the variable MOTO_PORT of the Service is taken for moto's own.
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "enableServiceLinks": False}}
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         apply(
             {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "moto"}}
