@@ -60,6 +60,13 @@ def broker(worker: str) -> Iterator[Broker]:
 
 
 @pytest.fixture(scope="session")
+def keda() -> None:
+    """KEDA; without it the test is skipped."""
+    if not kubectl("get", "crd", "scaledobjects.keda.sh", "--ignore-not-found"):
+        pytest.skip("no KEDA on this cluster (E2E_KEDA names its manifests)")
+
+
+@pytest.fixture(scope="session")
 def sqs(worker: str) -> Iterator[Queues]:
     """An SQS server of this worker's own."""
     started = Queues(f"{worker}-sqs")

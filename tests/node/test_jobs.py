@@ -47,6 +47,7 @@ def as_here(site: Site, obj: Any) -> Any:
 
 
 @GENERATIONS
+@pytest.mark.usefixtures("keda")
 def test_the_example_of_a_scaled_job(site: Site, report: Report) -> None:
     obj = as_here(site, example("scaled-job"))
     obj["spec"]["scaling"]["pollingInterval"] = 5

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
 from crds.models import AsyncActor
@@ -11,6 +12,7 @@ from tests.node.kubectl import apply
 from tests.node.site import IMAGE, Site
 from tests.unit.test_scalers import actors, objects
 
+pytestmark = pytest.mark.usefixtures("keda")
 Report = Callable[[object], None]
 EXAMPLES = 60
 

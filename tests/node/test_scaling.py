@@ -15,6 +15,7 @@ from tests.node.kubectl import apply
 from tests.node.queues import Queues
 from tests.node.site import Site
 
+pytestmark = pytest.mark.usefixtures("keda")
 Report = Callable[[object], None]
 GENERATIONS = pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
 SCALING = {"enabled": True, "maxReplicas": 5, "pollingInterval": 5, "cooldownPeriod": 20}
