@@ -18,6 +18,8 @@ from tests.harness.clusters import wait_for
 class Api:
     """An API of ConfigMaps whose watches end at once, and whose requests may hang where no time limit reaches."""
 
+    list_all: Any = Client.list_all  # the real one, over this request
+
     def __init__(self) -> None:
         self.names = ["a", "b"]
         self.hanging = threading.Event()
