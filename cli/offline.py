@@ -95,8 +95,8 @@ class Offline:
         for where, obj in document.objects():
             resource = _resource(obj)
             label = map_of(obj, "labels").get(LABEL_ACTOR)
-            if report and label is not None and (resource is None or not label) and obj.get("kind") != KIND:
-                self.warnings.append(f"{document.origin}: {_name(obj)}: {_in_vain(obj, resource is None)}")
+            if report and label is not None and resource is None and obj.get("kind") != KIND:
+                self.warnings.append(f"{document.origin}: {_name(obj)}: {_in_vain(obj)}")
             if resource is None:
                 continue
             decision = self._admit(obj, resource)
@@ -180,10 +180,8 @@ def _resource(obj: Object) -> tuple[str, str] | None:
     return _RESOURCES.get((group, str(obj.get("kind", ""))))
 
 
-def _in_vain(obj: Object, unknown: bool) -> str:
-    """Why a label on an object does nothing."""
-    if not unknown:
-        return f"metadata.labels[{LABEL_ACTOR}]: is empty, so nothing is injected; name an AsyncActor, or take it off"
+def _in_vain(obj: Object) -> str:
+    """Why a label on an object of a kind that admission does not look at does nothing."""
     if "template" not in (obj.get("spec") or {}):
         return f"metadata.labels[{LABEL_ACTOR}]: has no effect on this kind, which has no pod template"
     return (

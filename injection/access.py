@@ -1,5 +1,6 @@
 """Reading objects that may have any shape: a review may come from anyone, and an annotation may say anything."""
 
+import posixpath
 from typing import Any
 
 from crds.names import DISABLED, INJECT
@@ -38,3 +39,9 @@ def value_of(container: Any, variable: str) -> str | None:
 def disabled(obj: Object) -> bool:
     """Whether a workload, a template or a pod says ``asya.io/inject: disabled``, as label or annotation."""
     return DISABLED in (map_of(obj, part).get(INJECT) for part in ("labels", "annotations"))
+
+
+def mount_path(mount: Any) -> str | None:
+    """Where a volume mount is in the container, as the kubelet takes its path: absolute, without ``.`` and ``//``."""
+    path = mount.get("mountPath") if isinstance(mount, dict) else None
+    return "/" + posixpath.normpath("/" + path).lstrip("/") if isinstance(path, str) else None

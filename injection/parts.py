@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from crds.names import ANNOTATION_DEFAULT_CONTAINER, HOLDER, LABEL_ACTOR
-from injection.access import Object, list_of, map_of, name_of
+from injection.access import Object, list_of, map_of, mount_path, name_of
 from injection.record import Record, is_our_container
 from kube.compare import contains
 
@@ -26,11 +26,7 @@ def parts_of(template: Object, record: Record) -> Object:
         "order": [name_of(c) for c in first],
         "volumes": {name_of(v): v for v in list_of(spec, "volumes") if name_of(v) in record.volumes},
         "env": {name_of(e): e for e in list_of(runtime, "env") if name_of(e) in variables},
-        "mounts": {
-            m["mountPath"]: m
-            for m in list_of(runtime, "volumeMounts")
-            if isinstance(m, dict) and m.get("mountPath") in record.mounts
-        },
+        "mounts": {path: m for m in list_of(runtime, "volumeMounts") if (path := mount_path(m)) in record.mounts},
         "probes": {kind: runtime[kind] for kind in record.probes if runtime.get(kind)},
         "command": runtime.get("command") if record.command else None,
         "grace": spec.get("terminationGracePeriodSeconds"),

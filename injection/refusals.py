@@ -7,14 +7,20 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from injection.inject import Denied
+from crds.names import RUNTIME_PATH
+from injection.access import mount_path, name_of
+from injection.inject import Denied, read_record
 from injection.plan import Object, Plan
+from injection.runtime import runtime_index
 
 _QUANTITY = re.compile(r"([0-9]*\.?[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|m|k|M|G|T|P|E)?")
 _UNITS: dict[str, Decimal] = {
     **{unit: Decimal(1024) ** power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
     **{unit: Decimal(1000) ** power for power, unit in enumerate(("m", "", "k", "M", "G", "T", "P", "E"), -1)},
 }
+_SOCKET_FILES = ("asya-runtime.sock", "runtime-ready")
+"""Files that the runtime makes in the socket's directory, whatever the socket's own name is."""
+_OTHER_SOCKET = ", or set spec.socket.path of the AsyncActor to another directory"
 _REMEDY = "take the label asya.io/actor off, or move the workload to Linux nodes"
 
 
@@ -28,6 +34,42 @@ def refuse(template: Object, plan: Plan) -> None:
     if field := _windows(spec):
         raise Denied(f"{field}: the sidecar runs on Linux and cannot join a Windows pod; {_REMEDY}")
     _refuse_small_pod(spec, plan)
+
+
+def refuse_mounts(template: Object, plan: Plan) -> None:
+    """Refuse a mount of the runtime container over a parent of one of ours, or on a file in the socket's directory.
+
+    Our mount inside such a parent needs a directory there, which the container runtime cannot make in a read-only
+    volume; in any other it leaves one behind.
+
+    Raises:
+        Denied: with the field, what was found and what to do.
+    """
+    try:
+        index = runtime_index(template, read_record(template))
+    except Denied:
+        return  # which injection itself says better
+    runtime = template["spec"]["containers"][index]
+    ours = [mount["mountPath"] for mount in plan.mounts]
+    env = {entry["name"]: str(entry["value"]) for entry in (*plan.env, plan.holder_env)}
+    directory = env["ASYA_SOCKET_DIR"]
+    files = [env["ASYA_SOCKET_PATH"], env["ASYA_SOCKET_HOLDER"], *(f"{directory}/{name}" for name in _SOCKET_FILES)]
+    for i, mount in enumerate(_list(runtime.get("volumeMounts"))):
+        path = mount_path(mount)
+        if path is None:
+            continue
+        at = f"spec.containers[{index}].volumeMounts[{i}].mountPath: {mount['mountPath']}"
+        inside = next((our for our in ours if our.startswith(path.rstrip("/") + "/")), None)
+        if inside is not None:
+            raise Denied(
+                f"{at} holds {inside}, where injection mounts its own volume; mount {name_of(mount)!r} elsewhere or "
+                f"deeper{_OTHER_SOCKET if inside == directory else ''}"
+            )
+        file = next((f for f in (*files, RUNTIME_PATH) if path == f or path.startswith(f + "/")), None)
+        if file is not None and path != RUNTIME_PATH:
+            raise Denied(
+                f"{at} hides {file}, which is the sidecar's and the runtime's; mount {name_of(mount)!r} elsewhere"
+            )
 
 
 def _windows(spec: Object) -> str:

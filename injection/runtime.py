@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crds.names import ANNOTATION_RUNTIME_CONTAINER, RUNTIME, RUNTIME_PATH, SIDECAR
-from injection.access import Object, list_of, map_of, name_of, value_of
+from injection.access import Object, list_of, map_of, mount_path, name_of, value_of
 from injection.plan import Plan
 from injection.record import (
     COMMAND,
@@ -150,27 +150,34 @@ def inject_runtime(runtime: Object, plan: Plan, note: Record, index: int, found:
 def _with_mounts(runtime: Object, plan: Plan, note: Record, index: int) -> list[Any]:
     mounts = list(runtime.get("volumeMounts") or ())
     for ours in plan.mounts:
-        taken = next((m for m in mounts if _same_path(m, ours)), None)
-        if taken is None:
+        path = ours["mountPath"]
+        equal = [m for m in list_of(runtime, "volumeMounts") if mount_path(m) == path]
+        for mount in equal:
+            if not contains({**mount, "mountPath": path}, ours):
+                raise Denied(
+                    f"spec.containers[{index}].volumeMounts: {path} is taken by the volume "
+                    f"{name_of(mount)!r}; mount that elsewhere, or set spec.socket.path of the AsyncActor "
+                    "to another directory"
+                )
+        if not equal:
             mounts.append(ours)
-            note.mounts.append(ours["mountPath"])
-        elif not contains(taken, ours):
-            raise Denied(
-                f"spec.containers[{index}].volumeMounts: {ours['mountPath']} is taken by the volume "
-                f"{name_of(taken)!r}; mount that elsewhere, or set spec.socket.path of the AsyncActor "
-                "to another directory"
-            )
+            note.mounts.append(path)
     return mounts
 
 
-def _same_path(mount: Any, ours: Object) -> bool:
-    path = mount.get("mountPath") if isinstance(mount, dict) else None
-    return isinstance(path, str) and path.rstrip("/") == ours["mountPath"]
+def last_places(env: list[Any]) -> dict[Any, int]:
+    """Where in ``env`` each variable has its value: of one given twice, the last counts."""
+    return {name_of(entry): i for i, entry in enumerate(env)}
+
+
+def first_places(env: list[Any]) -> dict[Any, int]:
+    """Where the first version of the record replaced a variable."""
+    return {name_of(entry): i for i, entry in reversed(list(enumerate(env)))}
 
 
 def _with_variables(runtime: Object, plan: Plan, note: Record, found: Situation) -> list[Any]:
     env = list(runtime.get("env") or ())
-    places = {name_of(entry): i for i, entry in reversed(list(enumerate(env)))}
+    places = last_places(env)
     forced = (*plan.env, plan.holder_env) if found.holder else plan.env
     for variable in forced:
         at = places.get(variable["name"])
@@ -206,14 +213,17 @@ def uninject_runtime(runtime: Object, record: Record) -> Object:
     """``runtime`` without what ``record`` says is ours."""
     result = dict(runtime)
     if isinstance(result.get("volumeMounts"), list):
-        kept = [
-            m for m in result["volumeMounts"] if not (name_of(m) in OUR_VOLUMES and m.get("mountPath") in record.mounts)
-        ]
+        kept = [m for m in result["volumeMounts"] if not (name_of(m) in OUR_VOLUMES and mount_path(m) in record.mounts)]
         put_list(result, "volumeMounts", kept, record.created)
     if isinstance(result.get("env"), list):
         ours = [name for name in record.env if name in SOCKET_ENV]
         were = {name: entry for name, entry in record.env_was.items() if name in SOCKET_ENV}
-        kept = [were.get(name_of(e), e) for e in result["env"] if name_of(e) not in ours and not _is_set(e, record)]
+        env = list(result["env"])
+        places = last_places(env) if record.version > 1 else first_places(env)
+        for name, entry in were.items():
+            if name in places:
+                env[places[name]] = entry
+        kept = [e for e in env if name_of(e) not in ours and not _is_set(e, record)]
         put_list(result, "env", kept, record.created)
     if record.command and result.get("command") == COMMAND:
         if "command" in record.created:

@@ -34,13 +34,23 @@ ENV = st.lists(
         st.builds(lambda n, v: {"name": n, "value": v}, NAMES, st.text("xyz", max_size=3)),
         st.just({"name": "ASYA_HANDLER", "value": "app.handle"}),
         st.just({"name": "ASYA_SOCKET_DIR", "value": "/else"}),
+        st.just({"name": "ASYA_SOCKET_DIR", "value": "/other"}),
+        st.just({"name": "ASYA_RUNTIME_PORT", "value": "9000"}),
         st.just({"name": "ASYA_SOCKET_PATH", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}),
     ),
-    max_size=4,
-    unique_by=lambda e: e["name"],
+    max_size=5,
 )
+"""Some are given twice, which Kubernetes allows."""
 MOUNTS = st.lists(
-    st.builds(lambda n, p: {"name": n, "mountPath": f"/mnt/{p}"}, NAMES, NAMES),
+    st.one_of(
+        st.builds(lambda n, p: {"name": n, "mountPath": f"/mnt/{p}"}, NAMES, NAMES),
+        st.sampled_from(["/opt", "/opt/asya/", "/run", "/", "/run/asya/x", "/tmp/./sockets/app.sock"]).map(
+            lambda path: {"name": "parent", "mountPath": path}
+        ),
+        st.sampled_from(["/run/./asya", "//run//asya/", "/x/../run/asya", "/tmp/sockets/.", "s"]).map(
+            lambda path: {"name": "asya-socket", "mountPath": path}
+        ),
+    ),
     max_size=3,
     unique_by=lambda m: m["mountPath"],
 )

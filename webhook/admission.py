@@ -30,7 +30,7 @@ from injection.kinds import KINDS, Kind
 from injection.ownership import ownership
 from injection.plan import Object, Plan
 from injection.record import unknown_version, unknown_version_warning
-from injection.refusals import refuse
+from injection.refusals import refuse, refuse_mounts
 from webhook.patch import Operation, operations
 
 Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]
@@ -107,7 +107,7 @@ def _concerns_us(obj: Object, kind: Kind) -> bool:
 def _decide_pod(request: Object, pod: Object, lookup: PlanLookup, reinject: bool) -> Decision:
     actor = map_of(pod, "labels").get(LABEL_ACTOR)
     if request["operation"] != "CREATE" or not actor or disabled(pod):
-        return UNCHANGED
+        return Decision("unchanged", warnings=_in_vain(pod)) if request["operation"] == "CREATE" else UNCHANGED
     if unknown_version(pod) is not None or (not reinject and read_record(pod) is not None and _has_sidecar(pod)):
         # The template was injected, maybe for an earlier plan: its roll-out brings the new one, and a
         # ReplicaSet's pods must be alike.
@@ -120,6 +120,7 @@ def _decide_pod(request: Object, pod: Object, lookup: PlanLookup, reinject: bool
             "create it, or take the label off"
         )
     refuse(pod, plan)
+    refuse_mounts(pod, plan)
     return _changed(pod, inject(pod, plan), "", "injected")
 
 
@@ -135,7 +136,9 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         return Decision("unchanged", warnings=[f"{'.'.join(kind.path)}.{unknown_version_warning(version)}"])
     actor = map_of(workload, "labels").get(LABEL_ACTOR)
     if not actor or disabled(workload) or disabled(template):
-        return _changed(template, uninject(template), prefix, "uninjected")
+        decision = _changed(template, uninject(template), prefix, "uninjected")
+        decision.warnings += _in_vain(workload)
+        return decision
     namespace = request.get("namespace") or "default"
     metadata = workload["metadata"]
     generation = map_of(workload, "annotations").get(ANNOTATION_ACTOR_GENERATION, "")
@@ -169,12 +172,21 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
     before = _template_before(request, kind)
     try:
         refuse(template, plan)
+        if before != template or read_record(template) is None:  # what runs already with such mounts goes on
+            refuse_mounts(template, plan)
         result = inject(template, plan, job=kind.job, scaled=kind.scaled, before=before)
         decision = _changed(template, result, prefix, "injected")
         decision.warnings += put_back(template, result, before, ".".join(kind.path))
         return decision
     except Denied as denied:
         raise Denied(f"{'.'.join(kind.path)}.{denied}") from None
+
+
+def _in_vain(obj: Object) -> list[str]:
+    """What to tell of a label that names no actor."""
+    if map_of(obj, "labels").get(LABEL_ACTOR) != "":
+        return []
+    return [f"metadata.labels[{LABEL_ACTOR}]: is empty, so nothing is injected; name an AsyncActor, or take it off"]
 
 
 def _changed(old: Object, new: Object, prefix: str, outcome: Outcome) -> Decision:

@@ -72,7 +72,7 @@ def test_every_field_that_is_not_ours_comes_through(template: Object, obj: Objec
         assert [e for e in new["env"] if e["name"] not in OUR_VARIABLES] == [
             e for e in old.get("env", ()) if e["name"] not in OUR_VARIABLES
         ]
-        assert [m for m in new["volumeMounts"] if m["name"] not in OURS] == old.get("volumeMounts", [])
+        assert new["volumeMounts"][: len(old.get("volumeMounts", []))] == old.get("volumeMounts", [])
         if old.get("command"):
             assert new["command"] == old["command"]
     assert [v for v in spec["volumes"] if v["name"] not in OURS] == before.get("volumes", [])
@@ -122,6 +122,8 @@ def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(
     template: Object, junk: Any, believed: bool
 ) -> None:
     """Whether it counts for nothing, or counts since there is a socket volume, which the user wrote too."""
+    users = [m for c in template["spec"]["containers"] for m in c.get("volumeMounts", ())]
+    mounts = [m["mountPath"] for m in users if m["name"] not in OURS]
     forged = {
         "version": 1,
         "actor": "a",
@@ -129,7 +131,7 @@ def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(
         "runtime": template["spec"]["containers"][0]["name"],
         "volumes": [v["name"] for v in template["spec"].get("volumes", ())],
         "env": ["ASYA_HANDLER", "PATH"],
-        "mounts": [m["mountPath"] for c in template["spec"]["containers"] for m in c.get("volumeMounts", ())],
+        "mounts": mounts,
         "created": ["containers", "nodeSelector"],
         "command": True,
     }
@@ -220,6 +222,47 @@ def test_a_taken_mount_or_volume_is_denied_with_the_remedy() -> None:
     taken = {**RUNTIME, "volumeMounts": [{"name": "data", "mountPath": "/var/run/asya/"}]}
     assert "taken by the volume 'data'" in denial(pod(taken))
     assert "spec.volumes" in denial(pod(RUNTIME, volumes=[{"name": "asya-socket", "hostPath": {"path": "/"}}]))
+
+
+@pytest.mark.parametrize("path", ["/var/run/./asya", "//var/run//asya/", "/var/run/x/../asya", "var/run/asya"])
+def test_a_mount_at_our_path_is_recognised_however_it_is_written(path: str) -> None:
+    taken = {**RUNTIME, "volumeMounts": [{"name": "data", "mountPath": path}]}
+    assert "/var/run/asya is taken by the volume 'data'" in denial(pod(taken))
+    same = pod({**RUNTIME, "volumeMounts": [{"name": "asya-socket", "mountPath": path}]})
+    once = inject(same, plan(actor("a")))
+    mounts = once["spec"]["containers"][1]["volumeMounts"]
+    assert [m["mountPath"] for m in mounts] == [path, "/opt/asya/asya_runtime.py"]
+    assert inject(once, plan(actor("a"))) is once
+    assert uninject(once) == same
+    plain = inject(pod(RUNTIME), plan(actor("a")))
+    respelt = copy.deepcopy(plain)
+    respelt["spec"]["containers"][1]["volumeMounts"][0]["mountPath"] = path
+    assert uninject(respelt) == pod(RUNTIME)
+
+
+def test_the_second_of_two_mounts_at_our_path_counts_too() -> None:
+    mounts = [{"name": "asya-socket", "mountPath": "/var/run/asya/"}, {"name": "data", "mountPath": "//var/run/asya"}]
+    assert "taken by the volume 'data'" in denial(pod({**RUNTIME, "volumeMounts": mounts}))
+
+
+def test_of_a_variable_given_twice_the_last_is_ours_since_that_one_counts() -> None:
+    twice = [{"name": "ASYA_SOCKET_DIR", "value": "/a"}, {"name": "X"}, {"name": "ASYA_SOCKET_DIR", "value": "/b"}]
+    template = pod({"name": "runtime", "env": twice})
+    once = inject(template, plan(actor("a")))
+    env = once["spec"]["containers"][1]["env"]
+    assert [e["value"] for e in env if e["name"] == "ASYA_SOCKET_DIR"] == ["/a", "/var/run/asya"]
+    assert uninject(once) == template
+    assert inject(once, plan(actor("a"))) is once
+
+
+def test_the_first_record_replaced_the_first_of_a_variable_given_twice() -> None:
+    twice = [{"name": "ASYA_SOCKET_DIR", "value": "/var/run/asya"}, {"name": "ASYA_SOCKET_DIR", "value": "/b"}]
+    template = pod({"name": "runtime", "env": twice}, volumes=[{"name": "asya-socket", "emptyDir": {}}])
+    was = {"ASYA_SOCKET_DIR": {"name": "ASYA_SOCKET_DIR", "value": "/a"}}
+    record = Record(version=1, actor="a", digest="d", runtime="runtime", env_was=was)
+    template["metadata"] = {"annotations": {ANNOTATION_INJECTED: record.annotation()}}
+    env = uninject(template)["spec"]["containers"][0]["env"]
+    assert [e["value"] for e in env] == ["/a", "/b"]
 
 
 def test_windows_is_denied() -> None:
