@@ -306,7 +306,7 @@ DISCARD_SECONDS = 5.0
 HOLDER_SECONDS = 60.0
 """How long a starting runtime waits for the socket holder."""
 PATIENCE_SECONDS = 5.0
-"""How much longer than ASYA_RUNTIME_TIMEOUT a function may take: the sidecar gives up first."""
+"""How much longer than ASYA_RUNTIME_TIMEOUT a function may take."""
 LINGER_SECONDS = 1.0
 """Time between the last answer and the exit, in which the sidecar publishes and acknowledges it."""
 PUBLISH_SECONDS = 0.3
