@@ -1690,8 +1690,7 @@ def main(mode):
         is_ready = ReadyFile(Settings(os.environ).ready).is_locked()
         print("ready" if is_ready else "not ready")
         sys.exit(0 if is_ready else 1)
-    if mode:
-        raise Refused("the argument %r is unknown: hold, ready, or none" % mode)
+    # Other arguments are the function's own.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)

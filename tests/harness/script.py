@@ -78,6 +78,7 @@ class Script:
         handler: str,
         python: str = sys.executable,
         script: Path = SCRIPT,
+        arguments: tuple[str, ...] = (),
         ready: bool = True,
         port: bool = False,
         **environment: str,
@@ -93,7 +94,7 @@ class Script:
         self.output = directory / "output.log"
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
-                [python, str(script)],
+                [python, str(script), *arguments],
                 cwd=directory,
                 env={**inherited, **env, **environment},
                 stdout=output,

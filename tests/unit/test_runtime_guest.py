@@ -265,3 +265,9 @@ def test_a_function_that_hangs_ends_the_process_with_its_place_in_the_log(
     caller.join()
     assert code == (1 if name == "holds_the_lock" else 3)
     assert f"in {name}" in script.log()
+
+
+def test_the_containers_own_arguments_are_left_to_the_function(scripts: Any) -> None:
+    code = "import sys\ndef arguments(payload): return sys.argv[1:]\n"
+    script = scripts(code, "handlers.arguments", arguments=("--verbose", "2"))
+    assert script.post(None)[1]["frames"][0]["payload"] == ["--verbose", "2"]
