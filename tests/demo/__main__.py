@@ -5,11 +5,13 @@ Each step is checked: the exit code is 0 only if every one held.
 
 import argparse
 import difflib
+import logging
 import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from rich.text import Text
 from injection.inject import uninject
 from kube.client import Object
 from tests.harness.clusters import ASSETS, start, why_not_real
+from tests.harness.kubelet import played
 from tests.harness.operator import Operator
 from tests.harness.space import EXAMPLES, Space, containers, example
 
@@ -191,11 +194,16 @@ def main() -> int:
     started = time.monotonic()
     cluster = start(directory / "cluster", real=not missing)
     operator = Operator(cluster, directory / "operator")
+    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)  # its last words when the cluster stops
+    players = ExitStack()
+    players.enter_context(played(cluster))
     try:
         if missing:
             out.print(f"Cluster: the sandbox, an in-memory imitation of the Kubernetes API ({missing}).")
         else:
-            out.print(f"Cluster: a real kube-apiserver from {ASSETS}; it has no node, so no pod ever runs.")
+            out.print(
+                f"Cluster: a real kube-apiserver from {ASSETS}; it has no node, so pods are only said to run, and KEDA to look."
+            )
         operator.start()
         out.print(f"Webhook (gunicorn, TLS) and controller are up after {time.monotonic() - started:.1f} s.")
         with Space.create(operator.client, "demo") as space:
@@ -210,6 +218,7 @@ def main() -> int:
                 keep(cluster.kubeconfig)
     finally:
         operator.stop()
+        players.close()
         cluster.stop()
     return 1 if demo.failed else 0
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.harness.binaries import binary
-from tests.harness.clusters import ROOT, start, wait_for
+from tests.harness.clusters import ROOT, Cluster, wait_for
+from tests.harness.kubelet import running
 from tests.harness.operator import install_keda
 from tests.harness.release import Release
 
@@ -70,7 +71,13 @@ def test_from_a_cluster_to_the_first_actor_in_three_commands(
     """The processes run on this host, so that the chart is told of the webhook's URL."""
     commands = steps("three commands")
     assert len(commands) == 3
-    cluster = start(tmp_path / "cluster", real=tier != "sandbox")
+    # With somebody who plays kubelet and KEDA: an actor is ready once its pods are, and KEDA has looked at it.
+    with running(tmp_path / "cluster", real=tier != "sandbox") as cluster:
+        follow(commands, cluster, tmp_path, environment)
+
+
+def follow(commands: list[str], cluster: Cluster, tmp_path: Path, environment: dict[str, str]) -> None:
+    """Run the three commands, and wait for the actor."""
     release = Release(cluster, tmp_path / "release")
     environment["KUBECONFIG"] = str(cluster.kubeconfig)
 
@@ -92,4 +99,3 @@ def test_from_a_cluster_to_the_first_actor_in_three_commands(
         wait_for("the actor", lambda: table()[table().index("text-processor") + 2] == "True")
     finally:
         release.stop()
-        cluster.stop()

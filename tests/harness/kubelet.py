@@ -48,16 +48,25 @@ class Kubelet:
 
 
 @contextmanager
-def running(directory: Path, *, real: bool) -> Iterator[Cluster]:
-    """A cluster, gone afterwards, on which pods become ready and KEDA, once its resources are there, looks at them."""
-    cluster = start(directory, real=real)
+def played(cluster: Cluster) -> Iterator[None]:
+    """On ``cluster``, pods become ready and KEDA, once its resources are there, looks at them, for a while."""
     kubelet, keda = Kubelet(cluster.client()), Keda(cluster.client())
-    if real:  # the sandbox needs none
+    if cluster.real:  # the sandbox needs no kubelet
         kubelet.start()
     keda.start()
     try:
-        yield cluster
+        yield
     finally:
         kubelet.stop()
         keda.stop()
+
+
+@contextmanager
+def running(directory: Path, *, real: bool) -> Iterator[Cluster]:
+    """A cluster, gone afterwards, on which pods become ready and KEDA, once its resources are there, looks at them."""
+    cluster = start(directory, real=real)
+    try:
+        with played(cluster):
+            yield cluster
+    finally:
         cluster.stop()

@@ -23,6 +23,7 @@ from kube.client import CONFIG_MAPS, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Api
 from runtime import SCRIPT
 from tests.harness.clusters import Cluster, Process, free_port, start_sandbox, wait_for
 from tests.harness.github import GitHub
+from tests.harness.kubelet import played
 from webhook.configuration import configurations
 
 CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
@@ -281,7 +282,8 @@ def alone(start: Callable[[Path], Cluster] = start_sandbox) -> Iterator[Operator
         cluster = start(Path(name) / "cluster")
         operator = Operator(cluster, Path(name) / "operator")
         try:
-            yield operator
+            with played(cluster):
+                yield operator
         finally:
             operator.stop()
             cluster.stop()
