@@ -134,7 +134,7 @@ class Api:
             key = self._key(resource, namespace, name)
             try:
                 if (options or {}).get("propagationPolicy") == "Orphan":
-                    self._orphan(old["metadata"]["uid"])
+                    old = self._delete_orphaning(resource, key, old)
                 if not old["metadata"].get("finalizers"):
                     return self.store.remove(resource.qualified, key, expect=old)
                 if old["metadata"].get("deletionTimestamp"):
@@ -434,6 +434,19 @@ class Api:
             for obj in self.store.all(resource.qualified) if resource else ():
                 key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
                 self.store.remove(resource.qualified if resource else "", key, expect=obj)
+
+    def _delete_orphaning(self, resource: ResourceType, key: Key, old: Object) -> Object:
+        """Mark an object as being deleted before its dependents lose it, as the finalizer ``orphan`` does."""
+        metadata = {**old["metadata"], "deletionTimestamp": old["metadata"].get("deletionTimestamp") or now()}
+        marked = {**metadata, "finalizers": [*(metadata.get("finalizers") or ()), "orphan"]}
+        stored = self.store.put(resource.qualified, key, {**old, "metadata": marked}, expect=old)
+        self._orphan(old["metadata"]["uid"])
+        # Written to meanwhile, it may have other finalizers: of this one only the mark goes.
+        latest = self.store.get(resource.qualified, key) or stored
+        left = [f for f in latest["metadata"].get("finalizers") or () if f != "orphan"]
+        return self.store.put(
+            resource.qualified, key, {**latest, "metadata": {**latest["metadata"], "finalizers": left}}, expect=latest
+        )
 
     def _orphan(self, uid: str) -> None:
         for resource, key in self.store.dependents(uid):

@@ -202,7 +202,7 @@ def main() -> int:
             out.print(f"Cluster: the sandbox, an in-memory imitation of the Kubernetes API ({missing}).")
         else:
             out.print(
-                f"Cluster: a real kube-apiserver from {ASSETS}; it has no node, so pods are only said to run, and KEDA to look."
+                f"Cluster: a real kube-apiserver from {ASSETS}; no pod and no KEDA runs, the demo says so for them."
             )
         operator.start()
         out.print(f"Webhook (gunicorn, TLS) and controller are up after {time.monotonic() - started:.1f} s.")
