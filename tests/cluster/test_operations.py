@@ -72,7 +72,7 @@ def test_keda_absent_and_arriving_later(space: Space, operator: Operator, no_ked
     space.apply(job)
     space.wait("Job", "video-encoder")
     install_keda(space.client)
-    space.wait_condition("a", "ScalingReady", "True", "ScaledObjectCreated", timeout=30)
+    space.wait_condition("a", "ScalingReady", "True", "ScaledObjectCreated")
     assert space.wait("ScaledObject", "a")["spec"]["maxReplicaCount"] == 9
     assert space.wait("Deployment", "a")["spec"]["replicas"] == 2
     space.wait("ScaledJob", "video-encoder", 30)
