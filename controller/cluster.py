@@ -19,7 +19,7 @@ from kube import client as resources
 from kube.client import ApiError, Client, Object
 from kube.compare import contains
 from kube.contests import Contests, NotYet
-from kube.informer import Informer, Key
+from kube.informer import Informer, Key, controller_of
 
 WORKLOADS = (
     resources.DEPLOYMENTS,
@@ -197,6 +197,8 @@ class Cluster:
             return self.client.apply(informer.resource, desired, uid=uid)
 
         uid = live["metadata"]["uid"] if live is not None else ""
+        if live is not None and not controller_of(live):
+            self._confirm_owner(desired)
         try:
             result = self._contests.restore(uid, _digest(desired), live, write)
         except NotYet as later:
@@ -208,6 +210,23 @@ class Cluster:
         else:
             self._settled[identity] = _state(result, desired)
         return result
+
+    def _confirm_owner(self, desired: Object) -> None:
+        """Read the actor that is to adopt an object, past the cache.
+
+        Garbage collection takes owner references off while an actor is deleted with ``--cascade=orphan``. The
+        change of the object may reach its watch before that of the actor does. An owner reference to an actor
+        that is gone would have the orphan deleted.
+
+        Raises:
+            ApiError: a conflict, if the actor is gone, is being deleted, or is another of its name.
+        """
+        for owner in desired["metadata"].get("ownerReferences") or ():
+            actor = self.client.get(resources.ASYNC_ACTORS, desired["metadata"]["namespace"], owner["name"])
+            if actor is None or actor["metadata"]["uid"] != owner["uid"] or actor["metadata"].get("deletionTimestamp"):
+                kind, name = desired["kind"], desired["metadata"]["name"]
+                told = f"the {kind} {name!r} is not adopted: the AsyncActor {owner['name']!r} is being deleted"
+                raise ApiError(409, "Conflict", told)
 
     def delete(self, informer: Informer, obj: Object) -> None:
         """Delete ``obj``, and no other of its name."""

@@ -119,7 +119,7 @@ def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Rele
     ready(place, "text-processor")
     place.apply(workload("Deployment", "x", "text-processor"))
     assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"]
-    release.helm.uninstall()
+    release.uninstall()
     release.stop(signal.SIGTERM)
     for kind in WEBHOOKS.values():
         assert release.client.get(kind, "", "asya-operator") is None
@@ -386,8 +386,10 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space)
         space.patch("ScaledObject", "text-processor", told, "status")
         space.wait_condition("text-processor", "ScalingReady", ready_now, timeout=10)
     # A pod that is not ready is looked at.
-    report(space, running_pod(space, "text-processor"), ready=False, status=TROUBLES["ImagePullError"][0])
-    space.wait_condition("text-processor", "WorkloadReady", "False", "ImagePullError")
+    space.apply(actor("broken"))
+    ready(space, "broken")
+    report(space, running_pod(space, "broken"), ready=False, status=TROUBLES["ImagePullError"][0])
+    space.wait_condition("broken", "PodsReady", "False", "ImagePullError")
     changed["spec"]["scaling"]["enabled"] = False
     space.apply(changed)
     space.wait_gone("ScaledObject", "text-processor")
@@ -456,7 +458,7 @@ def test_labels_come_off_by_hand_while_the_operator_is_away(release: Release, pl
     place.apply(actor("a"))
     ready(place, "a")
     place.apply(workload("Deployment", "x", "a"))
-    release.helm.uninstall()
+    release.uninstall()
     time.sleep(1.5)
     label(place, "Deployment", "x", None)
     assert place.wait("Deployment", "x")["metadata"].get("labels", {}).get("asya.io/actor") is None

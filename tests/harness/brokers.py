@@ -225,10 +225,11 @@ class Sqs(Broker):
         wait_for("moto", self._up)
 
     def declare(self, *queues: str) -> None:
-        """Make the queues, empty."""
+        """Make the queues, empty: new ones, since SQS purges a queue once a minute at most."""
         for queue in queues:
+            if self.exists(queue):
+                self._call("DeleteQueue", QueueUrl=f"{self.base}/{queue}")
             self._call("CreateQueue", QueueName=queue)
-            self._call("PurgeQueue", QueueUrl=f"{self.base}/{queue}")
 
     def exists(self, queue: str) -> bool:
         """Whether there is such a queue."""
