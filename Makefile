@@ -9,15 +9,16 @@ RABBIT := /usr/lib/rabbitmq/bin/rabbitmq-server
 PROMETHEUS := /usr/bin/prometheus
 PACKAGES := certs cli controller crds files injection kube runtime sandbox telemetry webhook
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;MPL;Mozilla Public License
-IMAGE  ?= asya-operator:dev
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE  ?= asya-operator:$(VERSION)
 DIST   ?= dist
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos e2e bench lint lock audit golden generate docs pictures release image image-load install run clean
+.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos e2e bench lint lock audit golden generate docs pictures release image image-load cluster-install run clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(READY): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
@@ -107,7 +108,7 @@ release: $(READY) $(SBOM) ## Build wheel, chart package and SBOM into dist/
 	$(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
 	  --output-file $(DIST)/asya-operator.cdx.json
 
-image: ## Build the image (IMAGE=asya-operator:dev)
+image: ## Build the image (IMAGE=asya-operator:VERSION, what the chart names)
 	docker build --tag $(IMAGE) .
 
 image-load: ## Load the image into the current minikube or kind cluster
@@ -117,7 +118,8 @@ image-load: ## Load the image into the current minikube or kind cluster
 	  *) echo "the current context is neither minikube nor kind" >&2; exit 1;; \
 	esac
 
-install: ## Apply CRD and RBAC to the current context
+cluster-install: ## Apply CRD and RBAC to the cluster of kubectl's current context, and name it
+	@echo "applying to the context $$(kubectl config current-context)"
 	kubectl create namespace asya-system --dry-run=client --output yaml | kubectl apply -f -
 	helm template asya-operator charts/asya-operator --namespace asya-system \
 	  --show-only templates/crd.yaml --show-only templates/rbac.yaml | kubectl apply -f -

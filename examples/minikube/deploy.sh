@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Brings up RabbitMQ, KEDA, the operator and an example actor on the current cluster (minikube, kind).
-# May be run again at any time. Needs kubectl and helm. PULL=1 uses the published image instead of building one, LOADED=1
-# the image IMAGE that the node has already; FORCE=1 accepts a cluster that is neither minikube nor kind. KEDA is left
+# May be run again at any time. Needs kubectl and helm. PULL=1 uses the image IMAGE of a registry instead of building one,
+# LOADED=1 the one that the node has already; FORCE=1 accepts a cluster that is neither minikube nor kind. KEDA is left
 # alone where there is one.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -39,8 +39,7 @@ else
 fi
 
 step "Asya Operator in namespace asya-system"
-values=()
-[ "${PULL:-}" = 1 ] || values=(--set "image.repository=${image%:*}" --set "image.tag=${image##*:}")
+values=(--set "image.repository=${image%:*}" --set "image.tag=${image##*:}")
 helm upgrade --install asya-operator "$root/charts/asya-operator" \
   --namespace asya-system --create-namespace --wait --timeout 3m "${values[@]}"
 
