@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 import pika
 import urllib3
@@ -30,8 +31,15 @@ def _publish(channel: BlockingChannel, queue: str, body: bytes, properties: pika
 class Broker:
     """One RabbitMQ, reached through kubectl."""
 
-    def __init__(self, namespace: str) -> None:
-        self.namespace, self.host = namespace, f"rabbitmq.{namespace}"
+    def __init__(self, namespace: str, adjust: Callable[[list[Any]], object] = len, vhost: str = "/") -> None:
+        """Start it.
+
+        Args:
+            namespace: a new one.
+            adjust: changes the example's objects before they are applied.
+            vhost: the virtual host that the tests use; the user is allowed everything there.
+        """
+        self.namespace, self.host, self.vhost = namespace, f"rabbitmq.{namespace}", vhost
         objects = list(yaml.safe_load_all((ROOT / "examples/minikube/rabbitmq.yaml").read_text()))
         for obj in objects:
             if obj["kind"] == "Namespace":
@@ -40,6 +48,7 @@ class Broker:
                 obj["metadata"]["namespace"] = namespace
             if obj["kind"] == "Service":
                 obj["spec"]["ports"] = [{"name": n, "port": p} for n, p in (("amqp", AMQP), ("http", MANAGEMENT))]
+        adjust(objects)
         apply(*objects)
         kubectl("-n", namespace, "rollout", "status", "deployment/rabbitmq", "--timeout=180s", timeout=200)
         self._forward: Forward | None = None
@@ -62,6 +71,7 @@ class Broker:
                         pika.ConnectionParameters(
                             "127.0.0.1",
                             self._ports()[AMQP],
+                            self.vhost,
                             credentials=pika.PlainCredentials(USER, PASSWORD),
                             heartbeat=0,
                         )
@@ -122,7 +132,7 @@ class Broker:
         """How many messages a queue holds, those in a consumer's hand included."""
         answer = self._http.request(
             "GET",
-            f"http://127.0.0.1:{self._ports()[MANAGEMENT]}/api/queues/%2F/{queue}",
+            f"http://127.0.0.1:{self._ports()[MANAGEMENT]}/api/queues/{quote(self.vhost, safe='')}/{queue}",
             headers=urllib3.make_headers(basic_auth=f"{USER}:{PASSWORD}"),
         )
         assert answer.status == 200, answer.data
