@@ -10,6 +10,7 @@ Environment, all of it optional:
 ``E2E_SIDECAR_FRAMES`` and ``E2E_SIDECAR_HTTP``  images of the sidecar's two generations
 ``E2E_TEST_SIDECAR``   1: the http sidecar is built from tests/podrun
 ``E2E_PREVIOUS``       folder of an older chart, to upgrade from
+``E2E_RESTART``        command that stops the node and starts it again
 ``E2E_FULL``           1: the numbers and durations of the claims, about three times as long
 ``E2E_WORKERS``        tests at a time (3)
 """
@@ -70,6 +71,8 @@ def put_images(context: str) -> None:
         images.put_sidecar(context, SIDECARS["http"])
     say(f"image {images.MOTO}")
     images.put_moto(context, images.MOTO)
+    say(f"image {images.USER}")
+    images.put_user(context, images.USER)
 
 
 def put_keda() -> bool:

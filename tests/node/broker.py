@@ -178,7 +178,9 @@ class Route:
         self.queue, self.answers = f"{prefix}{actor}", f"{prefix}{self.done}"
         ends = ("happy-end", "error-end") if generation == "frames" else ("x-sink", "x-sump")
         self._ends = [f"{prefix}{end}" for end in ends]
-        for queue, key in ((self.queue, actor), (self.answers, self.done), *zip(self._ends, ends, strict=True)):
+        self.queues = ((self.queue, actor), (self.answers, self.done), *zip(self._ends, ends, strict=True))
+        """Each with its binding's key."""
+        for queue, key in self.queues:
             broker.declare(queue, key)
         self.counted = Counted(0)
 

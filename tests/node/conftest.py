@@ -10,6 +10,7 @@ import pytest
 
 from kube.client import Client
 from kube.credentials import load_configuration
+from tests.node import images
 from tests.node.broker import Broker
 from tests.node.context import refusal
 from tests.node.host import Host
@@ -80,6 +81,12 @@ def host(worker: str) -> Iterator[Host]:
     started = Host(f"{worker}-host")
     yield started
     started.stop()
+
+
+@pytest.fixture(scope="session")
+def own_image() -> str:
+    """An image of Python whose user is a number."""
+    return images.USER
 
 
 _numbers = iter(range(1, 10**6))

@@ -11,6 +11,7 @@ from tests.harness.clusters import ROOT
 
 OPERATOR = os.environ.get("E2E_IMAGE") or "asya-operator:e2e"
 MOTO = "asya-moto:e2e"
+USER = "asya-user:e2e"
 
 
 def why_none(context: str) -> str:
@@ -58,6 +59,13 @@ def put_moto(context: str, name: str) -> None:
             "FROM python:3.13-slim\nRUN pip install --no-cache-dir 'moto[sqs]>=5.2,<6' 'flask>=3.1' 'flask-cors>=6'\n"
             'ENTRYPOINT ["moto_server", "-H", "0.0.0.0", "-p", "5000"]\n'
         )
+        put(context, name, Path(folder))
+
+
+def put_user(context: str, name: str) -> None:
+    """Python as a user that has a number."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text("FROM python:3.13-slim\nUSER 4711:4712\n")
         put(context, name, Path(folder))
 
 

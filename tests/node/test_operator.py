@@ -164,6 +164,28 @@ def test_an_upgrade_from_the_previous_chart(site: Site, report: Report) -> None:
     assert not creating.bad, creating.bad[:3]
 
 
+@pytest.mark.skipif(not os.environ.get("E2E_RESTART"), reason="E2E_RESTART names no command that restarts the node")
+def test_a_node_that_restarts(site: Site, report: Report) -> None:
+    """All comes back at once: API server, webhook, controller, broker and actors. Nobody helps."""
+    route = site.start(site.actor("again"))
+    route.send({} for _ in range(20))
+    before = route.wait_all(60)
+    assert len(before.answered) == 20
+    subprocess.run(["bash", "-c", os.environ["E2E_RESTART"]], check=True, timeout=300)
+    begun = time.monotonic()
+    rolled_out()
+    kubectl("-n", site.broker.namespace, "rollout", "status", "deployment/rabbitmq", "--timeout=180s", timeout=200)
+    for queue, key in route.queues:  # the example's broker keeps nothing
+        site.broker.declare(queue, key)
+    site.wait_condition("again", "Ready", "True", timeout=600)
+    took = time.monotonic() - begun
+    route.send({} for _ in range(20))
+    counted = route.wait_all(240)
+    report(f"{counted}; ready after {took:.0f} s")
+    assert not counted.failed
+    assert not counted.doubled
+
+
 def test_the_minikube_example(report: Report, tmp_path: Path) -> None:
     """Both scripts, as they are."""
     environment = {

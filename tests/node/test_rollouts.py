@@ -13,6 +13,8 @@ from tests.node.site import Site, condition
 Report = Callable[[object], None]
 GENERATIONS = pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
 WATCHED_SECONDS = 60
+EXPECTED = ("RuntimeError", "False")
+"""Phase and ``Ready`` of an actor whose runtime died in the last minutes."""
 # A command of the user's own has no probe of ours, so it counts as ready for as long as it runs, as everywhere.
 BROKEN: dict[str, Object] = {
     "function": {"env": [{"name": "ASYA_HANDLER", "value": "nothing.there"}, {"name": "PYTHONPATH", "value": "/code"}]},
@@ -48,11 +50,12 @@ def test_a_broken_template_never_replaces_good_pods(site: Site, report: Report, 
 
 @GENERATIONS
 def test_the_status_at_every_second_of_a_crash_loop(site: Site, report: Report) -> None:
-    """Whenever no pod is ready, or one died a moment ago, the actor is not ready and says why."""
+    """Whenever no pod is ready, or one died in the last minutes, the actor is not ready and says why."""
     route = site.start(site.actor("dying"))
     begun, said = time.monotonic(), list[tuple[int, str]]()
     wrong: list[str] = []
     unready_since: float | None = None
+    died: float | None = None
     route.send([{"exit": 3, "seconds": 1}] * 4)
     while time.monotonic() - begun < 100:
         pods = site.pods("dying")
@@ -63,12 +66,23 @@ def test_the_status_at_every_second_of_a_crash_loop(site: Site, report: Report) 
         if not said or said[-1][1] != text:
             said.append((round(time.monotonic() - begun), text))
         unready_since = None if ready else (unready_since or time.monotonic())
-        late = unready_since is not None and time.monotonic() - unready_since > 2
-        if late and condition(found, "Ready") == "True":
-            wrong.append(f"{time.monotonic() - begun:.0f} s: {text}, no pod ready")
+        if died is None and any(has_ended(p) for p in pods):
+            died = time.monotonic()
+        now = time.monotonic()
+        if unready_since is not None and now - unready_since > 2 and condition(found, "Ready") == "True":
+            wrong.append(f"{now - begun:.0f} s: {text}, no pod ready")
+        if died is not None and now - died > 2 and (status.get("phase"), condition(found, "Ready")) != EXPECTED:
+            wrong.append(f"{now - begun:.0f} s: {text}, its runtime died {now - died:.0f} s ago")
         time.sleep(0.5)
     report("; ".join(f"{seconds}s {text}" for seconds, text in said))
+    assert died is not None
     assert not wrong, wrong
+
+
+def has_ended(pod: Object) -> bool:
+    """Whether the pod's runtime has ended at least once."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return any(s["name"] == "runtime" and ("terminated" in s["state"] or s["restartCount"]) for s in statuses)
 
 
 @GENERATIONS
@@ -81,3 +95,18 @@ def test_pods_that_must_not_run_as_root_and_name_no_user(site: Site, report: Rep
     counted = route.wait_all(timeout=60)
     report(counted)
     assert len(counted.answered) == 20
+
+
+@GENERATIONS
+def test_pods_that_must_not_run_as_root_and_leave_the_user_to_the_image(
+    site: Site, own_image: str, report: Report
+) -> None:
+    """No ``runAsUser`` anywhere: the function's image says a number, the sidecar's only a name."""
+    obj = site.actor("nonroot", container={"image": own_image})
+    obj["spec"]["workload"]["template"]["spec"]["securityContext"] = {"runAsNonRoot": True}
+    route = site.start(obj)
+    route.send({} for _ in range(20))
+    counted = route.wait_all(timeout=60)
+    report(counted)
+    assert len(counted.answered) == 20
+    assert not counted.failed
