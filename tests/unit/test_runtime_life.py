@@ -84,9 +84,16 @@ def test_ready_means_loaded(scripts: Any, tmp_path: Path) -> None:
     assert status("/other") == 400
 
 
+def answers_health(script: Any) -> bool:
+    try:
+        return bool(script.probe("/healthz") == 200)
+    except OSError:
+        return False
+
+
 def test_sigterm_while_loading_ends_at_once(scripts: Any) -> None:
     script = scripts(SLOW_TO_LOAD, "handlers.wait", ready=False, port=True)
-    time.sleep(1)
+    wait_for("the port", lambda: answers_health(script))
     assert script.stop() == 0
 
 
