@@ -1,15 +1,14 @@
 """Asya runtime: calls the user's function for each message that the sidecar hands over a Unix socket.
 
-One script for every generation of the sidecar. Each message comes on a connection of its own:
+One script for every generation of the sidecar, which makes a connection for each message:
 
 - frames: a 4-byte big-endian length and that many bytes of JSON; the answer is a frame with a JSON array;
 - http: ``POST /invoke``; the answer is JSON, 204, or an event stream when the function is a generator.
 
-The first byte tells them apart: a capital letter begins an HTTP method, and would be a frame above 1 GB. The
-shape of the route (``actors/current`` or ``prev/curr/next``) tells how it advances.
+A capital letter comes first in HTTP, and would be a frame above 1 GB. The route's shape tells how it advances.
 
-Modes: no argument for the runtime; ``hold`` for the socket holder, which keeps the socket open while a runtime
-restarts; ``ready`` for an exec probe. Standard library only, Python 3.7 and newer: it runs in the user's image.
+Modes: none for the runtime; ``hold`` for the socket holder, which keeps the socket open while a runtime restarts;
+``ready`` for an exec probe. Standard library only, Python 3.7 and newer: it runs in the user's image.
 """
 
 import os
@@ -29,12 +28,9 @@ HOLDER_NAME = "asya-holder.sock"
 LAST_SECONDS = 10.0
 """Time between the end of a pod's last runtime and that of the connections that wait."""
 DEFAULT_DIRECTORY = "/var/run/asya"
-DEFAULT_MAX_SIZE = 10 * 1024 * 1024
-LARGEST = 0x40FFFFFF
-"""Bytes of the largest frame whose length does not look like an HTTP method."""
 BACKLOG = 128
 WAITING_LIMIT = 64
-"""Silent connections."""
+"""Connections without a whole message."""
 
 
 class Refused(Exception):
@@ -82,7 +78,7 @@ def _number(env, name, default, read, wanted):
 
 
 def readable(sockets, seconds):
-    """Those of ``sockets`` that have something to read, or have been closed; waits up to ``seconds``."""
+    """Those of ``sockets`` with something to read, or closed; waits up to ``seconds``."""
     poller = select.poll()  # not select(): the user's code may hold more than 1024 files open
     for one in sockets:
         poller.register(one, select.POLLIN)
@@ -129,8 +125,8 @@ def remove(*paths):
 class Holder:
     """Keeps the listening socket open while runtimes come and go, and hands it to each that connects.
 
-    It never accepts on the socket itself: while no runtime is there, connections wait in the backlog. A
-    connection of a runtime stays open, so that the runtime notices when the holder is replaced.
+    While no runtime is there, connections wait in the backlog. A runtime's own connection stays open, so that it
+    notices when the holder is replaced.
     """
 
     def __init__(self, settings):
@@ -191,8 +187,8 @@ class Holder:
     def turn_away(self):
         """Close the connections that wait, since no runtime comes any more.
 
-        On SIGTERM a frames sidecar waits for the answer to the message in hand; a closed connection ends that, and
-        the message comes again. Before its SIGTERM that would be an error of the message.
+        On SIGTERM a frames sidecar waits for the message in hand; a closed connection ends that, and it comes again.
+        Before its SIGTERM that would be an error of the message.
         """
         try:
             while True:
@@ -218,7 +214,7 @@ def take_socket(path):
     """The connection to the holder at ``path``, and the listening socket that it hands over.
 
     Raises:
-        OSError: if no holder is there, or it hands nothing over.
+        OSError: if it hands nothing over.
     """
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
@@ -236,59 +232,20 @@ def take_socket(path):
     return holder, listener
 
 
-# -- readiness by file (mode ready)
-
-
-class ReadyFile:
-    """The file ``runtime-ready``: the sidecar waits for it to exist, a probe asks whether it is locked.
-
-    It stays when a runtime dies under a socket holder; the lock goes with the process.
-    """
-
-    def __init__(self, path):
-        self.path = path
-        self.file = None
-
-    def lock(self):
-        import fcntl
-
-        self.file = open(self.path, "a")
-        try:
-            fcntl.lockf(self.file, fcntl.LOCK_EX)
-        except OSError as failure:
-            log("cannot lock %s (%s): exec probes fail" % (self.path, failure))
-
-    def unlock(self):
-        if self.file is not None:
-            self.file.close()
-            self.file = None
-
-    def is_locked(self):
-        import fcntl
-
-        try:
-            with open(self.path, "r+") as file:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except FileNotFoundError:
-            return False
-        except OSError:
-            return True
-        return False
-
-
 # -- end of what the socket holder needs
 
 import asyncio
 import atexit
 import collections.abc
 import faulthandler
-import functools
+import fcntl
 import importlib
 import inspect
 import json
 import re
 import threading
 import traceback
+from http import HTTPStatus
 
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024
 LARGEST = 0x40FFFFFF
@@ -298,23 +255,22 @@ EVENT_LIMIT = 16 * 1024 * 1024 - 1024
 """Bytes of one event: the sidecar reads no line of 16 MiB."""
 TEXT_LIMIT = 256 * 1024
 """Characters of an error's message, and of its traceback."""
-FIRST_BYTE_SECONDS = 0.05
-"""Wait for a client's first byte before others are accepted as well."""
 CLIENT_SECONDS = 30.0
-"""Time that a client has to send a whole message, or to take an answer; a large one needs well under a second."""
-DISCARD_SECONDS = 5.0
+"""Time that a client has to send a message or to take an answer; a large one needs well under a second."""
+ARRIVAL_SECONDS = 0.3
+"""Time for messages that are being sent when the runtime stops accepting."""
 HOLDER_SECONDS = 60.0
 """How long a starting runtime waits for the socket holder."""
 PATIENCE_SECONDS = 5.0
 """How much longer than ASYA_RUNTIME_TIMEOUT a function may take."""
 LINGER_SECONDS = 1.0
-"""Time between the last answer and the exit, in which the sidecar publishes and acknowledges it."""
+"""Time between the last answer and the exit, for the sidecar to publish and acknowledge."""
 PUBLISH_SECONDS = 0.3
 """Time between the last answer and the answer to /drain."""
 RESUME_SECONDS = 30.0
 """After a /drain that no SIGTERM follows, messages are accepted again."""
 END_SECONDS = 5.0
-"""Time for tasks, threads and exit functions of the user's code before the process ends regardless."""
+"""Time for tasks, threads and exit functions of the user's code before the process ends."""
 
 
 class BadMessage(Exception):
@@ -322,7 +278,7 @@ class BadMessage(Exception):
 
 
 class CutShort(BadMessage):
-    """The client closed the connection, or was too slow."""
+    """The client closed the connection too early."""
 
 
 class ClientGone(Exception):
@@ -345,20 +301,52 @@ class RuntimeSettings(Settings):
         self.job_messages = _number(env, "ASYA_JOB_MESSAGES", "0", int, "a number of messages such as 1")
         self.job_idle = _number(env, "ASYA_JOB_IDLE_SECONDS", "0", float, "a number of seconds such as 30")
 
-    @property
-    def is_job(self):
-        return bool(self.job_messages or self.job_idle)
 
-
-UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+UNITS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3}
 
 
 def _duration(text):
     """Seconds of a Go duration such as ``1m30s``, or of a bare number."""
-    pairs = re.findall(r"([0-9.]+)(h|ms|m|s|us|µs|ns)", text)
+    pairs = re.findall(r"([0-9.]+)(h|ms|m|s)", text)
     if not pairs or "".join(number + unit for number, unit in pairs) != text:
         return float(text)
     return sum(float(number) * UNITS[unit] for number, unit in pairs)
+
+
+# -- readiness by file (mode ready)
+
+
+class ReadyFile:
+    """The file ``runtime-ready``: the sidecar waits for it to exist, a probe asks whether it is locked.
+
+    It stays when a runtime dies under a socket holder; the lock goes with the process.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self.file = None
+
+    def lock(self):
+        self.file = open(self.path, "a")
+        try:
+            fcntl.lockf(self.file, fcntl.LOCK_EX)
+        except OSError as failure:
+            log("cannot lock %s (%s): exec probes fail" % (self.path, failure))
+
+    def unlock(self):
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+    def is_locked(self):
+        try:
+            with open(self.path, "r+") as file:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
 
 
 # -- results and errors as JSON
@@ -445,7 +433,6 @@ def _no_constant(text):
 
 DECODER = json.JSONDecoder(parse_constant=_no_constant)
 ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-ASCII_ENCODER = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 
 
 def read_json(text):
@@ -456,12 +443,16 @@ def read_json(text):
 def write_json(value):
     try:
         return ENCODER.encode(value).encode("utf-8")
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return ASCII_ENCODER.encode(value).encode("ascii")
+    except UnicodeEncodeError as failure:
+        raise ValueError("text with half of a surrogate pair has no form in JSON: %s" % failure)
 
 
 def _name(kind):
     return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
+
+
+def _whole(text):
+    return text.encode("utf-8", "replace").decode("utf-8")  # half of a surrogate pair is no text
 
 
 def error(code, failure, qualified=True):
@@ -471,12 +462,12 @@ def error(code, failure, qualified=True):
         message = str(failure)
     except Exception:
         message = "<the text of this %s cannot be made>" % kind.__name__
-    details = {"message": message[:TEXT_LIMIT], "type": _name(kind) if qualified else kind.__name__}
+    details = {"message": _whole(message[:TEXT_LIMIT]), "type": _name(kind) if qualified else kind.__name__}
     if qualified:
         details["mro"] = [_name(base) for base in kind.__mro__ if base not in (object, BaseException)]
     try:
         text = "".join(traceback.format_exception(kind, failure, failure.__traceback__))
-        details["traceback"] = text[-TEXT_LIMIT:]
+        details["traceback"] = _whole(text[-TEXT_LIMIT:])
     except Exception:
         details["traceback"] = ""
     return {"error": code, "details": details}
@@ -546,7 +537,7 @@ def parse_path(path):
 
 
 class Envelope:
-    """What a generator may read and change of its message by commands."""
+    """What commands may read and change of a message."""
 
     READABLE = ("id", "parent_id", "route", "headers", "status")
 
@@ -658,7 +649,7 @@ def _drop(parent, step, path):
 
 
 def drive(generator, react):
-    """Run a generator to its end; ``react`` gives the reply to each yielded value, and what to raise there."""
+    """Run a generator; ``react`` gives the reply to each yielded value, and what to raise there."""
     reply, failure = None, None
     try:
         while True:
@@ -672,7 +663,7 @@ def drive(generator, react):
 
 
 async def drive_async(generator, react):
-    """The same for an async generator, within one task, so that its context and time-outs hold across yields."""
+    """The same for an async one, within one task, so that its context and time-outs hold across yields."""
     reply, failure = None, None
     try:
         while True:
@@ -696,29 +687,35 @@ def is_command(value):
 # -- the two protocols
 
 
-class Connection:
+class Client:
+    """A connection. What reads from it is a generator that yields to wait, so half a message holds nobody up."""
 
-    def __init__(self, sock, first):
+    def __init__(self, sock, seconds=CLIENT_SECONDS):
+        sock.setblocking(False)
         self.sock = sock
-        self.data = bytearray(first)
-        self.deadline = time.monotonic() + CLIENT_SECONDS
+        self.exchange = None  # type: Any
+        self.deadline = time.monotonic() + seconds
+        self.data = bytearray()
+        self.held = 0
+        """Bytes in memory."""
+        self.is_message = False
 
     def fill(self, size=65536):
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise CutShort("the client took too long")
+        yield
         try:
-            self.sock.settimeout(left)
             part = self.sock.recv(size)
-        except OSError as failure:
-            raise CutShort("the message could not be read: %s" % failure)
+        except BlockingIOError:
+            return
+        except OSError:
+            part = b""
         if not part:
-            raise CutShort("the connection was closed after %d bytes that make no message" % len(self.data))
+            raise CutShort("the connection was closed after %d bytes that make no message" % self.held)
         self.data += part
+        self.held += len(part)
 
     def take(self, size):
         while len(self.data) < size:
-            self.fill(min(size - len(self.data), 1 << 20))
+            yield from self.fill(min(size - len(self.data), 1 << 20))
         taken = bytes(self.data[:size])
         del self.data[:size]
         return taken
@@ -728,27 +725,31 @@ class Connection:
         while True:
             at = self.data.find(mark, start)
             if 0 <= at <= limit:
-                return self.take(at + len(mark))[:at]
+                return (yield from self.take(at + len(mark)))[:at]
             if at > limit or len(self.data) > limit + len(mark):
                 raise BadMessage("a line or head is longer than %d bytes" % limit)
             start = max(0, len(self.data) - len(mark) + 1)
-            self.fill()
+            yield from self.fill()
 
     def check(self, size, limit):
-        """Refuse what is too large; it is read first, since a client that still writes would not see the answer."""
+        """Refuse what is too large, but read it: a client that still writes would not see the answer."""
         if size <= limit:
             return
-        self.deadline = time.monotonic() + DISCARD_SECONDS
-        refused, size = size, size if size <= LARGEST else 0
-        try:
-            while size > 0:
-                size -= len(self.data)
-                del self.data[:]
-                if size > 0:
-                    self.fill(min(size, 1 << 20))
-        except CutShort:
-            pass
-        raise BadMessage("the message has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (refused, limit))
+        left = size - len(self.data) if size <= LARGEST else 0
+        while left > 0:
+            del self.data[:]
+            self.held = 0
+            yield from self.fill(min(left, 1 << 20))
+            left -= len(self.data)
+        raise BadMessage("the message has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, limit))
+
+    def begin(self):
+        """Before the function is called: the broker hands out the message of a client that has gone once more."""
+        poller = select.poll()
+        poller.register(self.sock, 0)  # only whether it is closed both ways: a client may have finished writing
+        if poller.poll(0):
+            raise ClientGone("a client went away before its message was handled, so the function is not called")
+        self.is_message = True
 
     def send(self, data):
         leave_if_forked()
@@ -756,41 +757,39 @@ class Connection:
             self.sock.settimeout(CLIENT_SECONDS)
             if data:
                 self.sock.sendall(data)
+            self.sock.setblocking(False)
         except OSError as failure:
             raise ClientGone("the client went away before it had the answer: %s" % failure)
 
 
 class Exchange:
-    """One message and its answer."""
 
     def __init__(self, client, settings, guest):
         self.client = client
         self.settings = settings
         self.guest = guest
-        self.called = False
 
 
 class FramesExchange(Exchange):
     """One message of the frames generations."""
 
     def run(self):
-        """Read the message and answer it; whether the function was called."""
+        """Read the message and answer it."""
         code = "connection_error"
         try:
-            data = self.read()
+            data = yield from self.read()
             code = "msg_parsing_error"
             message = read_message(data)
-            self.called = True
+            self.client.begin()
             answer = self.results(message)
         except BadMessage as bad:
             answer = write_json([error(code, bad, False)])
         self.client.send(len(answer).to_bytes(4, "big") + answer)
-        return self.called
 
     def read(self):
-        size = int.from_bytes(self.client.take(4), "big")
-        self.client.check(size, self.settings.max_size)
-        return self.client.take(size)
+        size = int.from_bytes((yield from self.client.take(4)), "big")
+        yield from self.client.check(size, self.settings.max_size)
+        return (yield from self.client.take(size))
 
     def results(self, message):
         try:
@@ -828,16 +827,12 @@ class FramesExchange(Exchange):
         return collected
 
 
-REASONS = {200: "OK", 204: "No Content", 400: "Bad Request", 500: "Internal Server Error", 503: "Service Unavailable"}
-
-
 def response(status, body=b""):
-    """An HTTP response after which the connection is closed.
+    """An HTTP response that ends the connection.
 
-    Kept alive, it could be closed by an ending runtime just when the sidecar writes to it, and that message
-    would be lost; a new connection waits in the backlog.
+    An ending runtime could close one that is kept alive just when the sidecar writes to it, and lose that message.
     """
-    head = "HTTP/1.1 %d %s\r\nConnection: close\r\n" % (status, REASONS[status])
+    head = "HTTP/1.1 %d %s\r\nConnection: close\r\n" % (status, HTTPStatus(status).phrase)
     if status != 204:
         head += "Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body)
     return head.encode("ascii") + b"\r\n" + body
@@ -846,25 +841,22 @@ def response(status, body=b""):
 class HttpExchange(Exchange):
     """One request of the http generation.
 
-    Every answer that is no success is 400 or 500 with ``error``: the sidecar takes others for a success.
+    What is no success is 400 or 500 with ``error``: the sidecar takes all else for one.
     """
 
     def run(self):
-        """Read the request and answer it; whether the function was called."""
+        """Read the request and answer it."""
         try:
-            answer = self.answer()
+            answer = yield from self.answer()
         except BadMessage as bad:
             answer = response(400, write_json(error("msg_parsing_error", bad)))
-        if answer is not None:
-            self.client.send(answer)
-        return self.called
+        self.client.send(answer)
 
     def answer(self):
-        """The response, None if it has been sent as a stream."""
-        method, path, headers = self.read_head()
+        method, path, headers = yield from self.read_head()
         if (method, path) == ("POST", "/invoke"):
-            message = read_message(self.read_body(headers))
-            self.called = True
+            message = read_message((yield from self.read_body(headers)))
+            self.client.begin()
             return self.invoke(message)
         if (method, path) == ("GET", "/healthz"):
             return response(200, b'{"status":"ok"}')
@@ -872,7 +864,8 @@ class HttpExchange(Exchange):
 
     def read_head(self):
         """Method, path without its query, and the headers with their names in lower case."""
-        lines = self.client.take_until(b"\r\n\r\n", HEAD_LIMIT).decode("latin-1").split("\r\n")
+        head = yield from self.client.take_until(b"\r\n\r\n", HEAD_LIMIT)
+        lines = head.decode("latin-1").split("\r\n")
         parts = lines[0].split(" ")
         if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
             raise BadMessage("the request line is no HTTP/1.1: %r" % lines[0][:100])
@@ -893,33 +886,34 @@ class HttpExchange(Exchange):
         if encoding:
             if encoding.lower() != "chunked":
                 raise BadMessage("Transfer-Encoding %r: chunked is known" % encoding[:100])
-            return self.read_chunks(limit)
-        if not _is_digits(length):
+            return (yield from self.read_chunks(limit))
+        if not length.isdecimal():
             raise BadMessage("Content-Length %r: must be a whole number" % length[:100])
         size = int(length)
-        self.client.check(size, limit)
-        return self.client.take(size)
+        yield from self.client.check(size, limit)
+        return (yield from self.client.take(size))
 
     def read_chunks(self, limit):
         total = 0
         body = []  # type: list[bytes]
         while True:
-            size_text = self.client.take_until(b"\r\n", 1024).decode("latin-1").partition(";")[0].strip()
-            if not _is_digits(size_text, "0123456789abcdefABCDEF") or len(size_text) > 8:
-                raise BadMessage("chunk size %r: must be hexadecimal" % size_text[:100])
-            size = int(size_text, 16)
+            line = yield from self.client.take_until(b"\r\n", 1024)
+            found = re.match(r"\s*([0-9a-fA-F]{1,8})\s*(;|$)", line.decode("latin-1"))
+            if found is None:
+                raise BadMessage("chunk size %r: must be hexadecimal" % line[:100])
+            size = int(found.group(1), 16)
             if size == 0:
-                while self.client.take_until(b"\r\n", HEAD_LIMIT):
+                while (yield from self.client.take_until(b"\r\n", HEAD_LIMIT)):
                     pass  # trailers
                 return b"".join(body)
             total += size
-            self.client.check(total, limit)
-            body.append(self.client.take(size))
-            if self.client.take(2) != b"\r\n":
+            yield from self.client.check(total, limit)
+            body.append((yield from self.client.take(size)))
+            if (yield from self.client.take(2)) != b"\r\n":
                 raise BadMessage("a chunk does not end as it must")
 
     def invoke(self, message):
-        """Call the function; the response, None if it has been sent as a stream."""
+        """Call the function; the response, nothing if it has been sent as a stream."""
         stream = EventStream(self.client)
         try:
             if self.settings.mode == "envelope":
@@ -927,7 +921,7 @@ class HttpExchange(Exchange):
             result = self.guest.call(message["payload"])
             if inspect.isgenerator(result) or inspect.isasyncgen(result):
                 envelope = Envelope(message)
-                self.guest.exhaust(result, functools.partial(self.react, envelope, stream))
+                self.guest.exhaust(result, lambda value: self.react(envelope, stream, value))
                 return stream.end()
             if result is None:
                 return response(204)
@@ -975,14 +969,10 @@ class HttpExchange(Exchange):
         return None
 
 
-def _is_digits(text, digits="0123456789"):
-    return bool(text) and not text.strip(digits)
-
-
 class EventStream:
-    """A response of events; it begins with the first, so that a failure before it is an ordinary answer.
+    """A response of events, in chunks, so that one that is cut short is noticed.
 
-    In chunks, so that a stream that is cut short is seen to be.
+    It begins with the first event, so that a failure before that is an ordinary answer.
     """
 
     HEAD = (
@@ -1206,7 +1196,7 @@ class State:
         """When the function was called, None while it is not running."""
         self.drained_at = None
         self.answered_at = None
-        self.drains = 0
+        self.drains = []  # connections that wait for the answer to /drain
 
     @property
     def is_ready(self):
@@ -1295,11 +1285,8 @@ class Background:
         self.timeout = settings.timeout
         self.main = threading.get_ident()
         self.listener = self.open(settings.port) if settings.port else None  # type: Any
-        self.clients = {}  # socket: [what it has sent, deadline]
-        self.drains = []
-
-    def start(self):
-        threading.Thread(target=self.run, name="asya-runtime", daemon=True).start()
+        self.clients = {}  # by their sockets
+        self.drains = state.drains
 
     def open(self, port):
         for family, host in ((socket.AF_INET6, "::"), (socket.AF_INET, "0.0.0.0")):  # nosec B104
@@ -1336,21 +1323,20 @@ class Background:
             if one is self.listener:
                 self.accept()
             elif one in self.clients:
-                self.read(one)
+                self.read(one, self.clients[one].exchange)
             else:
                 self.drop(one)  # it waits no more
-        now = time.monotonic()
-        for one in [one for one, (_sent, deadline) in self.clients.items() if deadline < now]:
+        for one in [one for one, client in self.clients.items() if client.deadline < time.monotonic()]:
             self.drop(one)
 
     def accept(self):
         try:
-            client = self.listener.accept()[0]
+            client = Client(self.listener.accept()[0], self.PROBE_SECONDS)
         except OSError:
             time.sleep(0.05)  # no file descriptor is left, or the client has gone
             return
-        client.setblocking(False)
-        self.clients[client] = [b"", time.monotonic() + self.PROBE_SECONDS]
+        client.exchange = client.take_until(b"\r\n\r\n", HEAD_LIMIT)
+        self.clients[client.sock] = client
         if len(self.clients) > WAITING_LIMIT:
             self.drop(next(iter(self.clients)))
 
@@ -1358,33 +1344,26 @@ class Background:
         self.clients.pop(client, None)
         if client in self.drains:
             self.drains.remove(client)
-            self.state.drains = len(self.drains)
         client.close()
 
-    def read(self, client):
+    def read(self, client, exchange):
         try:
-            part = client.recv(4096)
-        except BlockingIOError:
-            return
-        except OSError:
-            part = b""
-        sent = self.clients[client][0] + part
-        self.clients[client][0] = sent
-        if not part or len(sent) > HEAD_LIMIT:
+            next(exchange)
+        except BadMessage:
             self.drop(client)
-        elif b"\r\n\r\n" in sent:
-            words = sent.split(b"\r\n", 1)[0].split(b" ")
+        except StopIteration as head:
+            words = head.value.partition(b"\r\n")[0].split(b" ")
             self.answer(client, words[1].partition(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b"")
 
     def answer(self, client, path):
         if path == b"/drain":
             del self.clients[client]
             self.drains.append(client)
-            self.state.drains = len(self.drains)
             self.state.is_draining = True
             self.signals.wake()
         elif path == b"/ready":
-            self.reply(client, 200 if self.state.is_ready else 503, "ready" if self.state.is_ready else "not ready")
+            is_ready = self.state.is_ready
+            self.reply(client, 200 if is_ready else 503, "ready" if is_ready else "not ready")
         elif path == b"/healthz":
             self.reply(client, 200, "ok")
         else:
@@ -1437,15 +1416,14 @@ class Runtime:
         self.settings = settings
         self.state = State()
         self.signals = Signals(self.state)
-        self.background = None
+        self.background = Background(settings, self.state, self.signals)
         if settings.port or settings.timeout:
-            self.background = Background(settings, self.state, self.signals)
-            self.background.start()
+            threading.Thread(target=self.background.run, name="asya-runtime", daemon=True).start()
         self.guest = Guest(self.state)
         self.ready = ReadyFile(settings.ready)
         self.holder = None  # type: Any
         self.listeners = []  # type: list[Any]
-        self.waiting = {}  # connections that have sent nothing yet, and their deadlines
+        self.waiting = {}  # clients whose message has not arrived whole, by their sockets
         self.current = None
         self.rejoin_at = None
         self.messages = 0
@@ -1468,8 +1446,7 @@ class Runtime:
             self.listeners = [listen(settings.path, settings.chmod)]
             link_to(settings.path, settings.link)
         self.state.is_loaded = True
-        if self.background is not None:
-            self.background.check_limit()
+        self.background.check_limit()
         self.ready.lock()
         self.active_at = time.monotonic()
         log("%s listens on %s" % (settings.handler, settings.path))
@@ -1538,18 +1515,16 @@ class Runtime:
             elif one is self.holder:
                 self.lose_holder()
             elif one in self.waiting:
-                del self.waiting[one]
-                self.begin(one, 0.0)
+                self.serve(self.waiting[one])
             elif one in self.listeners:
                 self.accept(one)
         return True
 
     def patience(self):
         now = time.monotonic()
-        for one in [one for one, deadline in self.waiting.items() if deadline < now]:
-            del self.waiting[one]
-            one.close()
-        deadlines = list(self.waiting.values())
+        for client in [one for one in self.waiting.values() if one.deadline < now]:
+            self.drop(client)
+        deadlines = [client.deadline for client in self.waiting.values()]
         if self.rejoin_at is not None:
             deadlines.append(self.rejoin_at)
         if self.settings.job_idle:
@@ -1570,49 +1545,63 @@ class Runtime:
     def accept(self, listener):
         """Take one connection. One at a time: those in the backlog survive this process."""
         try:
-            sock = listener.accept()[0]
+            client = Client(listener.accept()[0])
         except (BlockingIOError, ConnectionAbortedError):
             return
-        if len(self.waiting) >= WAITING_LIMIT:
-            oldest = next(iter(self.waiting))
-            del self.waiting[oldest]
-            oldest.close()
-        self.begin(sock, FIRST_BYTE_SECONDS)
+        client.exchange = self.exchange(client)
+        self.serve(client)
 
-    def begin(self, sock, seconds):
-        """Read the first bytes of a connection and handle its message; one that sends nothing may wait."""
+    def exchange(self, client):
+        """Read a message, call the function with it and answer."""
         try:
-            sock.settimeout(seconds)
-            first = sock.recv(65536)
-        except (socket.timeout, BlockingIOError):
-            self.waiting[sock] = time.monotonic() + CLIENT_SECONDS
-            return
-        except OSError:
-            first = b""
-        if not first:
-            sock.close()  # a sidecar that tries the socket
-            return
-        self.current = sock
+            while not client.data:
+                yield from client.fill()
+        except CutShort:
+            return  # a sidecar that tries the socket
+        self.speaks_frames = not 0x41 <= client.data[0] <= 0x5A
+        kind = FramesExchange if self.speaks_frames else HttpExchange
+        yield from kind(client, self.settings, self.guest).run()
+
+    def serve(self, client):
+        """Go on with a client; until its message is whole, it waits aside."""
+        self.waiting.pop(client.sock, None)
+        self.current = client.sock
+        is_half = False
         try:
-            self.speaks_frames = not 0x41 <= first[0] <= 0x5A
-            kind = FramesExchange if self.speaks_frames else HttpExchange
-            is_message = kind(Connection(sock, first), self.settings, self.guest).run()
+            is_half = next(client.exchange, True) is None
         except ClientGone as gone:
             log(str(gone))
-            is_message = True
         finally:
-            sock.close()
+            if not is_half:
+                client.sock.close()
             self.current = None
             self.state.busy_since = None
             leave_if_forked()
             self.signals.settle()
+        if is_half:
+            self.put_aside(client)
+            return
         self.failures = 0
-        if is_message:
+        if client.is_message:
             self.messages += 1
             self.active_at = time.monotonic()
 
+    def put_aside(self, client):
+        """Let a client wait; those that have waited longest make room for it."""
+        self.waiting[client.sock] = client
+        limit = 4 * self.settings.max_size + HEAD_LIMIT
+        while len(self.waiting) > WAITING_LIMIT or sum(one.held for one in self.waiting.values()) > limit:
+            self.drop(next(iter(self.waiting.values())))
+
+    def drop(self, client):
+        if client.held:
+            log("a client stopped after %d bytes of a message: its connection is closed" % client.held)
+        del self.waiting[client.sock]
+        client.exchange.close()
+        client.sock.close()
+
     def rest(self):
-        """Accept nothing until SIGTERM; if none comes, the sidecar alone was restarted, and work goes on."""
+        """Accept nothing until SIGTERM; if none comes, only the sidecar was restarted, and work goes on."""
         state = self.state
         if state.drained_at is None:
             self.finish_waiting()
@@ -1629,9 +1618,12 @@ class Runtime:
             self.active_at = time.monotonic()
 
     def finish_waiting(self):
-        for one in readable(list(self.waiting), 0):
-            del self.waiting[one]
-            self.begin(one, 0.0)
+        """Handle the messages that are being sent."""
+        until = time.monotonic() + ARRIVAL_SECONDS
+        while self.waiting and time.monotonic() < until:
+            for one in readable(list(self.waiting), until - time.monotonic()):
+                if one in self.waiting:
+                    self.serve(self.waiting[one])
 
     def finish(self):
         """Everything in hand is answered: let the sidecar publish it, then end."""
@@ -1641,7 +1633,7 @@ class Runtime:
         self.finish_waiting()
         if state.drained_at is None:
             state.drained_at = time.monotonic()
-        while settings.port or settings.is_job:
+        while settings.port or settings.job_messages or settings.job_idle:
             now = time.monotonic()
             until = max(state.drained_at + LINGER_SECONDS, (state.answered_at or 0.0) + LINGER_SECONDS / 2)
             if now >= until and not state.drains:
@@ -1666,10 +1658,8 @@ class Runtime:
         for one in self.listeners + list(self.waiting) + [self.holder, self.current]:
             if one is not None:
                 one.close()
-        if self.background is not None:
-            self.background.forget()
-        if self.ready.file is not None:
-            self.ready.file.close()
+        self.background.forget()
+        self.ready.unlock()
         asyncio.set_event_loop(asyncio.new_event_loop())  # the parent's is not the child's to run
         self.signals.forget()
 
@@ -1678,7 +1668,7 @@ HOLD = """import sys
 with open(sys.argv[2], encoding="utf-8") as file:
     exec(file.read().partition("# -- end of what the socket holder needs")[0])
 hold()"""
-"""The program of the holder: it leaves out all of this file that would only take memory as long as the pod lives."""
+"""The program of the holder: it leaves out what would only take memory as long as the pod lives."""
 
 
 def main(mode):

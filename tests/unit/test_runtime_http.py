@@ -129,7 +129,7 @@ def down(payload: Any, **more: Any) -> tuple[str, Any]:
 
 
 @pytest.mark.parametrize("handler", ["echo", "later"])
-@pytest.mark.parametrize("payload", [{"x": "é ✓"}, [1, {"y": None}], "text", 0, False, "\ud800"])
+@pytest.mark.parametrize("payload", [{"x": "é ✓"}, [1, {"y": None}], "text", 0, False])
 def test_a_returned_value_is_one_frame(one: Script, handler: str, payload: Any) -> None:
     assert one.post([handler, payload]) == (200, {"frames": [{"payload": payload, "route": ONWARD}]})
 
