@@ -172,6 +172,22 @@ class Cluster:
         found = informer.get(namespace, name)
         return found if found is not None else self.client.get(informer.resource, namespace, name)
 
+    def jobs_of(self, scaled_job: Object) -> list[Object]:
+        """The Jobs that KEDA made for a ScaledJob; they bear its labels."""
+        metadata = scaled_job["metadata"]
+        actor = (metadata.get("labels") or {}).get(LABEL_ACTOR, "")
+        jobs = self.workloads["Job"].labelled(metadata["namespace"], actor)
+        return [job for job in jobs if controller_of(job) == metadata["uid"]]
+
+    def scaled_job_of(self, job: Object) -> Object | None:
+        """The ScaledJob that KEDA made an object for, if it is such a Job."""
+        if job["kind"] != "Job" or self.keda is None:
+            return None
+        owners = job["metadata"].get("ownerReferences") or ()
+        name = next((o["name"] for o in owners if o.get("kind") == "ScaledJob" and o.get("controller")), "")
+        found = self.keda.scaled_jobs.get(job["metadata"]["namespace"], name) if name else None
+        return found if found is not None and found["metadata"]["uid"] == controller_of(job) else None
+
     def ensure(self, informer: Informer, live: Object | None, desired: Object) -> Object:
         """Apply ``desired`` unless ``live`` holds it; the object as it is then.
 

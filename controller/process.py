@@ -111,6 +111,7 @@ class Controller:
             _positive(environment, "ASYA_REINJECTION_PARALLEL", 10),
             _positive(environment, "ASYA_REINJECTION_TIMEOUT", 300),
             self._queue.add,
+            lambda scaled_job: self._cluster.jobs_of(scaled_job),
         )
         self._keeper = Keeper(
             self._client,
@@ -188,6 +189,9 @@ class Controller:
     def _on_owned(self, obj: Object, deleted: bool) -> None:
         metadata = obj["metadata"]
         self._rollouts.seen(obj, deleted)
+        scaled_job = self._cluster.scaled_job_of(obj)
+        if scaled_job is not None and self._rollouts.holds(scaled_job["metadata"]["uid"]):
+            self._rollouts.seen(scaled_job)
         names = {o["name"] for o in metadata.get("ownerReferences") or () if o.get("kind") == KIND}
         label = (metadata.get("labels") or {}).get(LABEL_ACTOR)
         for name in names | ({label} if label else set()):
@@ -215,7 +219,7 @@ class Controller:
         self._source_loaded.wait(SOURCE_SECONDS)
         self._rollouts.resume(
             obj
-            for informer in self._cluster.workloads.values()
+            for informer in self._cluster.injectable
             for obj in informer.all()
             if digest(obj) is not None and not opted_out(obj)
         )

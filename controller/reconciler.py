@@ -213,6 +213,7 @@ class Reconciler:
         """The actor is not there (any more, or yet): what only bears its label is let go."""
         self._on_status(key, None)
         self._told.pop(key, None)
+        self._workloads.forget(key)
         self._runtime.reconcile(key[0])
         workloads = [obj for _, obj in self._labelled.find(key) if ownership(obj, key[1], "") in RELEASED]
         if not workloads or self._cluster.client.get(ASYNC_ACTORS, *key) is not None:

@@ -3,14 +3,15 @@
 A changed default, or a new version of the operator, reaches every actor of a cluster; were they all to roll
 over at once, a bad image would stop them all at once. So a workload holds one of a few places from the moment
 it is written until its new pods are available, or for so long that waiting for it would help nobody. That
-holds for the controller's own applies, for re-injections and for taking the sidecar out alike.
+holds for the controller's own applies, for re-injections and for taking the sidecar out alike, for a Job that is
+made anew, and for a ScaledJob whose running Jobs KEDA deletes when it changes.
 """
 
 import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from kube.informer import Key
 
@@ -32,13 +33,21 @@ class _Place:
 class Rollouts:
     """Places for workloads, by uid. ``wake`` is called with each actor that waits when one comes free."""
 
-    def __init__(self, places: int, seconds: float, wake: Callable[[Key], None]) -> None:
-        """``places`` roll over at a time, each counted for at most ``seconds``."""
-        self._places, self._seconds, self._wake = places, seconds, wake
+    def __init__(
+        self,
+        places: int,
+        seconds: float,
+        wake: Callable[[Key], None],
+        jobs: Callable[[Object], Iterable[Object]] = lambda scaled_job: (),
+    ) -> None:
+        """``places`` roll over at a time, each counted for at most ``seconds``; ``jobs`` are those of a ScaledJob."""
+        self._places, self._seconds, self._wake, self._jobs = places, seconds, wake, jobs
         self._lock = threading.Lock()
         self._taken: dict[str, _Place] = {}
         self._waiting: dict[Key, None] = {}
         """Actors, the one that has waited longest first."""
+        self._replaced: dict[Key, str] = {}
+        """By actor: uid of the Job that was deleted to be made anew, which holds the place of its successor."""
 
     @property
     def in_flight(self) -> int:
@@ -92,7 +101,7 @@ class Rollouts:
         except Exception:
             self._put_back(uid, before)
             raise
-        if _template(result) == _template(live):
+        if not replaces_pods(live, result):
             self._put_back(uid, before)
             return result
         self.started(result, unwatched=latest is None)
@@ -102,6 +111,41 @@ class Rollouts:
         found = latest()
         self.seen(found or result, deleted=found is None)
         return result
+
+    def replace(self, job: Object, actor: Key, delete: Callable[[], None]) -> None:
+        """Delete a Job that is made anew; one that runs in a place, which is kept for its successor.
+
+        Raises:
+            NoPlace: if it has to wait.
+        """
+        uid = job["metadata"]["uid"]
+        if not runs(job):
+            delete()
+            return
+        before = self._taken.get(uid)
+        if not self.take(uid, actor):
+            raise NoPlace
+        try:
+            delete()
+        except Exception:
+            self._put_back(uid, before)
+            raise
+        self._replaced[actor] = uid
+
+    def succeeded(self, actor: Key, job: Object) -> None:
+        """The Job of ``actor`` was made; it takes over the place of the one before, until it runs."""
+        with self._lock:
+            uid = self._replaced.pop(actor, "")
+            if self._taken.pop(uid, None) is None:
+                return
+            until = time.monotonic() + self._seconds
+            self._taken[job["metadata"]["uid"]] = _Place(job["metadata"].get("generation") or 1, until)
+
+    def forget(self, actor: Key) -> None:
+        """The actor is gone: no Job of its takes over the place of one that was deleted to be made anew."""
+        uid = self._replaced.pop(actor, "")
+        if uid:
+            self.give_back(uid)
 
     def _put_back(self, uid: str, before: _Place | None) -> None:
         """The write rolled nothing over: the workload has the place again that it had before, if it had one."""
@@ -130,7 +174,7 @@ class Rollouts:
         place = self._taken.get(metadata["uid"])
         if place is None or place.generation == 0 or (deleted and place.unwatched):
             return
-        if deleted or (metadata.get("generation", 0) >= place.generation and rolled_out(workload)):
+        if deleted or (metadata.get("generation", 0) >= place.generation and self.has_rolled_out(workload)):
             self.give_back(metadata["uid"])
 
     def give_back(self, uid: str) -> None:
@@ -145,12 +189,18 @@ class Rollouts:
         for actor in woken:
             self._wake(actor)
 
+    def has_rolled_out(self, workload: Object) -> bool:
+        """Whether all of a workload's pods are of its present template and available (:func:`rolled_out`)."""
+        jobs = self._jobs(workload) if workload["kind"] == "ScaledJob" else ()
+        return rolled_out(workload, jobs)
+
     def resume(self, workloads: Iterable[Object]) -> None:
         """Take places for what is rolling over already, as it was left by a process before this one."""
         until = time.monotonic() + self._seconds
         with self._lock:
             for workload in workloads:
-                if not rolled_out(workload):
+                # A Job that does not run yet is most likely a new one.
+                if workload["kind"] != "Job" and not self.has_rolled_out(workload):
                     metadata = workload["metadata"]
                     self._taken[metadata["uid"]] = _Place(metadata.get("generation", 0), until)
 
@@ -160,19 +210,45 @@ def has_pods(workload: Object) -> bool:
     kind, spec, status = workload["kind"], workload.get("spec") or {}, workload.get("status") or {}
     if kind == "DaemonSet":
         return True
+    if kind == "ScaledJob":
+        return deletes_jobs(workload)
     return kind in ("Deployment", "StatefulSet") and bool(spec.get("replicas", 1) or status.get("replicas", 0))
 
 
-def _template(workload: Object) -> Any:
-    return (workload.get("spec") or {}).get("template")
+def runs(job: Object) -> bool:
+    """Whether an object is a Job that has pods which have not ended."""
+    return job["kind"] == "Job" and bool((job.get("status") or {}).get("active"))
 
 
-def rolled_out(workload: Object) -> bool:
-    """Whether all of a workload's pods are of its present template and available.
+def deletes_jobs(scaled_job: Object) -> bool:
+    """Whether KEDA deletes the running Jobs of a ScaledJob when its spec changes.
 
-    The rules are those of ``kubectl rollout status``. What makes no pods by itself has always rolled out.
+    It does unless told otherwise. With ``gradual`` they end by themselves, so that a change replaces no pods.
+    """
+    return ((scaled_job.get("spec") or {}).get("rollout") or {}).get("strategy") != "gradual"
+
+
+def replaces_pods(before: Object, after: Object) -> bool:
+    """Whether a write that made ``after`` of ``before`` has pods replaced."""
+    if after["kind"] == "ScaledJob":
+        generations = [obj["metadata"].get("generation") for obj in (before, after)]
+        return generations[0] != generations[1] and deletes_jobs(after)
+    return bool((before.get("spec") or {}).get("template") != (after.get("spec") or {}).get("template"))
+
+
+def rolled_out(workload: Object, jobs: Iterable[Object] = ()) -> bool:
+    """Whether all of a workload's pods are of its present template and available; ``jobs`` are those of a ScaledJob.
+
+    The rules are those of ``kubectl rollout status``. A Job has once a pod of its is ready, or it needs none.
+    What makes no pods by itself has always rolled out.
     """
     kind, spec, status = workload["kind"], workload.get("spec") or {}, workload.get("status") or {}
+    if kind == "Job":
+        return _is_finished(workload) or bool(spec.get("suspend") or status.get("ready") or status.get("succeeded"))
+    if kind == "ScaledJob":
+        present = str(workload["metadata"].get("generation", ""))
+        running = [job for job in jobs if not _is_finished(job)]
+        return not deletes_jobs(workload) or all(_generation(j) == present and rolled_out(j) for j in running)
     if kind not in ("Deployment", "StatefulSet", "DaemonSet"):
         return True
     if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):
@@ -194,3 +270,16 @@ def rolled_out(workload: Object) -> bool:
         return True
     updated = status.get("updatedReplicas", 0)
     return bool(updated >= wanted and status.get("replicas", 0) <= updated and available >= updated)
+
+
+_KEDA_GENERATION: Final = "scaledjob.keda.sh/generation"
+"""Annotation of a Job that KEDA made: of the ScaledJob, as it was then."""
+
+
+def _generation(job: Object) -> Any:
+    return (job["metadata"].get("annotations") or {}).get(_KEDA_GENERATION)
+
+
+def _is_finished(job: Object) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") in ("Complete", "Failed") and c.get("status") == "True" for c in conditions)

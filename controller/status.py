@@ -6,7 +6,7 @@ yet, counts as unknown and not as false.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from controller.phase import Phase, Replicas, phase
@@ -204,6 +204,12 @@ def reference(api_version: str, kind: str, name: str) -> Object:
 def workload_created(kind: str, name: str) -> Verdict:
     """The workload exists as desired."""
     return true("WorkloadCreated", f"the {kind} {name!r} exists as desired")
+
+
+def before_it_goes(verdict: Verdict, before: Object) -> Verdict:
+    """The workload took the place of another, which stays until the pods of the new one are there."""
+    kind, name = before["kind"], before["metadata"]["name"]
+    return replace(verdict, message=f"{verdict.message}; the {kind} {name!r} before it is deleted once its pods run")
 
 
 def workload_found(kind: str, name: str) -> Verdict:

@@ -6,14 +6,14 @@ from typing import Any
 from controller import desired, scalers, status
 from controller.cluster import Cluster, Contested
 from controller.labelled import WAITING_SECONDS, digest, opted_out
-from controller.rollouts import NoPlace, Rollouts
+from controller.rollouts import NoPlace, Rollouts, has_pods, replaces_pods, runs
 from controller.status import Verdict
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, ANNOTATION_SCALING, LABEL_ACTOR, OPERATOR
 from injection.ownership import ownership
 from injection.settings import SidecarDefaults
 from kube.client import ApiError, Object
-from kube.informer import Informer
+from kube.informer import Informer, Key
 
 HANDOVER = f"{OPERATOR}-replicas"
 """Field manager that holds ``spec.replicas`` between the operator's giving it up and another's taking it."""
@@ -58,9 +58,15 @@ class Workloads:
             if live is None and found.live is not None and _starts_asleep(actor, keda=keda):
                 # Made with no replicas, which the operator owns; now KEDA is to own them, without a jump.
                 found = self._apply(actor, informer, _wanted(actor, found.live, keda=keda), plan_digest)
-        if found.verdict.status == "True" and not found.waiting:
-            self._prune(actor, found.live)
+        if found.verdict.status == "True" and not found.waiting and found.live is not None:
+            left = self._prune(actor, found.live)
+            if left:
+                return replace(found, verdict=status.before_it_goes(found.verdict, left[0]))
         return found
+
+    def forget(self, key: Key) -> None:
+        """The actor is gone."""
+        self._rollouts.forget(key)
 
     def _scaled_jobs(self) -> Informer:
         if self._cluster.keda is None:
@@ -95,9 +101,11 @@ class Workloads:
             return Found(status.workload_replaced(name), live)
         try:
             if kind == "Job" and live is not None and not _same_inputs(live, wanted):
-                self._cluster.delete(informer, live)
+                self._rollouts.replace(live, _key(actor), lambda: self._cluster.delete(informer, live))
                 return Found(status.workload_replaced(name), live)
             result = self._write(actor, informer, live, wanted, plan_digest)
+            if kind == "Job" and live is None:
+                self._rollouts.succeeded(_key(actor), result)
         except NoPlace:
             return _waits(actor, kind, name, live)
         except Contested as contested:
@@ -126,13 +134,15 @@ class Workloads:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         if live is None or self._cluster.is_as(live, wanted):
             return apply()
-        key = actor.metadata.namespace, actor.metadata.name
+        before = live
+        if kind == "ScaledJob":  # whether KEDA deletes running Jobs is what the new one says
+            before = {**live, "spec": {**live["spec"], "rollout": wanted["spec"]["rollout"]}}
         return self._rollouts.write(
-            live,
-            key,
+            before,
+            _key(actor),
             apply,
             rolls=lambda: self._would_roll(informer, live, wanted, plan_digest),
-            latest=lambda: informer.get(key[0], name),
+            latest=lambda: informer.get(actor.metadata.namespace, name),
         )
 
     def _would_roll(self, informer: Informer, live: Object, wanted: Object, plan_digest: str) -> bool:
@@ -147,7 +157,7 @@ class Workloads:
             if error.code == 400:  # a webhook of somebody else's takes no dry runs
                 return True
             raise
-        if result["spec"]["template"] == live["spec"]["template"]:
+        if not replaces_pods(live, {"kind": wanted["kind"], **result}):
             return False
         if len(self._rolls) >= REMEMBERED:
             self._rolls.clear()
@@ -173,13 +183,26 @@ class Workloads:
             uid=live["metadata"]["uid"],
         )
 
-    def _prune(self, actor: AsyncActor, kept: Object | None) -> None:
-        """Delete the workloads of another kind or name that the actor had before."""
-        keep = kept["metadata"]["uid"] if kept is not None else ""
+    def _prune(self, actor: AsyncActor, kept: Object) -> list[Object]:
+        """Delete the workloads of another kind or name that the actor had before; those that stay for now.
+
+        One that has pods stays until those of its successor are there, as in a roll-out. So it needs no place.
+        """
+        left = []
+        is_there = self._rollouts.has_rolled_out(kept)
         for informer in self._cluster.injectable:
             for obj in informer.owned_by(actor.metadata.namespace, actor.metadata.uid):
-                if obj["metadata"]["uid"] != keep:
+                if obj["metadata"]["uid"] == kept["metadata"]["uid"] or obj["metadata"].get("deletionTimestamp"):
+                    continue
+                if is_there or not (runs(obj) or has_pods(obj)):
                     self._cluster.delete(informer, obj)
+                else:
+                    left.append(obj)
+        return left
+
+
+def _key(actor: AsyncActor) -> Key:
+    return actor.metadata.namespace, actor.metadata.name
 
 
 def _starts_asleep(actor: AsyncActor, *, keda: bool) -> bool:

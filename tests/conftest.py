@@ -31,11 +31,22 @@ def pytest_report_header() -> str:
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests on a tier's common cluster go to the worker that has it; those with one of their own, anywhere."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """All tests on a tier's common cluster go to the worker that has it; those with one of their own, anywhere.
+
+    What tells nothing more on a second tier is marked ``only`` and left out there.
+    """
+    left_out = [item for item in items if (only := item.get_closest_marker("only")) and _tier_of(item) not in only.args]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
     for item in items:
         if "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(item.callspec.params["tier"]))  # type: ignore[attr-defined]
+
+
+def _tier_of(item: pytest.Item) -> object:
+    return item.callspec.params["tier"]  # type: ignore[attr-defined]
 
 
 @pytest.fixture(

@@ -1,24 +1,20 @@
 """What is owned, borrowed, labelled and orphaned, in clusters: what is written on the way, and nothing at rest."""
 
 import copy
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from cli.release import release_all
-from controller.rollouts import rolled_out
-from kube.client import ASYNC_ACTORS, ApiError, Object, Resource
-from kube.informer import Informer
+from kube.client import ASYNC_ACTORS, ApiError, Resource
 from tests.chaos import FULL
 from tests.cluster.test_actors import ready, settle
-from tests.cluster.test_labelled import LABEL, label, own, roll_overs, sidecar_of, template_of, workload
-from tests.harness.clusters import ASSETS, Cluster, wait_for
-from tests.harness.operator import NAMESPACE, Operator, install_keda, uninstall_keda
+from tests.cluster.test_labelled import LABEL, label, own, roll_overs, sidecar_of, workload
+from tests.harness.clusters import wait_for
+from tests.harness.history import History
+from tests.harness.operator import NAMESPACE, Operator
 from tests.harness.space import BY_KIND, Space, actor, containers
 
 REST_SECONDS = 60.0 if FULL else 15.0
@@ -26,22 +22,6 @@ REST_SECONDS = 60.0 if FULL else 15.0
 HPAS = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 BY_KIND["HorizontalPodAutoscaler"] = HPAS
 FINALIZER = "asya.io/release"
-
-
-class History:
-    """Every version that the objects of a namespace have had, one kind, as a watch brings them."""
-
-    def __init__(self, space: Space, kind: str) -> None:
-        self.versions: list[Object] = []
-        self._informer = Informer(
-            space.client, BY_KIND[kind], lambda obj, deleted: self.versions.append(obj), namespace=space.name
-        )
-        self._informer.start()
-        assert self._informer.wait(20)
-
-    def stop(self) -> list[Object]:
-        self._informer.stop()
-        return self.versions
 
 
 def writes(operator: Operator) -> float:
@@ -170,181 +150,6 @@ def test_release_holds_a_controller_that_still_runs_back(space: Space, operator:
     assert not (space.get("AsyncActor", "a") or {})["metadata"].get("finalizers")
     operator.restart_controller()
     wait_for("it back", lambda: FINALIZER in (space.get("AsyncActor", "a") or {})["metadata"]["finalizers"])
-
-
-# -- replicas ------------------------------------------------------------------------------------
-
-
-def test_an_autoscaler_and_kubectl_scale_own_replicas_that_the_actor_does_not_give(
-    space: Space, operator: Operator, cluster: Cluster
-) -> None:
-    space.apply(actor("a"))
-    ready(space, "a")
-    assert space.wait("Deployment", "a")["spec"]["replicas"] == 1
-    if cluster.real:
-        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}
-        spec = {"scaleTargetRef": target, "minReplicas": 4, "maxReplicas": 6}
-        autoscaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"}}
-        space.create_object({**autoscaler, "spec": spec})
-        wait_for("the autoscaler", lambda: space.wait("Deployment", "a")["spec"]["replicas"] == 4, 60)
-        space.delete("HorizontalPodAutoscaler", "a")
-    _scale(space, cluster, 5)
-    obj = actor("a", timeout={"processing": 77})
-    space.apply(obj)
-    wait_for("the change", lambda: "77s" in str(space.get("Deployment", "a")))
-    with at_rest(operator):
-        pass
-    assert space.wait("Deployment", "a")["spec"]["replicas"] == 5
-    assert space.condition("a", "WorkloadReady")["reason"] != "Contested"
-
-
-def _scale(space: Space, cluster: Cluster, replicas: int) -> None:
-    kubectl = Path(ASSETS / "kubectl")
-    if not kubectl.exists():
-        space.scale("Deployment", "a", replicas)
-        return
-    command = [str(kubectl), "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name]
-    subprocess.run([*command, "scale", "deployment", "a", f"--replicas={replicas}"], check=True, timeout=60)
-
-
-def test_replicas_that_are_given_up_stay_as_they_are(space: Space) -> None:
-    obj = actor("a")
-    obj["spec"]["workload"]["replicas"] = 3
-    space.apply(obj)
-    ready(space, "a")
-    assert space.wait("Deployment", "a")["spec"]["replicas"] == 3
-    history = History(space, "Deployment")
-    space.apply(actor("a"))
-    wait_for(
-        "another owner",
-        lambda: space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] != "disabled",
-    )
-    settle(space)
-    assert {d["spec"]["replicas"] for d in history.stop()} == {3}
-
-
-def test_an_actor_that_sleeps_on_an_empty_queue_starts_asleep(space: Space) -> None:
-    history, replica_sets = History(space, "Deployment"), History(space, "Pod")
-    space.apply(actor("a", scaling={"enabled": True, "minReplicas": 0}))
-    ready(space, "a")
-    settle(space)
-    assert {d["spec"]["replicas"] for d in history.stop()} == {0}
-    assert replica_sets.stop() == []
-    assert space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "enabled"
-
-
-def test_an_actor_whose_scaling_is_switched_off_at_zero_wakes(space: Space) -> None:
-    space.apply(actor("a", scaling={"enabled": True, "minReplicas": 0}))
-    ready(space, "a")
-    space.apply(actor("a"))
-    wait_for("one replica", lambda: space.wait("Deployment", "a")["spec"]["replicas"] == 1)
-    wait_for(
-        "nobody's",
-        lambda: space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "unmanaged",
-    )
-    space.scale("Deployment", "a", 4)
-    settle(space)
-    assert space.wait("Deployment", "a")["spec"]["replicas"] == 4
-
-
-def test_replicas_stay_as_they_are_when_keda_vanishes(space: Space, operator: Operator) -> None:
-    obj = actor("a", scaling={"enabled": True, "minReplicas": 1})
-    obj["spec"]["workload"]["replicas"] = 1
-    space.apply(obj)
-    ready(space, "a")
-    space.scale("Deployment", "a", 7)
-    history = History(space, "Deployment")
-    try:
-        uninstall_keda(operator.client)
-        space.wait_condition("a", "ScalingReady", "False", "KEDANotInstalled", timeout=40)
-        time.sleep(3)  # in which the replicas would be touched
-    finally:
-        install_keda(operator.client)
-    assert {d["spec"]["replicas"] for d in history.stop()} == {7}
-
-
-def test_the_replicas_of_a_borrowed_workload_survive_the_loss_of_the_status(space: Space, operator: Operator) -> None:
-    space.apply(workload("Deployment", "x", "a"))
-    space.apply(own(scaling={"enabled": True}))
-    ready(space, "a")
-    wait_for("the note", lambda: _note(space) == "2")
-    space.scale("Deployment", "x", 6)
-    operator.stop_controllers()
-    space.patch("AsyncActor", "a", {"status": None}, "status")
-    operator.start_controller()
-    ready(space, "a")
-    settle(space)
-    assert space.wait("Deployment", "x")["spec"]["replicas"] == 6
-    space.delete("AsyncActor", "a")
-    space.wait_gone("AsyncActor", "a")
-    left = space.wait("Deployment", "x")
-    assert left["spec"]["replicas"] == 2
-    assert _note(space) is None
-
-
-def _note(space: Space) -> Any:
-    return (space.wait("Deployment", "x")["metadata"].get("annotations") or {}).get("asya.io/replicas-before-scaling")
-
-
-def test_replicas_that_an_older_operator_kept_in_the_status_are_moved_to_the_workload(
-    space: Space, operator: Operator
-) -> None:
-    space.apply(workload("Deployment", "x", "a"))
-    space.apply(own(scaling={"enabled": True}))
-    ready(space, "a")
-    operator.stop_controllers()
-    space.patch("Deployment", "x", {"metadata": {"annotations": {"asya.io/replicas-before-scaling": None}}})
-    space.scale("Deployment", "x", 5)
-    operator.start_controller()
-    wait_for("the note", lambda: _note(space) == "2")
-    space.apply(own(scaling={"enabled": False}))
-    wait_for("two replicas", lambda: space.wait("Deployment", "x")["spec"]["replicas"] == 2)
-
-
-# -- roll-outs -----------------------------------------------------------------------------------
-
-
-@contextmanager
-def with_setting(operator: Operator, **environment: str) -> Iterator[None]:
-    operator.environment |= environment
-    try:
-        operator.stop_controllers()
-        operator.stop_webhook()
-        operator.heal()
-        yield
-    finally:
-        for name in environment:
-            del operator.environment[name]
-        operator.stop_controllers()
-        operator.stop_webhook()
-        operator.heal()
-
-
-def test_changed_actors_roll_over_a_few_at_a_time(space: Space, operator: Operator) -> None:
-    count, places = 12, 2
-    with with_setting(operator, ASYA_REINJECTION_PARALLEL=str(places)):
-        for n in range(count):
-            space.apply(actor(f"a{n}"))
-        for n in range(count):
-            ready(space, f"a{n}")
-        wait_for("all to run", lambda: all(rolled_out(d) for d in space.all("Deployment")))
-        history = History(space, "Deployment")
-        for n in range(count):
-            changed = actor(f"a{n}")
-            changed["spec"]["workload"]["template"]["metadata"] = {"annotations": {"team": "b"}}
-            space.apply(changed)
-        wait_for("all", lambda: all(rolled_out(d) and _team(d) == "b" for d in space.all("Deployment")), 120)
-        rolling: dict[str, bool] = {}
-        most = 0
-        for deployment in history.stop():
-            rolling[deployment["metadata"]["name"]] = _team(deployment) == "b" and not rolled_out(deployment)
-            most = max(most, sum(rolling.values()))
-    assert 1 <= most <= places
-    assert len(space.all("ReplicaSet")) == 2 * count
-
-
-def _team(deployment: Object) -> Any:
-    return (template_of(deployment)["metadata"].get("annotations") or {}).get("team")
 
 
 # -- answers that do not converge ----------------------------------------------------------------

@@ -91,6 +91,11 @@ def of_kind(kind: str, status: Object, **spec: Any) -> Object:
             True,
         ),
         ({"kind": "CronJob", "metadata": {"uid": "u"}}, True),
+        (of_kind("Job", {"active": 1}), False),
+        (of_kind("Job", {"active": 1, "ready": 1}), True),
+        (of_kind("Job", {"conditions": [{"type": "Failed", "status": "True"}]}), True),
+        (of_kind("Job", {}, suspend=True), True),
+        (of_kind("ScaledJob", {}), True),
     ],
 )
 def test_rolled_out(workload: Object, done: bool) -> None:
@@ -180,3 +185,85 @@ def test_of_those_who_wait_the_first_are_woken() -> None:
         rollouts.take(f"w{number}", ("ns", f"b{number}"))
     rollouts.give_back("u")
     assert woken == [("ns", "b0"), ("ns", "b1")]
+
+
+# -- Jobs ----------------------------------------------------------------------------------------
+
+
+def job(uid: str = "j", generation: str = "1", finished: bool = False, **status: Any) -> Object:
+    ended = {"conditions": [{"type": "Complete", "status": "True"}]} if finished else {}
+    metadata = {"uid": uid, "generation": 1, "annotations": {"scaledjob.keda.sh/generation": generation}}
+    return {"kind": "Job", "metadata": metadata, "spec": {}, "status": {**status, **ended}}
+
+
+RUNNING = {"active": 1, "ready": 1}
+
+
+def test_a_running_job_is_replaced_in_a_place_that_its_successor_keeps_until_it_runs() -> None:
+    woken: list[tuple[str, str]] = []
+    rollouts = Rollouts(1, 60, woken.append)
+    rollouts.replace(job("j", **RUNNING), ACTOR, lambda: None)
+    rollouts.seen(job("j", **RUNNING), deleted=True)
+    with pytest.raises(NoPlace):
+        rollouts.replace(job("other", **RUNNING), ("ns", "b"), lambda: pytest.fail("it was deleted"))
+    rollouts.succeeded(ACTOR, job("k"))
+    rollouts.seen(job("k", active=1))
+    assert (rollouts.in_flight, woken) == (1, [])
+    rollouts.seen(job("k", **RUNNING))
+    assert (rollouts.in_flight, woken) == (0, [("ns", "b")])
+
+
+@pytest.mark.parametrize("done", [job(finished=True), job()], ids=["finished", "not started"])
+def test_a_job_without_pods_needs_no_place_to_be_replaced(done: Object) -> None:
+    deleted: list[int] = []
+    full().replace(done, ACTOR, lambda: deleted.append(1))
+    assert deleted
+
+
+def test_a_job_that_cannot_be_deleted_or_whose_actor_goes_holds_no_place() -> None:
+    rollouts = Rollouts(1, 60, lambda key: None)
+    with pytest.raises(ValueError, match="refused"):
+        rollouts.replace(job(**RUNNING), ACTOR, _refuse)
+    assert rollouts.in_flight == 0
+    rollouts.replace(job(**RUNNING), ACTOR, lambda: None)
+    rollouts.forget(ACTOR)
+    assert rollouts.in_flight == 0
+    rollouts.succeeded(ACTOR, job("k"))
+    assert rollouts.in_flight == 0
+
+
+def scaled_job(strategy: str | None, generation: int = 1) -> Object:
+    spec = {"rollout": {"strategy": strategy}} if strategy else {}
+    return {"kind": "ScaledJob", "metadata": {"uid": "s", "generation": generation}, "spec": spec}
+
+
+def test_a_scaled_job_whose_running_jobs_end_by_themselves_needs_no_place() -> None:
+    after = scaled_job("gradual", 2)
+    rollouts = full()
+    assert rollouts.write(scaled_job("gradual"), ACTOR, lambda: after, latest=lambda: after) is after
+    assert rollouts.in_flight == 1
+
+
+@pytest.mark.parametrize("strategy", ["immediate", "default", None])
+def test_a_scaled_job_whose_running_jobs_are_deleted_holds_a_place_until_they_have_gone(strategy: str | None) -> None:
+    jobs = [job("done", finished=True), job("j", "1", **RUNNING)]
+    rollouts = Rollouts(1, 60, lambda key: None, lambda scaled: jobs)
+    after = scaled_job(strategy, 2)
+    with pytest.raises(NoPlace):
+        full().write(scaled_job(strategy), ACTOR, lambda: pytest.fail("it was written"), latest=lambda: after)
+    rollouts.write(scaled_job(strategy), ACTOR, lambda: after, latest=lambda: after)
+    assert rollouts.in_flight == 1
+    jobs[1:] = [job("k", "2", active=1)]
+    rollouts.seen(after)
+    assert rollouts.in_flight == 1, "the new one does not run yet"
+    jobs[1:] = [job("k", "2", **RUNNING)]
+    rollouts.seen(after)
+    assert rollouts.in_flight == 0
+
+
+def test_a_scaled_job_that_has_no_jobs_or_does_not_change_gives_its_place_back_at_once() -> None:
+    rollouts = Rollouts(1, 60, lambda key: None)
+    for generation in (1, 2):
+        after = scaled_job("immediate", generation)
+        rollouts.write(scaled_job("immediate"), ACTOR, lambda after=after: after, latest=lambda after=after: after)
+        assert rollouts.in_flight == 0

@@ -1,0 +1,142 @@
+"""Who owns replicas: the operator, an autoscaler, a person, KEDA; and that they stay as they are when that changes."""
+
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+from kube.client import Resource
+from tests.cluster.test_actors import ready, settle
+from tests.cluster.test_labelled import own, workload
+from tests.harness.clusters import ASSETS, Cluster, wait_for
+from tests.harness.history import History
+from tests.harness.operator import Operator, install_keda, uninstall_keda
+from tests.harness.space import BY_KIND, Space, actor
+
+HPAS = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+BY_KIND["HorizontalPodAutoscaler"] = HPAS
+
+
+def test_an_autoscaler_and_kubectl_scale_own_replicas_that_the_actor_does_not_give(
+    space: Space, operator: Operator, cluster: Cluster
+) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 1
+    if cluster.real:
+        target = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "a"}
+        spec = {"scaleTargetRef": target, "minReplicas": 4, "maxReplicas": 6}
+        autoscaler = {"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "a"}}
+        space.create_object({**autoscaler, "spec": spec})
+        wait_for("the autoscaler", lambda: space.wait("Deployment", "a")["spec"]["replicas"] == 4, 60)
+        space.delete("HorizontalPodAutoscaler", "a")
+    _scale(space, cluster, 5)
+    obj = actor("a", timeout={"processing": 77})
+    space.apply(obj)
+    wait_for("the change", lambda: "77s" in str(space.get("Deployment", "a")))
+    settle(space)
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 5
+    assert space.condition("a", "WorkloadReady")["reason"] != "Contested"
+
+
+def _scale(space: Space, cluster: Cluster, replicas: int) -> None:
+    kubectl = Path(ASSETS / "kubectl")
+    if not kubectl.exists():
+        space.scale("Deployment", "a", replicas)
+        return
+    command = [str(kubectl), "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name]
+    subprocess.run([*command, "scale", "deployment", "a", f"--replicas={replicas}"], check=True, timeout=60)
+
+
+def test_replicas_that_are_given_up_stay_as_they_are(space: Space) -> None:
+    obj = actor("a")
+    obj["spec"]["workload"]["replicas"] = 3
+    space.apply(obj)
+    ready(space, "a")
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 3
+    history = History(space, "Deployment")
+    space.apply(actor("a"))
+    wait_for(
+        "another owner",
+        lambda: space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] != "disabled",
+    )
+    settle(space)
+    assert {d["spec"]["replicas"] for d in history.stop()} == {3}
+
+
+def test_an_actor_that_sleeps_on_an_empty_queue_starts_asleep(space: Space) -> None:
+    history, replica_sets = History(space, "Deployment"), History(space, "Pod")
+    space.apply(actor("a", scaling={"enabled": True, "minReplicas": 0}))
+    ready(space, "a")
+    settle(space)
+    assert {d["spec"]["replicas"] for d in history.stop()} == {0}
+    assert replica_sets.stop() == []
+    assert space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "enabled"
+
+
+def test_an_actor_whose_scaling_is_switched_off_at_zero_wakes(space: Space) -> None:
+    space.apply(actor("a", scaling={"enabled": True, "minReplicas": 0}))
+    ready(space, "a")
+    space.apply(actor("a"))
+    wait_for("one replica", lambda: space.wait("Deployment", "a")["spec"]["replicas"] == 1)
+    wait_for(
+        "nobody's",
+        lambda: space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "unmanaged",
+    )
+    space.scale("Deployment", "a", 4)
+    settle(space)
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 4
+
+
+def test_replicas_stay_as_they_are_when_keda_vanishes(space: Space, operator: Operator) -> None:
+    obj = actor("a", scaling={"enabled": True, "minReplicas": 1})
+    obj["spec"]["workload"]["replicas"] = 1
+    space.apply(obj)
+    ready(space, "a")
+    space.scale("Deployment", "a", 7)
+    history = History(space, "Deployment")
+    try:
+        uninstall_keda(operator.client)
+        space.wait_condition("a", "ScalingReady", "False", "KEDANotInstalled", timeout=40)
+        time.sleep(3)  # in which the replicas would be touched
+    finally:
+        install_keda(operator.client)
+    assert {d["spec"]["replicas"] for d in history.stop()} == {7}
+
+
+def test_the_replicas_of_a_borrowed_workload_survive_the_loss_of_the_status(space: Space, operator: Operator) -> None:
+    space.apply(workload("Deployment", "x", "a"))
+    space.apply(own(scaling={"enabled": True}))
+    ready(space, "a")
+    wait_for("the note", lambda: _note(space) == "2")
+    space.scale("Deployment", "x", 6)
+    operator.stop_controllers()
+    space.patch("AsyncActor", "a", {"status": None}, "status")
+    operator.start_controller()
+    ready(space, "a")
+    settle(space)
+    assert space.wait("Deployment", "x")["spec"]["replicas"] == 6
+    space.delete("AsyncActor", "a")
+    space.wait_gone("AsyncActor", "a")
+    left = space.wait("Deployment", "x")
+    assert left["spec"]["replicas"] == 2
+    assert _note(space) is None
+
+
+def _note(space: Space) -> Any:
+    return (space.wait("Deployment", "x")["metadata"].get("annotations") or {}).get("asya.io/replicas-before-scaling")
+
+
+def test_replicas_that_an_older_operator_kept_in_the_status_are_moved_to_the_workload(
+    space: Space, operator: Operator
+) -> None:
+    space.apply(workload("Deployment", "x", "a"))
+    space.apply(own(scaling={"enabled": True}))
+    ready(space, "a")
+    operator.stop_controllers()
+    space.patch("Deployment", "x", {"metadata": {"annotations": {"asya.io/replicas-before-scaling": None}}})
+    space.scale("Deployment", "x", 5)
+    operator.start_controller()
+    wait_for("the note", lambda: _note(space) == "2")
+    space.apply(own(scaling={"enabled": False}))
+    wait_for("two replicas", lambda: space.wait("Deployment", "x")["spec"]["replicas"] == 2)
