@@ -6,8 +6,8 @@ What the label on an object means depends on the object:
 * on a template alone: the workload stays as its owner wrote it and its pods are injected;
 * on a Pod: the pod is injected, unless its template was already.
 
-A template that cannot be injected rightly is denied with the reason; anything unlabelled is let
-through as it is.
+A template that cannot be injected rightly is denied with the reason; anything unlabelled, or being
+deleted, is let through as it is.
 """
 
 from collections.abc import Callable
@@ -80,7 +80,7 @@ def decide(request: Object, lookup: PlanLookup, *, reinject_pods: bool = False) 
     obj = request.get("object")
     if not isinstance(obj, dict):
         return UNCHANGED
-    if not _concerns_us(obj, kind):
+    if not _concerns_us(obj, kind) or _is_being_deleted(request):
         return UNCHANGED
     wrong = malformed(obj.get("metadata"), METADATA, "metadata") or malformed(
         kind.template(obj), TEMPLATE, ".".join(kind.path)
@@ -102,6 +102,13 @@ def _concerns_us(obj: Object, kind: Kind) -> bool:
     """Whether the object is labelled, or its template injected: whatever else it is, is not ours to judge."""
     template = kind.template(obj)
     return LABEL_ACTOR in map_of(obj, "labels") or ANNOTATION_INJECTED in map_of(template, "annotations")
+
+
+def _is_being_deleted(request: Object) -> bool:
+    """Whether the object only waits for its finalizers, whose removal must not be refused for what else it is."""
+    metadata = request["object"].get("metadata")
+    going = metadata.get("deletionTimestamp") if isinstance(metadata, dict) else None
+    return request["operation"] == "UPDATE" and bool(going)
 
 
 def _decide_pod(request: Object, pod: Object, lookup: PlanLookup, reinject: bool) -> Decision:

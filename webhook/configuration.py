@@ -2,7 +2,8 @@
 
 They are as narrow as can be, since a webhook that is asked and does not answer stops what it is
 asked about: only labelled objects, never kube-system or the operator's own namespace, and, on
-Kubernetes 1.30 and newer, no pod whose template was injected already.
+Kubernetes 1.30 and newer, no pod whose template was injected already, and nothing that is being
+deleted: to take a finalizer off must not depend on us.
 """
 
 from typing import Any
@@ -17,6 +18,8 @@ SKIP_INJECTED = {
     "expression": "request.resource.resource != 'pods' || !has(object.metadata.annotations) || "
     f"!('{ANNOTATION_INJECTED}' in object.metadata.annotations)",
 }
+
+SKIP_DELETED = {"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"}
 
 VERSIONS = {"keda.sh": "v1alpha1"}
 
@@ -62,7 +65,7 @@ def configurations(
         "matchPolicy": "Equivalent",
         "reinvocationPolicy": "IfNeeded",
         **common,
-        **({"matchConditions": [SKIP_INJECTED]} if match_conditions else {}),
+        **({"matchConditions": [SKIP_INJECTED, SKIP_DELETED]} if match_conditions else {}),
     }
     validating = {
         "name": f"validate.{GROUP}",

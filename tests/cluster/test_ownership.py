@@ -1,6 +1,7 @@
 """What is owned, borrowed, labelled and orphaned, in clusters: what is written on the way, and nothing at rest."""
 
 import copy
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,8 +20,6 @@ from tests.harness.space import BY_KIND, Space, actor, containers
 
 REST_SECONDS = 60.0 if FULL else 15.0
 """``make chaos`` watches for the whole minute."""
-HPAS = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
-BY_KIND["HorizontalPodAutoscaler"] = HPAS
 FINALIZER = "asya.io/release"
 
 
@@ -150,6 +149,24 @@ def test_release_holds_a_controller_that_still_runs_back(space: Space, operator:
     assert not (space.get("AsyncActor", "a") or {})["metadata"].get("finalizers")
     operator.restart_controller()
     wait_for("it back", lambda: FINALIZER in (space.get("AsyncActor", "a") or {})["metadata"]["finalizers"])
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["webhook refuses", "webhook is away"])
+def test_a_workload_that_is_being_deleted_loses_its_finalizers_whatever_admission_thinks_of_it(
+    space: Space, operator: Operator, away: bool
+) -> None:
+    broken = workload("Deployment", "x", "a")
+    broken["metadata"]["finalizers"] = ["example.com/x"]
+    space.apply(broken)  # no actor yet, so nobody looks at its containers
+    extra = {"spec": {"template": {"spec": {"containers": [{"name": n, "image": "app:1"} for n in ("one", "two")]}}}}
+    space.patch("Deployment", "x", extra)
+    space.delete("Deployment", "x")
+    space.apply(actor("a"))
+    ready(space, "a")
+    if away:
+        operator.stop_webhook(signal.SIGKILL)
+    space.patch("Deployment", "x", {"metadata": {"finalizers": None}})
+    space.wait_gone("Deployment", "x")
 
 
 # -- answers that do not converge ----------------------------------------------------------------

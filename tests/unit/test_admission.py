@@ -298,3 +298,12 @@ def test_nothing_is_made_for_an_actor_that_is_deleted() -> None:
     decision = decide(review(deployment("gone", ownerReferences=[owner])), lookup)
     assert decision.outcome == "denied"
     assert "'gone' that is to own this is deleted" in decision.message
+
+
+@pytest.mark.parametrize("label", ["a", "gone", "broken", None])
+def test_what_is_being_deleted_is_let_through_as_it_is(label: str | None) -> None:
+    """Its finalizers could not be taken off otherwise, where it would be refused today."""
+    two = {"metadata": {}, "spec": {"containers": [{"name": n, "image": "app:1"} for n in ("one", "two")]}}
+    for template in (TEMPLATE, two, inject(TEMPLATE, PLAN), {"spec": {"containers": 7}}):
+        going = deployment(label, template, deletionTimestamp="2026-01-01T00:00:00Z")
+        assert decide(review(going, operation="UPDATE"), lookup) == Decision("unchanged")

@@ -1,5 +1,6 @@
 """Places to roll over in, and when a workload has rolled out."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -196,7 +197,7 @@ def job(uid: str = "j", generation: str = "1", finished: bool = False, **status:
     return {"kind": "Job", "metadata": metadata, "spec": {}, "status": {**status, **ended}}
 
 
-RUNNING = {"active": 1, "ready": 1}
+RUNNING: Any = {"active": 1, "ready": 1}
 
 
 def test_a_running_job_is_replaced_in_a_place_that_its_successor_keeps_until_it_runs() -> None:
@@ -220,10 +221,14 @@ def test_a_job_without_pods_needs_no_place_to_be_replaced(done: Object) -> None:
     assert deleted
 
 
+def _cannot() -> None:
+    raise ValueError("refused")
+
+
 def test_a_job_that_cannot_be_deleted_or_whose_actor_goes_holds_no_place() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
     with pytest.raises(ValueError, match="refused"):
-        rollouts.replace(job(**RUNNING), ACTOR, _refuse)
+        rollouts.replace(job(**RUNNING), ACTOR, _cannot)
     assert rollouts.in_flight == 0
     rollouts.replace(job(**RUNNING), ACTOR, lambda: None)
     rollouts.forget(ACTOR)
@@ -263,7 +268,6 @@ def test_a_scaled_job_whose_running_jobs_are_deleted_holds_a_place_until_they_ha
 
 def test_a_scaled_job_that_has_no_jobs_or_does_not_change_gives_its_place_back_at_once() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
-    for generation in (1, 2):
-        after = scaled_job("immediate", generation)
-        rollouts.write(scaled_job("immediate"), ACTOR, lambda after=after: after, latest=lambda after=after: after)
+    for after in (scaled_job("immediate"), scaled_job("immediate", 2)):
+        rollouts.write(scaled_job("immediate"), ACTOR, partial(dict, after), latest=partial(dict, after))
         assert rollouts.in_flight == 0
