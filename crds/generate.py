@@ -6,12 +6,15 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from crds.manifest import MANIFEST, manifest, rendered
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference.md"
 CHART = ROOT / "charts" / "asya-operator"
 CHART_CRD = CHART / "files" / "asyncactors.yaml"
+CHART_DEFAULTS = CHART / "files" / "defaults.yaml"
 BEGIN, END = "<!-- generated -->", "<!-- end of generated -->"
 
 
@@ -82,9 +85,14 @@ def values(text: str) -> str:
 
 
 def with_version(chart: str) -> str:
-    """``Chart.yaml`` with the version of the project, which is in ``pyproject.toml`` alone."""
+    """``Chart.yaml`` or ``values.yaml`` with the version of the project, which is in ``pyproject.toml`` alone."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    return re.sub(r"^(version|appVersion): .*$", rf"\1: {version}", chart, flags=re.MULTILINE)
+    return re.sub(r"^(version|appVersion|chartVersion): .*$", rf"\1: {version}", chart, flags=re.MULTILINE)
+
+
+def defaults(text: str) -> str:
+    """The chart's values where a template can read them, to fill up those of an older chart."""
+    return yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
 
 
 def main() -> None:
@@ -93,10 +101,12 @@ def main() -> None:
     CHART_CRD.write_text(rendered())
     REFERENCE.write_text(with_generated(REFERENCE.read_text(), reference()))
     chart_readme = CHART / "README.md"
-    (CHART / "Chart.yaml").write_text(with_version((CHART / "Chart.yaml").read_text()))
+    for name in ("Chart.yaml", "values.yaml"):
+        (CHART / name).write_text(with_version((CHART / name).read_text()))
+    CHART_DEFAULTS.write_text(defaults((CHART / "values.yaml").read_text()))
     made = values((CHART / "values.yaml").read_text())
     chart_readme.write_text(with_generated(chart_readme.read_text(), made))
-    sys.stdout.write("wrote the CRD, here and in the chart, the reference and the chart's table of values\n")
+    sys.stdout.write("wrote the CRD, here and in the chart, the reference, and the chart's defaults and table\n")
 
 
 if __name__ == "__main__":

@@ -1,56 +1,136 @@
+{{/* Fill in what values of an older chart (helm upgrade --reuse-values) do not have. First line of every template. */}}
+{{- define "asya.init" -}}
+{{- if ne (toString .Values.chartVersion) .Chart.Version -}}
+{{- include "asya.fill" (dict "into" .Values "from" (.Files.Get "files/defaults.yaml" | fromYaml)) -}}
+{{- $_ := set .Values "chartVersion" .Chart.Version -}}
+{{- end -}}
+{{- end }}
+
+{{- define "asya.fill" -}}
+{{- range $key, $default := .from -}}
+{{- if not (hasKey $.into $key) -}}
+{{- $_ := set $.into $key $default -}}
+{{- else if and (kindIs "map" $default) (kindIs "map" (get $.into $key)) -}}
+{{- include "asya.fill" (dict "into" (get $.into $key) "from" $default) -}}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "asya.name" -}}
+{{ .Values.nameOverride | default "asya-operator" }}
+{{- end }}
+
+{{- define "asya.fullname" -}}
+{{ .Values.fullnameOverride | default (include "asya.name" .) }}
+{{- end }}
+
 {{- define "asya.labels" -}}
-app.kubernetes.io/name: asya-operator
+app.kubernetes.io/name: {{ include "asya.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "asya.selector" -}}
-app.kubernetes.io/name: asya-operator
+app.kubernetes.io/name: {{ include "asya.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{/* An image, in the registry of global.imageRegistry where there is one, whatever registry it names itself. */}}
+{{- define "asya.inRegistry" -}}
+{{- $registry := (.root.Values.global).imageRegistry -}}
+{{- if $registry -}}
+{{- $first := splitList "/" .image | first -}}
+{{- $named := and (contains "/" .image) (or (contains "." $first) (contains ":" $first) (eq $first "localhost")) -}}
+{{ trimSuffix "/" $registry }}/{{ $named | ternary (trimPrefix (printf "%s/" $first) .image) .image }}
+{{- else -}}
+{{ .image }}
+{{- end -}}
+{{- end }}
+
 {{- define "asya.image" -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- $image := .Values.image.repository -}}
+{{- if .Values.image.digest -}}
+{{- $image = printf "%s@%s" $image .Values.image.digest -}}
+{{- else -}}
+{{- $image = printf "%s:%s" $image (.Values.image.tag | default .Chart.AppVersion) -}}
+{{- end -}}
+{{ include "asya.inRegistry" (dict "root" . "image" $image) }}
 {{- end }}
 
-{{- define "asya.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
+{{/* The pull secrets of the chart and of all charts, each a name or an object with one. */}}
+{{- define "asya.imagePullSecrets" -}}
+{{- $names := list -}}
+{{- range concat .Values.imagePullSecrets ((.Values.global).imagePullSecrets | default list) -}}
+{{- $names = append $names (kindIs "string" . | ternary . (get (kindIs "map" . | ternary . dict) "name")) -}}
+{{- end -}}
+{{- with $names | uniq }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . }}
+{{- end }}
+{{- end }}
 {{- end }}
 
-{{- define "asya.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{/* Name of a process's ServiceAccount. */}}
+{{- define "asya.controllerAccount" -}}
+{{ .Values.controller.serviceAccount.name | default (include "asya.fullname" .) }}
 {{- end }}
 
-{{/* What both processes must agree on. */}}
-{{- define "asya.environment" -}}
+{{- define "asya.webhookAccount" -}}
+{{ .Values.webhook.serviceAccount.name | default (printf "%s-webhook" (include "asya.fullname" .)) }}
+{{- end }}
+
+{{/* The namespaces that the operator is limited to, as YAML; all if empty. */}}
+{{- define "asya.runtimeNamespace" -}}
+{{ .Values.runtime.namespace | default .Release.Namespace }}
+{{- end }}
+
+{{- define "asya.authoritySecret" -}}
+{{ .Values.certs.authoritySecretName | default (printf "%s-ca" .Values.certs.secretName) }}
+{{- end }}
+
+{{- define "asya.metricsPort" -}}
+{{ .process.metricsPort | default .root.Values.metrics.port | int64 }}
+{{- end }}
+
+{{/* What both processes, and the hook, must agree on. */}}
+{{- define "asya.identity" -}}
 - name: POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: POD_NAMESPACE
   valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
 - {name: ASYA_LOG_LEVEL, value: {{ .Values.logLevel | quote }}}
 - {name: ASYA_LOG_FORMAT, value: {{ .Values.logFormat | quote }}}
-- {name: ASYA_METRICS_PORT, value: {{ .Values.metrics.port | quote }}}
-- {name: ASYA_SIDECAR_IMAGE, value: {{ .Values.sidecar.image | quote }}}
+- {name: ASYA_CLIENT_QPS, value: {{ .Values.client.qps | int64 | quote }}}
+- {name: ASYA_CLIENT_BURST, value: {{ .Values.client.burst | int64 | quote }}}
+- {name: ASYA_LEASE_NAME, value: {{ include "asya.fullname" . | quote }}}
+- {name: ASYA_WATCH_NAMESPACES, value: {{ join "," .Values.watchNamespaces | quote }}}
+{{- end }}
+
+{{- define "asya.environment" -}}
+{{ include "asya.identity" . }}
+- {name: ASYA_SIDECAR_IMAGE, value: {{ include "asya.inRegistry" (dict "root" . "image" .Values.sidecar.image) | quote }}}
 - {name: ASYA_SIDECAR_GENERATION, value: {{ .Values.sidecar.generation | quote }}}
 - {name: ASYA_SIDECAR_IMAGE_PULL_POLICY, value: {{ .Values.sidecar.imagePullPolicy | quote }}}
+- {name: ASYA_SIDECAR_IMAGE_PULL_SECRETS, value: {{ .Values.sidecar.imagePullSecrets | toJson | quote }}}
 - {name: ASYA_SIDECAR_RESOURCES, value: {{ .Values.sidecar.defaultResources | toJson | quote }}}
-- {name: ASYA_SIDECAR_METRICS_PORT, value: {{ .Values.sidecar.metricsPort | quote }}}
+- {name: ASYA_SIDECAR_SECURITY_CONTEXT, value: {{ .Values.sidecar.securityContext | toJson | quote }}}
+- {name: ASYA_SIDECAR_VOLUMES, value: {{ .Values.sidecar.extraVolumes | toJson | quote }}}
+- {name: ASYA_SIDECAR_VOLUME_MOUNTS, value: {{ .Values.sidecar.extraVolumeMounts | toJson | quote }}}
+- {name: ASYA_SIDECAR_METRICS_PORT, value: {{ .Values.sidecar.metricsPort | int64 | quote }}}
 - {name: ASYA_SIDECAR_LOG_LEVEL, value: {{ .Values.sidecar.logLevel | quote }}}
 - {name: ASYA_GATEWAY_URL, value: {{ .Values.sidecar.gatewayUrl | quote }}}
 - {name: ASYA_SIDECAR_RUN_AS_USER, value: {{ .Values.sidecar.runAsUser | int64 | quote }}}
 - {name: ASYA_SOCKET_ACTIVATION, value: {{ .Values.sidecar.socketActivation | quote }}}
 - {name: ASYA_OTEL_ENDPOINT, value: {{ .Values.sidecar.otel.endpoint | quote }}}
 - {name: ASYA_OTEL_PROTOCOL, value: {{ .Values.sidecar.otel.protocol | quote }}}
-- {name: ASYA_RUNTIME_PORT, value: {{ .Values.runtime.port | quote }}}
-- {name: ASYA_RUNTIME_NAMESPACE, value: {{ .Values.runtime.namespace | default .Release.Namespace | quote }}}
+- {name: ASYA_RUNTIME_PORT, value: {{ .Values.runtime.port | int64 | quote }}}
+- {name: ASYA_RUNTIME_NAMESPACE, value: {{ include "asya.runtimeNamespace" . | quote }}}
 - {name: ASYA_RUNTIME_ROLLOUT, value: {{ .Values.runtime.rollout | quote }}}
 - {name: ASYA_CERTS_SECRET, value: {{ .Values.certs.secretName | quote }}}
 {{- end }}
@@ -60,34 +140,22 @@ capabilities: {drop: [ALL]}
 url: {{ printf "%s%s" (trimSuffix "/" .root.Values.webhook.url) .path | quote }}
 {{- else }}
 service:
-  name: asya-operator-webhook
+  name: {{ include "asya.fullname" .root }}-webhook
   namespace: {{ .root.Release.Namespace }}
   path: {{ .path }}
-  port: 443
+  port: {{ .root.Values.service.webhookPort }}
 {{- end }}
 {{- end }}
 
 {{- define "asya.configurationAnnotations" -}}
 {{- if eq .Values.certs.mode "cert-manager" }}
 annotations:
-  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/asya-operator-webhook
-{{- end }}
-{{- end }}
-
-{{- define "asya.scheduling" -}}
-{{- with .nodeSelector }}
-nodeSelector: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- with .tolerations }}
-tolerations: {{ toYaml . | nindent 2 }}
-{{- end }}
-{{- with .affinity }}
-affinity: {{ toYaml . | nindent 2 }}
+  cert-manager.io/inject-ca-from: {{ .Release.Namespace }}/{{ include "asya.fullname" . }}-webhook
 {{- end }}
 {{- end }}
 
 {{/* Names that the webhook is reached by. */}}
 {{- define "asya.names" -}}
-asya-operator-webhook.{{ .Release.Namespace }}.svc
+{{ include "asya.fullname" . }}-webhook.{{ .Release.Namespace }}.svc
 {{- with .Values.webhook.url }},{{ regexReplaceAll ":[0-9]+$" (urlParse .).host "" }}{{ end }}
 {{- end }}

@@ -1,0 +1,97 @@
+{{/* What the controller may do with namespaced objects wherever actors are. It reads no Secret, and of ConfigMaps the two
+that it makes: a create by server-side apply names its object, so resourceNames hold for it too. */}}
+{{- define "asya.controllerRules" -}}
+- apiGroups: [asya.io]
+  resources: [asyncactors]
+  verbs: [get, list, watch, patch]
+- apiGroups: [asya.io]
+  resources: [asyncactors/status]
+  verbs: [patch]
+# An owner reference that blocks the owner's deletion needs the right to the owner's finalizers.
+- apiGroups: [asya.io]
+  resources: [asyncactors/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments, statefulsets]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [apps]
+  resources: [deployments/scale, statefulsets/scale]
+  verbs: [patch]
+- apiGroups: [apps]
+  resources: [daemonsets]
+  verbs: [get, list, watch, patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [batch]
+  resources: [cronjobs]
+  verbs: [list, watch, patch]
+- apiGroups: [keda.sh]
+  resources: [scaledjobs]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [keda.sh]
+  resources: [scaledobjects, triggerauthentications]
+  verbs: [list, watch, create, patch, delete]
+# The pods of actors are watched, to tell whether they work and why not.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+{{ include "asya.homeRules" . }}
+{{- end }}
+
+{{/* And what it needs in its own namespace besides, where no actor need be. */}}
+{{- define "asya.homeRules" -}}
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+# KEDA's and the kubelet's Events tell why an actor is not scaled or its pods do not start.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [list, create, patch]
+{{- end }}
+
+{{- define "asya.webhookRules" -}}
+- apiGroups: [asya.io]
+  resources: [asyncactors]
+  verbs: [get, list, watch]
+{{- end }}
+
+{{/* A Role and its binding. root, name, namespace, account, rules */}}
+{{- define "asya.role" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels: {{- include "asya.labels" .root | nindent 4 }}
+rules: {{- .rules | nindent 0 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata:
+  name: {{ .name }}
+  namespace: {{ .namespace }}
+  labels: {{- include "asya.labels" .root | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: {{ .name }}}
+subjects:
+- {kind: ServiceAccount, name: {{ .account }}, namespace: {{ .root.Release.Namespace }}}
+{{- end }}
+
+{{/* The same for the cluster. root, name, account, rules */}}
+{{- define "asya.clusterRole" -}}
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata:
+  name: {{ .name }}
+  labels: {{- include "asya.labels" .root | nindent 4 }}
+rules: {{- .rules | nindent 0 }}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata:
+  name: {{ .name }}
+  labels: {{- include "asya.labels" .root | nindent 4 }}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: {{ .name }}}
+subjects:
+- {kind: ServiceAccount, name: {{ .account }}, namespace: {{ .root.Release.Namespace }}}
+{{- end }}

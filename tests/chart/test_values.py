@@ -1,0 +1,248 @@
+"""Every value of the chart has the effect that it is said to have, and a wrong one is refused by name."""
+
+import json
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml
+
+from crds.generate import CHART, CHART_DEFAULTS, defaults
+from tests.chart.schemas import VERSIONS, complaints, is_foreign
+from tests.chart.table import (
+    CONTROLLER,
+    POD,
+    PROCESSES,
+    TABLE,
+    WEBHOOK,
+    Case,
+    Object,
+    merged,
+    reached,
+    values_of,
+    values_of_processes,
+)
+from tests.harness.helm import Helm, HelmError
+
+HELM = Helm()
+
+
+@cache
+def _rendered(values: str, version: str = "1.36.0") -> list[Object]:
+    return HELM.template(json.loads(values), "--kube-version", version)
+
+
+def rendered(values: Object, version: str = "1.36.0") -> list[Object]:
+    """The objects, rendered once for equal values."""
+    return _rendered(json.dumps(values, sort_keys=True), version)
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case.key}-{case.target}")
+def test_each_value_is_seen(case: Case) -> None:
+    together = case in PROCESSES and case.path
+    objects = rendered(values_of_processes() if together else values_of(case))
+    assert reached(objects, case.target, case.path) == case.seen
+    assert reached(rendered({}), case.target, case.path) != case.seen, "by default it is not so"
+
+
+def leaves(values: Object, path: str = "") -> set[str]:
+    """Dotted keys of what is no map, or is an empty one."""
+    found = set()
+    for key, value in values.items():
+        here = f"{path}{key}"
+        found |= leaves(value, f"{here}.") if isinstance(value, dict) and value else {here}
+    return found
+
+
+def test_the_table_has_every_value() -> None:
+    known = {case.key for case in TABLE} | {"chartVersion"}
+    missing = [
+        leaf
+        for leaf in leaves(yaml.safe_load((CHART / "values.yaml").read_text()))
+        if not any(leaf == key or leaf.startswith(f"{key}.") for key in known)
+    ]
+    assert missing == []
+
+
+def test_the_schema_knows_every_value_and_no_other() -> None:
+    """And so do the defaults that fill up values of an older chart."""
+    text = (CHART / "values.yaml").read_text()
+    assert CHART_DEFAULTS.read_text() == defaults(text), "run `make generate`"
+    schema = json.loads((CHART / "values.schema.json").read_text())
+
+    def compare(values: Object, node: Object, path: str) -> None:
+        properties = node.get("properties")
+        if properties is None or node.get("additionalProperties") is not False:
+            return
+        for name, child in properties.items():
+            child = schema["definitions"][child["$ref"].rpartition("/")[2]] if "$ref" in child else child
+            if isinstance(values.get(name), dict):
+                compare(values[name], child, f"{path}{name}.")
+        assert set(values) <= set(properties), path
+
+    compare(yaml.safe_load(text), schema, "")
+    assert set(schema["properties"]) - set(yaml.safe_load(text)) == {"enabled"}
+
+
+# -- Kubernetes' schemas ---------------------------------------------------------------------------
+
+SETS: dict[str, Object] = {
+    "defaults": {},
+    "processes": values_of_processes(),
+    **{
+        f"{case.key}-{number}": values_of(case)
+        for number, case in enumerate(TABLE)
+        if case not in PROCESSES and ".env." not in case.path
+    },
+}
+"""Not those that only change the text of a variable, which no schema has an opinion on."""
+
+
+def test_what_is_rendered_is_valid_for_every_kubernetes() -> None:
+    """All sets, for an old and a new Kubernetes; equal objects are held against a schema once."""
+    assert len(SETS) >= 40
+    found: dict[str, set[str]] = {}
+    for rendering, versions in (("1.25.0", VERSIONS[:5]), ("1.30.0", VERSIONS[5:])):
+        objects: dict[str, tuple[str, Object]] = {}
+        for name, values in SETS.items():
+            for obj in rendered(values, rendering):
+                if not is_foreign(obj):
+                    objects.setdefault(json.dumps(obj, sort_keys=True), (name, obj))
+        for version in versions:
+            for name, obj in objects.values():
+                for complaint in complaints(obj, version):
+                    found.setdefault(f"{name}: {complaint}", set()).add(version)
+    assert found == {}
+
+
+# -- refusals --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"global": {"imageRegistry": "https://mirror"}}, ["/global/imageRegistry", "pattern"]),
+        ({"image": {"digest": "sha256:abc"}}, ["/image/digest", "pattern"]),
+        ({"image": {"repository": "a/b:1"}}, ["/image/repository"]),
+        ({"image": {"tag": "a b"}}, ["/image/tag"]),
+        ({"imagePullSecrets": [{"nam": "x"}]}, ["/imagePullSecrets/0"]),
+        ({"fullnameOverride": "Upper"}, ["/fullnameOverride"]),
+        ({"commonLabels": {"a": 1}}, ["/commonLabels/a", "want string"]),
+        ({"watchNamespaces": "one"}, ["/watchNamespaces", "want array"]),
+        ({"watchNamespaces": ["one", "one"]}, ["/watchNamespaces"]),
+        ({"watchNamespaces": ["One"]}, ["/watchNamespaces/0"]),
+        ({"client": {"qps": 0}}, ["/client/qps", "minimum"]),
+        ({"leaderElection": {"renewDeadline": 15}}, ["leaderElection", "renewDeadline < leaseDuration"]),
+        ({"leaderElection": {"retryPeriod": 10}}, ["leaderElection", "retryPeriod < renewDeadline"]),
+        ({"service": {"ipFamilies": ["IPv5"]}}, ["/service/ipFamilies/0", "IPv4"]),
+        ({"service": {"ipFamilyPolicy": "Both"}}, ["/service/ipFamilyPolicy", "RequireDualStack"]),
+        ({"runtime": {"source": "github"}}, ["runtime.github.repo", "owner/name"]),
+        ({"runtime": {"github": {"proxy": "proxy:3128"}}}, ["/runtime/github/proxy"]),
+        ({"runtime": {"github": {"tokenSecret": "t"}}}, ["/runtime/github/tokenSecret", "want object"]),
+        ({"sidecar": {"extraVolumes": [{"name": "ca"}]}}, ["/sidecar/extraVolumes/0/name", "asya-"]),
+        ({"sidecar": {"extraVolumeMounts": [{"name": "asya-ca"}]}}, ["/sidecar/extraVolumeMounts/0", "mountPath"]),
+        ({"controller": {"tolerations": {}}}, ["/controller/tolerations", "want array"]),
+        ({"controller": {"extraEnv": [{"value": "b"}]}}, ["/controller/extraEnv/0", "name"]),
+        ({"controller": {"extraVolumeMounts": [{"name": "a", "mountPath": "b"}]}}, ["mountPath"]),
+        ({"webhook": {"hostNetwork": "yes"}}, ["/webhook/hostNetwork", "want boolean"]),
+        ({"webhook": {"dnsPolicy": "Mine"}}, ["/webhook/dnsPolicy", "ClusterFirst"]),
+        ({"webhook": {"port": 0}}, ["/webhook/port"]),
+        ({"webhook": {"livenessProbe": {"period": 3}}}, ["/webhook/livenessProbe", "period"]),
+        ({"webhook": {"updateStrategy": {"type": "Canary"}}}, ["/webhook/updateStrategy/type", "Recreate"]),
+        ({"webhook": {"podDisruptionBudgetSpec": {"maxUnavailable": "half"}}}, ["podDisruptionBudgetSpec"]),
+        ({"webhook": {"serviceAccount": {"create": "no"}}}, ["/webhook/serviceAccount/create", "want boolean"]),
+        ({"extraObjects": [1]}, ["/extraObjects/0"]),
+        ({"rbac": {"agregate": True}}, ["/rbac", "agregate"]),
+    ],
+    ids=str,
+)
+def test_a_wrong_value_is_refused_by_name(wrong: Object, words: list[str]) -> None:
+    with pytest.raises(HelmError) as caught:
+        HELM.template(wrong)
+    for word in words:
+        assert word in str(caught.value)
+
+
+# -- OpenShift, dependencies, older charts ---------------------------------------------------------
+
+
+def _pods(objects: list[Object]) -> dict[str, Object]:
+    found = {}
+    for obj in objects:
+        spec = obj.get("spec") or {}
+        pod = spec if obj["kind"] == "Pod" else (spec.get("template") or {}).get("spec")
+        if pod is not None and "containers" in pod:
+            found[f"{obj['kind']}/{obj['metadata']['name']}"] = pod
+    return found
+
+
+def test_users_and_groups_can_be_left_to_the_cluster() -> None:
+    """OpenShift's restricted-v2 refuses a user or group outside of the namespace's own range."""
+    ids: Object = {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
+    pods = _pods(rendered({"controller": ids, "webhook": ids}))
+    assert len(pods) == 4
+    for pod in pods.values():
+        assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+        assert not any("runAs" in key for container in pod["containers"] for key in container["securityContext"])
+    none: Object = {"podSecurityContext": None, "securityContext": None}
+    for pod in _pods(rendered({"controller": none, "webhook": none})).values():
+        assert "securityContext" not in pod
+        assert "securityContext" not in pod["containers"][0]
+
+
+def test_the_chart_can_be_a_dependency_with_a_condition(tmp_path: Any) -> None:
+    parent = tmp_path / "parent"
+    parent.mkdir()
+    dependency = {"name": "asya-operator", "version": "3.0.0", "repository": "", "condition": "asya-operator.enabled"}
+    chart = {"apiVersion": "v2", "name": "parent", "version": "1.0.0", "dependencies": [dependency]}
+    (parent / "Chart.yaml").write_text(yaml.safe_dump(chart))
+    (parent / "charts").mkdir()
+    (parent / "charts" / "asya-operator").symlink_to(CHART)
+    for enabled in (True, False):
+        values = {"asya-operator": {"enabled": enabled, "logLevel": "DEBUG"}, "global": {"theirs": 1}}
+        text = HELM.run("template", "parent", str(parent), values=values)
+        assert ("kind: Deployment" in text) is enabled
+        assert ("DEBUG" in text) is enabled
+
+
+OLDER = """
+image: {repository: registry.example.com/asya, tag: 0.1.0, pullPolicy: Always}
+imagePullSecrets: []
+logLevel: INFO
+runtime:
+  source: local
+  local: {path: ""}
+  github: {repo: "", version: "", sha256: "", url: ""}
+  namespace: ""
+  rollout: true
+sidecar:
+  image: ghcr.io/deliveryhero/asya-sidecar:1.1.3
+  imagePullPolicy: IfNotPresent
+  defaultResources: {requests: {cpu: 50m, memory: 64Mi}, limits: {memory: 256Mi}}
+  metricsPort: 9095
+controller: {replicas: 2, workers: 8, resources: {limits: {memory: 1Gi}}}
+webhook: {replicas: 2, workers: 2, threads: 64, failurePolicy: Fail, podDisruptionBudget: true}
+certs: {mode: self, secretName: asya-operator-webhook-cert}
+metrics: {port: 8080}
+"""
+"""What `helm upgrade --reuse-values` brings from a chart that had fewer values: nothing else is there then."""
+
+
+def test_values_of_an_older_chart_are_filled_up(tmp_path: Any) -> None:
+    """``--reuse-values`` has the old release's values in place of the new chart's defaults, so new ones are missing."""
+    copy = tmp_path / "chart"
+    copy.mkdir()
+    for file in CHART.iterdir():
+        (copy / file.name).symlink_to(file)
+    (copy / "values.yaml").unlink()
+    (copy / "values.yaml").write_text(OLDER)
+    text = HELM.run("template", "asya-operator", str(copy), "--kube-version", "1.36.0")
+    older = [obj for obj in yaml.safe_load_all(text) if obj]
+    newer = HELM.template(yaml.safe_load(OLDER), "--kube-version", "1.36.0")
+    assert older == newer
+    assert reached(older, WEBHOOK, f"{POD}.containers.0.securityContext.readOnlyRootFilesystem") is True
+    assert reached(older, CONTROLLER, "spec.replicas") == 2
+
+
+def test_cases_merge() -> None:
+    assert merged({"a": {"b": 1}, "c": 2}, {"a": {"d": 3}}) == {"a": {"b": 1, "d": 3}, "c": 2}
