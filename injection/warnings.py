@@ -9,13 +9,20 @@ from injection.generations import consumed_queue
 from injection.inject import Denied, runtime_container
 from injection.scaling_risks import scaling_risks
 from injection.settings import SidecarDefaults
+from injection.sidecar_limits import sidecar_limits
 
 TEMPLATE = "spec.workload.template"
 
 
 def warnings_of(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
     """Warnings about ``actor``, each of which names the field, what was found and what to do."""
-    return [*_timeout(actor), *_queue(actor, defaults), *scaling_risks(actor), *_resources(actor)]
+    return [
+        *_timeout(actor),
+        *_queue(actor, defaults),
+        *sidecar_limits(actor, defaults),
+        *scaling_risks(actor),
+        *_resources(actor),
+    ]
 
 
 def _timeout(actor: AsyncActor) -> list[str]:
