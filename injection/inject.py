@@ -17,8 +17,8 @@ plan changes. By a request that changes an injected workload: that is put back, 
 from collections.abc import Iterable
 from typing import Any
 
-from crds.names import ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_INJECTED, HOLDER, LABEL_ACTOR
-from injection.access import Object, disabled, map_of, name_of
+from crds.names import ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_INJECTED, HOLDER, LABEL_ACTOR, RUNTIME_KEY
+from injection.access import Object, disabled, list_of, map_of, name_of
 from injection.containers import deny_taken_names, holder_container, sidecar_container
 from injection.parts import in_place, is_complete, parts_of, with_containers
 from injection.plan import Plan
@@ -182,11 +182,19 @@ def _inject_volumes(spec: Object, plan: Plan, note: Record) -> None:
         if taken is None:
             volumes.append(ours)
             note.volumes.append(ours["name"])
-        elif not contains(taken, ours) or not set(ours) <= set(taken):
+        elif not _is_like(taken, ours):
             raise Denied(f"spec.volumes: the name {ours['name']!r} is taken by another volume; rename that one")
     if note.volumes:
         note.created += [] if "volumes" in spec else ["volumes"]
         spec["volumes"] = volumes
+
+
+def _is_like(taken: Object, ours: Object) -> bool:
+    """Whether a volume of the user's holds what ours would: of the same source, and with the script under its name."""
+    items = list_of(taken.get("configMap"), "items")
+    is_script = not items or any(item.get("key") == item.get("path") == RUNTIME_KEY for item in items)
+    sources = {key for key, value in taken.items() if value is not None}
+    return is_script and sources <= set(ours) <= set(taken) and contains(taken, ours)
 
 
 def _inject_metadata(metadata: Object | None, plan: Plan, note: Record) -> Object:

@@ -153,7 +153,9 @@ def _with_mounts(runtime: Object, plan: Plan, note: Record, index: int) -> list[
         path = ours["mountPath"]
         equal = [m for m in list_of(runtime, "volumeMounts") if mount_path(m) == path]
         for mount in equal:
-            if not contains({**mount, "mountPath": path}, ours):
+            if name_of(mount) == ours["name"]:
+                _deny_unlike(mount, ours, f"spec.containers[{index}].volumeMounts: {path}")
+            else:
                 raise Denied(
                     f"spec.containers[{index}].volumeMounts: {path} is taken by the volume "
                     f"{name_of(mount)!r}; mount that elsewhere, or set spec.socket.path of the AsyncActor "
@@ -163,6 +165,17 @@ def _with_mounts(runtime: Object, plan: Plan, note: Record, index: int) -> list[
             mounts.append(ours)
             note.mounts.append(path)
     return mounts
+
+
+def _deny_unlike(mount: Object, ours: Object, at: str) -> None:
+    """Refuse a mount of our volume in whose place the kubelet would not put what ours does."""
+    unlike = [key for key in ("subPath", "subPathExpr", "readOnly") if (mount.get(key) or None) != ours.get(key)]
+    if unlike:
+        found = " and ".join(f"with {key} {mount.get(key)!r}" if mount.get(key) else f"without {key}" for key in unlike)
+        raise Denied(
+            f"{at} is a mount of {ours['name']!r} {found}, so that sidecar and runtime would not find what they "
+            "share; take the mount out, since injection adds its own"
+        )
 
 
 def last_places(env: list[Any]) -> dict[Any, int]:

@@ -224,6 +224,76 @@ def test_a_taken_mount_or_volume_is_denied_with_the_remedy() -> None:
     assert "spec.volumes" in denial(pod(RUNTIME, volumes=[{"name": "asya-socket", "hostPath": {"path": "/"}}]))
 
 
+SCRIPT_MOUNT = {"name": "asya-runtime", "mountPath": "/opt/asya/asya_runtime.py", "subPath": "asya_runtime.py"}
+
+
+@pytest.mark.parametrize(
+    ("mount", "words"),
+    [
+        ({"name": "asya-socket", "mountPath": "/var/run/asya", "subPath": "x"}, "with subPath 'x'"),
+        ({"name": "asya-socket", "mountPath": "/var/run/./asya", "subPathExpr": "$(P)"}, "with subPathExpr '$(P)'"),
+        ({"name": "asya-socket", "mountPath": "/var/run/asya", "readOnly": True}, "with readOnly True"),
+        ({**SCRIPT_MOUNT}, "without readOnly"),
+        ({**SCRIPT_MOUNT, "subPath": "other.py", "readOnly": True}, "with subPath 'other.py'"),
+        ({"name": "asya-runtime", "mountPath": SCRIPT_MOUNT["mountPath"]}, "without subPath and without readOnly"),
+    ],
+)
+def test_a_mount_of_our_volume_that_is_not_like_ours_is_denied(mount: Object, words: str) -> None:
+    told = denial(pod({**RUNTIME, "volumeMounts": [mount]}))
+    assert f"is a mount of {mount['name']!r} {words}" in told
+    assert "take the mount out" in told
+
+
+@pytest.mark.parametrize(
+    "mount",
+    [
+        {"name": "asya-socket", "mountPath": "/var/run/asya", "readOnly": False, "subPath": ""},
+        {"name": "asya-socket", "mountPath": "/var/run/asya", "mountPropagation": "None"},
+        {**SCRIPT_MOUNT, "readOnly": True},
+    ],
+)
+def test_a_mount_of_our_volume_that_is_like_ours_is_taken_for_it(mount: Object) -> None:
+    template = pod({**RUNTIME, "volumeMounts": [mount]})
+    once = inject(template, plan(actor("a")))
+    assert len(once["spec"]["containers"][1]["volumeMounts"]) == 2
+    assert uninject(once) == template
+
+
+@pytest.mark.parametrize(
+    ("volume", "is_denied"),
+    [
+        ({"name": "asya-socket", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}, False),
+        ({"name": "asya-socket", "emptyDir": None}, False),
+        ({"name": "asya-socket", "emptyDir": None, "hostPath": {"path": "/x"}}, True),
+        ({"name": "asya-socket", "emptyDir": {}, "hostPath": {"path": "/x"}}, True),
+        ({"name": "asya-socket", "persistentVolumeClaim": {"claimName": "c"}}, True),
+        ({"name": "asya-runtime", "configMap": {"name": "asya-runtime", "defaultMode": 0o555}}, False),
+        ({"name": "asya-runtime", "configMap": {"name": "other", "defaultMode": 0o555}}, True),
+        ({"name": "asya-runtime", "emptyDir": {}}, True),
+        *(
+            (
+                {
+                    "name": "asya-runtime",
+                    "configMap": {"name": "asya-runtime", "defaultMode": 0o555, "items": [{"key": key, "path": path}]},
+                },
+                is_denied,
+            )
+            for key, path, is_denied in (
+                ("asya_runtime.py", "asya_runtime.py", False),
+                ("asya_runtime.py", "run.py", True),
+                ("other", "asya_runtime.py", True),
+            )
+        ),
+    ],
+)
+def test_a_volume_of_our_name_counts_as_ours_if_it_holds_the_same(volume: Object, is_denied: bool) -> None:
+    template = pod(RUNTIME, volumes=[volume])
+    if is_denied:
+        assert f"the name {volume['name']!r} is taken by another volume" in denial(template)
+    else:
+        assert uninject(inject(template, plan(actor("a")))) == template
+
+
 @pytest.mark.parametrize("path", ["/var/run/./asya", "//var/run//asya/", "/var/run/x/../asya", "var/run/asya"])
 def test_a_mount_at_our_path_is_recognised_however_it_is_written(path: str) -> None:
     taken = {**RUNTIME, "volumeMounts": [{"name": "data", "mountPath": path}]}
