@@ -25,12 +25,11 @@ from telemetry import tracing
 from telemetry.metrics.describe import OTHER, BoundedLabel
 from telemetry.metrics.webhook import ADMISSION_SECONDS, ADMISSIONS, DENIALS
 from webhook.admission import Decision, PlanLookup, decide
+from webhook.connections import MAX_BODY
 from webhook.validation import validate
 
 log = structlog.get_logger(__name__)
 
-MAX_BODY = 8 * 1024 * 1024
-"""Bytes. The API server holds an object to 1.5 MiB and sends at most two of them."""
 LARGE_BODY = 512 * 1024
 _LARGE = threading.BoundedSemaphore(2)
 """Large reviews are read two at a time, so that no number of them fills the memory."""

@@ -47,7 +47,7 @@ class Options:
     metrics_port: int = 8080
     workers: int = 2
     threads: int = 64
-    """In each worker, at most: they are started as needed, and one that waits for a slow client costs little."""
+    """In each worker, at most: they are started as needed."""
     kubeconfig: str | None = None
     log_level: str = "INFO"
     log_format: str = "auto"
@@ -94,7 +94,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "workers": options.workers,
             "worker_class": "webhook.worker.Worker",
             "threads": options.threads,
-            "keepalive": 75,
+            # An API server closes a connection that it does not use after 90 s; it must be the one who does.
+            "keepalive": 120,
             "timeout": 60,
             "graceful_timeout": 25,
             "max_requests": 0,

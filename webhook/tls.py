@@ -15,7 +15,6 @@ from cryptography import x509
 
 from kube.client import SECRETS, Client, Object
 from kube.informer import Informer
-from webhook.worker import Socket
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +34,6 @@ def make_context(certificate: bytes, key: bytes) -> ssl.SSLContext:
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.sslsocket_class = Socket
     with tempfile.NamedTemporaryFile() as chain:
         # OpenSSL reads files only; this one is readable by us alone and gone in a moment.
         chain.write(key + b"\n" + certificate)

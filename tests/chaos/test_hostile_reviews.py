@@ -25,7 +25,8 @@ from tests.chaos import FULL
 from tests.harness.space import actor
 from tests.strategies import templates
 from webhook.admission import Wanted
-from webhook.app import MAX_BODY, create_app
+from webhook.app import create_app
+from webhook.connections import MAX_BODY
 
 CASES = 20_000 if FULL else 1_000
 SECRET = "what-nobody-else-may-see"

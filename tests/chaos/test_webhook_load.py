@@ -22,9 +22,12 @@ P99_SECONDS = 0.05 if FULL else 2.0
 """Tests share their machine; only the full form has it to itself."""
 GOOD_CLIENTS = 16
 PAUSE_SECONDS = 0.02
+CROWD = 2000
+CROWD_SECONDS = 60 if FULL else 5
+CROWD_P99_SECONDS = 0.1 if FULL else 3.0
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """An operator with one actor."""
     with planted(tmp_path_factory.mktemp("load"), real=False, proxied=False) as made:
@@ -34,11 +37,11 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
 
 
 class Good(threading.Thread):
-    """A client as an API server is one: a kept-alive connection, a review at a time."""
+    """A client as an API server is one: a kept-alive connection, or a fresh one each time, and a review at a time."""
 
-    def __init__(self, port: int, until: float) -> None:
+    def __init__(self, port: int, until: float, *, fresh: bool = False) -> None:
         super().__init__(daemon=True)
-        self._port, self._until = port, until
+        self._port, self._until, self._fresh = port, until, fresh
         self.seconds: list[float] = []
         self.problems: list[str] = []
         pod = {
@@ -56,17 +59,30 @@ class Good(threading.Thread):
 
     def run(self) -> None:
         """Ask until the time is over."""
-        context = ssl._create_unverified_context()
-        with context.wrap_socket(socket.create_connection(("127.0.0.1", self._port), 10)) as connection:
+        connection = None
+        try:
             while time.monotonic() < self._until:
                 began = time.perf_counter()
+                connection = connection or self._connect()
                 connection.sendall(self._request)
                 answer = _answer(connection)
                 self.seconds.append(time.perf_counter() - began)
                 if b"200 OK" not in answer or b'"patch"' not in answer:
                     self.problems.append(answer[:200].decode(errors="replace"))
                     return
+                if self._fresh:
+                    connection.close()
+                    connection = None
                 time.sleep(PAUSE_SECONDS)
+        except OSError as error:
+            self.problems.append(repr(error))
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _connect(self) -> ssl.SSLSocket:
+        context = ssl._create_unverified_context()
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", self._port), 10))
 
 
 def _answer(connection: ssl.SSLSocket) -> bytes:
@@ -106,3 +122,35 @@ def test_good_requests_are_answered_soon_whatever_else_comes(plant: Plant) -> No
     after = plant.usage()
     for name, (_, memory) in after.items():
         assert memory < before[name][1] * 1.5 + 30, (name, before[name], after[name])
+
+
+def test_a_crowd_that_sends_half_of_everything_costs_no_admission(plant: Plant) -> None:
+    """Two thousand connections of the same address as the good clients: half-sent requests took all threads."""
+    port = plant.operator.port
+    arguments = [sys.executable, "-m", "tests.chaos.crowd", str(port), str(CROWD), str(CROWD_SECONDS + 4)]
+    crowd = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert crowd.stdout is not None
+    try:
+        come = crowd.stdout.readline().strip()
+        processes, before = plant.processes(), plant.usage()
+        until = time.monotonic() + CROWD_SECONDS
+        good = [Good(port, until, fresh=n % 2 == 0) for n in range(8)]
+        for client in good:
+            client.start()
+        for client in good:
+            client.join(CROWD_SECONDS + 30)
+    finally:
+        crowd.terminate()
+        crowd.wait(10)
+    assert [problem for client in good for problem in client.problems] == []
+    seconds = sorted(s for client in good for s in client.seconds)
+    assert len(seconds) > CROWD_SECONDS * len(good)
+    p50, p99 = seconds[len(seconds) // 2], seconds[len(seconds) * 99 // 100]
+    print(
+        f"{come}, {len(seconds)} admissions: p50 {p50 * 1000:.1f}, p99 {p99 * 1000:.1f}, most {seconds[-1] * 1000:.1f} ms"
+    )
+    assert p99 < CROWD_P99_SECONDS
+    assert plant.processes() == processes, "a worker died"
+    for name, (threads, memory) in plant.usage().items():
+        assert threads <= before[name][0] + len(good), (name, "rude clients hold threads")
+        assert memory < before[name][1] * 1.5 + 50, (name, before[name])

@@ -14,7 +14,8 @@ from injection.plan import Plan, make_plan
 from injection.settings import InvalidSetting, SidecarDefaults, from_environment
 from tests.harness.space import actor
 from webhook.admission import Decision, Wanted, decide
-from webhook.app import MAX_BODY, create_app
+from webhook.app import create_app
+from webhook.connections import MAX_BODY
 
 Object = dict[str, Any]
 TEMPLATE: Object = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "app", "image": "a:1"}]}}

@@ -1,0 +1,84 @@
+"""Many clients that send half of something and wait: ``python -m tests.chaos.crowd PORT CONNECTIONS SECONDS``.
+
+A quarter each breaks off in the handshake, in the head and in the body of a request, and asks for answers that it
+does not read. One that is thrown out comes again. It prints a line once all have come.
+"""
+
+import asyncio
+import contextlib
+import resource
+import socket
+import ssl
+import sys
+import time
+
+from tests.chaos.rude import BODY, head
+
+PAUSE_SECONDS = 5.0
+"""Before one that was thrown out comes again: the crowd's own handshakes would be what is measured."""
+COMING_SECONDS = 30.0
+HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
+SENT = {
+    "handshake": HALF_HELLO,
+    "head": b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Ty",
+    "body": head("application/json", 10_000) + BODY,
+    "reader": (head("application/json", len(BODY)) + BODY) * 50,
+}
+
+
+class Crowd:
+    """The clients, and how many have been there once."""
+
+    def __init__(self, port: int, size: int, seconds: float) -> None:
+        self._port, self._size, self._seconds, self._come = port, size, seconds, 0
+        self._context = ssl._create_unverified_context()
+        self._few = asyncio.Semaphore(20)
+
+    async def run(self) -> None:
+        """All of them, and for so long when they are there."""
+        kinds = list(SENT)
+        tasks = [asyncio.create_task(self._one(kinds[n % len(kinds)])) for n in range(self._size)]
+        began = time.monotonic()
+        while self._come < self._size and time.monotonic() < began + COMING_SECONDS:
+            await asyncio.sleep(0.05)
+        print(f"{self._come} connections", flush=True)
+        await asyncio.sleep(self._seconds)
+        for task in tasks:
+            task.cancel()
+
+    async def _one(self, kind: str) -> None:
+        first = True
+        while True:
+            with contextlib.suppress(OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
+                async with self._few:
+                    reader, writer = await self._open(kind)
+                    writer.write(SENT[kind])
+                self._come += first
+                first = False
+                if kind == "reader":
+                    writer.transport.pause_reading()  # type: ignore[attr-defined]
+                    await asyncio.sleep(PAUSE_SECONDS)
+                else:
+                    await reader.read()
+                writer.transport.abort()
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _open(self, kind: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        sock = socket.socket()
+        sock.setblocking(False)
+        if kind == "reader":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", self._port))
+        tls = {} if kind == "handshake" else {"ssl": self._context, "server_hostname": "x"}
+        return await asyncio.open_connection(sock=sock, **tls)  # type: ignore[arg-type]
+
+
+def main() -> None:
+    """The crowd that the command line tells."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    asyncio.run(Crowd(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])).run())
+
+
+if __name__ == "__main__":
+    main()
