@@ -22,8 +22,10 @@ P99_SECONDS = 0.05 if FULL else 2.0
 """Tests share their machine; only the full form has it to itself."""
 GOOD_CLIENTS = 16
 PAUSE_SECONDS = 0.02
+API_SECONDS = 5
+"""For which an API server waits."""
 CROWD = 2000
-CROWD_SECONDS = 60 if FULL else 5
+CROWD_SECONDS = 60 if FULL else 4
 CROWD_P99_SECONDS = 0.1 if FULL else 3.0
 
 
@@ -82,7 +84,7 @@ class Good(threading.Thread):
 
     def _connect(self) -> ssl.SSLSocket:
         context = ssl._create_unverified_context()
-        return context.wrap_socket(socket.create_connection(("127.0.0.1", self._port), 10))
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", self._port), API_SECONDS))
 
 
 def _answer(connection: ssl.SSLSocket) -> bytes:
@@ -146,10 +148,10 @@ def test_a_crowd_that_sends_half_of_everything_costs_no_admission(plant: Plant) 
     seconds = sorted(s for client in good for s in client.seconds)
     assert len(seconds) > CROWD_SECONDS * len(good)
     p50, p99 = seconds[len(seconds) // 2], seconds[len(seconds) * 99 // 100]
-    print(
-        f"{come}, {len(seconds)} admissions: p50 {p50 * 1000:.1f}, p99 {p99 * 1000:.1f}, most {seconds[-1] * 1000:.1f} ms"
-    )
-    assert p99 < CROWD_P99_SECONDS
+    p50, p99, most = (seconds[n] * 1000 for n in (len(seconds) // 2, len(seconds) * 99 // 100, -1))
+    print(f"{come}, {len(seconds)} admissions: p50 {p50:.1f}, p99 {p99:.1f}, most {most:.1f} ms")
+    assert come == f"{CROWD} connections"
+    assert p99 < CROWD_P99_SECONDS * 1000
     assert plant.processes() == processes, "a worker died"
     for name, (threads, memory) in plant.usage().items():
         assert threads <= before[name][0] + len(good), (name, "rude clients hold threads")
