@@ -9,6 +9,23 @@ import typer
 
 from cli import plugin, review
 from cli.connection import client, fail, no_cluster
+from cli.options import (
+    Burst,
+    Files,
+    Form,
+    InNamespace,
+    Kubeconfig,
+    LeaseName,
+    LogFormat,
+    LogLevel,
+    MetricsPort,
+    Namespace,
+    Native,
+    Qps,
+    Script,
+    WatchNamespaces,
+    namespaces,
+)
 
 app = typer.Typer(
     name="asya-operator",
@@ -17,16 +34,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-Kubeconfig = Annotated[
-    str | None, typer.Option(help="Kubeconfig file; the pod's own credentials or $KUBECONFIG without it.")
-]
-LogLevel = Annotated[str, typer.Option(envvar="ASYA_LOG_LEVEL", help="DEBUG, INFO, WARNING or ERROR.")]
-LogFormat = Annotated[
-    str, typer.Option(envvar="ASYA_LOG_FORMAT", help="json, text, or auto: text on a terminal, else json.")
-]
-Namespace = Annotated[str, typer.Option(envvar="POD_NAMESPACE", help="The operator's own namespace.")]
-MetricsPort = Annotated[int, typer.Option(envvar="ASYA_METRICS_PORT", help="Port of /metrics, /healthz and /readyz.")]
 
 
 def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
@@ -56,14 +63,32 @@ def controller(
     namespace: Namespace = "asya-system",
     workers: Annotated[int, typer.Option(envvar="ASYA_WORKERS", min=1, help="Actors reconciled at a time.")] = 8,
     metrics_port: MetricsPort = 8080,
+    watch_namespaces: WatchNamespaces = "",
+    client_qps: Qps = 400,
+    client_burst: Burst = 400,
+    lease_name: LeaseName = "asya-operator",
+    lease_seconds: Annotated[int, typer.Option(envvar="ASYA_LEASE_SECONDS", min=1, help="How long it holds.")] = 15,
+    lease_renew_seconds: Annotated[
+        int, typer.Option(envvar="ASYA_LEASE_RENEW_SECONDS", min=1, help="A leader that cannot renew it stops after.")
+    ] = 10,
+    lease_retry_seconds: Annotated[
+        int, typer.Option(envvar="ASYA_LEASE_RETRY_SECONDS", min=1, help="Between two tries to have it.")
+    ] = 2,
     log_level: LogLevel = "INFO",
     log_format: LogFormat = "auto",
 ) -> None:
     """Run the controller: workloads, KEDA objects, runtime ConfigMaps, status."""
+    from controller.leader import LeaseTimes
     from controller.process import Options, run
 
+    times = _stop_on_bad_setting(LeaseTimes, lease_seconds, lease_renew_seconds, lease_retry_seconds)
     options = Options(
         namespace=namespace,
+        watch_namespaces=namespaces(watch_namespaces),
+        client_qps=client_qps,
+        client_burst=client_burst,
+        lease=lease_name,
+        lease_times=times,
         metrics_port=metrics_port,
         workers=workers,
         kubeconfig=kubeconfig,
@@ -86,11 +111,15 @@ def webhook(
     runtime_namespace: Annotated[
         str, typer.Option(envvar="ASYA_RUNTIME_NAMESPACE", help="Namespace that always has the script; the operator's.")
     ] = "",
-    bind: Annotated[str, typer.Option(help="Address and port to serve on.")] = "0.0.0.0:8443",
+    port: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_PORT", min=1, max=65535, help="Port to serve on.")] = 8443,
+    bind: Annotated[str, typer.Option(help="Address and port to serve on instead, such as [::1]:8443.")] = "",
     workers: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_WORKERS", min=1, help="Processes.")] = 2,
     threads: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_THREADS", min=1, help="Threads a process.")] = 64,
     kubeconfig: Kubeconfig = None,
     metrics_port: MetricsPort = 8080,
+    watch_namespaces: WatchNamespaces = "",
+    client_qps: Qps = 400,
+    client_burst: Burst = 400,
     log_level: LogLevel = "INFO",
     log_format: LogFormat = "auto",
 ) -> None:
@@ -103,7 +132,11 @@ def webhook(
         certificate=certificate,
         key=key,
         home=runtime_namespace or namespace,
+        port=port,
         bind=bind,
+        watch_namespaces=namespaces(watch_namespaces),
+        client_qps=client_qps,
+        client_burst=client_burst,
         workers=workers,
         threads=threads,
         kubeconfig=kubeconfig,
@@ -118,6 +151,8 @@ def webhook(
 def release(
     everything: Annotated[bool, typer.Option("--all", help="Every AsyncActor of the cluster; required.")] = False,
     namespace: Namespace = "asya-system",
+    watch_namespaces: WatchNamespaces = "",
+    lease_name: LeaseName = "asya-operator",
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Take the operator's finalizer off all AsyncActors, before or after an uninstall; what runs goes on running."""
@@ -127,7 +162,7 @@ def release(
     from kube.client import ApiError
 
     try:
-        released = release_all(client(kubeconfig), namespace)
+        released = release_all(client(kubeconfig), namespace, lease=lease_name, namespaces=namespaces(watch_namespaces))
     except ApiError as error:
         fail(error.message)
     for name in released:
@@ -141,25 +176,6 @@ def crd() -> None:
     from crds.manifest import rendered
 
     typer.echo(rendered(), nl=False)
-
-
-Files = Annotated[
-    list[str], typer.Option("--filename", "-f", help="File to read, or - for standard input; may be repeated.")
-]
-InNamespace = Annotated[str, typer.Option("--namespace", "-n", help="Namespace of objects that do not say theirs.")]
-
-
-def _form(output: str) -> str:
-    if output not in ("yaml", "json"):
-        raise typer.BadParameter(f"must be yaml or json; found {output!r}")
-    return output
-
-
-Form = Annotated[str, typer.Option("--output", "-o", callback=_form, help="yaml or json.")]
-Script = Annotated[
-    Path | None, typer.Option(envvar="ASYA_RUNTIME_LOCAL_PATH", help="Runtime script; the one shipped without it.")
-]
-Native = Annotated[bool, typer.Option(help="Whether the cluster runs native sidecars (Kubernetes 1.29).")]
 
 
 @app.command()

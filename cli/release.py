@@ -5,7 +5,7 @@ it has noticed.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,28 +13,38 @@ from crds.names import FINALIZER, OPERATOR
 from kube.client import ASYNC_ACTORS, LEASES, ApiError, Client, Object
 
 HOLDER = f"{OPERATOR}-release"
-NOTICED_SECONDS = 11.0
-"""A leader that cannot renew its lease stops to write after ten seconds."""
+LEASE_SECONDS = 15
+"""For which a Lease holds that does not say; a leader that cannot renew it stops to write before that."""
 TRIES = 5
 """At an actor that others change at the same time."""
 
 
-def release_all(client: Client, namespace: str, sleep: Callable[[float], None] = time.sleep) -> list[str]:
+def release_all(
+    client: Client,
+    namespace: str,
+    sleep: Callable[[float], None] = time.sleep,
+    *,
+    lease: str = OPERATOR,
+    namespaces: Sequence[str] = (),
+) -> list[str]:
     """Take the operator's finalizer off every actor; their names, each with its namespace.
 
     Args:
         client: a client of the cluster.
         namespace: the operator's own, which has its Lease; it may be gone.
         sleep: waits for so many seconds.
+        lease: name of the Lease.
+        namespaces: those of the actors; all if empty.
 
     Raises:
         ApiError: if an actor cannot be changed.
     """
-    if _take_lease(client, namespace):
-        sleep(NOTICED_SECONDS)
-        _take_lease(client, namespace)
+    seconds = _take_lease(client, namespace, lease)
+    if seconds:
+        sleep(seconds)
+        _take_lease(client, namespace, lease)
     try:
-        actors = client.list(ASYNC_ACTORS)
+        actors = [actor for place in namespaces or ("",) for actor in client.list(ASYNC_ACTORS, place)]
     except ApiError as error:
         if error.code == 404:
             return []  # the resource definition is gone, and all actors with it
@@ -67,19 +77,20 @@ def _finalizers(actor: Object) -> list[str]:
     return actor["metadata"].get("finalizers") or []
 
 
-def _take_lease(client: Client, namespace: str) -> bool:
-    """Take the controllers' Lease, if there is one; whether somebody else held it."""
-    lease = client.get(LEASES, namespace, OPERATOR)
+def _take_lease(client: Client, namespace: str, name: str) -> float:
+    """Take the controllers' Lease, if there is one; seconds until whoever held it has noticed, 0 if nobody did."""
+    lease = client.get(LEASES, namespace, name)
     if lease is None:
-        return False
+        return 0.0
     spec: dict[str, Any] = lease.get("spec") or {}
     holder = spec.get("holderIdentity")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     lease["spec"] = {**spec, "holderIdentity": HOLDER, "acquireTime": now, "renewTime": now}
     try:
-        client.request("PUT", LEASES.path(namespace, OPERATOR), body=lease)
+        client.request("PUT", LEASES.path(namespace, name), body=lease)
     except ApiError as error:
         if error.code == 409:  # its leader has renewed it just now
-            return _take_lease(client, namespace)
+            return _take_lease(client, namespace, name)
         raise
-    return bool(holder) and holder != HOLDER
+    is_held = bool(holder) and holder != HOLDER
+    return float(spec.get("leaseDurationSeconds") or LEASE_SECONDS) if is_held else 0.0

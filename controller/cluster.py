@@ -6,7 +6,8 @@ after one try and not tried again until something changes.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from controller import status
@@ -20,6 +21,7 @@ from kube.client import ApiError, Client, Object
 from kube.compare import contains
 from kube.contests import Contests, NotYet
 from kube.informer import Informer, Key, controller_of
+from kube.informers import watching
 
 WORKLOADS = (
     resources.DEPLOYMENTS,
@@ -51,11 +53,12 @@ class Contested(ApiError):
 class Keda:
     """KEDA's resources, while the cluster has them."""
 
-    def __init__(self, client: Client, on_change: Changed) -> None:
-        self.scaled_objects = Informer(client, resources.SCALED_OBJECTS, on_change)
-        self.scaled_jobs = Informer(client, resources.SCALED_JOBS, on_change, index_label=LABEL_ACTOR)
-        self.trigger_authentications = Informer(client, resources.TRIGGER_AUTHENTICATIONS, on_change)
-        self.parameters = Informer(client, resources.CONFIG_MAPS, on_change, label_selector=LABEL_ACTOR)
+    def __init__(self, client: Client, on_change: Changed, namespaces: Sequence[str] = ()) -> None:
+        watch = partial(watching, client, on_change=on_change, namespaces=namespaces)
+        self.scaled_objects = watch(resources.SCALED_OBJECTS)
+        self.scaled_jobs = watch(resources.SCALED_JOBS, index_label=LABEL_ACTOR)
+        self.trigger_authentications = watch(resources.TRIGGER_AUTHENTICATIONS)
+        self.parameters = watch(resources.CONFIG_MAPS, label_selector=LABEL_ACTOR)
         """ConfigMaps that the operator's TriggerAuthentications name."""
         self.informers = (self.scaled_objects, self.scaled_jobs, self.trigger_authentications, self.parameters)
 
@@ -63,17 +66,18 @@ class Keda:
 class Pods:
     """The pods of all actors, each as little as :mod:`controller.slim` leaves of it."""
 
-    def __init__(self, client: Client, on_change: Callable[[Key], None]) -> None:
+    def __init__(self, client: Client, on_change: Callable[[Key], None], namespaces: Sequence[str] = ()) -> None:
         self._on_change = on_change
         self._hashes: dict[str, int] = {}
         """By uid, of what is kept, since most changes of a pod are of something else."""
-        self.informer = Informer(
+        self.informer = watching(
             client,
             resources.PODS,
             self._changed,
             label_selector=LABEL_ACTOR,
             index_label=LABEL_ACTOR,
             reduce=pack,
+            namespaces=namespaces,
         )
 
     def labelled(self, namespace: str, actor: str) -> list[Object]:
@@ -100,25 +104,34 @@ class Cluster:
         on_config_map: Changed,
         on_pod: Callable[[Key], None],
         on_keda: Callable[[], None],
+        *,
+        namespaces: Sequence[str] = (),
+        home: str = "",
     ) -> None:
-        self.client = client
+        """Of ``namespaces``, or of all; with the runtime ConfigMap of ``home`` besides."""
+        self.client, self._namespaces = client, tuple(namespaces)
         self._on_owned, self._on_keda = on_owned, on_keda
-        self.actors = Informer(client, resources.ASYNC_ACTORS, on_actor)
+        self.actors = watching(client, resources.ASYNC_ACTORS, on_actor, namespaces=namespaces)
         self.workloads = {
-            resource.kind: Informer(
+            resource.kind: watching(
                 client,
                 resource,
                 on_owned,
                 label_selector=LABEL_ACTOR,
                 index_label=LABEL_ACTOR,
                 reduce=trim_job if resource is resources.JOBS else None,
+                namespaces=namespaces,
             )
             for resource in WORKLOADS
         }
-        self.config_maps = Informer(
-            client, resources.CONFIG_MAPS, on_config_map, label_selector=f"{LABEL_NAME}={RUNTIME_CONFIGMAP}"
+        self.config_maps = watching(
+            client,
+            resources.CONFIG_MAPS,
+            on_config_map,
+            label_selector=f"{LABEL_NAME}={RUNTIME_CONFIGMAP}",
+            namespaces=tuple(dict.fromkeys([*namespaces, home])) if namespaces else (),
         )
-        self.pods = Pods(client, on_pod)
+        self.pods = Pods(client, on_pod, namespaces)
         self.keda: Keda | None = None
         self._settled: dict[tuple[str, str], tuple[Any, ...]] = {}
         self._contests = Contests()
@@ -152,7 +165,7 @@ class Cluster:
         """
         served = self.client.serves(KEDA_API_VERSION, resources.SCALED_OBJECTS.plural)
         if served and self.keda is None:
-            keda = Keda(self.client, self._on_owned)
+            keda = Keda(self.client, self._on_owned, self._namespaces)
             for informer in keda.informers:
                 informer.start()
             if not all(informer.wait(timeout) for informer in keda.informers):

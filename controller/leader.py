@@ -10,6 +10,7 @@ wait for it to run out.
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -20,18 +21,38 @@ from kubernetes.leaderelection.electionconfig import Config
 from kubernetes.leaderelection.leaderelection import LeaderElection
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
+from injection.settings import InvalidSetting
 from kube.client import LEASES, ApiError, Client
 from telemetry import threads
 
 log = structlog.get_logger(__name__)
 
-LEASE_SECONDS = 15
-RENEW_SECONDS = 10
-"""A leader that could not renew for so long stops; must be well below :data:`LEASE_SECONDS`."""
-RETRY_SECONDS = 2
 REQUEST_SECONDS = 4
 NO_ANSWER = (urllib3.exceptions.HTTPError, ValueError, TypeError, AttributeError, KeyError)
 """What the official client raises where there is no answer, or one that is cut short or no Lease."""
+
+
+class InvalidLeaseTimes(InvalidSetting):
+    """Times that would let two lead at once, or nobody; the message names them."""
+
+
+@dataclass(frozen=True)
+class LeaseTimes:
+    """Seconds."""
+
+    lease: int = 15
+    """How long the Lease holds once its holder is silent."""
+    renew: int = 10
+    """A leader that could not renew it for so long stops."""
+    retry: int = 2
+    """Between two tries."""
+
+    def __post_init__(self) -> None:
+        if not self.retry < self.renew < self.lease:
+            raise InvalidLeaseTimes(
+                "ASYA_LEASE_RETRY_SECONDS < ASYA_LEASE_RENEW_SECONDS < ASYA_LEASE_SECONDS: required, as a leader that "
+                f"cannot renew has to stop before another may lead; found {self.retry}, {self.renew} and {self.lease}"
+            )
 
 
 class _Timed:
@@ -108,7 +129,9 @@ class Election:
         identity: str,
         on_started: Callable[[], None],
         on_stopped: Callable[[], None],
+        times: LeaseTimes | None = None,
     ) -> None:
+        self._times = times or LeaseTimes()
         self._client, self._namespace, self._name, self.identity = client, namespace, name, identity
         self._lock = _Lock(client, namespace, name, identity)
         self._on_started, self._on_stopped = on_started, on_stopped
@@ -117,7 +140,7 @@ class Election:
     def leading(self) -> bool:
         """Whether this process may write now."""
         renewed = self._lock.renewed
-        return not self._lock.closed and renewed is not None and time.monotonic() - renewed < RENEW_SECONDS
+        return not self._lock.closed and renewed is not None and time.monotonic() - renewed < self._times.renew
 
     def start(self) -> None:
         """Stand for election, on a thread of its own."""
@@ -140,7 +163,12 @@ class Election:
     def _run(self) -> None:
         while not self._lock.closed:
             config = cast(Any, Config)(
-                self._lock, LEASE_SECONDS, RENEW_SECONDS, RETRY_SECONDS, self._on_started, self._lost
+                self._lock,
+                self._times.lease,
+                self._times.renew,
+                self._times.retry,
+                self._on_started,
+                self._lost,
             )
             cast(Any, LeaderElection)(config).run()
 

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -19,7 +19,7 @@ from certs.settings import from_environment as certificate_settings
 from controller.actor_metrics import ActorMetrics
 from controller.cluster import Cluster
 from controller.labelled import Labelled, digest, opted_out
-from controller.leader import Election
+from controller.leader import Election, LeaseTimes
 from controller.reconciler import Reconciler
 from controller.rollouts import Rollouts
 from controller.runtime_maps import RuntimeMaps
@@ -30,8 +30,10 @@ from injection.settings import InvalidSetting, from_environment, has_native_side
 from kube.client import ApiError, Client, Object
 from kube.credentials import load_configuration
 from kube.informer import Informer, Key, key_of
+from kube.throttle import Throttle
 from kube.watchdog import Watchdog
 from telemetry import logs, threads, tracing
+from telemetry.addresses import every_address
 from telemetry.metrics import build_version
 from telemetry.metrics.controller import (
     ACTORS,
@@ -70,6 +72,12 @@ class Options:
     """The operator's own namespace: of its Lease."""
     metrics_port: int = 8080
     workers: int = 8
+    watch_namespaces: Sequence[str] = ()
+    """All if empty."""
+    client_qps: int = 400
+    client_burst: int = 400
+    lease: str = OPERATOR
+    lease_times: LeaseTimes = field(default_factory=LeaseTimes)
     kubeconfig: str | None = None
     log_level: str = "INFO"
     log_format: str = "auto"
@@ -90,21 +98,34 @@ class Controller:
         self._queue.pause()
         self._plain = Client(load_configuration(options.kubeconfig), pool_size=2)
         self._election = Election(
-            self._plain, options.namespace, OPERATOR, self.identity, self._lead, self._stop_leading
+            self._plain,
+            options.namespace,
+            options.lease,
+            self.identity,
+            self._lead,
+            self._stop_leading,
+            options.lease_times,
         )
         # A watch keeps its connection for as long as it lasts.
         self._client = Client(
             load_configuration(options.kubeconfig),
             pool_size=options.workers + 16,
             may_write=lambda: self._election.leading,
+            throttle=Throttle(options.client_qps, options.client_burst),
         )
+        home = environment.get("ASYA_RUNTIME_NAMESPACE") or options.namespace
         self._cluster = Cluster(
-            self._client, self._on_actor, self._on_owned, self._on_config_map, self._queue.add, self._enqueue_all
+            self._client,
+            self._on_actor,
+            self._on_owned,
+            self._on_config_map,
+            self._queue.add,
+            self._enqueue_all,
+            namespaces=options.watch_namespaces,
+            home=home,
         )
         self._source = runtime_source(environment, self._enqueue_all)
-        self._runtime = RuntimeMaps(
-            self._cluster, self._source, environment.get("ASYA_RUNTIME_NAMESPACE") or options.namespace
-        )
+        self._runtime = RuntimeMaps(self._cluster, self._source, home)
         self._defaults = from_environment(environment)
         self._actor_metrics = ActorMetrics()
         self._rollouts = Rollouts(
@@ -132,7 +153,10 @@ class Controller:
         BUILD.labels(build_version()).set(1)
         self._export_metrics()
         server = serve(
-            "0.0.0.0", self._options.metrics_port, REGISTRY, {"/healthz": self._unhealthy, "/readyz": self._not_ready}
+            every_address(),
+            self._options.metrics_port,
+            REGISTRY,
+            {"/healthz": self._unhealthy, "/readyz": self._not_ready},
         )
         self._reconciler = self._make_reconciler()
         # On a thread of its own, since a server that is slow must not keep the rest from starting.

@@ -145,6 +145,7 @@ class Client:
         pool_size: int = 16,
         may_write: Callable[[], bool] = lambda: True,
         read_timeout: float = READ_TIMEOUT,
+        throttle: Throttle | None = None,
     ) -> None:
         # The type stubs know only half of these two.
         self._configuration = cast(Any, configuration)
@@ -152,7 +153,7 @@ class Client:
         self._configuration.retries = False
         self.official = cast(Any, kubernetes.client.ApiClient(configuration))
         self._may_write = may_write
-        self._throttle, self._patience = Throttle(), read_timeout
+        self._throttle, self._patience = throttle or Throttle(), read_timeout
         self._timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, read_timeout), read=read_timeout)
         self._pool: urllib3.PoolManager = self.official.rest_client.pool_manager
         self._host = configuration.host.rstrip("/")

@@ -39,18 +39,20 @@ def kubeconfig(server: str, ca: bytes, token: str) -> str:
 def main() -> None:
     """Serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=NOTICE)
-    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; a free one by default")
+    parser.add_argument("--address", default="127.0.0.1", help="address to listen on; ::1 for IPv6")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on; a free one by default")
     parser.add_argument("--kubeconfig", type=Path, required=True, help="file to write a kubeconfig to")
     options = parser.parse_args()
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    authority.issue_cert(options.address, "localhost").configure_cert(context)
     api = Api()
     controllers = Controllers(api)
     controllers.start()
-    server = Server(("127.0.0.1", options.port), api, context)
+    server = Server((options.address, options.port), api, context)
     server.start()
-    address = f"https://127.0.0.1:{server.server_address[1]}"
+    host = f"[{options.address}]" if ":" in options.address else options.address
+    address = f"https://{host}:{server.server_address[1]}"
     temporary = options.kubeconfig.with_suffix(".tmp")
     temporary.write_text(kubeconfig(address, authority.cert_pem.bytes(), "sandbox"))
     temporary.rename(options.kubeconfig)

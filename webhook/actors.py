@@ -5,6 +5,7 @@ look into a dictionary.
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -16,6 +17,7 @@ from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS, CONFIG_MAPS, Client, Object
 from kube.informer import Informer, Key, key_of
+from kube.informers import watching
 from webhook.admission import Wanted
 
 log = structlog.get_logger(__name__)
@@ -36,8 +38,11 @@ class _Entry:
 class ActorCache:
     """Plans of all actors of the cluster. Safe to use from several threads."""
 
-    def __init__(self, client: Client, defaults: SidecarDefaults, home: str) -> None:
-        """``home`` is the namespace whose ConfigMap tells which runtime script is current."""
+    def __init__(self, client: Client, defaults: SidecarDefaults, home: str, namespaces: Sequence[str] = ()) -> None:
+        """``home`` is the namespace whose ConfigMap tells which runtime script is current.
+
+        Actors are those of ``namespaces``, or of all.
+        """
         self._client, self._defaults = client, defaults
         self._lock = threading.Lock()
         """Held while entries, script and tombstones change, so that a plan is always of the script beside it."""
@@ -45,7 +50,7 @@ class ActorCache:
         self._deleted: dict[str, None] = {}
         """Uids, oldest first."""
         self._script = ""
-        self._informer = Informer(client, ASYNC_ACTORS, self._changed)
+        self._informer = watching(client, ASYNC_ACTORS, self._changed, namespaces=namespaces)
         self._scripts = Informer(
             client,
             CONFIG_MAPS,

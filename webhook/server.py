@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,9 @@ from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
 from kube.credentials import load_configuration
+from kube.throttle import Throttle
 from telemetry import logs, tracing
+from telemetry.addresses import bracketed, every_address
 
 if TYPE_CHECKING:
     import ssl
@@ -43,11 +45,17 @@ class Options:
     key: Path | None = None
     home: str = "asya-system"
     """The namespace whose ConfigMap tells which runtime script is current."""
-    bind: str = "0.0.0.0:8443"
+    port: int = 8443
+    bind: str = ""
+    """Address and port instead of every address."""
     metrics_port: int = 8080
     workers: int = 2
     threads: int = 64
     """In each worker, at most: they are started as needed."""
+    watch_namespaces: Sequence[str] = ()
+    """All if empty."""
+    client_qps: int = 400
+    client_burst: int = 400
     kubeconfig: str | None = None
     log_level: str = "INFO"
     log_format: str = "auto"
@@ -90,7 +98,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         options = self._options
         settings: dict[str, Any] = {
-            "bind": options.bind,
+            "bind": options.bind or f"{bracketed(every_address())}:{options.port}",
             "workers": options.workers,
             "worker_class": "webhook.worker.Worker",
             "threads": options.threads,
@@ -128,10 +136,14 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
         options = self._options
         tracing.configure("asya-operator-webhook", options.environment)
-        client = Client(load_configuration(options.kubeconfig), read_timeout=READ_SECONDS)
+        client = Client(
+            load_configuration(options.kubeconfig),
+            read_timeout=READ_SECONDS,
+            throttle=Throttle(options.client_qps, options.client_burst),
+        )
         native_sidecars = has_native_sidecars(_version(client))
         defaults = from_environment(options.environment, native_sidecars=native_sidecars)
-        cache = ActorCache(client, defaults, options.home)
+        cache = ActorCache(client, defaults, options.home, options.watch_namespaces)
         cache.start()
         watched = cache.informers
         loaded = self._certificate = Certificate(_note_validity)
@@ -167,7 +179,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-        serve("0.0.0.0", self._options.metrics_port, registry, {"/healthz": lambda: ""})
+        serve(every_address(), self._options.metrics_port, registry, {"/healthz": lambda: ""})
 
 
 def _note_validity(starts: datetime, expires: datetime) -> None:

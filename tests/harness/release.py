@@ -4,6 +4,7 @@ They have exactly the chart's arguments and environment, but for ports and a kub
 the chart's ServiceAccount: a right that the chart does not give is missing here too.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -137,7 +138,8 @@ class Release:
         self._hooks.add(name)
         kubeconfig = self._kubeconfig(name, spec["serviceAccountName"])
         command = [sys.executable, "-m", "cli", *spec["containers"][0]["args"], "--kubeconfig", str(kubeconfig)]
-        done = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT)
+        environment = {**os.environ, **_environment(spec["containers"][0], name)}
+        done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, cwd=ROOT)
         (self.directory / f"{name}.log").write_text(done.stdout + done.stderr)
         status = {"status": {"phase": "Failed" if done.returncode else "Succeeded"}}
         self.client.merge_patch(PODS, NAMESPACE, name, status, subresource="status")
@@ -150,12 +152,7 @@ class Release:
         self._count += 1
         port, metrics_port = free_port(), free_port()
         identity = f"{deployment}-{self._count}"
-        fields = {"metadata.name": identity, "metadata.namespace": NAMESPACE}
-        environment = {
-            e["name"]: e["value"] if "value" in e else fields[e["valueFrom"]["fieldRef"]["fieldPath"]]
-            for e in container["env"]
-            if "value" in e or "valueFrom" in e
-        }
+        environment = _environment(container, identity)
         environment["ASYA_METRICS_PORT"] = str(metrics_port)
         kubeconfig = self._kubeconfig(identity, pod["serviceAccountName"])
         arguments = [*container["args"], "--kubeconfig", str(kubeconfig), *(m.format(port=port) for m in more)]
@@ -171,3 +168,13 @@ class Release:
         file = self.directory / f"{name}.kubeconfig"
         file.write_text(yaml.safe_dump(config))
         return file
+
+
+def _environment(container: Object, pod: str) -> dict[str, str]:
+    """The variables of a container in a pod of that name."""
+    fields = {"metadata.name": pod, "metadata.namespace": NAMESPACE}
+    return {
+        e["name"]: e["value"] if "value" in e else fields[e["valueFrom"]["fieldRef"]["fieldPath"]]
+        for e in container["env"]
+        if "value" in e or "valueFrom" in e
+    }

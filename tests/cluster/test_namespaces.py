@@ -1,0 +1,64 @@
+"""An operator that is limited to some namespaces: it works there by Roles alone, and asks for nothing elsewhere."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kube.client import ApiError
+from tests.cluster.test_actors import ready
+from tests.cluster.test_labelled import workload
+from tests.harness.clusters import Cluster, wait_for
+from tests.harness.kubelet import running
+from tests.harness.release import Release
+from tests.harness.space import Space, actor, containers
+
+
+@pytest.fixture
+def release(tier: str, tmp_path: Path) -> Iterator[Release]:
+    with running(tmp_path / "cluster", real=tier != "sandbox") as fresh:
+        made = Release(fresh, tmp_path / "release")
+        yield made
+        made.stop()
+
+
+def refusals(cluster: Cluster) -> list[str]:
+    """What the operator asked for and was refused for want of a right."""
+    if not cluster.real:
+        return []  # the sandbox checks no rights
+    events = map(json.loads, (cluster.directory / "audit.log").read_text().splitlines())
+    return [
+        f"{event['verb']} {event['requestURI']}"
+        for event in events
+        if (event.get("responseStatus") or {}).get("code") == 403
+        and event["user"]["username"].startswith("system:serviceaccount:asya-system:")
+        and "is being terminated" not in event["responseStatus"].get("message", "")
+    ]
+
+
+def test_two_namespaces_and_no_other(release: Release) -> None:
+    client = release.client
+    with (
+        Space.create(client, "first") as one,
+        Space.create(client, "second") as two,
+        Space.create(client, "c") as other,
+    ):
+        release.start(watchNamespaces=[one.name, two.name])
+        for space in (one, two):
+            space.apply(actor("a"))
+            ready(space, "a")
+            space.apply(workload("Deployment", "x", "a"))
+            assert containers(space.wait("Deployment", "x"))[0] == "sidecar"
+        other.apply(actor("a"))
+        other.apply(workload("Deployment", "x", "a"))
+        assert containers(other.wait("Deployment", "x")) == ["app"]
+        for space in (one, two):
+            space.delete("AsyncActor", "a")
+            space.wait_gone("AsyncActor", "a")
+            wait_for("the label", lambda space=space: "labels" not in space.wait("Deployment", "x")["metadata"])  # type: ignore[misc]
+        assert "status" not in other.wait("AsyncActor", "a"), "it is nobody's"
+        release.uninstall()
+        assert refusals(release.cluster) == []
+    with pytest.raises(ApiError):
+        client.request("GET", "/apis/rbac.authorization.k8s.io/v1/clusterroles/asya-operator-webhook")
