@@ -13,14 +13,12 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 def client(kubeconfig: str | None) -> Any:
     """A :class:`kube.client.Client` of the cluster that ``kubeconfig`` names, or else the environment."""
-    import kubernetes.config
-
     from kube.client import Client
-    from kube.credentials import load_configuration
+    from kube.credentials import NoCluster, load_configuration
 
     try:
         return Client(load_configuration(kubeconfig))
-    except kubernetes.config.ConfigException as error:
+    except NoCluster as error:
         no_cluster(error)
 
 

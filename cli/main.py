@@ -49,11 +49,11 @@ def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
 
 
 def _run_in_cluster(run: Any, options: Any) -> None:
-    from kubernetes.config import ConfigException
+    from kube.credentials import NoCluster
 
     try:
         _stop_on_bad_setting(run, options)
-    except ConfigException as error:
+    except NoCluster as error:
         no_cluster(error)
 
 

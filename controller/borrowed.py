@@ -14,7 +14,8 @@ from crds.models import AsyncActor
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
 from injection.inject import map_of
 from kube.client import ApiError, Object
-from kube.informer import Informer, Key
+from kube.informer import Informer
+from kube.reflector import Key
 
 Told = Callable[[Object, str, str], None]
 """Records an Event about an actor: its reason and message."""

@@ -20,8 +20,9 @@ from kube import client as resources
 from kube.client import ApiError, Client, Object
 from kube.compare import contains
 from kube.contests import Contests, NotYet
-from kube.informer import Informer, Key, controller_of
+from kube.informer import Informer, controller_of
 from kube.informers import watching
+from kube.reflector import Key
 
 WORKLOADS = (
     resources.DEPLOYMENTS,

@@ -19,7 +19,7 @@ from controller.scaling import Scaling
 from crds.names import FINALIZER, LABEL_ACTOR
 from kube import events
 from kube.client import ASYNC_ACTORS, ApiError, Object
-from kube.informer import Key
+from kube.reflector import Key
 
 log = structlog.get_logger(__name__)
 

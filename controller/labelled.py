@@ -24,7 +24,8 @@ from injection.ownership import RELEASED, RENEWED, ownership
 from injection.plan import Plan
 from injection.record import read_record, unknown_version
 from kube.client import ApiError, Object, Resource
-from kube.informer import Informer, Key
+from kube.informer import Informer
+from kube.reflector import Key
 
 log = structlog.get_logger(__name__)
 

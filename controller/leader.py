@@ -1,35 +1,35 @@
-"""Leader election: ``kubernetes.leaderelection`` on a Lease, made safe for a process that writes.
+"""Leader election on a Lease, safe for a process that writes.
 
-Four things are added to the library's. A request that gets no answer, or none that can be read, counts as a
-failed renewal instead of ending the election. :attr:`Election.leading` turns false by the clock alone, before any
-other candidate may take over, so that a process that was paused and wakes up writes nothing. A process that
-loses the lease, because the API server was away say, stands again instead of ending: were it to be restarted,
-it would wait for longer each time. And one that stops gives the lease back, so that its successor need not
-wait for it to run out.
+The protocol is client-go's: whoever holds the Lease renews it every few seconds, and another candidate takes it once
+it has not changed for its duration, by the candidate's own clock. Four things matter beside it:
+
+* A request that gets no answer is a failed renewal, and does not end the election.
+* :attr:`Election.leading` turns false by the clock alone, before any other candidate may take over, so that a process
+  that was paused and wakes up writes nothing.
+* A process that loses the Lease, because the API server was away say, stands again instead of ending: were it
+  restarted, each restart would wait longer.
+* One that stops gives the Lease back, so that its successor need not wait until it runs out.
 """
 
+import random
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, cast
+from datetime import UTC, datetime
+from typing import Any
 
 import structlog
 import urllib3
-from kubernetes.client import CoordinationV1Api
-from kubernetes.leaderelection.electionconfig import Config
-from kubernetes.leaderelection.leaderelection import LeaderElection
-from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
 
+from crds.names import OPERATOR
 from injection.settings import InvalidSetting
-from kube.client import LEASES, ApiError, Client
+from kube.client import LEASES, ApiError, Client, Object
 from telemetry import threads
 
 log = structlog.get_logger(__name__)
 
 REQUEST_SECONDS = 4
-NO_ANSWER = (urllib3.exceptions.HTTPError, ValueError, TypeError, AttributeError, KeyError)
-"""What the official client raises where there is no answer, or one that is cut short or no Lease."""
 
 
 class InvalidLeaseTimes(InvalidSetting):
@@ -55,70 +55,11 @@ class LeaseTimes:
             )
 
 
-class _Timed:
-    """An API whose every call has a time limit."""
-
-    def __init__(self, api: CoordinationV1Api) -> None:
-        self._api = api
-
-    def __getattr__(self, name: str) -> Any:
-        return partial(getattr(self._api, name), _request_timeout=REQUEST_SECONDS)
-
-
-class _Lock(LeaseLock):
-    """A Lease that knows when it was last renewed, and takes no answer for a no."""
-
-    def __init__(self, client: Client, namespace: str, name: str, identity: str) -> None:
-        super().__init__(name, namespace, identity)  # type: ignore[no-untyped-call]
-        self.api_instance = cast(Any, _Timed(CoordinationV1Api(client.official)))
-        self._client = client
-        self.renewed: float | None = None
-        self.closed = False
-
-    def get(self, name: str, namespace: str) -> Any:
-        try:
-            return super().get(name, namespace)  # type: ignore[no-untyped-call]
-        except NO_ANSWER as failure:
-            self._unreachable(failure)
-            return False, _NoAnswer(str(failure))
-
-    def create(self, name: str, namespace: str, election_record: Any) -> bool:
-        return self._renewing(partial(super().create, name, namespace, election_record))
-
-    def update(self, name: str, namespace: str, updated_record: Any) -> bool:
-        return self._renewing(partial(super().update, name, namespace, updated_record))
-
-    def _renewing(self, write: Callable[[], bool]) -> bool:
-        if self.closed:
-            return False
-        asked = time.monotonic()
-        try:
-            done = bool(write())
-        except NO_ANSWER as failure:
-            self._unreachable(failure)
-            return False
-        if done:
-            self.renewed = asked
-        else:
-            log.warning("lease_refused", identity=self.identity)
-        return done
-
-    def _unreachable(self, failure: Exception) -> None:
-        log.warning("lease_unreachable", error=repr(failure))
-        self._client.forget_connections()
-
-
-class _NoAnswer:
-    body = ""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-
-
 class Election:
-    """One candidate. ``on_started`` is called each time that it comes to lead, ``on_stopped`` when it does no longer.
+    """One candidate.
 
-    ``client`` must be one that may write whether this process leads or not.
+    ``on_started`` is called, on a thread of its own, each time that it comes to lead, and ``on_stopped`` when it does
+    no longer. ``client`` must be one that may write whether this process leads or not.
     """
 
     def __init__(
@@ -130,50 +71,127 @@ class Election:
         on_started: Callable[[], None],
         on_stopped: Callable[[], None],
         times: LeaseTimes | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._times = times or LeaseTimes()
         self._client, self._namespace, self._name, self.identity = client, namespace, name, identity
-        self._lock = _Lock(client, namespace, name, identity)
-        self._on_started, self._on_stopped = on_started, on_stopped
+        self._on_started, self._on_stopped, self._clock = on_started, on_stopped, clock
+        self._renewed: float | None = None
+        """When the last renewal that succeeded was sent."""
+        self._leads = False
+        self._closed = threading.Event()
+        self._seen: tuple[Any, float] = (None, 0.0)
+        """The Lease's last spec, and when it was first seen."""
 
     @property
     def leading(self) -> bool:
         """Whether this process may write now."""
-        renewed = self._lock.renewed
-        return not self._lock.closed and renewed is not None and time.monotonic() - renewed < self._times.renew
+        renewed = self._renewed
+        return not self._closed.is_set() and renewed is not None and self._clock() - renewed < self._times.renew
 
     def start(self) -> None:
         """Stand for election, on a thread of its own."""
-        threads.start("leader-election", self._run)
+        threads.start("leader-election", self._work)
 
     def release(self) -> None:
         """Stop leading, and let another candidate lead at once."""
         if not self.leading:
             return
-        self._lock.closed = True
-        path = LEASES.path(self._namespace, self._name)
+        self._closed.set()
         try:
-            lease = self._client.request("GET", path)
-            if lease["spec"].get("holderIdentity") == self.identity:
+            lease = self._request("GET")
+            if _spec(lease).get("holderIdentity") == self.identity:
                 lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
-                self._client.request("PUT", path, body=lease)
+                self._request("PUT", lease)
         except ApiError as error:
             log.warning("lease_not_released", error=str(error))
 
-    def _run(self) -> None:
-        while not self._lock.closed:
-            config = cast(Any, Config)(
-                self._lock,
-                self._times.lease,
-                self._times.renew,
-                self._times.retry,
-                self._on_started,
-                self._lost,
-            )
-            cast(Any, LeaderElection)(config).run()
+    def _work(self) -> None:
+        while not self._closed.is_set():
+            self.step()
+            self._closed.wait(self._times.retry * (1.0 if self._leads else random.uniform(1.0, 1.2)))
 
-    def _lost(self) -> None:
-        self._lock.renewed = None
-        if not self._lock.closed:
-            log.warning("leadership_lost", identity=self.identity)
-            self._on_stopped()
+    def step(self) -> None:
+        """Try once to take or to renew the Lease, and say if that changes who leads."""
+        asked = self._clock()
+        try:
+            held = self._take()
+        except ApiError as error:
+            log.warning("lease_refused" if error.code else "lease_unreachable", error=str(error))
+        else:
+            self._renewed = asked if held else None
+        if self.leading and not self._leads:
+            self._leads = True
+            threads.start("leading", self._on_started)
+        elif self._leads and not self.leading:
+            self._leads, self._renewed = False, None
+            if not self._closed.is_set():
+                log.warning("leadership_lost", identity=self.identity)
+                self._on_stopped()
+
+    def _take(self) -> bool:
+        """Whether this candidate holds the Lease now.
+
+        Raises:
+            ApiError: if that is not known.
+        """
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        try:
+            lease = self._request("GET")
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return self._write("POST", self._lease(now))
+        spec = _spec(lease)
+        holder = spec.get("holderIdentity") or ""
+        if spec != self._seen[0]:
+            self._seen = spec, self._clock()
+        duration = spec.get("leaseDurationSeconds")
+        seconds = duration if isinstance(duration, int) and duration > 0 else self._times.lease
+        if holder not in ("", self.identity) and self._clock() - self._seen[1] < seconds:
+            return False
+        changes: Object = {"holderIdentity": self.identity, "leaseDurationSeconds": self._times.lease, "renewTime": now}
+        if holder != self.identity:
+            transitions = spec.get("leaseTransitions")
+            changes |= {"acquireTime": now, "leaseTransitions": (transitions or 0) + 1}
+        return self._write("PUT", {**lease, "spec": {**spec, **changes}})
+
+    def _write(self, method: str, lease: Object) -> bool:
+        if self._closed.is_set():
+            return False
+        try:
+            self._request(method, lease)
+        except ApiError as error:
+            if error.code == 409 and not self._leads:
+                return False  # another candidate was faster
+            raise
+        return True
+
+    def _lease(self, now: str) -> Object:
+        return {
+            "apiVersion": LEASES.api_version,
+            "kind": LEASES.kind,
+            "metadata": {"name": self._name, "namespace": self._namespace},
+            "spec": {
+                "holderIdentity": self.identity,
+                "leaseDurationSeconds": self._times.lease,
+                "acquireTime": now,
+                "renewTime": now,
+                "leaseTransitions": 0,
+            },
+        }
+
+    def _request(self, method: str, body: Object | None = None) -> Object:
+        path = LEASES.path(self._namespace, "" if method == "POST" else self._name)
+        query = None if method == "GET" else {"fieldManager": OPERATOR}
+        found = self._client.request(
+            method, path, query=query, body=body, timeout=urllib3.Timeout(total=REQUEST_SECONDS)
+        )
+        if not isinstance(found, dict):
+            raise ApiError(0, "Unreadable", f"the answer of {path} is no Lease")
+        return found
+
+
+def _spec(lease: Object) -> Object:
+    spec = lease.get("spec")
+    return spec if isinstance(spec, dict) else {}

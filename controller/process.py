@@ -29,7 +29,8 @@ from crds.names import KIND, LABEL_ACTOR, OPERATOR
 from injection.settings import InvalidSetting, from_environment, has_native_sidecars
 from kube.client import ApiError, Client, Object
 from kube.credentials import load_configuration
-from kube.informer import Informer, Key, key_of
+from kube.informer import Informer
+from kube.reflector import Key, key_of
 from kube.throttle import Throttle
 from kube.watchdog import Watchdog
 from telemetry import logs, threads, tracing

@@ -30,7 +30,7 @@ from injection.settings import SidecarDefaults
 from injection.warnings import warnings_of
 from kube import events
 from kube.client import ASYNC_ACTORS, ApiError, Object
-from kube.informer import Key
+from kube.reflector import Key
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,8 @@ from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, ANNOTATI
 from injection.ownership import ownership
 from injection.settings import SidecarDefaults
 from kube.client import ApiError, Object
-from kube.informer import Informer, Key
+from kube.informer import Informer
+from kube.reflector import Key
 
 HANDOVER = f"{OPERATOR}-replicas"
 """Field manager that holds ``spec.replicas`` between the operator's giving it up and another's taking it."""

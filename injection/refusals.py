@@ -3,7 +3,6 @@
 The API server or the kubelet would refuse such a pod too, but later, and by a message that says nothing of the sidecar.
 """
 
-import re
 from decimal import Decimal
 from typing import Any
 
@@ -12,12 +11,8 @@ from injection.access import mount_path, name_of
 from injection.inject import Denied, read_record
 from injection.plan import Object, Plan
 from injection.runtime import runtime_index
+from kube.quantity import parse_quantity
 
-_QUANTITY = re.compile(r"([0-9]*\.?[0-9]+)(Ki|Mi|Gi|Ti|Pi|Ei|m|k|M|G|T|P|E)?")
-_UNITS: dict[str, Decimal] = {
-    **{unit: Decimal(1024) ** power for power, unit in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), 1)},
-    **{unit: Decimal(1000) ** power for power, unit in enumerate(("m", "", "k", "M", "G", "T", "P", "E"), -1)},
-}
 _SOCKET_FILES = ("asya-runtime.sock", "runtime-ready")
 """Files that the runtime makes in the socket's directory, whatever the socket's own name is."""
 _OTHER_SOCKET = ", or set spec.socket.path of the AsyncActor to another directory"
@@ -109,8 +104,10 @@ def _refuse_small_pod(spec: Object, plan: Plan) -> None:
 
 
 def _quantity(value: Any) -> Decimal | None:
-    found = _QUANTITY.fullmatch(str(value)) if isinstance(value, str | int) else None
-    return Decimal(found[1]) * _UNITS[found[2] or ""] if found is not None else None
+    try:
+        return parse_quantity(value) if isinstance(value, str | int | float) else None
+    except ValueError:
+        return None  # the API server refuses it
 
 
 def _map(value: Any) -> Object:

@@ -1,8 +1,6 @@
-"""A Kubernetes client for plain JSON: the official client's connection and credentials, orjson's speed.
+"""A Kubernetes client for plain JSON, by orjson and urllib3.
 
-``kubernetes.client`` builds a model object for every field of every object it reads; the operator
-needs the JSON. So this client takes configuration, credentials (with their renewal) and the pooled
-TLS connections from the official one, and leaves the rest out.
+``kubernetes.client`` builds a model object for every field of every object it reads; the operator needs the JSON.
 """
 
 import re
@@ -11,11 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 from urllib.parse import urlencode
 
-import kubernetes.client
 import orjson
 import urllib3
 
 from crds.names import OPERATOR
+from kube.credentials import Configuration
 from kube.failures import Failure, failure_of, is_about_a_webhook, is_suspect
 from kube.throttle import Throttle
 from telemetry.metrics.shared import API_REQUESTS
@@ -141,22 +139,17 @@ class Client:
 
     def __init__(
         self,
-        configuration: kubernetes.client.Configuration,
+        configuration: Configuration,
         pool_size: int = 16,
         may_write: Callable[[], bool] = lambda: True,
         read_timeout: float = READ_TIMEOUT,
         throttle: Throttle | None = None,
     ) -> None:
-        # The type stubs know only half of these two.
-        self._configuration = cast(Any, configuration)
-        self._configuration.connection_pool_maxsize = pool_size
-        self._configuration.retries = False
-        self.official = cast(Any, kubernetes.client.ApiClient(configuration))
+        self._host, self._headers = configuration.host, configuration.headers
+        self._pool = configuration.pool(pool_size)
         self._may_write = may_write
         self._throttle, self._patience = throttle or Throttle(), read_timeout
         self._timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT, read_timeout), read=read_timeout)
-        self._pool: urllib3.PoolManager = self.official.rest_client.pool_manager
-        self._host = configuration.host.rstrip("/")
 
     def request(
         self,
@@ -180,9 +173,12 @@ class Client:
         if not self._throttle.wait(self._patience):
             raise ApiError(0, "Unreachable", f"{method} {path} was not sent: the API server has not been well just now")
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": OPERATOR}
-        for setting in self._configuration.auth_settings().values():
-            headers[setting["key"]] = setting["value"]
+        headers = {
+            "Content-Type": content_type,
+            "Accept": "application/json",
+            "User-Agent": OPERATOR,
+            **self._headers(),
+        }
         started = time.monotonic()
         try:
             response = self._pool.request(

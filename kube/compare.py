@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from kubernetes.utils.quantity import parse_quantity
+from kube.quantity import parse_quantity
 
 _QUANTITY_PARENTS = frozenset({"limits", "requests", "capacity"})
 _DROPPED_FALSE = frozenset(
@@ -88,6 +88,6 @@ def _keyed(item: Any, merge_key: str) -> bool:
 
 def _quantity(value: Any) -> Decimal | str:
     try:
-        return Decimal(parse_quantity(value))  # type: ignore[no-untyped-call]
+        return parse_quantity(value)
     except ValueError:
         return str(value)

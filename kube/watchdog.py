@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from kube.informer import SILENT_SECONDS, Informer
+from kube.informer import Informer
+from kube.reflector import SILENT_SECONDS
 from telemetry import threads
 from telemetry.metrics.shared import WATCH_RESTARTS, WATCH_SILENCE
 

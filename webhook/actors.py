@@ -16,8 +16,9 @@ from injection.inject import map_of
 from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS, CONFIG_MAPS, Client, Object
-from kube.informer import Informer, Key, key_of
+from kube.informer import Informer
 from kube.informers import watching
+from kube.reflector import Key, key_of
 from webhook.admission import Wanted
 
 log = structlog.get_logger(__name__)

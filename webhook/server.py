@@ -62,7 +62,7 @@ class Options:
     environment: dict[str, str] = field(default_factory=lambda: dict(os.environ))
 
 
-SHARED = ("flask", "kubernetes.client", "kubernetes.config", "kubernetes.informer", "crds.models")
+SHARED = ("flask", "urllib3", "crds.models")
 """Imported before there are workers, which then need not do it each for itself.
 
 None of them starts a thread, or makes a metric: one that the master made would count as the master's, and be zero.

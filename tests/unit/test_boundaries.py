@@ -69,10 +69,9 @@ def test_a_forged_owner_in_another_namespace_owns_nothing() -> None:
     informer = Informer(cast(Client, None), CONFIG_MAPS)
     owners = [{"apiVersion": "asya.io/v1alpha1", "kind": "AsyncActor", "name": "a", "uid": "u", "controller": True}]
     forged = {"metadata": {"namespace": "other", "name": "x", "uid": "1", "ownerReferences": owners}}
-    informer._informer.cache._put(forged)
-    informer._informer._fire("ADDED", forged)
+    informer.apply({"type": "ADDED", "object": forged})
     assert informer.owned_by("ns", "u") == []
-    assert informer.owned_by("other", "u") == [forged]
+    assert [obj["metadata"] for obj in informer.owned_by("other", "u")] == [forged["metadata"]]
 
 
 def test_references_have_no_namespace_to_name() -> None:

@@ -17,12 +17,10 @@ class Cache(Informer):
         super().__init__(cast(Client, None), CONFIG_MAPS, **options)
 
     def add(self, one: Object) -> None:
-        self._informer.cache._put(one)
-        self._informer._fire("ADDED", one)
+        self.apply({"type": "ADDED", "object": one})
 
     def remove(self, one: Object) -> None:
-        self._informer.cache._remove(one)
-        self._informer._fire("DELETED", one)
+        self.apply({"type": "DELETED", "object": one})
 
 
 def test_a_write_is_seen_until_the_watch_has_caught_up() -> None:

@@ -12,8 +12,7 @@ from tests.harness.clusters import ROOT
 SCRIPT = """
 import logging, sys
 from gunicorn.config import Config
-from kubernetes.client.exceptions import ApiException
-import kube.informer, structlog
+import structlog
 from telemetry import logs
 from webhook.gunicorn_log import GunicornLog
 logs.configure(format=sys.argv[1])
@@ -24,13 +23,9 @@ structlog.get_logger("x").info("own", actor="a")
 gunicorn.error("from gunicorn %s", 1)
 gunicorn.info("left out")
 try:
-    raise ApiException(status=429, reason="storage is initializing")
-except ApiException:
-    logging.getLogger("kubernetes.informer.informer").exception("Error during initial list; retrying")
-try:
     raise ValueError("a handler's own")
 except ValueError:
-    logging.getLogger("kubernetes.informer.informer").exception("handler failed")
+    logging.getLogger("a.library").exception("handler failed")
 """
 
 

@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import kubernetes.client
 import pytest
 
 from kube.client import ASYNC_ACTORS, ApiError, Client
+from kube.credentials import plain
 from kube.informer import Informer
 
 COUNT = 10_000
@@ -62,10 +62,8 @@ def serving(server: Server) -> Iterator[Client]:
 
     http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=http.serve_forever, daemon=True).start()
-    configuration = kubernetes.client.Configuration()
-    configuration.host = f"http://127.0.0.1:{http.server_address[1]}"
     try:
-        yield Client(configuration, read_timeout=0.3)
+        yield Client(plain(f"http://127.0.0.1:{http.server_address[1]}"), read_timeout=0.3)
     finally:
         http.shutdown()
 

@@ -70,6 +70,8 @@ class Silent:
 
     def close(self) -> None: ...
 
+    def shutdown(self) -> None: ...
+
     def release_conn(self) -> None: ...
 
 
@@ -100,7 +102,7 @@ def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None
     informer = make(api, gone)
     informer.start()
     assert informer.wait(5)
-    first = informer._informer._thread
+    first = informer.thread
     api.hanging.set()
     asked = api.asked
     wait_for("a request that hangs", lambda: api.asked > asked)
@@ -113,14 +115,14 @@ def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None
     wait_for("what was missed", lambda: gone == ["a"])
     assert [o["metadata"]["name"] for o in informer.all()] == ["b"]
     assert not dog.dead()
-    second = informer._informer._thread
+    second = informer.thread
     api.let_go.set()  # the first thread wakes up, and finds that it has been replaced
     time.sleep(0.5)
-    wait_for("the first thread to end", lambda: not first.is_alive())
+    wait_for("the first thread to end", lambda: first and not first.is_alive())
     dog.look()
     assert not dog.silent()
     informer.stop()
-    wait_for("the second to end", lambda: not second.is_alive())
+    wait_for("the second to end", lambda: second and not second.is_alive())
 
 
 @pytest.mark.usefixtures("impatient")

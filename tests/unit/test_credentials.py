@@ -1,0 +1,63 @@
+"""Where the API server is, for a process in a pod and for one outside."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kube import credentials
+from kube.credentials import NoCluster, in_cluster, load_configuration
+from tests.harness.clusters import ROOT
+
+ENVIRONMENT = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Path:
+    (tmp_path / "token").write_text("first\n")
+    (tmp_path / "ca.crt").write_text("unread until a connection is made")
+    return tmp_path
+
+
+def test_a_pod_asks_as_its_service_account(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = in_cluster(ENVIRONMENT, account)
+    assert found.host == "https://10.0.0.1:443"
+    assert found.headers() == {"Authorization": "Bearer first"}
+    (account / "token").write_text("second")
+    assert found.headers() == {"Authorization": "Bearer first"}, "not read for each request"
+    monkeypatch.setattr(credentials, "TOKEN_SECONDS", -1.0)
+    assert found.headers() == {"Authorization": "Bearer second"}
+    (account / "token").unlink()
+    assert found.headers() == {"Authorization": "Bearer second"}, "good for a while"
+    options = found.pool(7).connection_pool_kw
+    assert (options["maxsize"], options["cert_reqs"]) == (7, "CERT_REQUIRED")
+    assert options["ca_certs"] == str(account / "ca.crt")
+
+
+def test_an_ipv6_address_is_in_brackets(account: Path) -> None:
+    assert in_cluster({**ENVIRONMENT, "KUBERNETES_SERVICE_HOST": "fd00::1"}, account).host == "https://[fd00::1]:443"
+
+
+@pytest.mark.parametrize("missing", ["token", "ca.crt"])
+def test_what_is_missing_is_named(account: Path, missing: str) -> None:
+    (account / missing).unlink()
+    with pytest.raises(NoCluster, match=missing):
+        in_cluster(ENVIRONMENT, account)
+    with pytest.raises(NoCluster, match="KUBERNETES_SERVICE_HOST"):
+        in_cluster({}, account)
+
+
+def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config").write_text("[]")
+    with pytest.raises(NoCluster, match="config is no kubeconfig"):
+        load_configuration(str(tmp_path / "config"))
+    with pytest.raises(NoCluster, match="Invalid kube-config file"):
+        load_configuration(str(tmp_path / "nothing"))
+
+
+def test_neither_process_imports_the_official_client() -> None:
+    """Which takes 40 MB in each, and need not be in the image."""
+    script = "import sys, controller.process, webhook.server, webhook.app, webhook.actors, cli.release, certs.keeper\n"
+    script += "sys.exit('kubernetes' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
