@@ -179,8 +179,7 @@ class Space:
         """A request whose answer is wanted whole: a urllib3 response."""
         client: Any = self.client
         headers = {"Content-Type": "application/json", "Accept": accept}
-        for setting in client._configuration.auth_settings().values():
-            headers[setting["key"]] = setting["value"]
+        headers |= client._headers()
         data = None if body is None else orjson.dumps(body)
         return client._pool.request(method, f"{client._host}{path}{query}", body=data, headers=headers)
 
