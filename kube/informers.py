@@ -29,12 +29,12 @@ class SeveralInformers(Informer):
         self.resource, self._parts = resource, parts
 
     @property
-    def last_contact(self) -> float:  # type: ignore[override]
+    def last_contact(self) -> float:
         """When the one of them that is silent for longest heard of the API server."""
         return min(part.last_contact for part in self._parts.values())
 
     @property
-    def last_attempt(self) -> float:  # type: ignore[override]
+    def last_attempt(self) -> float:
         """When the one of them that hangs for longest listened or asked."""
         return min(part.last_attempt for part in self._parts.values())
 
