@@ -211,11 +211,7 @@ def hold():
 
 
 def take_socket(path):
-    """The connection to the holder at ``path``, and the listening socket that it hands over.
-
-    Raises:
-        OSError: if it hands nothing over.
-    """
+    """The connection to the holder at ``path``, and the listening socket that it hands over."""
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         holder.settimeout(5.0)
@@ -255,6 +251,8 @@ EVENT_LIMIT = 16 * 1024 * 1024 - 1024
 """Bytes of one event: the sidecar reads no line of 16 MiB."""
 TEXT_LIMIT = 256 * 1024
 """Characters of an error's message, and of its traceback."""
+FIRST_SECONDS = 0.02
+"""Wait for a client's first bytes before others are served."""
 CLIENT_SECONDS = 30.0
 """Time that a client has to send a message or to take an answer; a large one needs well under a second."""
 ARRIVAL_SECONDS = 0.3
@@ -477,11 +475,7 @@ def error(code, failure, qualified=True):
 
 
 def read_message(data):
-    """The message that ``data`` is.
-
-    Raises:
-        BadMessage: if it is none.
-    """
+    """The message that ``data`` is; BadMessage if it is none."""
     try:
         message = read_json(data.decode("utf-8"))
     except (ValueError, RecursionError) as failure:
@@ -569,8 +563,6 @@ class Envelope:
             raise ValueError("GET %s: readable are .id, .parent_id, .route, .headers and .status" % path)
         found = self.data
         for step in steps:
-            if isinstance(step, slice):
-                raise ValueError("GET %s: a slice is for SET only" % path)
             found = _child(found, step, path)
         return plain(found)
 
@@ -613,14 +605,14 @@ class Envelope:
 
 
 def _child(parent, step, path):
+    if isinstance(step, slice):
+        raise ValueError("%s: a slice is for SET only, and comes last" % path)
     if parent is None:
         return None
     if isinstance(step, str):
         if not isinstance(parent, dict):
             raise ValueError("%s: %r is looked up in what is no object" % (path, step))
         return parent.get(step)
-    if isinstance(step, slice):
-        raise ValueError("%s: a slice comes last" % path)
     if not isinstance(parent, list):
         raise ValueError("%s: [%d] is looked up in what is no array" % (path, step))
     return parent[step] if -len(parent) <= step < len(parent) else None
@@ -639,8 +631,6 @@ def _assign(parent, step, value, path):
 
 
 def _drop(parent, step, path):
-    if isinstance(step, slice):
-        raise ValueError("DEL %s: a slice is for SET only" % path)
     if _child(parent, step, path) is not None or (isinstance(parent, dict) and step in parent):
         del parent[step]
 
@@ -691,7 +681,7 @@ class Client:
     """A connection. What reads from it is a generator that yields to wait, so half a message holds nobody up."""
 
     def __init__(self, sock, seconds=CLIENT_SECONDS):
-        sock.setblocking(False)
+        sock.settimeout(FIRST_SECONDS)
         self.sock = sock
         self.exchange = None  # type: Any
         self.deadline = time.monotonic() + seconds
@@ -701,13 +691,16 @@ class Client:
         self.is_message = False
 
     def fill(self, size=65536):
-        yield
+        if not self.sock.gettimeout():
+            yield
         try:
             part = self.sock.recv(size)
-        except BlockingIOError:
+        except (BlockingIOError, socket.timeout):
             return
         except OSError:
             part = b""
+        finally:
+            self.sock.setblocking(False)
         if not part:
             raise CutShort("the connection was closed after %d bytes that make no message" % self.held)
         self.data += part
@@ -753,11 +746,16 @@ class Client:
 
     def send(self, data):
         leave_if_forked()
+        if not data:
+            return
         try:
-            self.sock.settimeout(CLIENT_SECONDS)
-            if data:
-                self.sock.sendall(data)
-            self.sock.setblocking(False)
+            try:
+                sent = self.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            if sent < len(data):
+                self.sock.settimeout(CLIENT_SECONDS)
+                self.sock.sendall(data[sent:])
         except OSError as failure:
             raise ClientGone("the client went away before it had the answer: %s" % failure)
 
@@ -1192,8 +1190,7 @@ class State:
         self.is_loaded = False
         self.is_draining = False
         self.is_stopping = False
-        self.busy_since = None
-        """When the function was called, None while it is not running."""
+        self.busy_since = None  # when the function was called
         self.drained_at = None
         self.answered_at = None
         self.drains = []  # connections that wait for the answer to /drain
@@ -1454,28 +1451,26 @@ class Runtime:
     def join(self):
         """Wait for the socket holder, and take the socket from it."""
         deadline = time.monotonic() + HOLDER_SECONDS
-        while True:
-            try:
-                self.holder, listener = take_socket(self.settings.holder)
-                self.listeners = [listener]
-                return
-            except OSError as failure:
-                if time.monotonic() > deadline:
-                    raise Refused(
-                        "ASYA_SOCKET_HOLDER is %r, and nobody hands a socket over there (%s): see the log of container"
-                        " asya-socket, or set spec.socket.activation to false" % (self.settings.holder, failure)
-                    )
+        failure = self.take()
+        while failure is not None and time.monotonic() < deadline:
             time.sleep(0.1)
+            failure = self.take()
+        if failure is not None:
+            raise Refused(
+                "ASYA_SOCKET_HOLDER is %r, and nobody hands a socket over there (%s): see the log of container"
+                " asya-socket, or set spec.socket.activation to false" % (self.settings.holder, failure)
+            )
 
-    def rejoin(self):
+    def take(self):
+        """Take the socket from its holder; what prevents it."""
         try:
             self.holder, listener = take_socket(self.settings.holder)
-        except OSError:
+        except OSError as failure:
             self.rejoin_at = time.monotonic() + 0.2
-            return
+            return failure
         self.rejoin_at = None
         self.listeners.append(listener)
-        log("the socket holder was replaced")
+        return None
 
     def run(self):
         """Serve until SIGTERM or the end of the job. What the user's code raises between messages ends nothing."""
@@ -1501,8 +1496,8 @@ class Runtime:
         if self.state.is_draining:
             self.rest()
             return True
-        if self.rejoin_at is not None and time.monotonic() >= self.rejoin_at:
-            self.rejoin()
+        if self.rejoin_at is not None and time.monotonic() >= self.rejoin_at and self.take() is None:
+            log("the socket holder was replaced")
         sockets = [self.signals.wakened] + list(self.waiting) + self.listeners + ([self.holder] if self.holder else [])
         arrived = self.guest.wait(sockets, self.patience())
         if len(self.listeners) > 1 and self.listeners[0] not in arrived:
@@ -1608,14 +1603,17 @@ class Runtime:
             self.ready.unlock()
             state.drained_at = time.monotonic()
             log("drained")
-        self.guest.wait([self.signals.wakened], 0.2)
-        self.signals.collect()
+        self.pause(0.2)
         if not state.drains and time.monotonic() > max(state.drained_at, state.answered_at or 0.0) + RESUME_SECONDS:
             log("no SIGTERM followed the request to drain: accepting messages again")
             state.drained_at = None
             state.is_draining = False
             self.ready.lock()
             self.active_at = time.monotonic()
+
+    def pause(self, seconds):
+        self.guest.wait([self.signals.wakened], seconds)
+        self.signals.collect()
 
     def finish_waiting(self):
         """Handle the messages that are being sent."""
@@ -1638,8 +1636,7 @@ class Runtime:
             until = max(state.drained_at + LINGER_SECONDS, (state.answered_at or 0.0) + LINGER_SECONDS / 2)
             if now >= until and not state.drains:
                 break
-            self.guest.wait([self.signals.wakened], 0.05)
-            self.signals.collect()
+            self.pause(0.05)
         if not settings.holder:
             remove(settings.path, settings.link, settings.ready)
         elif self.holder and self.speaks_frames and (state.answered_at is not None or self.is_done()):

@@ -1,5 +1,6 @@
 """The runtime script and the http generation of the sidecar."""
 
+import collections
 import json
 import random
 import socket
@@ -391,9 +392,16 @@ def test_10_000_malformed_messages_of_a_kind_are_answered_or_closed_and_the_next
         b"GET /healthz HTTP/1.1\r\n\r\n",
     ]
     randomness = random.Random(14)
+    of_the_kind, outcomes = 0, collections.Counter[str]()
     for n in range(10_000):
         data = _malformed(randomness, [frame, frame[:40]] if kind == "frames" else requests)
-        assert _is_answer(one.raw(data)), data
+        answer = one.raw(data)
+        assert _is_answer(answer), data
+        of_the_kind += (b"A" <= data[:1] <= b"Z") == (kind == "http")
+        outcomes["closed" if not answer else "error" if b'"error"' in answer else "good"] += 1
         if n % 1000 == 0:
             assert one.post(["echo", "good"])[1]["frames"][0]["payload"] == "good"
-    assert one.call(["echo", "good"])[0]["payload"] == "good"
+            assert one.call(["echo", "good"])[0]["payload"] == "good"
+    assert of_the_kind > 6_000
+    assert outcomes["error"] > 5_000, outcomes
+    assert min(outcomes["closed"], outcomes["good"]) > 10, outcomes

@@ -27,6 +27,10 @@ def note(payload):
 
 HALF = "\\ud800"
 
+def parts(payload):
+    for n in range(payload):
+        yield {"n": n, "text": "x" * 100000}
+
 def half(payload):
     return {payload: HALF} if payload == "value" else {HALF: payload}
 
@@ -189,6 +193,17 @@ def test_a_message_that_is_being_sent_at_sigterm_is_handled(scripts: Any, kind: 
         assert b"payload" in answer(half)
         assert script.process.wait(5) == 0
         assert idle.recv(1) == b""
+
+
+def test_a_client_that_reads_slowly_gets_all(scripts: Any) -> None:
+    script = scripts(HANDLERS, "handlers.parts")
+    for kind in (frame, request):
+        with connected(script.path) as client:
+            client.sendall(kind(40))
+            time.sleep(0.2)
+            received = answer(client)
+            assert all(b'"n":%d,' % n in received for n in range(40))
+            assert len(received) > 4_000_000
 
 
 def test_half_a_surrogate_pair_in_a_result_is_an_error(scripts: Any) -> None:
