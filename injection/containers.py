@@ -24,7 +24,9 @@ def sidecar_container(spec: Object, runtime: Object, plan: Plan, found: Situatio
     if merged.get("runAsNonRoot") and merged.get("runAsUser") is None:
         # The image's user has a name and no number, and the kubelet cannot tell that it is not root.
         run_as["runAsUser"] = plan.run_as_user
-    sidecar = {**plan.sidecar, "securityContext": {**RESTRICTED, **run_as}}
+    ours = plan.sidecar["securityContext"]
+    followed = {key: value for key, value in run_as.items() if key not in ours}  # what the operator sets wins
+    sidecar = {**plan.sidecar, "securityContext": {**ours, **followed}}
     if found.holder:
         sidecar["env"] = plan.patient_env
     if found.native:

@@ -20,6 +20,7 @@ from typing import Any
 from crds.names import ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_INJECTED, HOLDER, LABEL_ACTOR, RUNTIME_KEY
 from injection.access import Object, disabled, list_of, map_of, name_of
 from injection.containers import deny_taken_names, holder_container, sidecar_container
+from injection.extras import is_extra
 from injection.parts import in_place, is_complete, parts_of, with_containers
 from injection.plan import Plan
 from injection.record import COMMAND, OUR_VOLUMES, Record, is_our_container, is_our_volume, read_record
@@ -110,6 +111,7 @@ def _inject(template: Object, record: Record | None, plan: Plan, job: bool, scal
         new_spec["initContainers"] = [*init, *(spec.get("initContainers") or ())]
     new_spec["containers"] = containers if native else [sidecar, *containers]
     _inject_volumes(new_spec, plan, note)
+    _inject_pull_secrets(new_spec, plan, note)
     current = spec.get("terminationGracePeriodSeconds")
     if (DEFAULT_GRACE_PERIOD if current is None else current) < plan.grace_period:
         note.grace, note.grace_was = plan.grace_period, current
@@ -131,10 +133,13 @@ def _uninject(template: Object, record: Record) -> Object:
         spec["containers"] = [
             uninject_runtime(c, record) if name_of(c) == record.runtime else c for c in spec["containers"]
         ]
-    ours = [name for name in record.volumes if name in OUR_VOLUMES]
+    ours = [name for name in record.volumes if name in OUR_VOLUMES or is_extra(name)]
     if isinstance(spec.get("volumes"), list):
         kept = [v for v in spec["volumes"] if not (name_of(v) in ours and is_our_volume(v))]
         put_list(spec, "volumes", kept, record.created)
+    if record.pull_secrets and isinstance(spec.get("imagePullSecrets"), list):
+        kept = [s for s in spec["imagePullSecrets"] if name_of(s) not in record.pull_secrets]
+        put_list(spec, "imagePullSecrets", kept, record.created)
     if record.grace is not None and spec.get("terminationGracePeriodSeconds") == record.grace:
         if record.grace_was is None:
             del spec["terminationGracePeriodSeconds"]
@@ -187,6 +192,17 @@ def _inject_volumes(spec: Object, plan: Plan, note: Record) -> None:
     if note.volumes:
         note.created += [] if "volumes" in spec else ["volumes"]
         spec["volumes"] = volumes
+
+
+def _inject_pull_secrets(spec: Object, plan: Plan, note: Record) -> None:
+    there = {name_of(secret) for secret in list_of(spec, "imagePullSecrets")}
+    note.pull_secrets = [name for name in plan.pull_secrets if name not in there]
+    if note.pull_secrets:
+        note.created += [] if "imagePullSecrets" in spec else ["imagePullSecrets"]
+        spec["imagePullSecrets"] = [
+            *(spec.get("imagePullSecrets") or ()),
+            *({"name": name} for name in note.pull_secrets),
+        ]
 
 
 def _is_like(taken: Object, ours: Object) -> bool:

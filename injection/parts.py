@@ -7,7 +7,7 @@ from injection.access import Object, list_of, map_of, mount_path, name_of
 from injection.record import Record, is_our_container
 from kube.compare import contains
 
-GROUPS: Final = ("containers", "volumes", "env", "mounts", "probes")
+GROUPS: Final = ("containers", "volumes", "secrets", "env", "mounts", "probes")
 
 
 def parts_of(template: Object, record: Record) -> Object:
@@ -25,6 +25,7 @@ def parts_of(template: Object, record: Record) -> Object:
         },
         "order": [name_of(c) for c in first],
         "volumes": {name_of(v): v for v in list_of(spec, "volumes") if name_of(v) in record.volumes},
+        "secrets": {name_of(s): s for s in list_of(spec, "imagePullSecrets") if name_of(s) in record.pull_secrets},
         "env": {name_of(e): e for e in list_of(runtime, "env") if name_of(e) in variables},
         "mounts": {path: m for m in list_of(runtime, "volumeMounts") if (path := mount_path(m)) in record.mounts},
         "probes": {kind: runtime[kind] for kind in record.probes if runtime.get(kind)},

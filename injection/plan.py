@@ -58,6 +58,8 @@ class Plan:
     """Whether a container of its own holds the socket, where the runtime script runs."""
     run_as_user: int
     """User of a sidecar that must not be root and whose pod says no number."""
+    pull_secrets: tuple[str, ...]
+    """Names of pull secrets that the pod gets."""
     digest: str
     """Changes exactly when any of the above does."""
 
@@ -96,6 +98,7 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
             {"name": SOCKET_VOLUME, "emptyDir": {}},
             {"name": RUNTIME_VOLUME, "configMap": {"name": RUNTIME_CONFIGMAP, "defaultMode": 0o555}},
             *rabbitmq.volumes(spec.transport.rabbitmq),
+            *defaults.extras.volumes,
         ),
         "mounts": (socket_mount, runtime_mount),
         "env": (
@@ -113,10 +116,12 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
         "native_sidecars": defaults.native_sidecars,
         "holder": defaults.native_sidecars and activation,
         "run_as_user": defaults.run_as_user,
+        "pull_secrets": tuple(defaults.extras.pull_secrets),
     }
     rolled = script if defaults.runtime_rollout else ""
     # Only Jobs read this, and which ones they are does not change with scaling.
-    inputs = (CONTRACT, {**parts, "job_env": job}, rolled)
+    counted = {name: part for name, part in parts.items() if name != "pull_secrets" or part}
+    inputs = (CONTRACT, {**counted, "job_env": job}, rolled)
     digest = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
     return Plan(**parts, digest=digest)
 
@@ -146,8 +151,12 @@ def _sidecar(actor: AsyncActor, defaults: SidecarDefaults, socket_mount: Object)
         "ports": [{"name": "asya-metrics", "containerPort": port or defaults.metrics_port, "protocol": "TCP"}],
         **({"resources": resources} if resources else {}),
         **({"readinessProbe": probe} if port is not None else {}),
-        "volumeMounts": [socket_mount, *rabbitmq.mounts(spec.transport.rabbitmq)],
-        "securityContext": RESTRICTED,
+        "volumeMounts": [
+            socket_mount,
+            *rabbitmq.mounts(spec.transport.rabbitmq),
+            *defaults.extras.volume_mounts,
+        ],
+        "securityContext": {**RESTRICTED, **defaults.extras.security_context},
         # Its last words are then in the pod's status, from which the actor's status tells what the broker refused.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }

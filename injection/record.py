@@ -24,6 +24,7 @@ from crds.names import (
     SOCKET_VOLUME,
 )
 from injection.access import Object, list_of, map_of, name_of, value_of
+from injection.extras import is_extra
 from injection.plan import CONTRACT
 
 READABLE: Final = (1, CONTRACT)
@@ -60,6 +61,7 @@ class Record(BaseModel):
     grace_was: int | None = None
     command: bool = False
     volumes: list[str] = []
+    pull_secrets: list[str] = []
     mounts: list[str] = []
     env: list[str] = []
     env_was: dict[str, Object] = {}
@@ -89,6 +91,7 @@ class Record(BaseModel):
             self.holder,
             self.command,
             sorted(self.volumes),
+            sorted(self.pull_secrets),
             sorted(self.mounts),
             sorted([*self.env, *self.env_was]),
             sorted(self.env_set),
@@ -149,6 +152,8 @@ def is_our_volume(volume: Object) -> bool:
         return "emptyDir" in volume
     if name_of(volume) == RABBITMQ_VOLUME:
         return "projected" in volume
+    if is_extra(name_of(volume)):
+        return True
     return bool(name_of(volume) == RUNTIME_VOLUME and name_of(volume.get("configMap")) == RUNTIME_CONFIGMAP)
 
 
@@ -182,6 +187,8 @@ def _record_of_shape(template: Object) -> Record | None:
     if runtime is None:
         return None
     names = {name_of(entry) for entry in list_of(runtime, "env")}
+    sidecar: Object = next((c for c in (*init, *containers) if is_injected_sidecar(c)), {})
+    extra = [name for m in list_of(sidecar, "volumeMounts") if is_extra(name := name_of(m))]
     paths = {m.get("mountPath"): name_of(m) for m in list_of(runtime, "volumeMounts") if isinstance(m, dict)}
     return Record(
         version=CONTRACT,
@@ -190,7 +197,7 @@ def _record_of_shape(template: Object) -> Record | None:
         runtime=str(name_of(runtime) or RUNTIME),
         native=native,
         holder=any(name_of(c) == HOLDER and is_our_container(c) for c in init),
-        volumes=[name for name in OUR_VOLUMES if any(name_of(v) == name for v in list_of(spec, "volumes"))],
+        volumes=[name for name in (*OUR_VOLUMES, *extra) if any(name_of(v) == name for v in list_of(spec, "volumes"))],
         mounts=[path for path, name in paths.items() if isinstance(path, str) and name in OUR_VOLUMES],
         env=[name for name in SOCKET_ENV if name in names],
         env_set={name: value for name in SCRIPT_ENV if (value := value_of(runtime, name)) is not None},

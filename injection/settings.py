@@ -11,6 +11,7 @@ from typing import Any, cast, get_args
 import orjson
 
 from crds.models import GenerationSetting
+from injection.extras import Extras, InvalidExtra, extras
 
 DEFAULT_IMAGE = "ghcr.io/deliveryhero/asya-sidecar:1.1.3"
 """Pinned, so that no pod of an actor differs from the others: ``latest`` moves with every release of the sidecar.
@@ -56,6 +57,7 @@ class SidecarDefaults:
     otel_protocol: str = ""
     native_sidecars: bool = True
     """Whether the cluster has native sidecars (Kubernetes 1.29)."""
+    extras: Extras = field(default_factory=Extras)
     runtime_rollout: bool = True
     """Whether a changed runtime script rolls workloads over, since a pod never sees a change of what it mounts."""
 
@@ -108,8 +110,16 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
         otel_endpoint=endpoint,
         otel_protocol=_choice(env, "ASYA_OTEL_PROTOCOL", "", OTEL_PROTOCOLS),
         native_sidecars=native_sidecars,
+        extras=_extras(env),
         runtime_rollout=_choice(env, "ASYA_RUNTIME_ROLLOUT", "true", BOOLEANS) == "true",
     )
+
+
+def _extras(env: Mapping[str, str]) -> Extras:
+    try:
+        return extras(env)
+    except InvalidExtra as invalid:
+        raise InvalidSetting(str(invalid)) from None
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, valid: Sequence[str]) -> str:
