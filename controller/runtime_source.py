@@ -8,7 +8,6 @@ import hashlib
 import random
 import threading
 import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from http.client import HTTPException
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from controller.github import PUBLIC, Access, access
 from injection.settings import InvalidSetting
 from runtime import SCRIPT
 from telemetry import threads
@@ -155,7 +155,8 @@ class LocalSource(Source):
 class GithubSource(Source):
     """The asset ``asya_runtime.py`` of a release, asked for anew now and then by its ETag.
 
-    Proxies and certificate authorities are those of the environment (``HTTPS_PROXY``, ``SSL_CERT_FILE``).
+    Proxies and certificate authorities are those of ``access``, else of the environment (``HTTPS_PROXY``,
+    ``SSL_CERT_FILE``).
     """
 
     def __init__(
@@ -165,10 +166,13 @@ class GithubSource(Source):
         on_change: Callable[[], None],
         *,
         sha256: str = "",
-        base: str = "https://github.com",
+        base: str = PUBLIC,
+        access: Access | None = None,
     ) -> None:
-        release = "latest/download" if version in ("", "latest") else f"download/{version}"
-        super().__init__(f"{base.rstrip('/')}/{repo}/releases/{release}/{ASSET}", on_change)
+        self._base, self._repo, self._version = base.rstrip("/"), repo, version
+        page = Access().asset(self._base, repo, version, ASSET, TIMEOUT_SECONDS)
+        super().__init__(page, on_change)
+        self._access = access or Access()
         self._sha256, self._etag, self._failures = sha256.lower(), "", 0
 
     def fetch(self) -> bytes | None:
@@ -192,9 +196,9 @@ class GithubSource(Source):
         headers = {"User-Agent": "asya-operator", "Accept": "application/octet-stream"}
         if self._etag and self.script is not None:
             headers["If-None-Match"] = self._etag
-        request = urllib.request.Request(self.origin, headers=headers)
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:  # nosec B310
+            url = self._access.asset(self._base, self._repo, self._version, ASSET, TIMEOUT_SECONDS)
+            with self._access.open(url, headers, TIMEOUT_SECONDS) as answer:
                 data = bytes(answer.read(MAX_BYTES))
                 length, etag = answer.headers.get("Content-Length"), answer.headers.get("ETag", "")
         except urllib.error.HTTPError as error:
@@ -227,10 +231,11 @@ def from_environment(env: Mapping[str, str], on_change: Callable[[], None]) -> S
     repo = env.get("ASYA_RUNTIME_GITHUB_REPO", "")
     if repo.count("/") != 1 or not all(repo.split("/")):
         raise InvalidSetting(f"ASYA_RUNTIME_GITHUB_REPO: must be owner/name; found {repo!r}")
-    base = env.get("ASYA_RUNTIME_GITHUB_URL") or "https://github.com"
+    base = env.get("ASYA_RUNTIME_GITHUB_URL") or PUBLIC
     if not base.startswith("https://"):
         raise InvalidSetting(f"ASYA_RUNTIME_GITHUB_URL: must be an https:// URL; found {base!r}")
     sha256 = env.get("ASYA_RUNTIME_SHA256", "")
     if sha256 and (len(sha256) != 64 or not all(c in "0123456789abcdefABCDEF" for c in sha256)):
         raise InvalidSetting(f"ASYA_RUNTIME_SHA256: must be 64 hexadecimal digits; found {sha256!r}")
-    return GithubSource(repo, env.get("ASYA_RUNTIME_VERSION", ""), on_change, sha256=sha256, base=base)
+    version = env.get("ASYA_RUNTIME_VERSION", "")
+    return GithubSource(repo, version, on_change, sha256=sha256, base=base, access=access(env))

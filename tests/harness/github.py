@@ -1,6 +1,7 @@
 """A server of GitHub's releases, which has whatever faults a test wants."""
 
 import hashlib
+import json
 import ssl
 import threading
 import time
@@ -20,14 +21,28 @@ class GitHub:
     def __init__(self, certificate_file: Path) -> None:
         self.certificate_file = certificate_file
         self.status, self.body, self.short, self.delay = 200, GOOD, 0, 0.0
+        self.token = ""
+        """The one that is asked for, if any: then only the API has the asset, as with a private repository."""
+        self.redirect = ""
+        """Where the asset is, if elsewhere."""
         self.paths: list[str] = []
+        self.tokens: list[str | None] = []
         self.conditional = 0
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 outer.paths.append(self.path)
+                outer.tokens.append(self.headers.get("Authorization"))
                 time.sleep(outer.delay)
+                if outer.token and not self.path.startswith("/elsewhere") and self._of_api():
+                    return
+                if outer.redirect and "/elsewhere" not in self.path:
+                    self.send_response(302)
+                    self.send_header("Location", outer.redirect)
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 etag = f'"{hashlib.sha256(outer.body).hexdigest()[:8]}"'
                 status = outer.status
                 if status == 200 and self.headers.get("If-None-Match") == etag:
@@ -39,6 +54,22 @@ class GitHub:
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body[: len(body) - outer.short])
+
+            def _of_api(self) -> bool:
+                """Answer what is refused, and a release."""
+                if self.headers.get("Authorization") != f"Bearer {outer.token}" or "/api/v3/" not in self.path:
+                    self.send_response(404)
+                    body = b"{}"
+                elif self.path.endswith("/releases/tags/v1"):
+                    self.send_response(200)
+                    asset = {"name": "asya_runtime.py", "url": f"{outer.url}/api/v3/repos/owner/name/releases/assets/7"}
+                    body = json.dumps({"assets": [{"name": "other", "url": "x"}, asset]}).encode()
+                else:
+                    return False
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+                return True
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
