@@ -4,9 +4,9 @@ ARG BASE=python:3.13-slim
 
 FROM ${BASE} AS build
 WORKDIR /src
-RUN python -m venv /opt/asya
+RUN python -m venv --without-pip /opt/asya
 COPY requirements.lock ./
-RUN /opt/asya/bin/pip install --no-cache-dir --no-compile --require-hashes -r requirements.lock
+RUN pip --python /opt/asya install --no-cache-dir --no-compile --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY certs certs
 COPY cli cli
@@ -19,11 +19,12 @@ COPY runtime runtime
 COPY sandbox sandbox
 COPY telemetry telemetry
 COPY webhook webhook
-RUN /opt/asya/bin/pip install --no-cache-dir --no-compile --no-deps . && /opt/asya/bin/python -m compileall -q /opt/asya/lib
+RUN pip --python /opt/asya install --no-cache-dir --no-compile --no-deps . && /opt/asya/bin/python -m compileall -q /opt/asya/lib
 
 # Extras of the package, such as tracing; what they bring is not in the lock.
 ARG EXTRAS=""
-RUN if [ -n "$EXTRAS" ]; then /opt/asya/bin/pip install --no-cache-dir --no-compile ".[$EXTRAS]"; fi
+# hadolint ignore=DL3013
+RUN if [ -n "$EXTRAS" ]; then pip --python /opt/asya install --no-cache-dir --no-compile ".[$EXTRAS]"; fi
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="asya-operator" org.opencontainers.image.licenses="Apache-2.0"

@@ -72,9 +72,11 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, hadolint, shellcheck
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck .ci/run examples/minikube/*.sh
 
+# Without the package `kubernetes`, which reads kubeconfigs: in a cluster there is none, and it is two thirds of all.
 lock: $(READY) ## Lock the image's dependencies, with their hashes
+	printf 'kubernetes ; python_version < "3"\n' >$(VENV)/overrides.txt
 	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
-	  --custom-compile-command "make lock" --output-file requirements.lock
+	  --override $(VENV)/overrides.txt --custom-compile-command "make lock" --output-file requirements.lock
 
 audit: $(READY) ## Look for known vulnerabilities, unsafe code and licences that do not fit
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
