@@ -34,9 +34,10 @@ def pytest_report_header() -> str:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """All tests on a tier's common cluster go to the worker that has it; those with one of their own, anywhere.
 
-    What tells nothing more on a second tier is marked ``only`` and left out there.
+    What tells nothing more on a second tier is left out there: what is marked ``only`` is for the tier that it names,
+    and what is marked ``best_tier`` for the real control plane, or for the sandbox where there is none.
     """
-    left_out = [item for item in items if (only := item.get_closest_marker("only")) and _tier_of(item) not in only.args]
+    left_out = [item for item in items if _is_left_out(item)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
@@ -45,8 +46,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group(item.callspec.params["tier"]))  # type: ignore[attr-defined]
 
 
-def _tier_of(item: pytest.Item) -> object:
-    return item.callspec.params["tier"]  # type: ignore[attr-defined]
+def _is_left_out(item: pytest.Item) -> bool:
+    parameters = getattr(item, "callspec", None)
+    tier = parameters.params.get("tier") if parameters is not None else None
+    if tier is None:
+        return False
+    if only := item.get_closest_marker("only"):
+        return tier not in only.args
+    return item.get_closest_marker("best_tier") is not None and tier == "sandbox" and not why_not_real()
 
 
 @pytest.fixture(

@@ -74,6 +74,7 @@ def helm() -> Helm:
     return Helm()
 
 
+@pytest.mark.best_tier
 @pytest.mark.parametrize("name", VALUE_SETS)
 def test_rendered_manifests_are_taken_by_an_api_server(helm: Helm, cluster: Cluster, name: str) -> None:
     client = cluster.client()

@@ -113,6 +113,7 @@ def prometheus(tmp_path: Path, operator: Operator) -> Iterator[Prometheus]:
     made.process.stop()
 
 
+@pytest.mark.best_tier
 def test_a_real_prometheus_scrapes_both_processes(space: Space, cluster: Cluster, prometheus: Prometheus) -> None:
     wait_for("Prometheus to scrape", prometheus.is_up)
     space.apply(actor("a", scaling={"enabled": True}))

@@ -8,6 +8,8 @@ from tests.cases.troubles import TROUBLES, container_status, report, running_pod
 from tests.harness.clusters import wait_for
 from tests.harness.space import Space, actor
 
+pytestmark = pytest.mark.best_tier
+
 
 def _phase(space: Space, name: str) -> str:
     found = space.get("AsyncActor", name)

@@ -19,6 +19,8 @@ from tests.harness.github import BETTER, GOOD, GitHub
 from tests.harness.operator import NAMESPACE, Operator, install_keda, leads, uninstall_keda
 from tests.harness.space import Space, actor, containers, example
 
+pytestmark = pytest.mark.best_tier
+
 
 def pod(name: str, **labels: str) -> dict[str, object]:
     return {

@@ -21,6 +21,8 @@ from tests.harness.helm import Helm
 from tests.harness.operator import NAMESPACE, Operator
 from tests.harness.space import Space, actor, example
 
+pytestmark = pytest.mark.best_tier
+
 RBAC = {
     kind: Resource("rbac.authorization.k8s.io/v1", kind, f"{kind.lower()}s")
     for kind in ("ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding")

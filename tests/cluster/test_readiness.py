@@ -14,6 +14,8 @@ from tests.harness.clusters import wait_for
 from tests.harness.operator import Operator
 from tests.harness.space import Space, actor
 
+pytestmark = pytest.mark.best_tier
+
 
 def _now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -28,6 +28,8 @@ from tests.harness.operator import NAMESPACES, WEBHOOKS, install_keda, uninstall
 from tests.harness.release import NAMESPACE, Release
 from tests.harness.space import Space, actor, containers, example
 
+pytestmark = pytest.mark.best_tier
+
 SECRET = "asya-operator-webhook-cert"
 SHORT = {"caLifetime": "9s", "lifetime": "4s", "overlap": "1s"}
 POD = workload("Pod", "", "a")

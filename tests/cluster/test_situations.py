@@ -23,6 +23,8 @@ from tests.harness.injector import injector
 from tests.harness.operator import WEBHOOK_CONFIGURATION_SECONDS, WEBHOOKS, Operator, install_keda, uninstall_keda
 from tests.harness.space import NAMESPACES, Space, actor, example
 
+pytestmark = pytest.mark.best_tier
+
 NAME = "a"
 KEDA_SECONDS = 11
 """Until the controller has looked whether KEDA is there."""
