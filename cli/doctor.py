@@ -35,12 +35,16 @@ RIGHTS = (
     ("asya-operator", "apps", "statefulsets", ("get", "list", "watch", "create", "patch", "delete")),
     ("asya-operator", "batch", "jobs", ("get", "list", "watch", "create", "patch", "delete")),
     ("asya-operator", "keda.sh", "scaledobjects", ("list", "watch", "create", "patch", "delete")),
-    ("asya-operator", "", "configmaps", ("get", "list", "watch", "create", "patch", "delete")),
+    ("asya-operator", "", "configmaps/asya-runtime", ("get", "list", "watch", "create", "patch", "delete")),
+    ("asya-operator", "", "configmaps/asya-keda", ("get", "list", "watch", "create", "patch", "delete")),
     ("asya-operator", "", "events", ("list", "create", "patch")),
     ("asya-operator", "", "pods", ("list", "watch")),
     ("asya-operator-webhook", "asya.io", "asyncactors", ("get", "list", "watch")),
 )
-"""What the operator's ServiceAccounts must be allowed in all namespaces: account, group, resource, verbs."""
+"""What the operator's ServiceAccounts must be allowed in all namespaces: account, group, resource, verbs.
+
+A resource may be that of one name alone.
+"""
 UPGRADE = "helm upgrade --install asya-operator charts/asya-operator --namespace asya-system"
 
 
@@ -194,13 +198,14 @@ class Doctor:
             yield good("the operator has the rights that it needs")
 
     def _may(self, account: str, group: str, resource: str, verb: str) -> bool:
+        resource, _, name = resource.partition("/")
         asked = {
             "apiVersion": REVIEWS.api_version,
             "kind": REVIEWS.kind,
             "spec": {
                 "user": f"system:serviceaccount:{self._namespace}:{account}",
                 "groups": ["system:serviceaccounts", f"system:serviceaccounts:{self._namespace}"],
-                "resourceAttributes": {"group": group, "resource": resource, "verb": verb},
+                "resourceAttributes": {"group": group, "resource": resource, "name": name, "verb": verb},
             },
         }
         answer: Object = self._client.request("POST", REVIEWS.path(), body=asked)

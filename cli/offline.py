@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from controller import desired, scalers
+from controller.parameters import parameters_map
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_INJECTED, KIND, LABEL_ACTOR
 from crds.parse import parse_actor
@@ -131,10 +132,13 @@ class Offline:
         objects: list[Object] = []
         for namespace in dict.fromkeys(namespace for namespace, _ in self.actors):
             objects.append(desired.runtime_config_map(namespace, self.script))
+            scaled = [a for (where, _), a in self.actors.items() if where == namespace and a.spec.scaling.enabled]
+            entries = {key: value for a in scaled for key, value in scalers.trigger_parameters(a).items()}
+            objects += [parameters_map(namespace, entries)] if entries else []
         for actor in self.actors.values():
             if actor.spec.scaling.enabled:
-                made = scalers.trigger_parameters(actor), scalers.trigger_authentication(actor)
-                objects += [obj for obj in made if obj is not None]
+                authentication = scalers.trigger_authentication(actor)
+                objects += [authentication] if authentication is not None else []
             if desired.scaled_by_job(actor):
                 objects.append(self._injected(scalers.scaled_job(actor, self.defaults)))
                 continue

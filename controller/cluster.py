@@ -15,7 +15,7 @@ from controller.remedies import remedy
 from controller.slim import PACKED, pack, unpack
 from controller.status import Verdict
 from controller.trim import trim_job
-from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, LABEL_ACTOR, LABEL_NAME, RUNTIME_CONFIGMAP
+from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, KEDA_CONFIGMAP, LABEL_ACTOR, RUNTIME_CONFIGMAP
 from kube import client as resources
 from kube.client import ApiError, Client, Object
 from kube.compare import contains
@@ -54,13 +54,17 @@ class Contested(ApiError):
 class Keda:
     """KEDA's resources, while the cluster has them."""
 
-    def __init__(self, client: Client, on_change: Changed, namespaces: Sequence[str] = ()) -> None:
+    def __init__(
+        self, client: Client, on_change: Changed, on_parameters: Changed, namespaces: Sequence[str] = ()
+    ) -> None:
         watch = partial(watching, client, on_change=on_change, namespaces=namespaces)
         self.scaled_objects = watch(resources.SCALED_OBJECTS)
         self.scaled_jobs = watch(resources.SCALED_JOBS, index_label=LABEL_ACTOR)
         self.trigger_authentications = watch(resources.TRIGGER_AUTHENTICATIONS)
-        self.parameters = watch(resources.CONFIG_MAPS, label_selector=LABEL_ACTOR)
-        """ConfigMaps that the operator's TriggerAuthentications name."""
+        self.parameters = watch(
+            resources.CONFIG_MAPS, on_change=on_parameters, field_selector=f"metadata.name={KEDA_CONFIGMAP}"
+        )
+        """What the operator's TriggerAuthentications name that is no secret."""
         self.informers = (self.scaled_objects, self.scaled_jobs, self.trigger_authentications, self.parameters)
 
 
@@ -108,10 +112,11 @@ class Cluster:
         *,
         namespaces: Sequence[str] = (),
         home: str = "",
+        on_parameters: Changed = lambda obj, deleted: None,
     ) -> None:
         """Of ``namespaces``, or of all; with the runtime ConfigMap of ``home`` besides."""
         self.client, self._namespaces = client, tuple(namespaces)
-        self._on_owned, self._on_keda = on_owned, on_keda
+        self._on_owned, self._on_keda, self._on_parameters = on_owned, on_keda, on_parameters
         self.actors = watching(client, resources.ASYNC_ACTORS, on_actor, namespaces=namespaces)
         self.workloads = {
             resource.kind: watching(
@@ -129,7 +134,7 @@ class Cluster:
             client,
             resources.CONFIG_MAPS,
             on_config_map,
-            label_selector=f"{LABEL_NAME}={RUNTIME_CONFIGMAP}",
+            field_selector=f"metadata.name={RUNTIME_CONFIGMAP}",
             namespaces=tuple(dict.fromkeys([*namespaces, home])) if namespaces else (),
         )
         self.pods = Pods(client, on_pod, namespaces)
@@ -166,7 +171,7 @@ class Cluster:
         """
         served = self.client.serves(KEDA_API_VERSION, resources.SCALED_OBJECTS.plural)
         if served and self.keda is None:
-            keda = Keda(self.client, self._on_owned, self._namespaces)
+            keda = Keda(self.client, self._on_owned, self._on_parameters, self._namespaces)
             for informer in keda.informers:
                 informer.start()
             if not all(informer.wait(timeout) for informer in keda.informers):

@@ -56,7 +56,7 @@ class Deletion:
         """
         metadata = obj["metadata"]
         if not (_is_orphaning(obj) and _has_template(obj)):
-            left = self._scaling.remove_all((key[0], metadata["uid"]))
+            left = self._scaling.remove_all(*key, metadata["uid"])
             if left:
                 return self._wait_for(key, obj, left)
         try:

@@ -20,6 +20,7 @@ from controller.actor_metrics import ActorMetrics
 from controller.cluster import Cluster
 from controller.labelled import Labelled, digest, opted_out
 from controller.leader import Election, LeaseTimes
+from controller.parameters import is_intact
 from controller.reconciler import Reconciler
 from controller.rollouts import Rollouts
 from controller.runtime_maps import RuntimeMaps
@@ -124,6 +125,7 @@ class Controller:
             self._enqueue_all,
             namespaces=options.watch_namespaces,
             home=home,
+            on_parameters=self._on_parameters,
         )
         self._source = runtime_source(environment, self._enqueue_all)
         self._runtime = RuntimeMaps(self._cluster, self._source, home)
@@ -223,6 +225,14 @@ class Controller:
             self._queue.add((metadata["namespace"], name))
         if self._runtime.changes_with(obj, deleted):
             self._queue.add((metadata["namespace"], ""))
+
+    def _on_parameters(self, config_map: Object, deleted: bool) -> None:
+        """All actors of its namespace are looked at, unless it is as the operator applied it."""
+        namespace = config_map["metadata"]["namespace"]
+        if deleted or not is_intact(config_map):
+            for key in map(key_of, self._cluster.actors.all()):
+                if key[0] == namespace:
+                    self._queue.add(key)
 
     def _on_config_map(self, config_map: Object, deleted: bool) -> None:
         self._queue.add((config_map["metadata"]["namespace"], ""))

@@ -215,6 +215,7 @@ class Reconciler:
         self._told.pop(key, None)
         self._workloads.forget(key)
         self._runtime.reconcile(key[0])
+        self._scaling.forget(key)
         workloads = [obj for _, obj in self._labelled.find(key) if ownership(obj, key[1], "") in RELEASED]
         if not workloads or self._cluster.client.get(ASYNC_ACTORS, *key) is not None:
             return None

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from controller.desired import metadata_of, pod_template, with_digest, workload_name
 from crds.models import AsyncActor
-from crds.names import ANNOTATION_ACTOR_GENERATION, KEDA_API_VERSION
+from crds.names import ANNOTATION_ACTOR_GENERATION, KEDA_API_VERSION, KEDA_CONFIGMAP
 from crds.scaling import Behavior, ScaledJobs, Trigger
 from crds.transport import SQS, RabbitMQ, SecretKeyRef
 from injection.generations import queue_name
@@ -222,8 +222,9 @@ def trigger_authentication(actor: AsyncActor) -> Object | None:
         spec: Object = {"podIdentity": _identity(actor)}
     else:
         secrets = [{"parameter": p, "name": ref.name, "key": ref.key} for p, ref in _secrets(rabbitmq)]
-        name = parameters_name(actor)
-        parameters = [{"parameter": p, "name": name, "key": p} for p in _parameters(rabbitmq)]
+        parameters = [
+            {"parameter": p, "name": KEDA_CONFIGMAP, "key": parameter_key(actor, p)} for p in _parameters(rabbitmq)
+        ]
         spec = {
             **({"secretTargetRef": secrets} if secrets else {}),
             **({"configMapTargetRef": parameters} if parameters else {}),
@@ -275,18 +276,14 @@ def _parameters(rabbitmq: RabbitMQ) -> dict[str, str]:
     return parameters
 
 
-def parameters_name(actor: AsyncActor) -> str:
-    """Name of the ConfigMap with KEDA's parameters."""
-    return f"{actor.metadata.name}-keda"
+def parameter_key(actor: AsyncActor, parameter: str) -> str:
+    """Where a parameter of the actor is in the namespace's ConfigMap."""
+    return f"{actor.metadata.name}.{parameter}"
 
 
-def trigger_parameters(actor: AsyncActor) -> Object | None:
-    """The ConfigMap that the TriggerAuthentication takes what is no secret from; None if there is nothing."""
+def trigger_parameters(actor: AsyncActor) -> dict[str, str]:
+    """Entries that the TriggerAuthentication takes from the namespace's ConfigMap: what is no secret."""
     rabbitmq = actor.spec.transport.rabbitmq
     if rabbitmq is None or actor.spec.scaling.authentication_ref is not None:
-        return None
-    parameters = _parameters(rabbitmq)
-    if not parameters:
-        return None
-    metadata = metadata_of(actor, parameters_name(actor))
-    return with_digest({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": parameters})
+        return {}
+    return {parameter_key(actor, parameter): value for parameter, value in _parameters(rabbitmq).items()}

@@ -7,6 +7,7 @@ from typing import Any
 
 from controller import desired, keda, scalers, status
 from controller.cluster import Cluster, Contested, Keda
+from controller.parameters import Parameters
 from controller.status import Verdict
 from crds.models import AsyncActor
 from injection.generations import queue_name
@@ -15,6 +16,7 @@ from injection.settings import SidecarDefaults
 from kube import events
 from kube.client import ApiError, Object
 from kube.informer import Informer, controller_of
+from kube.reflector import Key
 
 EVENTS_SECONDS, SOON_SECONDS = 30.0, 3.0
 """Between two reads of the Events about an object in trouble: while its conditions stay, and when they change."""
@@ -28,6 +30,7 @@ class Scaling:
         self._cluster, self._defaults = cluster, defaults
         self._looks: dict[str, _Look] = {}
         """By uid of KEDA's object."""
+        self._parameters = Parameters(cluster)
 
     def release(self, actor: AsyncActor) -> None:
         """Remove the KEDA objects of an actor that is not to be scaled, before its replicas are another's again.
@@ -37,9 +40,8 @@ class Scaling:
         """
         installed = self._cluster.keda
         if installed is not None:
-            self._remove(
-                _identity(actor), installed.scaled_objects, installed.trigger_authentications, installed.parameters
-            )
+            self._remove(_identity(actor), installed.scaled_objects, installed.trigger_authentications)
+            self._parameters.put(actor.metadata.namespace, actor.metadata.name, {})
 
     def ensure(self, actor: AsyncActor, before: Object) -> Verdict:
         """Have the KEDA objects of ``actor``, whose scaling is enabled, exist as desired.
@@ -68,14 +70,14 @@ class Scaling:
 
     def _ensure_all(self, actor: AsyncActor, installed: Keda) -> Object | Verdict:
         """The ScaledObject or ScaledJob, or what stands in its way."""
-        for informer, wanted in (
-            (installed.parameters, scalers.trigger_parameters(actor)),
-            (installed.trigger_authentications, scalers.trigger_authentication(actor)),
-        ):
-            if wanted is None:
-                self._remove(_identity(actor), informer)
-                continue
-            made = self._ensure(actor, informer, wanted)
+        entries, authentication = scalers.trigger_parameters(actor), scalers.trigger_authentication(actor)
+        taken = self._parameters.put(actor.metadata.namespace, actor.metadata.name, entries)
+        if taken is not None:
+            return taken
+        if authentication is None:
+            self._remove(_identity(actor), installed.trigger_authentications)
+        else:
+            made = self._ensure(actor, installed.trigger_authentications, authentication)
             if isinstance(made, Verdict):
                 return made
         if desired.scaled_by_job(actor):
@@ -94,21 +96,33 @@ class Scaling:
         live = informer.get(actor.metadata.namespace, actor.metadata.name)
         return live if live is not None and controller_of(live) == actor.metadata.uid else None
 
-    def remove_all(self, owner: tuple[str, str]) -> list[Object]:
-        """Delete every KEDA object of the actor of that namespace and uid; those that were still there.
+    def forget(self, key: Key) -> None:
+        """The actor of that namespace and name is gone.
+
+        Raises:
+            ApiError: if something of it cannot be removed.
+        """
+        self._parameters.drop_orphaned(*key)
+
+    def remove_all(self, namespace: str, name: str, uid: str) -> list[Object]:
+        """Delete every KEDA object of the actor; those that were still there.
 
         Raises:
             ApiError: if that fails.
         """
         installed = self._cluster.keda
-        return self._remove(owner, *installed.informers) if installed is not None else []
+        if installed is None:
+            return []
+        left = self._remove(
+            (namespace, uid), installed.scaled_objects, installed.scaled_jobs, installed.trigger_authentications
+        )
+        self._parameters.put(namespace, name, {})
+        return left
 
     def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | Verdict:
         """The object as desired; or, if one of that name is somebody else's, what that means."""
         kind, name = wanted["kind"], wanted["metadata"]["name"]
-        # The cache of ConfigMaps holds those with the actor's label alone, and another's may have this name.
-        look = self._cluster.get if kind == "ConfigMap" else _cached
-        live = look(informer, actor.metadata.namespace, name)
+        live = informer.get(actor.metadata.namespace, name)
         relation = "owned" if live is None else ownership(live, actor.metadata.name, actor.metadata.uid)
         if relation in ("owned", "orphaned"):
             return self._cluster.ensure(informer, live, wanted)
@@ -164,10 +178,6 @@ class _Look:
 
 def _conditions(live: Object) -> list[Object]:
     return (live.get("status") or {}).get("conditions") or []
-
-
-def _cached(informer: Informer, namespace: str, name: str) -> Object | None:
-    return informer.get(namespace, name)
 
 
 def _identity(actor: AsyncActor) -> tuple[str, str]:

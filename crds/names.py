@@ -58,6 +58,8 @@ SOCKET_VOLUME: Final = "asya-socket"
 RUNTIME_VOLUME: Final = "asya-runtime"
 RABBITMQ_VOLUME: Final = "asya-rabbitmq"
 RUNTIME_CONFIGMAP: Final = "asya-runtime"
+KEDA_CONFIGMAP: Final = "asya-keda"
+"""KEDA's parameters of all actors of a namespace."""
 RUNTIME_KEY: Final = "asya_runtime.py"
 RUNTIME_PATH: Final = "/opt/asya/asya_runtime.py"
 

@@ -123,9 +123,9 @@ def test_rabbitmq_deployment(space: Space) -> None:
         {"parameter": "password", "name": "rabbitmq", "key": "password"}
     ]
     assert authentication["spec"]["configMapTargetRef"] == [
-        {"parameter": "username", "name": "text-processor-keda", "key": "username"}
+        {"parameter": "username", "name": "asya-keda", "key": "text-processor.username"}
     ]
-    assert space.wait("ConfigMap", "text-processor-keda", SECONDS)["data"] == {"username": "asya"}
+    assert space.wait("ConfigMap", "asya-keda", SECONDS)["data"] == {"text-processor.username": "asya"}
     conditions = {c["type"]: (c["status"], c["reason"]) for c in found["status"]["conditions"]}
     assert conditions == {
         "PodsReady": ("True", "NoPodsWanted"),

@@ -85,9 +85,9 @@ def test_triggers_never_hold_a_password() -> None:
     assert scalers.trigger(obj, DEFAULTS)["metadata"]["host"] == "amqp://h:5672/"
     assert (scalers.trigger_authentication(obj) or {})["spec"] == {
         "secretTargetRef": [{"parameter": "password", "name": "s", "key": "k"}],
-        "configMapTargetRef": [{"parameter": "username", "name": "a-keda", "key": "username"}],
+        "configMapTargetRef": [{"parameter": "username", "name": "asya-keda", "key": "a.username"}],
     }
-    assert (scalers.trigger_parameters(obj) or {})["data"] == {"username": "u"}
+    assert scalers.trigger_parameters(obj) == {"a.username": "u"}
     url = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": {"urlSecretRef": {"name": "s", "key": "k"}}}))
     assert "host" not in scalers.trigger(url, DEFAULTS)["metadata"]
     assert (scalers.trigger_authentication(url) or {})["spec"]["secretTargetRef"][0]["parameter"] == "host"

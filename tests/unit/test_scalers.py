@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller import scalers
+from controller.parameters import parameters_map
 from crds.models import AsyncActor
 from crds.parse import parse_actor
 from injection.generations import queue_name
@@ -35,7 +36,9 @@ def parsed(**spec: Any) -> AsyncActor:
 
 def objects(one: AsyncActor) -> list[Object]:
     made = scalers.scaled_job if one.spec.workload.type == "Job" else scalers.scaled_object
-    found = [scalers.trigger_parameters(one), scalers.trigger_authentication(one), made(one, DEFAULTS)]
+    entries = scalers.trigger_parameters(one)
+    parameters = parameters_map("ns", entries) if entries else None
+    found = [parameters, scalers.trigger_authentication(one), made(one, DEFAULTS)]
     return [obj for obj in found if obj is not None]
 
 
@@ -264,7 +267,7 @@ def test_a_scaled_job_needs_no_variable_of_its_sidecar_and_keeps_running_jobs() 
     assert spec["scalingStrategy"] == {"strategy": "accurate", "pendingPodConditions": ["Ready"]}
     assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (50, 50)
     assert spec["triggers"][0]["metadata"]["value"] == "1"
-    assert (scalers.trigger_parameters(one) or {})["data"] == {"username": "app"}
+    assert scalers.trigger_parameters(one) == {"a.username": "app"}
     counted = job(transport=rabbitmq(management={"url": "http://rabbitmq:15672"}), workload={"job": {"messages": 7}})
     spec = scalers.scaled_job(counted, DEFAULTS)["spec"]
     assert (spec["scalingStrategy"]["strategy"], spec["triggers"][0]["metadata"]["value"]) == ("default", "7")
@@ -317,7 +320,7 @@ def test_tls_reaches_keda_by_parameters_and_the_sidecar_by_files() -> None:
     one = parsed(transport=rabbitmq(vhost="a/b", tls=tls))
     spec = (scalers.trigger_authentication(one) or {})["spec"]
     assert {entry["parameter"] for entry in spec["secretTargetRef"]} == {"ca", "cert", "key"}
-    assert (scalers.trigger_parameters(one) or {})["data"] == {"tls": "enable"}
+    assert scalers.trigger_parameters(one) == {"a.tls": "enable"}
     metadata = scalers.trigger(one, DEFAULTS)["metadata"]
     assert (metadata["host"], metadata["vhostName"]) == ("amqps://rabbitmq:5671/", "a/b")
     plan = make_plan(one, DEFAULTS)
@@ -342,4 +345,4 @@ def test_a_paused_actor_and_an_own_authentication() -> None:
     made = scalers.scaled_object(one, DEFAULTS)
     assert made["metadata"]["annotations"]["autoscaling.keda.sh/paused"] == "true"
     assert made["spec"]["triggers"][0]["authenticationRef"] == reference
-    assert [scalers.trigger_authentication(one), scalers.trigger_parameters(one)] == [None, None]
+    assert (scalers.trigger_authentication(one), scalers.trigger_parameters(one)) == (None, {})

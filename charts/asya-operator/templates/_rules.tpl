@@ -43,6 +43,7 @@ that it makes: a create by server-side apply names its object, so resourceNames 
 {{- define "asya.homeRules" -}}
 - apiGroups: [""]
   resources: [configmaps]
+  resourceNames: [asya-keda, asya-runtime]
   verbs: [get, list, watch, create, patch, delete]
 # KEDA's and the kubelet's Events tell why an actor is not scaled or its pods do not start.
 - apiGroups: [""]

@@ -1,0 +1,75 @@
+"""KEDA's parameters that are no secret: one ConfigMap ``asya-keda`` a namespace, with an entry an actor and parameter.
+
+One of a fixed name, and not one an actor, so that the operator's right to ConfigMaps ends with two names. Entries go
+with their actor's TriggerAuthentication, and the ConfigMap with its last entry.
+"""
+
+from typing import Any
+
+from controller import status
+from controller.cluster import Cluster, Locks
+from controller.desired import with_digest
+from controller.status import Verdict
+from crds.names import ANNOTATION_APPLIED, KEDA_CONFIGMAP, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR
+from injection.inject import map_of
+from kube.client import Object
+
+Entries = dict[str, str]
+
+
+class Parameters:
+    """Keeps the entries. Safe to use from several threads."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster, self._locks = cluster, Locks()
+
+    def put(self, namespace: str, actor: str, entries: Entries) -> Verdict | None:
+        """Have just these entries of ``actor``; what stands in the way, if anything does.
+
+        Raises:
+            ApiError: if the ConfigMap cannot be read or written.
+        """
+        keda = self._cluster.keda
+        if keda is None:
+            return None
+        informer = keda.parameters
+        with self._locks[namespace]:
+            live = informer.get(namespace, KEDA_CONFIGMAP)
+            if live is None and entries:
+                live = self._cluster.get(informer, namespace, KEDA_CONFIGMAP)
+            if live is not None and map_of(live, "labels").get(LABEL_MANAGED_BY) != OPERATOR:
+                return status.scaler_not_owned("ConfigMap", KEDA_CONFIGMAP) if entries else None
+            others = {key: value for key, value in _data(live).items() if key.rpartition(".")[0] != actor}
+            wanted = {**others, **entries}
+            if wanted:
+                self._cluster.ensure(informer, live, parameters_map(namespace, wanted))
+            elif live is not None:
+                self._cluster.delete(informer, live)
+        return None
+
+    def drop_orphaned(self, namespace: str, actor: str) -> None:
+        """Drop the entries of an actor that is gone, unless its TriggerAuthentication was orphaned and uses them.
+
+        Raises:
+            ApiError: if the ConfigMap cannot be written.
+        """
+        keda = self._cluster.keda
+        if keda is not None and keda.trigger_authentications.get(namespace, actor) is None:
+            self.put(namespace, actor, {})
+
+
+def parameters_map(namespace: str, entries: Entries) -> Object:
+    """The ConfigMap with the parameters of a namespace's actors."""
+    labels = {LABEL_NAME: KEDA_CONFIGMAP, LABEL_MANAGED_BY: OPERATOR}
+    metadata = {"name": KEDA_CONFIGMAP, "namespace": namespace, "labels": labels}
+    return with_digest({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": entries})
+
+
+def is_intact(config_map: Object) -> bool:
+    """Whether its entries are those that were applied last."""
+    applied = parameters_map(config_map["metadata"]["namespace"], _data(config_map))["metadata"]["annotations"]
+    return bool(applied[ANNOTATION_APPLIED] == map_of(config_map, "annotations").get(ANNOTATION_APPLIED))
+
+
+def _data(config_map: Object | None) -> dict[str, Any]:
+    return (config_map or {}).get("data") or {}
