@@ -5,9 +5,15 @@ from typing import Any
 import orjson
 from hypothesis import strategies as st
 
+from crds.parse import parse_actor
+from injection.generations import generation
+from injection.settings import SidecarDefaults
 from tests.harness.space import actor
 
 Object = dict[str, Any]
+
+TAGS = ("0.1.1", "0.4.0", "0.5.1", "1.0.0", "1.1.3", "latest")
+"""Of the sidecar's image, for all generations."""
 
 NAMES = st.text("abcdefgh", min_size=1, max_size=4)
 SCALARS = st.one_of(st.booleans(), st.integers(-5, 5), st.text("xyz/", max_size=3))
@@ -60,6 +66,13 @@ SECURITY = merged(
     optional("runAsNonRoot", st.booleans()),
     optional("readOnlyRootFilesystem", st.booleans()),
 )
+POD_SECURITY = merged(
+    SECURITY,
+    optional("runAsUser", st.none()),
+    optional("fsGroup", st.integers(0, 3)),
+    optional("fsGroupChangePolicy", st.just("OnRootMismatch")),
+    optional("supplementalGroups", st.lists(st.integers(0, 3), max_size=2)),
+)
 
 
 def containers(names: list[str]) -> st.SearchStrategy[list[Object]]:
@@ -88,7 +101,7 @@ def templates(draw: st.DrawFn) -> Object:
             optional("volumes", st.lists(NAMES.map(lambda n: {"name": n, "emptyDir": {}}), max_size=3)),
             optional("initContainers", containers(["init"])),
             optional("terminationGracePeriodSeconds", st.sampled_from([0, 5, 30, 600])),
-            optional("securityContext", SECURITY),
+            optional("securityContext", POD_SECURITY),
             optional("hostNetwork", st.booleans()),
             optional("shareProcessNamespace", st.booleans()),
             optional("imagePullSecrets", st.just([{"name": "pull"}])),
@@ -112,13 +125,49 @@ def templates(draw: st.DrawFn) -> Object:
     return dict(orjson.loads(orjson.dumps(chosen)))
 
 
-ACTORS = st.builds(
-    lambda name, directory, grace, sidecar: actor(
-        name, socket={"path": f"/{directory}/app.sock"}, timeout={"gracefulShutdown": grace}, sidecar=sidecar
-    ),
-    st.sampled_from(["one", "two"]),
-    st.sampled_from(["run/asya", "tmp/sockets", "s"]),
-    st.sampled_from([10, 30, 90]),
-    st.sampled_from([{}, {"image": "side:1"}, {"env": [{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}]}]),
+SIDECARS = merged(
+    optional("image", st.sampled_from(["side:1", *(f"ghcr.io/deliveryhero/asya-sidecar:{t}" for t in TAGS)])),
+    optional("generation", st.sampled_from(["auto", "frames", "frames-namespaced", "http"])),
+    optional("endActor", st.booleans()),
+    optional("env", st.just([{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}])),
 )
-"""Actors that differ in all that ends up in a template."""
+RESILIENCY = st.fixed_dictionaries(
+    {"policies": st.dictionaries(NAMES, st.fixed_dictionaries({"maxAttempts": st.integers(1, 3)}), max_size=2)}
+)
+
+
+@st.composite
+def _actors(draw: st.DrawFn) -> Object:
+    socket = draw(
+        merged(
+            st.sampled_from(["run/asya", "tmp/sockets", "s"]).map(lambda d: {"path": f"/{d}/app.sock"}),
+            optional("activation", st.booleans()),
+        )
+    )
+    spec = draw(
+        merged(
+            st.sampled_from([10, 30, 90]).map(lambda grace: {"timeout": {"gracefulShutdown": grace}}),
+            st.sampled_from([{}, {"timeout": {"processing": 60}}]),
+            optional("queueName", st.sampled_from(["asya-default-one", "asya-other", "plain"])),
+            SIDECARS.map(lambda sidecar: {"sidecar": sidecar}),
+        )
+    )
+    obj = actor(draw(st.sampled_from(["one", "two"])), socket=socket, **spec)
+    if generation(parse_actor(obj), SidecarDefaults()) == "http":
+        obj["spec"].update(draw(optional("resiliency", RESILIENCY)))
+    if draw(st.booleans()):
+        ends = draw(merged(optional("messages", st.integers(1, 3)), optional("idleSeconds", st.just(5))))
+        obj["spec"]["workload"].update(type="Job", job=ends)
+    return obj
+
+
+ACTORS = _actors()
+"""Actors that differ in all that ends up in a template, of every generation of the sidecar."""
+
+SETTINGS = st.builds(
+    SidecarDefaults,
+    native_sidecars=st.booleans(),
+    socket_activation=st.booleans(),
+    run_as_user=st.sampled_from([1000, 65532]),
+)
+"""An operator's, on a cluster with native sidecars or before them."""

@@ -47,23 +47,24 @@ def test_outcome(case: Case) -> None:
 def test_uninjecting_is_the_inverse_and_injecting_again_changes_nothing(case: Case) -> None:
     text = case.injected.read_text()
     assert uninjected(text) == case.source.read_text()
-    assert injected(split(text)) == (text, [])
+    assert injected(split(text), case.defaults) == (text, [])
 
 
 def objects(text: str) -> list[Object]:
     return [obj for document in split(text) for _, obj in document.objects()]
 
 
-def plan_of(name: str) -> Plan | None:
-    actor = offline().actors.get(("default", name))
-    return make_plan(actor, SidecarDefaults(), script_hash(SCRIPT.read_text())) if actor else None
+def plan_of(name: str, defaults: SidecarDefaults | None = None) -> Plan | None:
+    defaults = defaults or SidecarDefaults()
+    actor = offline(defaults).actors.get(("default", name))
+    return make_plan(actor, defaults, script_hash(SCRIPT.read_text())) if actor else None
 
 
 @pytest.mark.parametrize("case", INJECTED, ids=ids)
 def test_the_function_alone_is_its_own_inverse(case: Case) -> None:
     for obj in objects(case.source.read_text()):
         resource = RESOURCES.get(obj["kind"])
-        plan = plan_of((obj["metadata"].get("labels") or {}).get("asya.io/actor", ""))
+        plan = plan_of((obj["metadata"].get("labels") or {}).get("asya.io/actor", ""), case.defaults)
         if resource is None or plan is None:
             continue
         template = KINDS[resource].template(obj) or {}
@@ -76,9 +77,9 @@ def test_the_function_alone_is_its_own_inverse(case: Case) -> None:
 @pytest.mark.parametrize("case", CASES, ids=ids)
 def test_the_webhook_answers_the_same(case: Case) -> None:
     def lookup(wanted: Wanted) -> Plan | None:
-        return plan_of(wanted.actor)
+        return plan_of(wanted.actor, case.defaults)
 
-    client = create_app(lookup, SidecarDefaults()).test_client()
+    client = create_app(lookup, case.defaults).test_client()
     results, messages = [], []
     for obj in objects(case.source.read_text()):
         resource = RESOURCES.get(obj["kind"])
@@ -110,17 +111,20 @@ def test_the_webhook_answers_the_same(case: Case) -> None:
 # -- by the command line -------------------------------------------------------------------------
 
 
-def run(*arguments: str, stdin: str = "") -> Any:
-    result = CliRunner().invoke(app, list(arguments), input=stdin, env={"ASYA_RUNTIME_LOCAL_PATH": str(SCRIPT)})
+def run(*arguments: str, stdin: str = "", holder: bool = True) -> Any:
+    env = {"ASYA_RUNTIME_LOCAL_PATH": str(SCRIPT), "ASYA_SOCKET_ACTIVATION": str(holder).lower()}
+    result = CliRunner().invoke(app, list(arguments), input=stdin, env=env)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     return result
 
 
 @pytest.mark.parametrize("case", INJECTED, ids=ids)
 def test_the_command_line_does_the_same_to_files_and_to_standard_input(case: Case) -> None:
-    done = run("inject", "-f", str(case.source), "--actor", str(ACTORS))
+    settings = ["--actor", str(ACTORS), *([] if case.defaults.native_sidecars else ["--no-native-sidecars"])]
+    holder = case.defaults.socket_activation
+    done = run("inject", "-f", str(case.source), *settings, holder=holder)
     assert (done.exit_code, done.stdout) == (0, case.injected.read_text())
-    again = run("inject", "-f", "-", "--actor", str(ACTORS), stdin=done.stdout)
+    again = run("inject", "-f", "-", *settings, stdin=done.stdout, holder=holder)
     assert again.stdout == done.stdout
     back = run("uninject", "-f", "-", stdin=done.stdout)
     assert (back.exit_code, back.stdout) == (0, case.source.read_text())
@@ -128,7 +132,8 @@ def test_the_command_line_does_the_same_to_files_and_to_standard_input(case: Cas
 
 @pytest.mark.parametrize("case", DENIED, ids=ids)
 def test_a_denial_is_an_error_and_nothing_is_printed(case: Case) -> None:
-    done = run("inject", "-f", str(case.source), "--actor", str(ACTORS))
+    settings = ["--actor", str(ACTORS), *([] if case.defaults.native_sidecars else ["--no-native-sidecars"])]
+    done = run("inject", "-f", str(case.source), *settings)
     assert (done.exit_code, done.stdout) == (1, "")
     told = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
     assert told == [f"error: {case.source}: {m}" for m in case.message.read_text().splitlines()]

@@ -19,7 +19,7 @@ from injection.plan import Plan, make_plan
 from injection.record import SCRIPT_ENV, SOCKET_ENV
 from injection.settings import SidecarDefaults
 from tests.harness.space import actor
-from tests.strategies import ACTORS, templates
+from tests.strategies import ACTORS, SETTINGS, templates
 from webhook.patch import operations
 
 Object = dict[str, Any]
@@ -32,24 +32,51 @@ def plan(obj: Object, defaults: SidecarDefaults = DEFAULTS) -> Plan:
     return make_plan(parse_actor(obj), defaults)
 
 
-@given(templates(), ACTORS, st.booleans())
-def test_injecting_twice_is_injecting_once(template: Object, obj: Object, job: bool) -> None:
-    once = inject(template, plan(obj), job=job)
-    assert inject(once, plan(obj), job=job) is once
+@given(templates(), ACTORS, SETTINGS, st.booleans())
+def test_injecting_twice_is_injecting_once(template: Object, obj: Object, settings: SidecarDefaults, job: bool) -> None:
+    job = job and settings.native_sidecars
+    once = inject(template, plan(obj, settings), job=job)
+    assert inject(once, plan(obj, settings), job=job) is once
 
 
-@given(templates(), ACTORS, st.booleans())
-def test_uninjecting_is_the_inverse(template: Object, obj: Object, job: bool) -> None:
+@given(templates(), ACTORS, SETTINGS, st.booleans())
+def test_uninjecting_is_the_inverse(template: Object, obj: Object, settings: SidecarDefaults, job: bool) -> None:
     before = orjson.dumps(template)
-    assert orjson.dumps(uninject(inject(template, plan(obj), job=job)), option=orjson.OPT_SORT_KEYS) == orjson.dumps(
+    injected = inject(template, plan(obj, settings), job=job and settings.native_sidecars)
+    assert orjson.dumps(uninject(injected), option=orjson.OPT_SORT_KEYS) == orjson.dumps(
         template, option=orjson.OPT_SORT_KEYS
     )
     assert orjson.dumps(template) == before, "the input was changed"
 
 
-@given(templates(), ACTORS, ACTORS)
-def test_another_plan_leaves_nothing_of_the_first(template: Object, first: Object, second: Object) -> None:
-    assert inject(inject(template, plan(first)), plan(second)) == inject(template, plan(second))
+@given(templates(), ACTORS, ACTORS, SETTINGS, SETTINGS)
+def test_another_plan_leaves_nothing_of_the_first(
+    template: Object, first: Object, second: Object, before: SidecarDefaults, after: SidecarDefaults
+) -> None:
+    """Neither does an operator that is set otherwise, or a cluster that was upgraded."""
+    twice = inject(inject(template, plan(first, before)), plan(second, after))
+    assert twice == inject(template, plan(second, after))
+
+
+@given(templates(), ACTORS, SETTINGS, st.booleans())
+def test_the_sidecar_is_never_an_unnumbered_user_and_shares_the_runtimes(
+    template: Object, obj: Object, settings: SidecarDefaults, job: bool
+) -> None:
+    job = job and settings.native_sidecars
+    spec = inject(template, plan(obj, settings), job=job)["spec"]
+    every = [*spec.get("initContainers", ()), *spec["containers"]]
+    users = [c for c in template["spec"]["containers"] if c["name"] == "runtime"] or template["spec"]["containers"][:1]
+    theirs, pod = users[0].get("securityContext") or {}, spec.get("securityContext") or {}
+    (sidecar,) = (c for c in every if c["name"] == "sidecar")
+    ours = sidecar["securityContext"]
+    number = ours.get("runAsUser") if ours.get("runAsUser") is not None else pod.get("runAsUser")
+    wanted = theirs.get("runAsUser") if theirs.get("runAsUser") is not None else pod.get("runAsUser")
+    is_bound = theirs.get("runAsNonRoot", pod.get("runAsNonRoot"))
+    assert number == (settings.run_as_user if wanted is None and is_bound else wanted)
+    assert ours.get("runAsGroup") == theirs.get("runAsGroup")
+    holders = [c for c in every if c["name"] == "asya-socket"]
+    assert len(holders) <= (settings.native_sidecars and obj["spec"]["socket"].get("activation") is not False)
+    assert all(holder["securityContext"].get("runAsUser") == theirs.get("runAsUser") for holder in holders)
 
 
 @given(templates(), ACTORS, st.booleans())
