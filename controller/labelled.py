@@ -15,6 +15,7 @@ import structlog
 
 from controller import status
 from controller.cluster import Cluster
+from controller.refused import Refused, state_of
 from controller.rollouts import NoPlace, Rollouts
 from controller.status import Verdict
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
@@ -84,6 +85,7 @@ class Labelled:
 
     def __init__(self, cluster: Cluster, rollouts: Rollouts) -> None:
         self._cluster, self._rollouts = cluster, rollouts
+        self._refused = Refused()
         self._tries: dict[str, _Tries] = {}
         self._let_go_of: dict[str, tuple[Resource, Key]] = {}
         """By uid: those that may still hold a place."""
@@ -132,6 +134,12 @@ class Labelled:
         """Show the workload to admission; whether it is injected by the plan then."""
         uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
         of = plan.digest, obj["metadata"].get("generation", 0)
+        write = plan.digest, state_of(obj)
+        known = self._refused.find(uid, write)
+        if known is not None:
+            census.refused.append((obj, known))
+            census.again(known.retry)
+            return False
         before = self._tried(uid, of)
         if before is not None and time.monotonic() < before.until:
             self._unconverged(obj, census, before)
@@ -152,6 +160,7 @@ class Labelled:
             verdict = status.workload_refused(obj["kind"], name, error)
             if verdict is None:
                 raise
+            self._refused.remember(uid, write, verdict)
             census.refused.append((obj, verdict))
             census.again(verdict.retry)
             return False

@@ -6,6 +6,7 @@ from typing import Any
 from controller import desired, scalers, status
 from controller.cluster import Cluster, Contested
 from controller.labelled import WAITING_SECONDS, digest, opted_out
+from controller.refused import Refused, state_of
 from controller.rollouts import NoPlace, Rollouts, has_pods, replaces_pods, runs
 from controller.status import Verdict
 from crds.models import AsyncActor
@@ -38,6 +39,7 @@ class Workloads:
 
     def __init__(self, cluster: Cluster, rollouts: Rollouts, defaults: SidecarDefaults) -> None:
         self._cluster, self._rollouts, self._defaults = cluster, rollouts, defaults
+        self._refused = Refused()
         self._rolls: dict[str, tuple[Any, ...]] = {}
         """By uid: the last change that a dry run has shown to roll pods over."""
 
@@ -100,6 +102,10 @@ class Workloads:
             return Found(refused)
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return Found(status.workload_replaced(name), live)
+        write = actor.metadata.generation, _annotation(wanted, ANNOTATION_APPLIED), plan_digest, state_of(live)
+        known = self._refused.find(actor.metadata.uid, write)
+        if known is not None:
+            return Found(known, live)
         try:
             if kind == "Job" and live is not None and not _same_inputs(live, wanted):
                 self._rollouts.replace(live, _key(actor), lambda: self._cluster.delete(informer, live))
@@ -115,6 +121,7 @@ class Workloads:
             verdict = status.workload_refused(kind, name, error)
             if verdict is None:
                 raise
+            self._refused.remember(actor.metadata.uid, write, verdict)
             return Found(verdict, live)
         if opted_out(result):
             return Found(status.workload_opted_out(kind, name), result)

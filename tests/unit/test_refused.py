@@ -1,0 +1,69 @@
+"""A write that was refused for what it is, is not made again before it, or what it changes, is another."""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from controller.labelled import Labelled
+from controller.refused import Refused, state_of
+from controller.rollouts import Rollouts
+from controller.status import false
+from kube.client import DEPLOYMENTS, ApiError, Object
+from tests.unit.test_labelled import DONE, PLAN, TEMPLATE, deployment
+
+DENIED = 'admission webhook "inject.asya.io" denied the request: spec.template.spec.containers: two of them'
+TERMINAL, PASSING = false("InvalidWorkload", "wrong", 300.0), false("WorkloadForbidden", "no", 10.0)
+
+
+def test_it_is_remembered_until_it_is_another_or_has_aged() -> None:
+    now = [0.0]
+    refused = Refused(lambda: now[0])
+    refused.remember("u", ("a",), TERMINAL)
+    now[0] = 100.0
+    found = refused.find("u", ("a",))
+    assert found is not None
+    assert (found.reason, found.retry) == ("InvalidWorkload", 200.0)
+    assert refused.find("v", ("a",)) is None
+    now[0] = 300.0
+    assert refused.find("u", ("a",)) is None
+    refused.remember("u", ("a",), TERMINAL)
+    assert refused.find("u", ("b",)) is None
+    assert refused.find("u", ("a",)) is None, "it was forgotten with the change"
+
+
+def test_what_may_pass_without_a_change_is_tried_again() -> None:
+    refused = Refused()
+    refused.remember("u", ("a",), PASSING)
+    assert refused.find("u", ("a",)) is None
+
+
+@pytest.mark.parametrize(
+    "change", [{"generation": 2}, {"labels": {"b": ""}}, {"annotations": {"a": "b"}}, {"uid": "v"}]
+)
+def test_a_change_of_what_it_is_about_lifts_it(change: Object) -> None:
+    before: Object = {"metadata": {"uid": "u", "generation": 1}, "status": {}}
+    after = {"metadata": {**before["metadata"], **change}, "status": {}}
+    assert state_of(before) != state_of(after)
+    assert state_of(before) == state_of({**before, "status": {"replicas": 1}})
+
+
+def test_a_labelled_workload_that_is_denied_is_shown_to_admission_once() -> None:
+    obj, calls = deployment(TEMPLATE, 1, DONE), []
+
+    def merge_patch(*what: Any, **_how: Any) -> Object:
+        calls.append(what)
+        raise ApiError(422, "Invalid", DENIED)
+
+    informer = SimpleNamespace(resource=DEPLOYMENTS, labelled=lambda *key: [obj], get=lambda *key: obj)
+    cluster = SimpleNamespace(injectable=[informer], client=SimpleNamespace(merge_patch=merge_patch))
+    labelled = Labelled(cast(Any, cluster), Rollouts(1, 300, lambda key: None))
+    for _ in range(5):
+        census = labelled.renew(("x", "a"), "uid", PLAN)
+        assert [verdict.reason for _, verdict in census.refused] == ["InjectionDenied"]
+        assert census.retry is not None
+        assert census.retry > 290
+    assert len(calls) == 1
+    obj["metadata"]["annotations"] = {"mended": "yes"}
+    labelled.renew(("x", "a"), "uid", PLAN)
+    assert len(calls) == 2
