@@ -18,6 +18,7 @@ from injection.record import read_record, unknown_version, unknown_version_warni
 from injection.settings import SidecarDefaults
 from injection.warnings import warnings_of
 from kube import client as resources
+from kube import events
 from kube.client import ApiError, Client, Resource
 from kube.informer import controller_of
 
@@ -25,6 +26,8 @@ Object = dict[str, Any]
 
 NOTEWORTHY = ("ScalingPaused", "SidecarUnknown")
 """Reasons of conditions that are true and yet may be why an actor does not do what is expected."""
+REFUSED = ("NotInjected", "InjectionOutdated", "InjectionDenied")
+"""Reasons of Events about workloads that merely bear the label, or that admission injects otherwise."""
 KEDA = (resources.SCALED_OBJECTS, resources.SCALED_JOBS, resources.TRIGGER_AUTHENTICATIONS)
 _KINDS = {kind.name: kind for kind in KINDS.values()}
 
@@ -38,6 +41,8 @@ class Story:
     """Those that bear its label or are its own."""
     others: list[Object] = field(default_factory=list)
     """KEDA's objects and the runtime ConfigMap."""
+    refusals: list[Object] = field(default_factory=list)
+    """Events about workloads that are not injected by the actor's present plan, the latest of each reason."""
 
 
 def read(client: Client, namespace: str, name: str) -> Story | None:
@@ -64,6 +69,9 @@ def read(client: Client, namespace: str, name: str) -> Story | None:
     if reference.get("kind") in by_kind and (reference["kind"], reference["name"]) not in known:
         unlabelled = client.get(by_kind[reference["kind"]], namespace, reference["name"])
         story.workloads += [unlabelled] if unlabelled is not None else []
+    if (actor.get("status") or {}).get("outdatedWorkloads"):
+        found = events.warnings(client, "AsyncActor", namespace, name)
+        story.refusals = list({e["reason"]: e for e in found if e.get("reason") in REFUSED}.values())
     return story
 
 
@@ -95,7 +103,7 @@ def lines(story: Story) -> Iterator[str]:
     yield ""
     yield from _queue(actor)
     yield from _warnings(actor)
-    yield from _problems(status)
+    yield from _problems(status, story.refusals)
 
 
 def _told(obj: Object, actor: Object) -> str:
@@ -199,16 +207,21 @@ def _parsed(actor: Object) -> AsyncActor | None:
         return None
 
 
-def _problems(status: Object) -> Iterator[str]:
+def _problems(status: Object, refusals: list[Object]) -> Iterator[str]:
     conditions = status.get("conditions") or ()
     wrong = [c for c in conditions if c["type"] != READY and (c["status"] != "True" or c["reason"] in NOTEWORTHY)]
+    # What Ready alone says, since it is of no part of the actor.
+    wrong += [c for c in conditions if c["type"] == READY and c["reason"] == "DeletionBlocked"]
     if not conditions:
         yield "Problems"
         yield "  the controller has not seen this actor yet: asya-operator doctor tells whether it runs"
-    elif not wrong:
+    elif not wrong and not refusals:
         yield "No problems"
     else:
         yield "Problems"
         for c in wrong:
             yield f"  {c['type']}={c['status']} ({c['reason']})"
             yield f"    {c['message']}"
+        for event in refusals:
+            yield f"  {event['reason']}"
+            yield f"    {event['message']}"
