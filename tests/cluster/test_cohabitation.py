@@ -103,6 +103,19 @@ def proxy_first(obj: Object) -> list[Object]:
     return [{"op": "add", "path": f"{prefix}/spec/containers/0", "value": PROXY}]
 
 
+def mirror_images(obj: Object) -> list[Object]:
+    """Has all images come from a mirror."""
+    if obj["kind"] == "ConfigMap":
+        return note(obj)
+    prefix, template = ("/spec/template", template_of(obj)) if obj["kind"] == "Deployment" else ("", obj)
+    return [
+        {"op": "replace", "path": f"{prefix}/spec/{place}/{n}/image", "value": f"mirror/{container['image']}"}
+        for place in ("containers", "initContainers")
+        for n, container in enumerate(template["spec"].get(place) or ())
+        if not container["image"].startswith("mirror/")
+    ]
+
+
 @pytest.mark.parametrize(("name", "runtime"), [("aaa-before-ours", "runtime"), ("zzz-after-ours", "app")])
 def test_another_injector_before_or_after_ours(space: Space, name: str, runtime: str) -> None:
     """One that comes first hides which container was the only one, so there it is named ``runtime``."""
