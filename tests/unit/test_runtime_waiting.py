@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.harness.clusters import wait_for
-from tests.harness.script import FRAMES_ROUTE, Script, http_message
+from tests.harness.script import FRAMES_ROUTE, Script, http_message, interpreters
 
 HANDLERS = """
 import time
@@ -107,6 +107,23 @@ def test_half_a_message_holds_nobody_up_and_is_answered_once_it_is_whole(scripts
             assert time.monotonic() - began < 2, f"{at} bytes held others up"
             half.sendall(whole[at:])
             assert b"patient" in answer(half)
+
+
+@pytest.mark.parametrize("python", interpreters(), ids=lambda path: Path(path).name)
+def test_every_python_at_hand_lets_halves_wait_and_leaves_dead_clients(scripts: Any, python: str) -> None:
+    script = scripts(HANDLERS, "handlers.note", python)
+    with connected(script.path) as half, connected(script.path) as busy:
+        half.sendall(frame("patient")[:30])
+        busy.sendall(request("slow"))
+        wait_for("the call", lambda: calls(script) == ["slow"])
+        for kind in (frame, request, chunks):
+            with connected(script.path) as dead:
+                dead.sendall(kind("dead"))
+        assert b"slow" in answer(busy)
+        half.sendall(frame("patient")[30:])
+        assert b"patient" in answer(half)
+    assert calls(script) == ["slow", "patient"]
+    assert script.stop() == 0
 
 
 @KINDS
