@@ -21,7 +21,7 @@ from crds.names import ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_INJECTED, HOLDER
 from injection.access import Object, disabled, list_of, map_of, name_of
 from injection.containers import deny_taken_names, holder_container, sidecar_container
 from injection.extras import is_extra
-from injection.parts import in_place, is_complete, parts_of, with_containers
+from injection.parts import in_place, is_complete, is_mirrored, parts_of, with_containers
 from injection.plan import Plan
 from injection.record import COMMAND, OUR_VOLUMES, Record, is_our_container, is_our_volume, read_record
 from injection.runtime import Denied, inject_runtime, put_list, runtime_index, situation, uninject_runtime
@@ -80,7 +80,12 @@ def inject(
         return template if present["order"] == wanted["order"] else with_containers(fresh, present["containers"])
     as_wanted, as_stored = wanted["containers"], stored["containers"]
     unmoved = [name for name, ours in as_wanted.items() if wanted_then["containers"].get(name) == ours]
-    return with_containers(fresh, {name: as_stored[name] for name in unmoved if name in as_stored})
+    kept = {name: as_stored[name] for name in unmoved if name in as_stored}
+    for name, ours in as_wanted.items():
+        image = present["containers"][name].get("image")
+        if is_mirrored(image, ours.get("image")):
+            kept[name] = {**kept.get(name, ours), "image": image}
+    return with_containers(fresh, kept)
 
 
 def _inject(template: Object, record: Record | None, plan: Plan, job: bool, scaled: bool) -> tuple[Object, Record]:

@@ -48,6 +48,20 @@ def is_complete(present: Object, wanted: Object) -> bool:
     )
 
 
+def is_mirrored(image: Any, wanted: Any) -> bool:
+    """Whether ``image`` is the wanted one from another registry, by its name and tag, and so a mirror's doing.
+
+    A webhook that has all images come from a mirror may be installed long after injection. To put such an image back
+    would be to fight it, and to pull what a cluster may not be able to reach.
+    """
+    if not isinstance(image, str) or not isinstance(wanted, str):
+        return False
+    (name, _, digest), (wanted_name, _, wanted_digest) = (
+        text.rpartition("/")[2].partition("@") for text in (image, wanted)
+    )
+    return image != wanted and name == wanted_name and wanted_digest in ("", digest)
+
+
 def with_containers(template: Object, kept: dict[str, Any]) -> Object:
     """``template`` with its containers of those names replaced."""
     spec = dict(template["spec"])

@@ -1,5 +1,6 @@
 """Admission as the API server does it, and our injection beside somebody else's."""
 
+import subprocess
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ from kube.client import ApiError, Object
 from tests.cluster.test_actors import ready, settle
 from tests.cluster.test_api import config_map
 from tests.cluster.test_labelled import roll_overs, template_of, workload
+from tests.harness.binaries import binary
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.injector import injector
 from tests.harness.operator import NAMESPACES, WEBHOOK_CONFIGURATION_SECONDS
@@ -141,6 +143,46 @@ def test_another_injector_before_or_after_ours(space: Space, name: str, runtime:
         assert containers(unlabelled) == ["proxy", runtime]
         pod = space.create_object(named("Pod", "p"))
         assert {c["name"] for c in pod["spec"]["containers"]} == {"sidecar", "proxy", runtime}
+
+
+@pytest.mark.only("kube-apiserver")
+@pytest.mark.parametrize("name", ["aaa-before-ours", "zzz-after-ours"])
+def test_a_mirror_of_images_that_is_installed_after_injection(space: Space, cluster: Cluster, name: str) -> None:
+    """Whatever is admitted next has the images of the mirror, ours included, and nobody fights about them."""
+    space.apply(actor("a"))
+    space.apply(workload("Deployment", "x", "a"))
+    ready(space, "a")
+    wait_for("the sidecar", lambda: containers(space.wait("Deployment", "x")) == ["sidecar", "app"])
+    with injector(space.client, name, space.name, mirror_images):
+        wait_until_called(space)
+        command = [str(binary("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name]
+        restart = [*command, "rollout", "restart", "deployment/x"]
+        done = subprocess.run(restart, capture_output=True, text=True, timeout=60, check=True)
+        assert "put back" not in done.stderr
+        assert all(image.startswith("mirror/") for image in images(space.wait("Deployment", "x")))
+        space.apply(actor("a", timeout={"processing": 77}))  # both are injected anew
+
+        def mirrored() -> bool:
+            found = [space.wait("Deployment", n) for n in ("a", "x")]
+            return all("77s" in str(d) and all(i.startswith("mirror/") for i in images(d)) for d in found)
+
+        wait_for("both to be mirrored", mirrored, 30)
+        ready(space, "a")
+        settle(space)
+        before = [space.wait("Deployment", n)["metadata"]["generation"] for n in ("a", "x")]
+        for n in range(5):
+            space.patch("AsyncActor", "a", {"metadata": {"labels": {"touched": str(n)}}})
+        settle(space)
+        assert [space.wait("Deployment", n)["metadata"]["generation"] for n in ("a", "x")] == before
+        assert space.condition("a", "WorkloadReady")["reason"] == "WorkloadCreated"
+        assert roll_overs(space, "x") == 3, "injected, restarted, and injected anew"
+    told = [e["reason"] for e in space.all("Event") if e["reason"] in ("Contested", "InjectionOutdated")]
+    assert told == []
+
+
+def images(deployment: Object) -> list[str]:
+    pod = deployment["spec"]["template"]["spec"]
+    return [c["image"] for place in ("initContainers", "containers") for c in pod.get(place) or ()]
 
 
 def test_an_injected_pod_passes_the_restricted_profile(space: Space, cluster: Cluster) -> None:

@@ -9,6 +9,7 @@ import pytest
 from crds.names import ANNOTATION_INJECTED
 from crds.parse import parse_actor
 from injection.inject import inject, read_record, uninject
+from injection.parts import is_mirrored
 from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
 from tests.harness.space import actor
@@ -80,6 +81,36 @@ def test_what_another_webhook_made_stays_at_the_next_update() -> None:
     assert admit(more, MIRRORED)[1].patch == []
     other = changed(MIRRORED, "runtime", resources={"limits": {"memory": "1Gi"}})
     assert admit(other, MIRRORED)[1].patch == []
+
+
+def test_a_mirror_that_is_installed_after_injection_is_let_be() -> None:
+    result, decision = admit(MIRRORED, INJECTED)
+    assert (result, decision.warnings) == (MIRRORED, [])
+    assert admit(result, INJECTED)[1].patch == [], "asked again in the same admission"
+    assert admit(result, result)[1].patch == [], "and at the next update"
+    assert uninject(result["spec"]["template"])["spec"]["containers"][0]["image"] == "mirror/app:1"
+    both = changed(MIRRORED, "sidecar", imagePullPolicy="Never")
+    result, decision = admit(both, INJECTED)
+    assert result == MIRRORED, "what else was changed is put back"
+    assert len(decision.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("image", "wanted", "mirrored_"),
+    [
+        ("mirror/ghcr.io/o/sidecar:1", "ghcr.io/o/sidecar:1", True),
+        ("mirror:5000/sidecar:1", "ghcr.io/o/sidecar:1", True),
+        ("ghcr.io/o/sidecar:1@sha256:ab", "ghcr.io/o/sidecar:1", True),
+        ("mirror/sidecar@sha256:ab", "ghcr.io/o/sidecar@sha256:ab", True),
+        ("mirror/sidecar@sha256:cd", "ghcr.io/o/sidecar@sha256:ab", False),
+        ("mirror/sidecar:2", "ghcr.io/o/sidecar:1", False),
+        ("mirror/other:1", "ghcr.io/o/sidecar:1", False),
+        ("ghcr.io/o/sidecar:1", "ghcr.io/o/sidecar:1", False),
+        (None, "ghcr.io/o/sidecar:1", False),
+    ],
+)
+def test_which_images_are_a_mirrors(image: object, wanted: object, mirrored_: bool) -> None:
+    assert is_mirrored(image, wanted) is mirrored_
 
 
 def test_a_new_image_of_the_function_reaches_the_socket_holder_and_keeps_the_mirrored_sidecar() -> None:
