@@ -84,7 +84,11 @@ class RabbitMQ:
         self._pika, self._error = pika, AMQPError
         for pause in (*self._pauses, None):
             try:
-                self._connection = pika.BlockingConnection(pika.URLParameters(self._url))
+                parameters = pika.URLParameters(self._url)
+                # pika sends none while the runtime is waited for, and the broker would end the connection;
+                # released sidecars send them all along.
+                parameters.heartbeat = 0
+                self._connection = pika.BlockingConnection(parameters)
                 break
             except (AMQPError, OSError) as error:
                 if pause is None:
