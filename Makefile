@@ -12,6 +12,8 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;MPL;Mozilla Public
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE  ?= asya-operator:$(VERSION)
 DIST   ?= dist
+# Where the files of a release will be; the plugin's manifest names it.
+URL    ?= https://releases.invalid/asya-operator/v$(VERSION)
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
@@ -103,12 +105,12 @@ $(SBOM): $(READY)
 	$(VENV)/sbom/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=5,<8'
 	@touch $@
 
-release: $(READY) $(SBOM) ## Build wheel, chart package and SBOM into dist/
+release: $(READY) $(SBOM) ## Build all that is released into dist/: chart, install.yaml, plugin, wheel, SBOMs, checksums (IMAGE, URL)
 	rm -rf $(DIST) build/lib
 	$(BIN)/python -m build --wheel --outdir $(DIST)
-	$(BIN)/python -m tests.harness.binaries helm package charts/asya-operator --destination $(DIST)
 	$(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
 	  --output-file $(DIST)/asya-operator.cdx.json
+	$(BIN)/python -m release --dist $(DIST) --image $(IMAGE) --url $(URL)
 
 image: ## Build the image (IMAGE=asya-operator:VERSION, what the chart names)
 	docker build --tag $(IMAGE) .

@@ -245,14 +245,15 @@ def test_packages_are_complete_and_run_as_anybody(tmp_path: Path) -> None:
     assert done.stdout == rendered()
 
 
-def test_make_release_builds_wheel_chart_and_sbom(tmp_path: Path) -> None:
+def test_make_release_builds_everything(tmp_path: Path) -> None:
     command = ["make", "--silent", "release", f"DIST={tmp_path / 'dist'}"]
     built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert built.returncode == 0, built.stdout + built.stderr
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["version"]
     made = {file.name: file for file in (tmp_path / "dist").iterdir()}
     wheel, sbom = f"asya_operator-{version}-py3-none-any.whl", "asya-operator.cdx.json"
-    assert set(made) == {wheel, f"asya-operator-{version}.tgz", sbom}
+    more = {"install.yaml", "kubectl-asya.tar.gz", "asya.yaml", "asya-operator-chart.cdx.json", "SHA256SUMS"}
+    assert set(made) == {wheel, f"asya-operator-{version}.tgz", sbom, *more}
     names = zipfile.ZipFile(made[wheel]).namelist()
     assert {"cli/plugin.py", "crds/asyncactors.yaml", "runtime/asya_runtime.py"} <= set(names)
     assert not [name for name in names if name.startswith("tests")]

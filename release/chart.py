@@ -1,0 +1,91 @@
+"""The chart as it is released: it names the image that belongs to it, and says to Artifact Hub what it is."""
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REFERENCE = re.compile(
+    r"(?P<repository>[^\s@]+?)(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]*))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+SIDECAR = "ghcr.io/deliveryhero/asya-sidecar"
+
+
+class BadImage(ValueError):
+    """No name of an image; the message says what was found."""
+
+
+def parts_of(image: str) -> tuple[str, str, str]:
+    """Repository, tag and digest of an image; empty if it has none.
+
+    Raises:
+        BadImage: if it is no image with a tag or digest.
+    """
+    found = REFERENCE.fullmatch(image)
+    if found is None or not (found["tag"] or found["digest"]):
+        raise BadImage(f"IMAGE: must be NAME:TAG or NAME@sha256:DIGEST; found {image!r}")
+    return found["repository"], found["tag"] or "", found["digest"] or ""
+
+
+def image_values(values: str, image: str) -> str:
+    """``values.yaml`` with ``image`` in its first section ``image``, and every other line as it was."""
+    repository, tag, digest = parts_of(image)
+    start = values.index("\nimage:\n") + 1
+    end = re.compile(r"^\S", re.MULTILINE).search(values, start + 1)
+    assert end is not None, "other sections follow"
+    section = values[start : end.start()]
+    for key, value in (("repository", repository), ("tag", tag), ("digest", digest)):
+        section = re.sub(rf"^  {key}:.*$", f"  {key}: {json.dumps(value)}", section, flags=re.MULTILINE)
+    return values[:start] + section + values[end.start() :]
+
+
+def annotated(chart: str, image: str, changes: str) -> str:
+    """``Chart.yaml`` with what Artifact Hub shows, https://artifacthub.io/docs/topics/annotations/helm/"""
+    made: dict[str, Any] = yaml.safe_load(chart)
+    entries = [" ".join(entry.split()) for entry in re.split(r"^- ", changes, flags=re.MULTILINE)[1:]]
+    made["annotations"] = {
+        **(made.get("annotations") or {}),
+        "artifacthub.io/images": yaml.safe_dump([{"name": "asya-operator", "image": image}], sort_keys=False),
+        "artifacthub.io/changes": yaml.safe_dump(
+            [{"kind": "changed", "description": entry} for entry in entries], sort_keys=False, width=10_000
+        ),
+    }
+    return yaml.safe_dump(made, sort_keys=False)
+
+
+def sbom(package: Path, version: str, manifest: str) -> str:
+    """A bill of materials of the chart: the images that it runs, as CycloneDX."""
+    images = sorted(set(re.findall(r"^\s*image: (\S+)$", manifest, re.MULTILINE)))
+    images += sorted(set(re.findall(rf"value: ({re.escape(SIDECAR)}\S+)$", manifest, re.MULTILINE)))
+    made = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "bom-ref": "chart",
+                "name": "asya-operator",
+                "version": version,
+                "purl": f"pkg:helm/asya-operator@{version}",
+                "licenses": [{"license": {"id": "Apache-2.0"}}],
+                "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(package.read_bytes()).hexdigest()}],
+            }
+        },
+        "components": [
+            {"type": "container", "bom-ref": image, "name": image.partition("@")[0], "purl": _purl(image)}
+            for image in images
+        ],
+        "dependencies": [{"ref": "chart", "dependsOn": images}],
+    }
+    return json.dumps(made, indent=2) + "\n"
+
+
+def _purl(image: str) -> str:
+    repository, tag, digest = parts_of(image)
+    name = repository.rpartition("/")[2]
+    version = f"@{digest.replace(':', '%3A')}" if digest else ""
+    return f"pkg:oci/{name}{version}?repository_url={repository}" + (f"&tag={tag}" if tag else "")
