@@ -16,6 +16,7 @@ from sandbox import protobuf
 from sandbox.api import APPLY, Api, Call
 from sandbox.builtin import ResourceType
 from sandbox.errors import Failure
+from sandbox.pages import Pages
 from sandbox.schema import unknown_fields
 from sandbox.selectors import field_filter, label_filter
 from sandbox.store import Change
@@ -42,7 +43,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, address: tuple[str, int], api: Api, context: ssl.SSLContext | None = None) -> None:
         self.address_family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         super().__init__(address, _Handler)
-        self.api = api
+        self.api, self.pages = api, Pages()
         self._context = context
         self._open: set[socket.socket] = set()
 
@@ -218,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         version = api.store.version
         accept, accept_field = self._filters(query)
         items = [o for o in api.store.all(resource.qualified, namespace) if accept(o) and accept_field(o)]
-        metadata = {"resourceVersion": str(version)}
+        items, metadata = self.server.pages.page(items, str(version), query)
         if tabular:
             return 200, table(resource, items, metadata)
         if resource.schema is None:

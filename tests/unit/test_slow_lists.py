@@ -1,76 +1,69 @@
 """An API server that takes long over ten thousand actors: lists come in pages, with a time limit of their own."""
 
-import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from crds.manifest import manifest
 from kube.client import ASYNC_ACTORS, ApiError, Client
 from kube.credentials import plain
 from kube.informer import Informer
+from sandbox.api import Api, Call
+from sandbox.errors import Failure
+from sandbox.http import Server as Sandbox
+from sandbox.pages import Pages
+from tests.harness.operator import CRDS
 
 COUNT = 10_000
 
 
-class Server:
-    """Lists actors in pages, ``seconds`` over all of them, and watches in silence."""
+class Server(Pages):
+    """Lists actors in pages, ``seconds`` over all of them; each of the first ``expires`` further pages is too old."""
 
     def __init__(self, seconds: float, *, expires: int = 0, pages: bool = True) -> None:
+        super().__init__()
         self.seconds, self.expires, self.pages, self.limits = seconds, expires, pages, list[int]()
+
+    def page(self, items: list[Any], version: str, query: dict[str, str]) -> tuple[list[Any], dict[str, Any]]:
+        self.limits.append(int(query.get("limit", "0")))
+        if "continue" in query and self.expires:
+            self.expires -= 1
+            raise Failure(410, "too old")
+        found, metadata = super().page(items, version, query if self.pages else {})
+        time.sleep(self.seconds * len(found) / COUNT)
+        return found, metadata
+
+
+@pytest.fixture(scope="module")
+def api() -> Api:
+    """Ten thousand actors, put past admission, which would take its time."""
+    made = Api()
+    made.create(made.type("apiextensions.k8s.io", "v1", CRDS.plural), "", manifest(), Call())
+    for n in range(COUNT):
+        metadata = {"namespace": "x", "name": f"a{n}", "uid": f"{n}"}
+        actor = {"apiVersion": ASYNC_ACTORS.api_version, "kind": ASYNC_ACTORS.kind, "metadata": metadata}
+        made.store.put("asyncactors.asya.io", ("x", f"a{n}"), actor, expect=None)
+    return made
 
 
 @contextmanager
-def serving(server: Server) -> Iterator[Client]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            query = parse_qs(urlsplit(self.path).query)
-            if "watch" in query:
-                time.sleep(2)
-                self._answer(200, b"")
-                return
-            limit = int(query.get("limit", ["0"])[0])
-            server.limits.append(limit)
-            start = int(query.get("continue", ["0"])[0])
-            if start and server.expires:
-                server.expires -= 1
-                self._answer(410, json.dumps({"reason": "Expired", "message": "too old"}).encode())
-                return
-            count = min(limit, COUNT - start) if limit and server.pages else COUNT
-            time.sleep(server.seconds * count / COUNT)
-            items = [
-                {"metadata": {"namespace": "x", "name": f"a{n}", "uid": f"{n}"}} for n in range(start, start + count)
-            ]
-            more = {"continue": str(start + count)} if start + count < COUNT else {}
-            self._answer(200, json.dumps({"items": items, "metadata": {"resourceVersion": "9", **more}}).encode())
-
-        def _answer(self, code: int, body: bytes) -> None:
-            self.send_response(code)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_what: Any) -> None:
-            pass
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
+def serving(api: Api, server: Server) -> Iterator[Client]:
+    sandbox = Sandbox(("127.0.0.1", 0), api)
+    sandbox.pages = server
+    threading.Thread(target=sandbox.serve_forever, daemon=True).start()
     try:
-        yield Client(plain(f"http://127.0.0.1:{http.server_address[1]}"), read_timeout=0.3)
+        yield Client(plain(f"http://127.0.0.1:{sandbox.server_address[1]}"), read_timeout=0.3)
     finally:
-        http.shutdown()
+        sandbox.shutdown()
 
 
-def test_ten_thousand_actors_of_a_slow_server_come_in_pages() -> None:
+def test_ten_thousand_actors_of_a_slow_server_come_in_pages(api: Api) -> None:
     server = Server(2.0)
-    with serving(server) as client:
+    with serving(api, server) as client:
         informer = Informer(client, ASYNC_ACTORS)
         informer.start()
         assert informer.wait(15)
@@ -79,18 +72,18 @@ def test_ten_thousand_actors_of_a_slow_server_come_in_pages() -> None:
     assert set(server.limits) == {500}
 
 
-def test_one_that_knows_no_pages_has_the_time_that_it_needs() -> None:
-    with serving(Server(1.5, pages=False)) as client:
+def test_one_that_knows_no_pages_has_the_time_that_it_needs(api: Api) -> None:
+    with serving(api, Server(1.5, pages=False)) as client:
         assert len(client.list(ASYNC_ACTORS)) == COUNT
 
 
-def test_a_list_that_the_server_has_forgotten_starts_anew() -> None:
-    with serving(Server(0.1, expires=1)) as client:
+def test_a_list_that_the_server_has_forgotten_starts_anew(api: Api) -> None:
+    with serving(api, Server(0.1, expires=1)) as client:
         found = client.list(ASYNC_ACTORS)
     assert len({o["metadata"]["uid"] for o in found}) == len(found) == COUNT
 
 
-def test_one_that_is_always_forgotten_is_an_error() -> None:
-    with serving(Server(0.1, expires=99)) as client, pytest.raises(ApiError) as caught:
+def test_one_that_is_always_forgotten_is_an_error(api: Api) -> None:
+    with serving(api, Server(0.1, expires=99)) as client, pytest.raises(ApiError) as caught:
         client.list(ASYNC_ACTORS)
     assert caught.value.code == 410
