@@ -1,0 +1,147 @@
+"""Whatever people and their tools do to an actor's objects: what is theirs stays, what is ours comes back, once."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from kube.client import ASYNC_ACTORS, Object
+from tests.cluster.test_actors import ready, settle
+from tests.cluster.test_labelled import LABEL, roll_overs, sidecar_of, template_of, workload
+from tests.harness.binaries import binary
+from tests.harness.clusters import Cluster, wait_for
+from tests.harness.history import History
+from tests.harness.space import Space, actor, containers
+
+pytestmark = pytest.mark.only("kube-apiserver")
+Kubectl = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def kubectl(space: Space, cluster: Cluster) -> Kubectl:
+    """Runs kubectl in the namespace of the test."""
+
+    def run(*arguments: str, stdin: Any = None) -> subprocess.CompletedProcess[str]:
+        command = [str(binary("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name]
+        text = yaml.safe_dump(stdin) if stdin is not None else ""
+        done = subprocess.run([*command, *arguments], input=text, capture_output=True, text=True, timeout=90)
+        assert done.returncode == 0, done.stderr
+        return done
+
+    return run
+
+
+def plan_holds(space: Space, name: str, count: int) -> None:
+    """The Deployment has its sidecar once, and has rolled over so many times; its actor is ready."""
+    settle(space)
+    ready(space, "a")
+    found = {"kind": "Deployment", **space.wait("Deployment", name)}
+    names = containers(found)
+    assert names.count("sidecar") == 1
+    assert template_of(found)["metadata"]["labels"][LABEL] == "a"
+    assert roll_overs(space, name) == count
+    assert space.condition("a", "WorkloadReady")["reason"] == "WorkloadCreated"
+
+
+def test_kubectl_edits_of_an_owned_workload(space: Space, kubectl: Kubectl) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    kubectl("rollout", "restart", "deployment/a")
+    restarted = template_of({"kind": "Deployment", **space.wait("Deployment", "a")})["metadata"]["annotations"]
+    assert "kubectl.kubernetes.io/restartedAt" in restarted
+    plan_holds(space, "a", 2)
+    kubectl("annotate", "deployment/a", "team=b")
+    kubectl("label", "deployment/a", "team=b")
+    kubectl("set", "env", "deployment/a", "-c", "runtime", "EXTRA=1")  # which the actor does not give, so it is theirs
+    plan_holds(space, "a", 3)
+    left = space.wait("Deployment", "a")
+    assert left["metadata"]["labels"]["team"] == left["metadata"]["annotations"]["team"] == "b"
+    assert "EXTRA" in str(left["spec"])
+    kubectl("label", "--overwrite", "deployment/a", f"{LABEL}=other")
+    wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"][LABEL] == "a")
+    kubectl("label", "deployment/a", f"{LABEL}-")
+    wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"].get(LABEL) == "a")
+    wait_for("its sidecar", lambda: sidecar_of({"kind": "Deployment", **space.wait("Deployment", "a")}))
+    ready(space, "a")
+
+
+@pytest.mark.parametrize("server_side", [False, True], ids=["client-side", "server-side"])
+def test_a_labelled_workload_that_its_owner_applies_again_and_again(
+    space: Space, kubectl: Kubectl, server_side: bool
+) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    obj = workload("Deployment", "x", "a")
+    how = ["--server-side", "--field-manager=argocd"] if server_side else []
+    kubectl("apply", *how, "--filename=-", stdin=obj)
+    made = space.wait("Deployment", "x")
+    for _ in range(3):
+        kubectl("apply", *how, "--filename=-", stdin=obj)
+    assert space.wait("Deployment", "x")["metadata"]["generation"] == made["metadata"]["generation"]
+    template_of(obj)["spec"]["containers"][0]["image"] = "app:2"
+    kubectl("apply", *how, "--filename=-", stdin=obj)
+    changed = {"kind": "Deployment", **space.wait("Deployment", "x")}
+    assert containers(changed) == ["sidecar", "app"]
+    assert "app:2" in str(changed["spec"])
+    wait_for("both templates", lambda: roll_overs(space, "x") == 2)
+
+
+@pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
+def test_an_actor_that_is_deleted_and_created_again_at_once(space: Space, kubectl: Kubectl, cascade: str) -> None:
+    space.apply(workload("Deployment", "x", "a"))
+    space.apply(actor("a"))
+    first = ready(space, "a")
+    deployments = History(space, "Deployment")
+    kubectl("delete", "asya", "a", f"--cascade={cascade}", "--wait=false")
+
+    def again() -> bool:
+        made = space.apply(actor("a"))
+        return bool(made["metadata"]["uid"] != first["metadata"]["uid"])
+
+    wait_for("another of its name", again)
+    second = ready(space, "a")
+    settle(space)
+    let_go = space.wait("Deployment", "x")
+    assert LABEL not in (let_go["metadata"].get("labels") or {}), "with the actor went the label, which was but for it"
+    assert containers(let_go) == ["app"]
+    assert containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"]
+    owner = space.wait("Deployment", "a")["metadata"]["ownerReferences"][0]
+    assert owner["uid"] == second["metadata"]["uid"]
+    made = [{**d, "kind": "Deployment"} for d in deployments.stop() if d["metadata"]["name"] == "a"]
+    bare = [d for d in made if not sidecar_of(d)]
+    assert bare == [], "an actor's own workload never runs without its sidecar"
+
+
+def test_a_rename(space: Space, kubectl: Kubectl) -> None:
+    """Whoever renames an actor deletes one and creates another, whose workload may be called as the old one."""
+    old = actor("a")
+    space.apply(old)
+    first = ready(space, "a")
+    new = actor("b", workload={**old["spec"]["workload"], "name": "a"})
+    space.apply(new)
+    space.wait_condition("b", "WorkloadReady", "False", "WorkloadNotOwned")
+    kubectl("delete", "asya", "a")
+    ready(space, "b")
+    found = space.wait("Deployment", "a")
+    assert found["metadata"]["ownerReferences"][0]["name"] == "b"
+    assert found["metadata"]["labels"][LABEL] == "b"
+    assert first["metadata"]["uid"] not in json.dumps(found)
+
+
+def test_an_owned_workload_that_is_deleted_comes_back(space: Space, kubectl: Kubectl) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    for cascade in ("background", "foreground", "orphan"):
+        before = space.wait("Deployment", "a")["metadata"]["uid"]
+        kubectl("delete", "deployment", "a", f"--cascade={cascade}", "--wait=false")
+
+        def is_back(before: str = before) -> bool:
+            found: Object = space.get("Deployment", "a") or {}
+            return bool(found["metadata"]["uid"] != before) and sidecar_of({"kind": "Deployment", **found}) is not None
+
+        wait_for("it back", is_back)
+        ready(space, "a")
+    assert space.client.get(ASYNC_ACTORS, space.name, "a") is not None
