@@ -35,6 +35,12 @@ class Pair:
         """When the certificate ends."""
         return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
 
+    @property
+    def life(self) -> timedelta:
+        """How long it lasts from when it was made."""
+        certificate = x509.load_pem_x509_certificate(self.certificate)
+        return certificate.not_valid_after_utc - certificate.not_valid_before_utc - BACKDATE
+
 
 def create_authority(name: str, lifetime: timedelta) -> Pair:
     """A new self-signed CA."""

@@ -1,17 +1,20 @@
 """Keeps the webhook's certificate: issues it, stores it in a Secret, publishes its CA, rotates and repairs all three.
 
-Only the leader does. The Secret and the webhook configurations are watched, so what is deleted, damaged
-or blanked by hand is put right at once, and ever more slowly where something else insists. The CA is
-published by server-side apply with a field manager of its own, which owns ``caBundle`` and nothing else:
-whoever applies the rest, be it Helm or Argo CD, does not touch it.
+Only the leader does, but for one thing: where no CA is published, every controller publishes the one that is stored,
+since until then each labelled object is refused. The Secret and the webhook configurations are watched, so what is
+deleted, damaged or blanked by hand is put right at once, and ever more slowly where something else insists. The CA is
+published by server-side apply with a field manager of its own, which owns ``caBundle`` and nothing else: whoever
+applies the rest, be it Helm or Argo CD, does not touch it.
 """
 
 import base64
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.rotation import State, advance
 from certs.settings import Settings
@@ -28,13 +31,27 @@ CONFIGURATIONS = (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS)
 MANAGER = "asya-operator-certs"
 """Field manager of the Secret and of every ``caBundle``."""
 TICK_SECONDS = 30.0
+AHEAD_SECONDS = 5.0
+"""For which our CA is published beside one of somebody else before our certificate is stored, at most."""
+CERT_MANAGER = "cert-manager.io/certificate-name"
+"""Annotation of the Secrets that cert-manager writes."""
 
 
 class Keeper:
     """Does all of the above on a thread of its own while ``leading`` says so."""
 
-    def __init__(self, client: Client, settings: Settings, leading: Callable[[], bool], identity: str = "") -> None:
+    def __init__(
+        self,
+        client: Client,
+        settings: Settings,
+        leading: Callable[[], bool],
+        identity: str = "",
+        *,
+        any_time: Client | None = None,
+    ) -> None:
+        """Keep what ``settings`` say by ``client`` while ``leading``, and publish by ``any_time`` where nothing is."""
         self._client, self._settings, self._leading = client, settings, leading
+        self._any_time = any_time or client
         self._events, self._contests = events.Recorder(client, identity), Contests()
         self._told: set[str] = set()
         """What is contested, and an Event has said so."""
@@ -76,9 +93,12 @@ class Keeper:
     def _run(self) -> None:
         while not self._stopped.is_set():
             pause = 1.0
-            if self._leading() and all(i.synced for i in (self._secret, *self._configurations)):
+            if all(i.synced for i in (self._secret, *self._configurations)):
                 try:
-                    pause = self._reconcile()
+                    if self._leading():
+                        pause = self._reconcile()
+                    else:
+                        self._publish_where_blank()
                 except ApiError as error:
                     log.warning("certificates_failed", error=str(error))
             self._wake.wait(pause)
@@ -91,17 +111,24 @@ class Keeper:
         if self._settings.mode == "secret":
             bundle = data.get("ca.crt")
             return self._publish(bundle) if bundle else TICK_SECONDS
+        if self._is_of_cert_manager(secret):
+            return TICK_SECONDS
         stored = State.from_secret(data) if secret is not None else None
         state = stored or self._known
+        now = time.time()
         changed = advance(
             state,
             self._settings.names,
             self._settings.policy,
-            time.time(),
+            now,
             published=state is not None and self._published(_encoded(state)),
+            trusted=self._trusted(),
         )
         pauses = [TICK_SECONDS]
-        if changed != stored:
+        if stored is None and changed.previous is not None and now < changed.since + self._ahead_seconds:
+            # Webhooks serve a certificate of another CA until ours is stored: by then API servers must trust both.
+            pauses.append(self._ahead_seconds / 2)
+        elif changed != stored:
             pauses.append(self._store(secret, changed, _what(secret, stored, state, changed)))
         self._known = changed
         pauses.append(self._publish(_encoded(changed)))
@@ -109,6 +136,55 @@ class Keeper:
             pauses.append(self._settings.policy.overlap.total_seconds() / 2)
         shortest = min(self._settings.policy.lifetime, self._settings.policy.ca_lifetime).total_seconds()
         return min(*pauses, shortest / 12)
+
+    @property
+    def _ahead_seconds(self) -> float:
+        return min(AHEAD_SECONDS, self._settings.policy.overlap.total_seconds())
+
+    def _trusted(self) -> bytes:
+        """What is published, as PEM; an empty text where that is no certificate."""
+        hooks = [hook for _, configuration in self._found() for hook in configuration.get("webhooks") or ()]
+        bundles = {(hook.get("clientConfig") or {}).get("caBundle") or "" for hook in hooks} - {""}
+        try:
+            found = {c for b in bundles for c in x509.load_pem_x509_certificates(base64.b64decode(b))}
+        except ValueError:
+            return b""
+        return b"".join(sorted(certificate.public_bytes(Encoding.PEM) for certificate in found))
+
+    def _is_of_cert_manager(self, secret: Object | None) -> bool:
+        """Whether cert-manager writes this Secret: two that issue into one would do so for ever."""
+        metadata = (secret or {}).get("metadata") or {}
+        certificate = (metadata.get("annotations") or {}).get(CERT_MANAGER)
+        if certificate and "cert-manager" not in self._told:
+            told = f"the Secret {self._settings.secret!r} is cert-manager's, of the Certificate {certificate!r}"
+            log.error("certificates_refused", secret=self._settings.secret, certificate=certificate)
+            do = "Set certs.secretName to another name, or delete the Certificate and then the Secret"
+            self._record("SecretOfCertManager", f"{told}, so that certs.mode self leaves it alone. {do}", warning=True)
+        self._told = self._told | {"cert-manager"} if certificate else self._told - {"cert-manager"}
+        return bool(certificate)
+
+    def _publish_where_blank(self) -> None:
+        """Publish the CA that is stored where none is: a controller that waits for its turn to lead may, too."""
+        secret = self._secret.get(self._settings.namespace, self._settings.secret)
+        data = (secret or {}).get("data") or {}
+        bundle = data.get("ca.crt")
+        if not bundle or not data.get("tls.crt"):
+            return
+        for informer, configuration in self._found():
+            hooks = configuration.get("webhooks") or ()
+            if hooks and not any((hook.get("clientConfig") or {}).get("caBundle") for hook in hooks):
+                wanted = self._configuration(informer, hooks, bundle)
+                informer.observe(self._any_time.apply(informer.resource, wanted, manager=MANAGER))
+                CERTIFICATE_CHANGES.labels("published-where-blank").inc()
+                log.info("ca_published", kind=informer.resource.kind, name=self._settings.configuration)
+
+    def _configuration(self, informer: Informer, hooks: Iterable[Object], bundle: str) -> Object:
+        return {
+            "apiVersion": informer.resource.api_version,
+            "kind": informer.resource.kind,
+            "metadata": {"name": self._settings.configuration},
+            "webhooks": [{"name": hook["name"], "clientConfig": {"caBundle": bundle}} for hook in hooks],
+        }
 
     def _store(self, secret: Object | None, state: State, what: str) -> float:
         """Store it, unless that is contested; seconds until the next look, at most."""
@@ -140,12 +216,7 @@ class Keeper:
             if all((hook.get("clientConfig") or {}).get("caBundle") == bundle for hook in hooks):
                 continue
             blank = any(not (hook.get("clientConfig") or {}).get("caBundle") for hook in hooks)
-            wanted = {
-                "apiVersion": informer.resource.api_version,
-                "kind": informer.resource.kind,
-                "metadata": {"name": self._settings.configuration},
-                "webhooks": [{"name": hook["name"], "clientConfig": {"caBundle": bundle}} for hook in hooks],
-            }
+            wanted = self._configuration(informer, hooks, bundle)
             pause = self._write(informer, configuration, wanted, bundle)
             if pause:
                 soonest = min(soonest, pause)

@@ -98,8 +98,13 @@ def _check(pair: Pair) -> None:
         raise ValueError("the key is another certificate's")
 
 
-def advance(state: State | None, names: list[str], policy: Policy, now: float, *, published: bool) -> State:
+def advance(
+    state: State | None, names: list[str], policy: Policy, now: float, *, published: bool, trusted: bytes = b""
+) -> State:
     """The state that should be stored now; ``state`` itself if nothing is to change.
+
+    Nothing is issued that would not last longer than what it replaces, so how often anything is depends on how fast
+    time goes by, and on nothing else.
 
     Args:
         state: what is stored, or None.
@@ -107,12 +112,13 @@ def advance(state: State | None, names: list[str], policy: Policy, now: float, *
         policy: lifetimes.
         now: Unix time.
         published: whether every webhook configuration holds the state's bundle.
+        trusted: CA certificates that are published while there is no state, as PEM: somebody else's, kept for a while.
     """
     if state is None:
         authority = create_authority(NAME, policy.ca_lifetime)
-        return State(authority, issue(authority, names, policy.lifetime), now)
-    if state.serving.expires.timestamp() <= now or state.authority.expires.timestamp() <= now:
-        return replace(advance(None, names, policy, now, published=published), previous=state.authority.certificate)
+        return State(authority, issue(authority, names, policy.lifetime), now, previous=trusted or None)
+    if state.authority.expires.timestamp() <= now:
+        return advance(None, names, policy, now, published=published, trusted=state.authority.certificate)
     stepped = now - state.since >= policy.overlap.total_seconds()
     if state.following is not None:
         if not (published and stepped):
@@ -121,16 +127,18 @@ def advance(state: State | None, names: list[str], policy: Policy, now: float, *
         return State(state.following, serving, now, previous=state.authority.certificate)
     if state.previous is not None and stepped and published:
         return replace(state, previous=None, since=now)
-    if _due(state.authority, policy.ca_lifetime, now) and state.previous is None:
+    if _is_due(state.authority, now) and state.previous is None:
         return replace(state, following=create_authority(NAME, policy.ca_lifetime), since=now)
-    if _due(state.serving, policy.lifetime, now) or _names(state.serving) != set(names):
+    gained = min(now + policy.lifetime.total_seconds(), state.authority.expires.timestamp())
+    has_gain = gained >= state.serving.expires.timestamp() + 1.0
+    if (_is_due(state.serving, now) and has_gain) or _names(state.serving) != set(names):
         return replace(state, serving=issue(state.authority, names, policy.lifetime))
     return state
 
 
-def _due(pair: Pair, lifetime: timedelta, now: float) -> bool:
-    """Whether less than a third of its life is left; of the life that it really has, as no leaf outlives its CA."""
-    return pair.expires.timestamp() - now < lifetime.total_seconds() / 3
+def _is_due(pair: Pair, now: float) -> bool:
+    """Whether less than a third is left of the life that it has, which the policy's may be no more."""
+    return pair.expires.timestamp() - now < pair.life.total_seconds() / 3
 
 
 def _names(pair: Pair) -> set[str]:

@@ -40,20 +40,52 @@ def from_environment(env: Mapping[str, str], namespace: str) -> Settings:
         raise InvalidCertificateSetting(f"ASYA_CERTS_MODE: must be self, secret, cert-manager or none; found {mode!r}")
     default = Policy()
     names = [n for n in (env.get("ASYA_CERTS_NAMES") or f"asya-operator-webhook.{namespace}.svc").split(",") if n]
+    policy = Policy(
+        _seconds(env, "ASYA_CERTS_CA_LIFETIME", default.ca_lifetime),
+        _seconds(env, "ASYA_CERTS_LIFETIME", default.lifetime),
+        _seconds(env, "ASYA_CERTS_OVERLAP", default.overlap),
+    )
+    if mode == "self":
+        _check(policy)
     return Settings(
         mode,
         namespace,
         env.get("ASYA_CERTS_SECRET") or "asya-operator-webhook-cert",
         env.get("ASYA_WEBHOOK_CONFIGURATION") or "asya-operator",
         names,
-        Policy(
-            _seconds(env, "ASYA_CERTS_CA_LIFETIME", default.ca_lifetime),
-            _seconds(env, "ASYA_CERTS_LIFETIME", default.lifetime),
-            _seconds(env, "ASYA_CERTS_OVERLAP", default.overlap),
-        ),
+        policy,
     )
 
 
+OVERLAPS_OF_A_LIFE, OVERLAPS_OF_A_CA = 3, 9
+"""A certificate is renewed when a third of its life is left, and that third must be as long as a step takes; a CA that
+ends is replaced in two steps, and the certificate that it signed last lasts no longer than it does."""
+
+
+def _check(policy: Policy) -> None:
+    """Refuse lifetimes by which a certificate would end before its successor is served and trusted.
+
+    The chart refuses the same, in ``templates/certificates.yaml``.
+    """
+    if policy.lifetime > policy.ca_lifetime:
+        raise InvalidCertificateSetting(
+            f"ASYA_CERTS_LIFETIME (certs.lifetime): must not be longer than certs.caLifetime, which is "
+            f"{policy.ca_lifetime}; found {policy.lifetime}. No certificate outlives the CA that signed it: lower it, "
+            "or raise certs.caLifetime"
+        )
+    if policy.lifetime < OVERLAPS_OF_A_LIFE * policy.overlap:
+        raise InvalidCertificateSetting(
+            f"ASYA_CERTS_LIFETIME (certs.lifetime): must be at least {OVERLAPS_OF_A_LIFE} times certs.overlap, which "
+            f"is {policy.overlap}; found {policy.lifetime}. Raise it, or lower certs.overlap"
+        )
+    if policy.ca_lifetime < OVERLAPS_OF_A_CA * policy.overlap:
+        raise InvalidCertificateSetting(
+            f"ASYA_CERTS_CA_LIFETIME (certs.caLifetime): must be at least {OVERLAPS_OF_A_CA} times certs.overlap, "
+            f"which is {policy.overlap}; found {policy.ca_lifetime}. Raise it, or lower certs.overlap"
+        )
+
+
+MAX_DAYS = 36500
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -63,4 +95,7 @@ def _seconds(env: Mapping[str, str], name: str, default: timedelta) -> timedelta
         return default
     if text[-1] not in _UNITS or not text[:-1].isdecimal() or int(text[:-1]) < 1:
         raise InvalidCertificateSetting(f"{name}: must be a duration such as 30s, 12h or 90d; found {text!r}")
-    return timedelta(seconds=int(text[:-1]) * _UNITS[text[-1]])
+    seconds = int(text[:-1]) * _UNITS[text[-1]]
+    if seconds > MAX_DAYS * _UNITS["d"]:
+        raise InvalidCertificateSetting(f"{name}: must be at most {MAX_DAYS}d; found {text!r}")
+    return timedelta(seconds=seconds)

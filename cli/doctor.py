@@ -26,7 +26,6 @@ Verdict = Literal["good", "bad", "warning", "unknown"]
 OLDEST_KUBERNETES, OLDEST_KEDA = (1, 23), (2, 16)
 LEASE_SECONDS = 30
 """A leader renews every few seconds."""
-SOON_DAYS = 7
 CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
 REVIEWS = Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews")
 RIGHTS = (
@@ -45,7 +44,7 @@ RIGHTS = (
 
 A resource may be that of one name alone.
 """
-UPGRADE = "helm upgrade --install asya-operator charts/asya-operator --namespace asya-system"
+UPGRADE = "Run: helm upgrade --install asya-operator charts/asya-operator --namespace {}"
 
 
 @dataclass(frozen=True)
@@ -124,9 +123,12 @@ class Doctor:
     def _crd(self) -> Iterator[Check]:
         found = self._client.get(CRDS, "", CRD_NAME)
         if found is None:
-            yield bad("there is no CustomResourceDefinition asyncactors.asya.io", f"Install the operator: {UPGRADE}")
+            yield bad("there is no CustomResourceDefinition asyncactors.asya.io", self._upgrade)
         elif not contains(found["spec"]["versions"], manifest()["spec"]["versions"]):
-            yield bad("the CustomResourceDefinition is of another version than this command", f"Run: {UPGRADE}")
+            yield bad(
+                "the CustomResourceDefinition is of another version than this command",
+                self._upgrade,
+            )
         else:
             yield good("the CustomResourceDefinition is there and of this version")
 
@@ -147,9 +149,16 @@ class Doctor:
     def _configurations(self) -> Iterator[Check]:
         for resource in CONFIGURATIONS:
             if resource.kind not in self._published:
-                yield bad(f"there is no {resource.kind} {OPERATOR!r}, so nothing is injected", f"Run: {UPGRADE}")
+                yield bad(
+                    f"there is no {resource.kind} {OPERATOR!r}, so nothing is injected",
+                    self._upgrade,
+                )
             else:
                 yield good(f"the {resource.kind} {OPERATOR!r} is there")
+
+    @property
+    def _upgrade(self) -> str:
+        return UPGRADE.format(self._namespace)
 
     def _certificates(self) -> Iterator[Check]:
         secret = self._client.get(resources.SECRETS, self._namespace, self._secret)
@@ -162,10 +171,14 @@ class Doctor:
             if row.verdict:
                 remedy = "With certs.mode self the controller mends it, else renew it; see asya-operator certs show"
                 yield bad(f"the certificate {row.where}: {row.verdict}", remedy)
-            elif days < SOON_DAYS:
+            elif row.is_late(now):
                 yield bad(f"the certificate {row.where} expires in {days} days", "Renew it, or find out why it was not")
-            else:
+            elif row.is_used:
                 yield good(f"the certificate {row.where} is valid for {days} days")
+            else:
+                yield good(
+                    f"the certificate {row.where}: another one, {row.subject}, is trusted beside the one that counts"
+                )
 
     def _webhook(self) -> Iterator[Check]:
         """Asks the API server to create, and not to keep, a pod that a webhook which answers must refuse."""
@@ -183,7 +196,7 @@ class Doctor:
             else:
                 raise
         else:
-            yield bad("the API server does not ask the webhook about labelled pods", f"Run: {UPGRADE}")
+            yield bad("the API server does not ask the webhook about labelled pods", self._upgrade)
 
     def _rights(self) -> Iterator[Check]:
         missing = [
@@ -193,7 +206,7 @@ class Doctor:
             if not self._may(account, group, resource, verb)
         ]
         if missing:
-            yield bad(f"the operator may not {', '.join(missing)}", f"Run: {UPGRADE}")
+            yield bad(f"the operator may not {', '.join(missing)}", self._upgrade)
         else:
             yield good("the operator has the rights that it needs")
 

@@ -22,6 +22,7 @@ from controller.labelled import Labelled, digest, opted_out
 from controller.leader import Election, LeaseTimes
 from controller.parameters import is_intact
 from controller.reconciler import Reconciler
+from controller.remedies import settle_in
 from controller.rollouts import Rollouts
 from controller.runtime_maps import RuntimeMaps
 from controller.runtime_source import from_environment as runtime_source
@@ -97,6 +98,7 @@ class Controller:
         self._keda_known = threading.Event()
         self._source_loaded = threading.Event()
         self._queue: WorkQueue[Key] = WorkQueue()
+        settle_in(options.namespace)
         self._queue.pause()
         self._plain = Client(load_configuration(options.kubeconfig), pool_size=2)
         self._election = Election(
@@ -142,6 +144,7 @@ class Controller:
             certificate_settings(environment, options.namespace),
             lambda: self._election.leading,
             self.identity,
+            any_time=self._plain,
         )
         self._workers: list[threading.Thread] = []
         self._starting = threading.Lock()

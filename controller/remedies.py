@@ -24,7 +24,8 @@ REMEDIES: Final[dict[str, Remedy]] = {
     ),
     "WebhookUnavailable": Remedy(
         "the webhook does not answer, or its certificate is not trusted",
-        "Check the Deployment asya-operator-webhook (kubectl --namespace asya-system get pods) and its certificate "
+        "Check the Deployment asya-operator-webhook (kubectl --namespace {operator_namespace} get pods) and its "
+        "certificate "
         "(asya-operator certs show). It is tried again by itself",
     ),
     "NotInjected": Remedy(
@@ -210,9 +211,18 @@ REMEDIES: Final[dict[str, Remedy]] = {
 }
 
 
+_home = "asya-system"
+
+
 def remedy(cause: str, **words: str) -> str:
     """What to do about ``cause``, with its words filled in."""
-    return REMEDIES[cause].do.format_map(words)
+    return REMEDIES[cause].do.format_map({"operator_namespace": _home, **words})
+
+
+def settle_in(namespace: str) -> None:
+    """Name ``namespace`` as the operator's own in all remedies from now on."""
+    global _home
+    _home = namespace
 
 
 def general(cause: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from certs import authority
 from certs.authority import create_authority, issue
 from cli.doctor import Check, Doctor
 from crds.manifest import manifest
@@ -27,6 +28,19 @@ def secret(days: float) -> Object:
     """A Secret with a serving certificate that lasts so long."""
     serving = issue(AUTHORITY, ["webhook"], timedelta(days=days))
     return {"data": {"tls.crt": base64.b64encode(serving.certificate).decode()}}
+
+
+def aged(life: float, left: float) -> Object:
+    """A Secret with a serving certificate that lasts ``life`` days, of which ``left`` are left."""
+
+    class Past(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> "Past":
+            return cls.fromtimestamp(datetime.now(UTC).timestamp() - (life - left) * 86400, tz)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setattr(authority, "datetime", Past)
+        return secret(life)
 
 
 def lease(seconds: float) -> Object:
@@ -117,7 +131,7 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
         ({"Lease": lambda: lease(120)}, "bad", "has not been heard of for 120 s"),
         ({"MutatingWebhookConfiguration": None}, "bad", "no MutatingWebhookConfiguration"),
         ({"asya-operator-webhook-cert": secret(-0.001)}, "bad", "expired"),
-        ({"asya-operator-webhook-cert": secret(3)}, "bad", "expires in 2 days"),
+        ({"asya-operator-webhook-cert": aged(30, 2.5)}, "bad", "expires in 2 days"),
         ({"asya-operator-webhook-cert": FORBIDDEN}, "unknown", "cannot be checked: you may not"),
         (
             {"MutatingWebhookConfiguration": configuration("MutatingWebhookConfiguration", b"")},
@@ -167,3 +181,17 @@ def test_queues_that_nobody_consumes_and_warnings_are_told() -> None:
     found = checks(AsyncActor=[obj])
     assert Check("bad", "the AsyncActor 'a' in 'x': one, and consumes another", "Leave it out") in found
     assert Check("warning", "the AsyncActor 'a' in 'x': spec.timeout: too short") in found
+
+
+@pytest.mark.parametrize("life", [0.05, 3, 20])
+def test_a_short_life_is_no_fault(life: float) -> None:
+    found = checks(**{"asya-operator-webhook-cert": aged(life, life / 3)})
+    assert not [c for c in found if c.verdict == "bad" and "certificate" in c.what]
+
+
+def test_an_old_ca_that_is_merely_kept_is_no_fault() -> None:
+    old = create_authority("old", timedelta(seconds=-60))
+    kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
+    found = checks(**{kind: configuration(kind, AUTHORITY.certificate + old.certificate) for kind in kinds})
+    assert not [c for c in found if c.verdict == "bad" and "certificate" in c.what]
+    assert any("CN=old, is trusted beside it" in c.what for c in found)

@@ -1,6 +1,7 @@
 """Certificates for ever: at every moment the API server trusts what the webhook serves."""
 
 import base64
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -83,6 +84,70 @@ def test_what_is_served_is_always_trusted(ca_days: int, leaf_days: int, step: fl
             history = [h for h in history if h[0] > late - overlap]
         assert len(authorities) >= 3, "it rotated"
         assert state.to_secret() == (State.from_secret(state.to_secret()) or state).to_secret()
+
+
+@hypothesis_settings(max_examples=25)
+@given(
+    ca=st.integers(1, 10**8),
+    leaf=st.integers(1, 10**8),
+    overlap=st.integers(1, 10**5),
+    looks=st.lists(st.tuples(st.floats(-1.0, 1.5), st.booleans()), min_size=5, max_size=40),
+)
+def test_what_is_issued_is_bounded_by_how_far_time_goes(
+    ca: int, leaf: int, overlap: int, looks: list[tuple[float, bool]]
+) -> None:
+    """Under any policy and a clock that goes any way: as many looks at the same moment issue nothing more."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        clock = Clock(monkeypatch)
+        policy = Policy(timedelta(seconds=ca), timedelta(seconds=leaf), timedelta(seconds=overlap))
+        first = last = clock.now
+        state, issued = advance(None, NAMES, policy, clock.now, published=False), 1
+        for step, published in looks:
+            clock.now += step * min(ca, leaf)
+            first, last = min(first, clock.now), max(last, clock.now)
+            for _ in range(20):
+                before, state = state, advance(state, NAMES, policy, clock.now, published=published)
+                issued += before.serving != state.serving
+                issued += state.following is not None and before.following != state.following
+        # Of each life two thirds go by before there is a successor, and whole seconds are all that a certificate knows.
+        shortest = max(1.0, min(ca, leaf) * 2 / 3 - 1)
+        assert issued <= 2 + 3 * (1 + (last - first) / shortest)
+
+
+def test_a_certificate_that_ends_with_its_ca_is_not_issued_for_ever() -> None:
+    policy = Policy(ca_lifetime=timedelta(days=30), lifetime=timedelta(days=90))
+    state = advance(None, NAMES, policy, time.time(), published=True)
+    assert advance(state, NAMES, policy, time.time(), published=True) is state
+
+
+def test_an_expired_certificate_of_a_good_ca_is_renewed_by_that_ca() -> None:
+    ca = create_authority("ca", timedelta(days=30))
+    old = State(ca, issue(ca, NAMES, timedelta(seconds=1)), 1.0)
+    state = advance(old, NAMES, Policy(), time.time() + 2, published=True)
+    assert state.authority == ca
+    assert state.serving != old.serving
+
+
+def test_a_ca_of_somebody_else_is_trusted_for_a_while() -> None:
+    other = create_authority("cert-manager", timedelta(days=30)).certificate
+    state = advance(None, NAMES, Policy(), 0.0, published=False, trusted=other)
+    assert other in state.bundle
+    assert State.from_secret(state.to_secret()) == state
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"CA_LIFETIME": "30d"}, "ASYA_CERTS_LIFETIME .certs.lifetime.: must not be longer than certs.caLifetime"),
+        ({"LIFETIME": "2m"}, "certs.lifetime.: must be at least 3 times certs.overlap"),
+        ({"CA_LIFETIME": "5m", "LIFETIME": "5m"}, "certs.caLifetime.: must be at least 9 times certs.overlap"),
+        ({"CA_LIFETIME": "99999999d"}, "CA_LIFETIME: must be at most 36500d"),
+    ],
+)
+def test_lifetimes_that_cannot_work_are_refused(values: dict[str, str], named: str) -> None:
+    env = {f"ASYA_CERTS_{name}": value for name, value in values.items()}
+    with pytest.raises(InvalidCertificateSetting, match=named):
+        from_environment({"ASYA_CERTS_MODE": "self", **env}, "ns")
 
 
 @pytest.fixture(scope="module")

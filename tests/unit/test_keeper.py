@@ -1,0 +1,121 @@
+"""The keeper of the webhook's certificate, on a cluster, beside others that publish and store certificates there."""
+
+import base64
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from certs.authority import create_authority, issue
+from certs.keeper import Keeper
+from certs.rotation import Policy, State, advance
+from certs.settings import Settings
+from kube.client import EVENTS, SECRETS, Client, Object
+from tests.harness.clusters import start_sandbox, wait_for
+from tests.harness.operator import NAMESPACE, NAMESPACES, WEBHOOKS
+from webhook.configuration import configurations
+
+SETTINGS = Settings("self", NAMESPACE, "cert", "asya-operator", ["webhook"], Policy(overlap=timedelta(seconds=1)))
+OTHER = create_authority("somebody-else", timedelta(days=1))
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A sandbox."""
+    made = start_sandbox(tmp_path_factory.mktemp("certificates"))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def client(api: Any) -> Client:
+    """Of a cluster whose webhook configurations trust nobody, with no Secret."""
+    made: Client = api.client()
+    made.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, manager="test")
+    made.delete(SECRETS, NAMESPACE, SETTINGS.secret)
+    publish(made, b"")
+    return made
+
+
+def publish(client: Client, ca: bytes) -> None:
+    """Install the webhook configurations anew, and have them trust ``ca``."""
+    config = {"url": "https://127.0.0.1:1"} | ({"caBundle": base64.b64encode(ca).decode()} if ca else {})
+    for obj in configurations(config, excluded_namespaces=[], match_conditions=False):
+        client.delete(WEBHOOKS[obj["kind"]], "", "asya-operator")
+        client.create(WEBHOOKS[obj["kind"]], obj)
+
+
+def bundle(client: Client) -> bytes:
+    """What the mutating one trusts."""
+    found = client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
+    assert found is not None
+    return base64.b64decode(found["webhooks"][0]["clientConfig"].get("caBundle") or "")
+
+
+def store(client: Client, data: dict[str, str], **annotations: str) -> None:
+    """Store a Secret."""
+    metadata = {"name": SETTINGS.secret, "namespace": NAMESPACE, "annotations": annotations}
+    client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+
+
+@contextmanager
+def keeping(client: Client, *, leading: bool) -> Iterator[Keeper]:
+    """A keeper for a while."""
+    keeper = Keeper(client, SETTINGS, lambda: leading)
+    keeper.start()
+    try:
+        yield keeper
+    finally:
+        keeper.stop()
+        for informer in keeper.informers:
+            informer.stop()
+
+
+def test_a_stored_ca_is_published_where_none_is_without_leading(client: Client) -> None:
+    state = advance(None, SETTINGS.names, SETTINGS.policy, 0.0, published=False)
+    store(client, state.to_secret())
+    with keeping(client, leading=False):
+        wait_for("the bundle", lambda: bundle(client) == state.bundle, 10)
+        publish(client, OTHER.certificate)
+        threading.Event().wait(1.5)
+        assert bundle(client) == OTHER.certificate, "what is published is the leader's to change"
+
+
+def test_another_ca_stays_trusted_while_its_certificate_is_served(client: Client) -> None:
+    publish(client, OTHER.certificate)
+    order: list[str] = []
+    with keeping(client, leading=True):
+
+        def secret() -> Object | None:
+            found = client.get(SECRETS, NAMESPACE, SETTINGS.secret)
+            trusted = bundle(client)
+            if not found:
+                order.append("published" if trusted.count(b"BEGIN") == 2 else "waiting")
+                assert OTHER.certificate in trusted
+            return found
+
+        found = wait_for("the Secret", secret, 15)
+        assert found
+        stored = State.from_secret(found["data"])
+        assert stored is not None
+        assert "published" in order, "before it is stored"
+        wait_for("the other to be dropped", lambda: bundle(client) == stored.authority.certificate, 15)
+
+
+def test_a_secret_of_cert_manager_is_left_alone(client: Client) -> None:
+    serving = issue(OTHER, ["webhook"], timedelta(days=1))
+    data = {"tls.crt": base64.b64encode(serving.certificate).decode()}
+    store(client, data, **{"cert-manager.io/certificate-name": "asya-operator-webhook"})
+    publish(client, OTHER.certificate)
+    with keeping(client, leading=True):
+        told = wait_for(
+            "the Event", lambda: [e for e in client.list(EVENTS, NAMESPACE) if e["reason"] == "SecretOfCertManager"], 10
+        )
+        assert "Set certs.secretName to another name" in told[0]["message"]
+        found = client.get(SECRETS, NAMESPACE, SETTINGS.secret)
+        assert found is not None
+        assert found["data"] == data
+        assert bundle(client) == OTHER.certificate

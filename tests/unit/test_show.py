@@ -1,0 +1,69 @@
+"""What ``certs show`` says of what is served and who trusts it."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certs.authority import create_authority, issue
+from certs.show import Row, rows
+from kube.client import Object
+
+AUTHORITY = create_authority("asya-operator", timedelta(days=100))
+NAME = "asya-operator-webhook.asya-system.svc"
+
+
+def shown(config: Object, *names: str, ca: bytes = AUTHORITY.certificate) -> list[Row]:
+    """The rows for a certificate for ``names`` and a webhook that is called as ``config`` says."""
+    serving = issue(AUTHORITY, list(names), timedelta(days=1)).certificate
+    hook = {"name": "inject.asya.io", "clientConfig": {"caBundle": base64.b64encode(ca).decode(), **config}}
+    secret = {"data": {"tls.crt": base64.b64encode(serving).decode()}}
+    return rows(secret, [{"kind": "MutatingWebhookConfiguration", "webhooks": [hook]}], datetime.now(UTC))
+
+
+SERVICE = {"service": {"name": "asya-operator-webhook", "namespace": "asya-system"}}
+
+
+@pytest.mark.parametrize(
+    ("config", "names", "called"),
+    [
+        (SERVICE, ["asya-operator-webhook.other.svc"], NAME),
+        ({"url": "https://10.0.0.1:8443/mutate"}, [NAME], "10.0.0.1"),
+        ({"url": "https://[fd00::1]:8443/mutate"}, [NAME, "fd00::2"], "fd00::1"),
+    ],
+)
+def test_a_name_that_the_certificate_lacks_is_told(config: Object, names: list[str], called: str) -> None:
+    wrong = [row for row in shown(config, *names) if row.verdict]
+    assert [row.subject for row in wrong] == [called]
+    assert f"calls it {called}" in wrong[0].verdict
+
+
+@pytest.mark.parametrize(
+    ("config", "names"),
+    [
+        (SERVICE, [NAME]),
+        (SERVICE, ["*.asya-system.svc"]),
+        ({"url": "https://[fd00::1]:8443/mutate"}, ["fd00::1"]),
+        ({"url": "https://hook.example.com/mutate"}, ["hook.example.com"]),
+    ],
+)
+def test_a_name_that_fits_is_well(config: Object, names: list[str]) -> None:
+    assert [row.verdict for row in shown(config, *names)] == ["", ""]
+
+
+def test_a_certificate_without_a_subject_is_named_all_the_same() -> None:
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    nobody = x509.Name([])
+    builder = x509.CertificateBuilder(nobody, nobody, key.public_key(), 255, now, now + timedelta(days=1))
+    nameless = builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM)
+    assert [row.subject for row in shown({}, NAME, ca=AUTHORITY.certificate + nameless)][-1] == "serial number ff"
+
+
+def test_an_expired_ca_counts_only_where_it_signed_what_is_served() -> None:
+    old = create_authority("old", timedelta(seconds=-60)).certificate
+    assert [row.verdict for row in shown(SERVICE, NAME, ca=AUTHORITY.certificate + old)] == ["", "", ""]
+    assert [row.verdict for row in shown(SERVICE, NAME, ca=old)] == ["", "expired"]
