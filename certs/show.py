@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 Object = dict[str, Any]
+SECRET = "asya-operator-webhook-cert"
+"""The Secret that the webhook serves from, unless the chart's values say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,12 @@ def rows(secret: Object | None, configurations: Iterable[Object], now: datetime)
                 ends, starts = ca.not_valid_after_utc, ca.not_valid_before_utc
                 found.append(Row(where, _who(ca), ends, verdict, ca in used, starts))
     return found
+
+
+def served_from(secret: str, configurations: Iterable[Object]) -> str:
+    """The Secret that is served from: cert-manager's where its injector is told to publish the CA, unless named."""
+    injected = any("cert-manager.io/inject-ca-from" in (c["metadata"].get("annotations") or {}) for c in configurations)
+    return f"{secret}-manager" if injected and secret == SECRET else secret
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from certs.keeper import CONFIGURATIONS
-from certs.show import rows
+from certs.show import rows, served_from
 from controller.status import QUEUE_CONSUMED, condition
 from crds.manifest import NAME as CRD_NAME
 from crds.manifest import manifest
@@ -161,9 +161,10 @@ class Doctor:
         return UPGRADE.format(self._namespace)
 
     def _certificates(self) -> Iterator[Check]:
-        secret = self._client.get(resources.SECRETS, self._namespace, self._secret)
+        name = served_from(self._secret, self._published.values())
+        secret = self._client.get(resources.SECRETS, self._namespace, name)
         if secret is None:
-            yield Check("unknown", f"the certificate: there is no Secret {self._secret!r} in {self._namespace!r}")
+            yield Check("unknown", f"the certificate: there is no Secret {name!r} in {self._namespace!r}")
             return
         now = datetime.now(UTC)
         for row in rows(secret, self._published.values(), now):

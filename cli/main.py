@@ -355,13 +355,14 @@ def show(
     from rich.table import Table
 
     from certs.keeper import CONFIGURATIONS
-    from certs.show import rows
+    from certs.show import rows, served_from
     from kube.client import SECRETS, ApiError
 
     api = client(kubeconfig)
     try:
-        found = api.get(SECRETS, namespace, secret)
         published = [obj for r in CONFIGURATIONS if (obj := api.get(r, "", configuration)) is not None]
+        secret = served_from(secret, published)
+        found = api.get(SECRETS, namespace, secret)
     except ApiError as error:
         fail(error.message)
     now = datetime.now(UTC)

@@ -16,6 +16,7 @@ AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
     {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
 ]}}}  # fmt: skip
 SPREAD = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+BY_MANAGER = {"certs": {"mode": "cert-manager"}}
 VOLUME = {"name": "more", "configMap": {"name": "more"}}
 MOUNT = {"name": "more", "mountPath": "/more"}
 
@@ -300,6 +301,27 @@ GENERAL = [
     _environment("controller", "certs.caLifetime", "1000d", "ASYA_CERTS_CA_LIFETIME"),
     _environment("controller", "certs.lifetime", "80d", "ASYA_CERTS_LIFETIME"),
     _environment("controller", "certs.overlap", "90s", "ASYA_CERTS_OVERLAP"),
+    *[
+        Case(f"certs.certManager.{key}", given, f"Certificate/asya-operator-webhook{suffix}", path, given, BY_MANAGER)
+        for key, given, suffix, path in (
+            ("caDuration", "100000h", "-ca", "spec.duration"),
+            ("caRenewBefore", "9000h", "-ca", "spec.renewBefore"),
+            ("duration", "9000h", "", "spec.duration"),
+            ("renewBefore", "100h", "", "spec.renewBefore"),
+            ("issuerRef.name", "ours", "", "spec.issuerRef.name"),
+        )
+    ],
+    *[
+        Case(
+            f"certs.certManager.issuerRef.{key}",
+            given,
+            "Certificate/asya-operator-webhook",
+            f"spec.issuerRef.{key}",
+            given,
+            {"certs": {"mode": "cert-manager", "certManager": {"issuerRef": {"name": "ours"}}}},
+        )
+        for key, given in (("kind", "ClusterIssuer"), ("group", "issuers.example.com"))
+    ],
     Case("metrics.port", 9102, WEBHOOK, f"{POD}.containers.0.ports.metrics.containerPort", 9102),
     _environment("controller", "metrics.port", 9102, "ASYA_METRICS_PORT"),
     Case(

@@ -91,7 +91,18 @@ imagePullSecrets:
 {{- end }}
 
 {{- define "asya.authoritySecret" -}}
-{{ .Values.certs.authoritySecretName | default (printf "%s-ca" .Values.certs.secretName) }}
+{{ .Values.certs.authoritySecretName | default (printf "%s-ca" (include "asya.secretName" .)) }}
+{{- end }}
+
+{{/* The Secret with the serving certificate. Another one where cert-manager writes it, so that it and the operator never
+both do, whatever is left of the mode before. */}}
+{{- define "asya.secretName" -}}
+{{- $kind := eq .Values.certs.mode "cert-manager" | ternary "cert-manager" "cert" -}}
+{{ .Values.certs.secretName | default (printf "%s-webhook-%s" (include "asya.fullname" .) $kind) }}
+{{- end }}
+
+{{- define "asya.seconds" -}}
+{{ mul (regexFind "^[0-9]+" . | int64) (get (dict "s" 1 "m" 60 "h" 3600 "d" 86400) (regexFind "[smhd]$" .)) }}
 {{- end }}
 
 {{- define "asya.metricsPort" -}}
@@ -132,7 +143,7 @@ imagePullSecrets:
 - {name: ASYA_RUNTIME_PORT, value: {{ .Values.runtime.port | int64 | quote }}}
 - {name: ASYA_RUNTIME_NAMESPACE, value: {{ include "asya.runtimeNamespace" . | quote }}}
 - {name: ASYA_RUNTIME_ROLLOUT, value: {{ .Values.runtime.rollout | quote }}}
-- {name: ASYA_CERTS_SECRET, value: {{ .Values.certs.secretName | quote }}}
+- {name: ASYA_CERTS_SECRET, value: {{ include "asya.secretName" . | quote }}}
 {{- end }}
 
 {{- define "asya.clientConfig" -}}
@@ -157,5 +168,5 @@ annotations:
 {{/* Names that the webhook is reached by. */}}
 {{- define "asya.names" -}}
 {{ include "asya.fullname" . }}-webhook.{{ .Release.Namespace }}.svc
-{{- with .Values.webhook.url }},{{ regexReplaceAll ":[0-9]+$" (urlParse .).host "" }}{{ end }}
+{{- with .Values.webhook.url }},{{ (urlParse .).hostname }}{{ end }}
 {{- end }}

@@ -1,0 +1,75 @@
+"""What the chart makes of ``certs``: refusals of what cannot work, and cert-manager's objects."""
+
+from typing import Any
+
+import pytest
+
+from tests.harness.helm import Helm, HelmError
+
+Object = dict[str, Any]
+
+
+def rendered(values: Object) -> dict[str, Object]:
+    """Objects by kind and name."""
+    return {f"{o['kind']}/{o['metadata']['name']}": o for o in Helm().template(values) if o}
+
+
+@pytest.mark.parametrize(
+    ("certs", "told"),
+    [
+        ({"caLifetime": "30d"}, "certs.lifetime: must not be longer than certs.caLifetime, which is 30d; found 90d"),
+        ({"lifetime": "2m"}, "certs.lifetime: must be at least 3 times certs.overlap, which is 60s; found 2m"),
+        ({"caLifetime": "5m", "lifetime": "5m"}, "certs.caLifetime: must be at least 9 times certs.overlap"),
+        ({"caLifetime": "36501d"}, "certs.caLifetime: must be at most 36500d"),
+    ],
+)
+def test_lifetimes_that_cannot_work_are_refused(certs: Object, told: str) -> None:
+    with pytest.raises(HelmError, match=told):
+        Helm().template({"certs": certs})
+
+
+def test_each_mode_of_certificates_has_a_secret_of_its_own() -> None:
+    def secret(mode: str) -> str:
+        webhook = rendered({"certs": {"mode": mode}})["Deployment/asya-operator-webhook"]
+        env = webhook["spec"]["template"]["spec"]["containers"][0]["env"]
+        return str(next(e["value"] for e in env if e["name"] == "ASYA_CERTS_SECRET"))
+
+    assert secret("self") == "asya-operator-webhook-cert"
+    assert secret("cert-manager") == "asya-operator-webhook-cert-manager"
+
+
+def test_cert_manager_signs_by_a_ca_that_lasts() -> None:
+    found = rendered({"certs": {"mode": "cert-manager"}})
+    leaf = found["Certificate/asya-operator-webhook"]["spec"]
+    authority = found["Certificate/asya-operator-webhook-ca"]["spec"]
+    issuer = found[f"Issuer/{leaf['issuerRef']['name']}"]["spec"]
+    assert issuer == {"ca": {"secretName": authority["secretName"]}}
+    assert authority["isCA"] is True
+    assert (authority["duration"], leaf["duration"]) == ("87600h", "8760h")
+    assert found[f"Issuer/{authority['issuerRef']['name']}"]["spec"] == {"selfSigned": {}}
+
+
+def test_an_issuer_of_ones_own_needs_no_ca() -> None:
+    issuer = {"name": "ours", "kind": "ClusterIssuer", "group": "cert-manager.io"}
+    found = rendered({"certs": {"mode": "cert-manager", "certManager": {"issuerRef": issuer}}})
+    assert found["Certificate/asya-operator-webhook"]["spec"]["issuerRef"] == issuer
+    assert not [name for name in found if name.startswith("Issuer/")]
+
+
+@pytest.mark.parametrize(
+    ("url", "names", "addresses"),
+    [
+        ("https://192.0.2.1:8443", [], ["192.0.2.1"]),
+        ("https://[2001:db8::1]:8443/x", [], ["2001:db8::1"]),
+        ("https://hook.example.com", ["hook.example.com"], None),
+    ],
+)
+def test_a_url_is_named_as_what_it_is(url: str, names: list[str], addresses: list[str] | None) -> None:
+    own = "asya-operator-webhook.asya-system.svc"
+    found = rendered({"certs": {"mode": "cert-manager"}, "webhook": {"url": url}})
+    leaf = found["Certificate/asya-operator-webhook"]["spec"]
+    assert leaf["dnsNames"] == [own, *names]
+    assert leaf.get("ipAddresses") == addresses
+    controller = rendered({"webhook": {"url": url}})["Deployment/asya-operator"]
+    env = controller["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "ASYA_CERTS_NAMES", "value": ",".join([own, *names, *(addresses or [])])} in env
