@@ -48,6 +48,8 @@ class Offline:
     actors: dict[tuple[str, str], AsyncActor] = field(default_factory=dict)
     labelled: int = 0
     """Workloads and pods that were seen with the label."""
+    plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
+    """Of ``actors``, as far as they were needed."""
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
@@ -67,6 +69,7 @@ class Offline:
         self.warnings += [f"{name}: {warning}" for warning in warnings]
         if not errors:
             self.actors[metadata["namespace"], metadata["name"]] = parse_actor(obj)
+            self.plans.pop((metadata["namespace"], metadata["name"]), None)
 
     def inject(self, document: Document) -> Document:
         """``document`` as admission would make it; itself if nothing changes. A denial is an error."""
@@ -175,8 +178,13 @@ class Offline:
         return decide(request, self._plan, reinject_pods=True)
 
     def _plan(self, wanted: Wanted) -> Plan | None:
-        actor = self.actors.get((wanted.namespace, wanted.actor))
-        return make_plan(actor, self.defaults, script_hash(self.script)) if actor is not None else None
+        key = wanted.namespace, wanted.actor
+        actor = self.actors.get(key)
+        if actor is None:
+            return None
+        if key not in self.plans:
+            self.plans[key] = make_plan(actor, self.defaults, script_hash(self.script))
+        return self.plans[key]
 
 
 def _resource(obj: Object) -> tuple[str, str] | None:

@@ -86,7 +86,7 @@ def block(value: Any, column: int, offset: int) -> list[str]:
                 lines.append(head)
                 lines += block(child, column + (2 if isinstance(child, dict) else offset), offset)
             else:
-                lines.append(f"{head} {flow(child)}")
+                lines.append(f"{head} {text_scalar(child) if type(child) is str else flow(child)}")
         return lines
     for item in value:
         if isinstance(item, dict | list | tuple) and item:

@@ -55,12 +55,17 @@ _NOTHING: tuple[Any, ...] = (None, {}, [])
 
 def alike(a: Any, b: Any) -> bool:
     """Like :func:`same`, but null, an empty map and an empty list are alike, as Kubernetes takes them."""
-    if a is b or (a in _NOTHING and b in _NOTHING):
+    if a is b:
         return True
     if type(a) is not type(b):
-        return False
+        return a in _NOTHING and b in _NOTHING
     if type(a) is dict:
-        return all(alike(a.get(k), b.get(k)) for k in {**a, **b})
+        if a.keys() != b.keys():
+            return all(alike(a.get(k), b.get(k)) for k in {**a, **b})
+        for k, v in a.items():
+            if not alike(v, b[k]):
+                return False
+        return True
     if type(a) is list:
         return len(a) == len(b) and all(map(alike, a, b))
     return bool(a == b)

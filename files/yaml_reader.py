@@ -5,7 +5,6 @@ descends from libyaml too, so both accept nearly the same.
 """
 
 import re
-from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import yaml
@@ -64,9 +63,9 @@ class _Builder:
     def __init__(self, text: str, place: Place) -> None:
         # kubectl ends the last line where the file does not.
         whole = text if text.endswith("\n") else text + "\n"
+        self._length = len(text)
         self._text, self._place, self._anchors = text, place, dict[str, tuple[Node | None, int]]()
-        self._events: Iterator[Any] = iter(yaml.parse(whole, Loader=yaml.CSafeLoader))
-        self._next = self._events.__next__
+        self._next: Any = yaml.CSafeLoader(whole).get_event
 
     def document(self) -> tuple[Node | None, int]:
         """The root, and the position where the document ends."""
@@ -106,7 +105,7 @@ class _Builder:
 
     def _scalar(self, event: Any, start: int) -> Node:
         end = event.end_mark.index
-        text, tag = event.value, event.tag
+        text, tag, anchor = event.value, event.tag, event.anchor
         try:
             if tag is not None:
                 value = text if tag == "!" else tagged(tag, text)
@@ -118,9 +117,10 @@ class _Builder:
             self._place.fail(start, str(bad))
         if event.style in ("|", ">"):
             end = self._block_end(start, end)
-        node = Node("scalar", start, min(end, len(self._text)), value, anchor=event.anchor or "")
-        if event.anchor:
-            self._anchors[event.anchor] = (node, 1)
+        node = Node("scalar", start, end if end < self._length else self._length, value)
+        if anchor:
+            node.anchor = anchor
+            self._anchors[anchor] = (node, 1)
         return node
 
     def _block_end(self, start: int, end: int) -> int:
@@ -148,8 +148,13 @@ class _Builder:
         event: Any = self._next()
         while type(event) is not yaml.MappingEndEvent:
             name, key_node = self._key(event)
-            child, more = self._node(self._next())
-            size += more + 1
+            event = self._next()
+            if type(event) is yaml.ScalarEvent:
+                child = self._scalar(event, event.start_mark.index)
+                size += 2
+            else:
+                child, more = self._node(event)
+                size += more + 1
             if name is None:
                 merges = True
             elif name in value:
@@ -170,16 +175,17 @@ class _Builder:
         return child.end if self._text[child.end - 1 : child.end] == ":" else key_node.end
 
     def _key(self, event: Any) -> tuple[str | None, Node]:
-        node, _ = self._node(event)
-        if type(event) is yaml.ScalarEvent:
+        if type(event) is not yaml.ScalarEvent:
+            node, _ = self._node(event)
+            raw = node.value
+        else:
+            node = self._scalar(event, event.start_mark.index)
             if event.value == "<<" and (event.tag == PREFIX + "merge" or (event.tag is None and event.implicit[0])):
                 return None, node
             if type(node.value) is str:
                 return node.value, node
             # An integer with a fraction of zero is a float until JSON makes it an integer.
             raw = resolve(event.value) if event.tag is None else tagged(event.tag, event.value)
-        else:
-            raw = node.value
         if isinstance(raw, dict | list):
             self._place.fail(node.start, "a list or a map cannot be a key")
         try:

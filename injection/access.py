@@ -45,3 +45,8 @@ def mount_path(mount: Any) -> str | None:
     """Where a volume mount is in the container, as the kubelet takes its path: absolute, without ``.`` and ``//``."""
     path = mount.get("mountPath") if isinstance(mount, dict) else None
     return "/" + posixpath.normpath("/" + path).lstrip("/") if isinstance(path, str) else None
+
+
+def linked_path(path: str) -> str:
+    """Where ``path`` leads on most images, on which ``/var/run`` is a link to ``/run``."""
+    return path.removeprefix("/var") if f"{path}/".startswith("/var/run/") else path

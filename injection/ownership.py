@@ -16,8 +16,7 @@ Every path that writes or deletes asks :func:`ownership` first and does what thi
 from typing import Final, Literal
 
 from crds.names import ANNOTATION_APPLIED, API_VERSION, KIND, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR
-from injection.inject import map_of
-from kube.client import Object
+from injection.access import Object, map_of
 
 Ownership = Literal["owned", "borrowed", "labelled", "orphaned", "foreign", "predecessor"]
 

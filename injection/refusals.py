@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from crds.names import RUNTIME_PATH
-from injection.access import mount_path, name_of
+from injection.access import linked_path, mount_path, name_of
 from injection.inject import Denied, read_record
 from injection.plan import Object, Plan
 from injection.runtime import runtime_index
@@ -34,6 +34,9 @@ def refuse(template: Object, plan: Plan) -> None:
 def refuse_mounts(template: Object, plan: Plan) -> None:
     """Refuse a mount of the runtime container over a parent of one of ours, or on a file in the socket's directory.
 
+    ``/var/run`` and ``/run`` are one place, since on most images one is a link to the other. Where they are two,
+    our own volume at both does no harm; another one in our place is refused.
+
     Our mount inside such a parent needs a directory there, which the container runtime cannot make in a read-only
     volume; in any other it leaves one behind.
 
@@ -45,7 +48,7 @@ def refuse_mounts(template: Object, plan: Plan) -> None:
     except Denied:
         return  # which injection itself says better
     runtime = template["spec"]["containers"][index]
-    ours = [mount["mountPath"] for mount in plan.mounts]
+    ours = {mount["mountPath"]: mount["name"] for mount in plan.mounts}
     env = {entry["name"]: str(entry["value"]) for entry in (*plan.env, plan.holder_env)}
     directory = env["ASYA_SOCKET_DIR"]
     files = [env["ASYA_SOCKET_PATH"], env["ASYA_SOCKET_HOLDER"], *(f"{directory}/{name}" for name in _SOCKET_FILES)]
@@ -54,17 +57,36 @@ def refuse_mounts(template: Object, plan: Plan) -> None:
         if path is None:
             continue
         at = f"spec.containers[{index}].volumeMounts[{i}].mountPath: {mount['mountPath']}"
-        inside = next((our for our in ours if our.startswith(path.rstrip("/") + "/")), None)
+        inside = next((our for our in ours if _leads_to(path, our)), None)
         if inside is not None:
             raise Denied(
-                f"{at} holds {inside}, where injection mounts its own volume; mount {name_of(mount)!r} elsewhere or "
+                f"{at} holds {inside}{_link(path, inside)}, where injection mounts its own volume; mount {name_of(mount)!r} elsewhere or "
                 f"deeper{_OTHER_SOCKET if inside == directory else ''}"
             )
-        file = next((f for f in (*files, RUNTIME_PATH) if path == f or path.startswith(f + "/")), None)
+        place = linked_path(path)
+        taken = next((our for our in ours if path != our and place == linked_path(our)), None)
+        if taken is not None and name_of(mount) != ours[taken]:
+            raise Denied(
+                f"{at} is {taken}{_link(path, taken)}, where injection mounts its own volume; mount "
+                f"{name_of(mount)!r} elsewhere{_OTHER_SOCKET if taken == directory else ''}"
+            )
+        file = next((f for f in (*files, RUNTIME_PATH) if f"{place}/".startswith(linked_path(f) + "/")), None)
         if file is not None and path != RUNTIME_PATH:
             raise Denied(
-                f"{at} hides {file}, which is the sidecar's and the runtime's; mount {name_of(mount)!r} elsewhere"
+                f"{at} hides {file}{_link(path, file)}, which is the sidecar's and the runtime's; mount {name_of(mount)!r} elsewhere"
             )
+
+
+def _leads_to(path: str, our: str) -> bool:
+    """Whether ``path`` is above ``our``, by their names or where they lead."""
+    pairs = (path, our), (linked_path(path), linked_path(our))
+    return any(below.startswith(above.rstrip("/") + "/") for above, below in pairs)
+
+
+def _link(path: str, our: str) -> str:
+    """What to add where two paths are one place only by the link."""
+    apart = not f"{our}/".startswith(path.rstrip("/") + "/") and not path.startswith(our + "/")
+    return " (on most images /var/run is a link to /run)" if apart else ""
 
 
 def _windows(spec: Object) -> str:

@@ -1,13 +1,16 @@
 """What could not run is refused, and a label that does nothing is told."""
 
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crds.parse import parse_actor
 from files.reading import split
-from injection.inject import Denied, inject
-from injection.plan import make_plan
+from injection.inject import Denied, inject, uninject
+from injection.plan import Plan, make_plan
 from injection.refusals import refuse, refuse_mounts
 from injection.settings import SidecarDefaults
 from tests.golden import offline
@@ -70,6 +73,9 @@ def mounting(path: str, *more: Any) -> Any:
         ("/var", "holds /var/run/asya"),
         ("/", "holds /var/run/asya"),
         ("/x/..", "holds /var/run/asya"),
+        ("/run", r"holds /var/run/asya \(on most images /var/run is a link to /run\), where"),
+        ("/run/asya", r"is /var/run/asya \(on most images /var/run is a link to /run\), where"),
+        ("/run/asya/runtime-ready", r"hides /var/run/asya/runtime-ready \(on most images"),
         ("/var/run/asya/asya-runtime.sock", "hides /var/run/asya/asya-runtime.sock"),
         ("/var/run/asya/./asya-holder.sock", "hides /var/run/asya/asya-holder.sock"),
         ("/var/run/asya/runtime-ready/x", "hides /var/run/asya/runtime-ready"),
@@ -81,9 +87,65 @@ def test_a_mount_over_a_parent_of_ours_or_on_the_socket_is_refused(path: str, to
         refuse_mounts(mounting(path), PLAN)
 
 
-@pytest.mark.parametrize("path", ["/opt/asya2", "/opt/asya/models", "/var/run/as", "/var/run/asya/cache", "/v", "/run"])
+@pytest.mark.parametrize("path", ["/opt/asya2", "/opt/asya/models", "/var/run/as", "/var/run/asya/cache", "/v", "/runs"])
 def test_a_mount_beside_ours_is_not(path: str) -> None:
     refuse_mounts(mounting(path), PLAN)
+
+
+SEGMENTS = st.lists(st.sampled_from(["var", "run", "asya", "opt", "asya_runtime.py", "x"]), max_size=4)
+"""Parts of paths, of which many lead to ours."""
+SOCKETS = ["/var/run/asya/a.sock", "/run/asya/a.sock", "/var/run/a.sock", "/srv/x/a.sock"]
+
+
+def resolved(path: str) -> PurePosixPath:
+    """A clean path with the link ``/var/run`` -> ``/run`` followed, by its parts and so another way than the code."""
+    parts = PurePosixPath(path).parts
+    return PurePosixPath("/", *parts[2:]) if parts[1:3] == ("var", "run") else PurePosixPath(path)
+
+
+def spelled(parts: list[str], noise: list[str]) -> str:
+    """A path in another spelling of the same place."""
+    return "/" + "/".join(f"{part}{more}" for part, more in zip(parts, noise, strict=False))
+
+
+@given(SEGMENTS, st.lists(st.sampled_from(["", "/", "/.", "/y/.."]), min_size=4, max_size=4), st.sampled_from(SOCKETS))
+def test_a_mount_is_refused_exactly_where_it_is_above_ours_or_in_its_place(
+    parts: list[str], noise: list[str], socket: str
+) -> None:
+    plan = plan_with_socket(socket)
+    named = "/" + "/".join(parts)
+    path, literal = resolved(named), PurePosixPath(named)
+    ours = [PurePosixPath(m["mountPath"]) for m in plan.mounts]
+    there = [resolved(str(our)) for our in ours]
+    above = any(path in our.parents for our in there) or any(literal in our.parents for our in ours)
+    instead = any(path == our for our in there) and literal not in ours
+    script = PurePosixPath("/opt/asya/asya_runtime.py") in path.parents
+    try:
+        refuse_mounts(mounting(spelled(parts, noise)), plan)
+    except Denied:
+        assert above or instead or script, named
+    else:
+        assert not (above or instead or script), named
+
+
+def plan_with_socket(path: str) -> Plan:
+    made: Any = actor("a")
+    obj = {**made, "metadata": {"name": "a", "namespace": "default"}}
+    obj["spec"] = {**made["spec"], "socket": {"path": path}}
+    return make_plan(parse_actor(obj), SidecarDefaults())
+
+
+@given(st.sampled_from(["/var/run/asya", "/run/asya"]), st.sampled_from(["/var/run/asya", "/run/asya"]))
+def test_our_own_volume_may_be_at_both_ends_of_the_link(ours: str, theirs: str) -> None:
+    plan = plan_with_socket(f"{ours}/a.sock")
+    template = mounting(theirs)
+    template["spec"]["containers"][0]["volumeMounts"][0]["name"] = "asya-socket"
+    template["spec"]["volumes"] = [{"name": "asya-socket", "emptyDir": {}}]
+    refuse_mounts(template, plan)
+    made = inject(template, plan)
+    paths = [m["mountPath"] for c in made["spec"]["containers"] for m in c["volumeMounts"] if c["name"] == "runtime"]
+    assert {ours, theirs} <= set(paths)
+    assert uninject(made) == template
 
 
 def test_what_another_container_mounts_is_its_own() -> None:
