@@ -211,6 +211,10 @@ def inject(
 ) -> None:
     """Do to labelled workloads and pods in files what admission does; everything else comes out as it went in."""
     filename = [*(filename or []), *(files or [])]
+    if not filename:
+        fail("no files: name them, or use -f - for standard input")
+    if in_place and "-" in filename:
+        fail("--in-place: standard input cannot be written back; leave the option out, or name a file")
     offline, documents = _offline(filename, actor, namespace, runtime_script, native_sidecars)
     changed = _or_fail(lambda: [offline.inject(document) for document in documents])
     if not offline.labelled:

@@ -41,6 +41,9 @@ def register(app: typer.Typer, load: Load, or_fail: Callable[[Callable[[], Any]]
     ) -> None:
         """Show what injection would change in files; exit code 1 if anything."""
         names = [*(filename or []), *(files or [])]
+        if not names:
+            typer.echo("error: no files: name them, or use -f - for standard input", err=True)
+            raise typer.Exit(1)
         offline, documents = load(names, actor or [], namespace, runtime_script, native_sidecars)
         pairs = or_fail(lambda: [(document, offline.inject(document)) for document in documents])
         lines = [line for before, after in pairs for line in differences(before, after)]

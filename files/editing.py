@@ -76,8 +76,9 @@ class Editor:
             return
         marked = len(self._edits), dict(self.originals), dict(self._written)
         try:
-            if node.kind == "map" and isinstance(new, dict):
-                self._change_map(node, new, place)
+            if node.kind == "map" and (isinstance(new, dict) or (new is None and self._undo)):
+                # What was added to an empty map, or below a key without a value, goes; the rest means null.
+                self._change_map(node, new or {}, place)
                 return
             if node.kind == "list" and isinstance(new, list | tuple):
                 self._change_list(node, list(new), place)

@@ -62,10 +62,7 @@ def alike(a: Any, b: Any) -> bool:
     if type(a) is dict:
         if a.keys() != b.keys():
             return all(alike(a.get(k), b.get(k)) for k in {**a, **b})
-        for k, v in a.items():
-            if not alike(v, b[k]):
-                return False
-        return True
+        return all(alike(v, b[k]) for k, v in a.items())
     if type(a) is list:
         return len(a) == len(b) and all(map(alike, a, b))
     return bool(a == b)

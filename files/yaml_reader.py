@@ -127,7 +127,7 @@ class _Builder:
         """Where a block scalar ends: with its last line, which counts empty ones only where they are kept."""
         header = _HEADER.match(self._text, start)
         if header is not None and header[1]:
-            return end - 1 if self._text[end - 1 : end] == "\n" else end
+            return end - 1 if self._text[end - 1 : end] in ("\n", "\r") else end
         return start + len(self._text[start:end].rstrip())
 
     def _list(self, node: Node) -> int:

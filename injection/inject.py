@@ -121,7 +121,7 @@ def _inject(template: Object, record: Record | None, plan: Plan, job: bool, scal
     if (DEFAULT_GRACE_PERIOD if current is None else current) < plan.grace_period:
         note.grace, note.grace_was = plan.grace_period, current
         new_spec["terminationGracePeriodSeconds"] = plan.grace_period
-    metadata = _inject_metadata(template.get("metadata"), plan, note)
+    metadata = _inject_metadata(template, plan, note)
     return {**template, "metadata": metadata, "spec": new_spec}, note
 
 
@@ -218,15 +218,15 @@ def _is_like(taken: Object, ours: Object) -> bool:
     return is_script and sources <= set(ours) <= set(taken) and contains(taken, ours)
 
 
-def _inject_metadata(metadata: Object | None, plan: Plan, note: Record) -> Object:
-    result = dict(metadata or {})
+def _inject_metadata(template: Object, plan: Plan, note: Record) -> Object:
+    result = dict(template.get("metadata") or {})
     labels = result.get("labels") or {}
     if labels.get(LABEL_ACTOR) != plan.actor:
         note.label, note.label_was = True, labels.get(LABEL_ACTOR)
         note.created += [] if "labels" in result else ["labels"]
         result["labels"] = {**labels, LABEL_ACTOR: plan.actor}
     note.created += [] if "annotations" in result else ["annotations"]
-    note.created += [] if metadata is not None else ["metadata"]
+    note.created += [] if "metadata" in template else ["metadata"]
     annotations = {k: v for k, v in (result.get("annotations") or {}).items() if k != ANNOTATION_INJECTED}
     if ANNOTATION_DEFAULT_CONTAINER not in annotations:
         note.default_container = True

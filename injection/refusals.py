@@ -60,8 +60,8 @@ def refuse_mounts(template: Object, plan: Plan) -> None:
         inside = next((our for our in ours if _leads_to(path, our)), None)
         if inside is not None:
             raise Denied(
-                f"{at} holds {inside}{_link(path, inside)}, where injection mounts its own volume; mount {name_of(mount)!r} elsewhere or "
-                f"deeper{_OTHER_SOCKET if inside == directory else ''}"
+                f"{at} holds {inside}{_link(path, inside)}, where injection mounts its own volume; "
+                f"mount {name_of(mount)!r} elsewhere or deeper{_OTHER_SOCKET if inside == directory else ''}"
             )
         place = linked_path(path)
         taken = next((our for our in ours if path != our and place == linked_path(our)), None)
@@ -73,7 +73,8 @@ def refuse_mounts(template: Object, plan: Plan) -> None:
         file = next((f for f in (*files, RUNTIME_PATH) if f"{place}/".startswith(linked_path(f) + "/")), None)
         if file is not None and path != RUNTIME_PATH:
             raise Denied(
-                f"{at} hides {file}{_link(path, file)}, which is the sidecar's and the runtime's; mount {name_of(mount)!r} elsewhere"
+                f"{at} hides {file}{_link(path, file)}, which is the sidecar's and the runtime's; "
+                f"mount {name_of(mount)!r} elsewhere"
             )
 
 

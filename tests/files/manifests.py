@@ -242,6 +242,9 @@ def deployment(rnd: random.Random) -> Any:
             own["volumeMounts"] = mounts
         if rnd.random() < 0.3:
             own["command"] = some([], None, ["python3", "x.py"])
+        for probe in ("startupProbe", "readinessProbe"):
+            if rnd.random() < 0.2:
+                own[probe] = some({}, None)
         if rnd.random() < 0.3:
             own["args"] = [some("a", Plain("'='"), Plain('"12e5"'), "line\nline")]
         if rnd.random() < 0.3:
@@ -265,7 +268,7 @@ def deployment(rnd: random.Random) -> Any:
         metadata["annotations"] = some({}, None, shared("notes", {"a": "b"}), {"c": Plain('"12e5"')})
     items = list(metadata.items())
     rnd.shuffle(items)
-    template = {"metadata": dict(items), "spec": spec}
+    template = {"metadata": some({}, None) if rnd.random() < 0.1 else dict(items), "spec": spec}
     outer: dict[str, Any] = {"name": "web", "labels": {"asya.io/actor": "text", "commit": Plain('"12e5"')}}
     if rnd.random() < 0.3:
         outer["annotations"] = metadata.get("annotations") or {"x": "y"}

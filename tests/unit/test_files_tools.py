@@ -1,6 +1,7 @@
 """The commands that other tools run: a diff for CI, a hook that writes files, a KRM function for kustomize."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,11 @@ DEPLOYMENT = (
     "# of the shop\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, labels: {asya.io/actor: text}}\n"
     "spec:\n  template:\n    spec:\n      containers:\n      - name: runtime\n"
 )
+
+
+def kustomize() -> str:
+    """Where kustomize itself is, if it is; kubectl's runs no programs."""
+    return shutil.which("kustomize") or ""
 
 
 def run(*arguments: str, stdin: str = "") -> Any:
@@ -60,6 +66,20 @@ def test_the_hooks_name_commands_that_take_files(tmp_path: Path) -> None:
         assert command[0] == "asya-operator"
         done = run(*command[1:], "--actor", str(ACTORS), str(file))
         assert done.exit_code == int("diff" in command), done.stderr
+
+
+def test_standard_input_is_not_written_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = run("inject", "--in-place", "--actor", str(ACTORS), "-f", "-", stdin=DEPLOYMENT)
+    assert (done.exit_code, done.stdout, list(tmp_path.iterdir())) == (1, "", [])
+    assert "--in-place: standard input" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["inject", "diff"])
+def test_a_command_without_files_says_so(command: str) -> None:
+    done = run(command)
+    assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+    assert "no files" in done.stderr
 
 
 def test_nothing_is_written_where_one_document_is_bad(tmp_path: Path) -> None:
@@ -106,3 +126,18 @@ def test_the_kustomize_example(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     made = {o["kind"]: o for o in yaml.safe_load(done.stdout)["items"]}
     assert [c["name"] for c in made["Deployment"]["spec"]["template"]["spec"]["containers"]] == ["sidecar", "runtime"]
+
+
+@pytest.mark.skipif(not kustomize(), reason="there is no kustomize on the PATH")
+def test_the_kustomize_example_with_kustomize(tmp_path: Path) -> None:
+    """The whole example, built by the program that it is for."""
+    command = tmp_path / "asya-operator"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m cli "$@"\n')
+    command.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    arguments = [kustomize(), "build", "--enable-alpha-plugins", "--enable-exec", str(EXAMPLE)]
+    done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    made = {o["kind"]: o for o in yaml.safe_load_all(done.stdout)}
+    assert [c["name"] for c in made["Deployment"]["spec"]["template"]["spec"]["containers"]] == ["sidecar", "runtime"]
+    assert "AsyncActor" in made
