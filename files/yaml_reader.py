@@ -84,7 +84,7 @@ class _Builder:
         kind = type(event)
         start = event.start_mark.index
         if kind is yaml.ScalarEvent:
-            return self._scalar(event, start), 1
+            return self._scalar(event), 1
         anchor = event.anchor
         if kind is yaml.AliasEvent:
             found, size = self._anchors.get(anchor, (None, -1))
@@ -103,8 +103,8 @@ class _Builder:
             self._anchors[anchor] = (node, size)
         return node, size
 
-    def _scalar(self, event: Any, start: int) -> Node:
-        end = event.end_mark.index
+    def _scalar(self, event: Any) -> Node:
+        start, end = event.start_mark.index, event.end_mark.index
         text, tag, anchor = event.value, event.tag, event.anchor
         try:
             if tag is not None:
@@ -150,7 +150,7 @@ class _Builder:
             name, key_node = self._key(event)
             event = self._next()
             if type(event) is yaml.ScalarEvent:
-                child = self._scalar(event, event.start_mark.index)
+                child = self._scalar(event)
                 size += 2
             else:
                 child, more = self._node(event)
@@ -179,7 +179,7 @@ class _Builder:
             node, _ = self._node(event)
             raw = node.value
         else:
-            node = self._scalar(event, event.start_mark.index)
+            node = self._scalar(event)
             if event.value == "<<" and (event.tag == PREFIX + "merge" or (event.tag is None and event.implicit[0])):
                 return None, node
             if type(node.value) is str:
