@@ -72,6 +72,7 @@ def outdated(space: Space) -> list[str]:
     ]
 
 
+@pytest.mark.only("sandbox")  # test_rollouts.py has an upgrade on both tiers
 def test_a_new_default_image_reaches_two_hundred_workloads(space: Space, upgraded: Operator) -> None:
     actors = [f"a{n}" for n in range(4)]
     for name in actors:

@@ -17,6 +17,11 @@ Object = dict[str, Any]
 DEFAULTS = SidecarDefaults()
 
 
+FIRST_RABBITMQ: Object = {"host": "rabbitmq", "port": 5672, "username": "guest", "exchange": "asya"}
+FIRST_SQS: Object = {"region": "eu", "queueBaseUrl": "https://sqs.eu.amazonaws.com/123456789012"}
+FIRST_SOCKET: Object = {"socket": {"path": "/var/run/asya/asya-runtime.sock", "maxSize": "1048576"}, "sidecar": {}}
+
+
 def parsed(obj: Object) -> AsyncActor:
     obj["metadata"] = {"namespace": "ns", "uid": "u1", "generation": 3, **obj["metadata"]}
     return parse_actor(obj)
@@ -77,6 +82,29 @@ def test_a_jobs_digest_follows_the_actor_and_not_its_scaling() -> None:
 
     assert digest() == digest(scaling={"maxReplicas": 7})
     assert digest() != digest(timeout={"processing": 7})
+
+
+@pytest.mark.parametrize(
+    ("transport", "more", "digest"),
+    [
+        ({"type": "rabbitmq", "rabbitmq": FIRST_RABBITMQ}, {}, "ce3cdce1847d5c33"),
+        ({"type": "rabbitmq", "rabbitmq": FIRST_RABBITMQ}, FIRST_SOCKET, "3156f096d63970b0"),
+        ({"type": "sqs", "sqs": FIRST_SQS}, {}, "9e77d8d87420b938"),
+        ({"type": "sqs", "sqs": FIRST_SQS}, FIRST_SOCKET, "34dc84f556014030"),
+    ],
+)
+def test_an_upgrade_runs_no_job_anew(transport: Object, more: Object, digest: str) -> None:
+    """The digests are those that the operator wrote before ``spec`` had the fields that it has gained since."""
+    container = {"name": "runtime", "image": "python:3.12", "env": [{"name": "ASYA_HANDLER", "value": "a.b"}]}
+    spec = {
+        "queueName": "q",
+        "transport": transport,
+        "timeout": {"processing": 60, "gracefulShutdown": 30},
+        "workload": {"type": "Job", "replicas": 1, "template": {"spec": {"containers": [container]}}},
+        **more,
+    }
+    obj = parsed({**actor("a"), "spec": spec})
+    assert desired.workload(obj, keda=False)["metadata"]["annotations"]["asya.io/applied"] == digest
 
 
 def test_triggers_never_hold_a_password() -> None:
