@@ -207,6 +207,10 @@ def _yaml_stream(text: str, start: int, origin: str) -> list[Document]:
         if not separator and not body:
             continue
         if body.startswith(_BOM):
+            if separator and at == start:
+                Place(origin, text).fail(
+                    begin, "kubectl takes this byte order mark for a part of the first key; remove it"
+                )
             separator, body, begin = separator + _BOM, body[1:], begin + 1
         line, counted = line + text.count("\n", counted, begin), begin
         readable = _readable(body)

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.offline import Offline
 from files.memory import remembered, remembering
+from files.nodes import BadFile
 from files.reading import Document, documents_of, read, split, written
 from injection.inject import read_record
 from tests.files.manifests import FILES, SEEDS, Style, as_yaml, yaml_file
@@ -200,6 +201,13 @@ def test_a_bad_document_gives_one_line_and_no_output_at_all(name: str, command: 
     wanted = len(DEPLOYMENT.splitlines()) + 1 + int(plus.split("+")[1]) - 0
     assert line.startswith(f"{file}:{wanted}:{column}: "), line
     assert problem in line
+
+
+def test_a_byte_order_mark_behind_the_first_separator_is_no_silent_key() -> None:
+    """kubectl reads a key that begins with it, and so no apiVersion; before and behind other separators it does not."""
+    with pytest.raises(BadFile, match=r"^f:2:1: kubectl takes this byte order mark"):
+        documents_of(("---\n\ufeff" + DEPLOYMENT).encode(), "f")
+    assert injected((DEPLOYMENT + "---\n\ufeff" + DEPLOYMENT).encode()).count(b"name: sidecar\n") == 2
 
 
 def test_a_denied_document_stops_all_output(tmp_path: Path) -> None:
