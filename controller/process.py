@@ -173,7 +173,8 @@ class Controller:
         threads.start("keda-discovery", self._look_for_keda)
         threads.start("resync", self._resync)
         self._election.start()
-        self._stop.wait()
+        while not self._stop.wait(1.0):
+            pass  # not for ever at once: a signal that comes just before a wait is seen after it
         log.info("stopping", identity=self.identity)
         self._source.stop()
         self._keeper.stop()

@@ -143,8 +143,8 @@ class Holder:
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
         log("holds %s" % self.settings.path)
-        while True:
-            for one in readable([self.door] + self.runtimes, None if self.ends_at is None else 1.0):
+        while True:  # and not longer at a time: a signal just before a select would be seen after it
+            for one in readable([self.door] + self.runtimes, 1.0):
                 if one is self.door:
                     self.ends_at = None
                     self.admit()

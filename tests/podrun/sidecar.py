@@ -12,7 +12,6 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import FrameType
 from typing import Any, Protocol
 
 from tests.podrun.envelopes import Envelopes
@@ -86,9 +85,13 @@ class Stopping:
     def __init__(self) -> None:
         self.handler: Handler | None = None
         """The one that is busy."""
-        signal.signal(signal.SIGTERM, self._arrived)
+        # Waited for by a thread. A handler of Python's runs once the main thread is back from the system, and a signal
+        # just before it waits for the runtime would be seen after that only.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+        threading.Thread(target=self._wait, daemon=True).start()
 
-    def _arrived(self, _number: int, _frame: FrameType | None) -> None:
+    def _wait(self) -> None:
+        signal.sigwait([signal.SIGTERM])
         if self.handler is None or self.handler.exits_at_once:
             os._exit(0)
         self.handler.cancelled = True
@@ -96,9 +99,9 @@ class Stopping:
 
 def run(generation: str) -> None:
     """Work until SIGTERM."""
+    stopping = Stopping()
     settings = read(generation, os.environ)
     kind = Envelopes if generation == "http" else Frames
-    stopping = Stopping()
     queue = settings.queue(settings.actor)
     transport: Transport = open_transport(
         os.environ,
