@@ -15,6 +15,7 @@ import yaml
 from sandbox import protobuf
 from sandbox.api import APPLY, Api, Call
 from sandbox.builtin import ResourceType
+from sandbox.discovery import entries, group_of, openapi, root
 from sandbox.errors import Failure
 from sandbox.pages import Pages
 from sandbox.schema import unknown_fields
@@ -25,7 +26,6 @@ from sandbox.table import table
 Object = dict[str, Any]
 BOOKMARK_SECONDS = 30.0
 VERSION = {"major": "1", "minor": "36", "gitVersion": "v1.36.0-sandbox", "platform": "linux/amd64"}
-VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 
 _PATH = re.compile(
     r"^/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
@@ -328,9 +328,9 @@ class _Handler(BaseHTTPRequestHandler):
             return VERSION
         if path == "/openapi/v3":
             versions = {t.api_version for t in types}
-            return {"paths": {_root(v)[1:]: {"serverRelativeURL": f"/openapi/v3{_root(v)}"} for v in versions}}
+            return {"paths": {root(v)[1:]: {"serverRelativeURL": f"/openapi/v3{root(v)}"} for v in versions}}
         if path.startswith("/openapi/v3/"):
-            return _openapi([t for t in types if _root(t.api_version) == path.removeprefix("/openapi/v3")])
+            return openapi([t for t in types if root(t.api_version) == path.removeprefix("/openapi/v3")])
         if path == "/api":
             return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
         if path == "/apis":
@@ -341,7 +341,7 @@ class _Handler(BaseHTTPRequestHandler):
             return {
                 "kind": "APIGroupList",
                 "apiVersion": "v1",
-                "groups": [_group(name, versions) for name, versions in groups.items()],
+                "groups": [group_of(name, versions) for name, versions in groups.items()],
             }
         match = re.match(r"^/(?:api/(v1)|apis/([^/]+)/([^/]+))$", path)
         if match:
@@ -352,55 +352,6 @@ class _Handler(BaseHTTPRequestHandler):
                     "kind": "APIResourceList",
                     "apiVersion": "v1",
                     "groupVersion": served[0].api_version,
-                    "resources": [entry for t in served for entry in _entries(t)],
+                    "resources": [entry for t in served for entry in entries(t)],
                 }
         return None
-
-
-def _root(api_version: str) -> str:
-    return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-
-
-def _openapi(types: list[ResourceType]) -> Object:
-    """As much OpenAPI as tells kubectl that this server validates fields itself."""
-    paths: Object = {}
-    for t in types:
-        namespace = "/namespaces/{namespace}" if t.namespaced else ""
-        verb = {
-            "parameters": [{"name": "fieldValidation", "in": "query"}],
-            "x-kubernetes-group-version-kind": {"group": t.group, "version": t.version, "kind": t.kind},
-            "responses": {},
-        }
-        paths[f"{_root(t.api_version)}{namespace}/{t.plural}/{{name}}"] = {"patch": verb, "put": verb}
-        paths[f"{_root(t.api_version)}{namespace}/{t.plural}"] = {"post": verb}
-    return {"openapi": "3.0.0", "info": {"title": "sandbox", "version": "1"}, "paths": paths, "components": {}}
-
-
-def _group(name: str, versions: list[str]) -> Object:
-    listed = [{"groupVersion": f"{name}/{v}", "version": v} for v in versions]
-    return {"name": name, "versions": listed, "preferredVersion": listed[0]}
-
-
-def _entries(resource: ResourceType) -> list[Object]:
-    own = {
-        "name": resource.plural,
-        "singularName": resource.kind.lower(),
-        "namespaced": resource.namespaced,
-        "kind": resource.kind,
-        "verbs": VERBS,
-        "shortNames": list(resource.short_names),
-        "categories": list(resource.categories),
-    }
-    return [
-        own,
-        *(
-            {
-                "name": f"{resource.plural}/{sub}",
-                "singularName": "",
-                "namespaced": resource.namespaced,
-                "kind": "Scale" if sub == "scale" else resource.kind,
-                "verbs": ["get", "patch", "update"],
-            }
-            for sub in resource.subresources
-        ),
-    ]

@@ -104,6 +104,7 @@ def test_a_deployment_of_another_shape_is_never_adopted(space: Space) -> None:
     assert not space.wait("Deployment", "a")["metadata"].get("ownerReferences")
 
 
+@pytest.mark.only("sandbox")
 def test_a_deletion_that_is_held_up_says_by_what(space: Space, operator: Operator) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(own(scaling={"enabled": True}))
@@ -133,6 +134,7 @@ def test_release_lets_actors_go_that_no_operator_looks_after(space: Space, opera
     assert space.wait("Deployment", "x")["spec"]["template"] == before["template"]
 
 
+@pytest.mark.only("sandbox")
 def test_release_holds_a_controller_that_still_runs_back(space: Space, operator: Operator) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(actor("a"))

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from kube.client import Resource
 from tests.cluster.test_actors import ready, settle
 from tests.cluster.test_labelled import own, workload
@@ -88,6 +90,7 @@ def test_an_actor_whose_scaling_is_switched_off_at_zero_wakes(space: Space) -> N
     assert space.wait("Deployment", "a")["spec"]["replicas"] == 4
 
 
+@pytest.mark.best_tier
 def test_replicas_stay_as_they_are_when_keda_vanishes(space: Space, operator: Operator) -> None:
     obj = actor("a", scaling={"enabled": True, "minReplicas": 1})
     obj["spec"]["workload"]["replicas"] = 1
@@ -104,6 +107,7 @@ def test_replicas_stay_as_they_are_when_keda_vanishes(space: Space, operator: Op
     assert {d["spec"]["replicas"] for d in history.stop()} == {7}
 
 
+@pytest.mark.best_tier
 def test_the_replicas_of_a_borrowed_workload_survive_the_loss_of_the_status(space: Space, operator: Operator) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(own(scaling={"enabled": True}))
@@ -127,6 +131,7 @@ def _note(space: Space) -> Any:
     return (space.wait("Deployment", "x")["metadata"].get("annotations") or {}).get("asya.io/replicas-before-scaling")
 
 
+@pytest.mark.best_tier
 def test_replicas_that_an_older_operator_kept_in_the_status_are_moved_to_the_workload(
     space: Space, operator: Operator
 ) -> None:
