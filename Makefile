@@ -58,7 +58,7 @@ messages: $(READY) brokers ## Run the message tests in their long forms
 	MESSAGES=full $(BIN)/python -m pytest tests/e2e -n 0
 
 chaos: $(READY) ## Run the fault-injection suite in full
-	CHAOS=full $(BIN)/python -m pytest tests/chaos -n 0
+	CHAOS=full $(BIN)/python -m pytest tests/chaos tests/cluster/test_rest.py -n 0
 
 e2e: $(READY) ## Install on the current kind or minikube cluster, try everything there, remove it (tests/node/__main__.py)
 	$(BIN)/python -m tests.node
