@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
 
 import orjson
 import structlog
@@ -26,6 +25,7 @@ from telemetry.metrics.describe import OTHER, BoundedLabel
 from telemetry.metrics.webhook import ADMISSION_SECONDS, ADMISSIONS, DENIALS
 from webhook.admission import Decision, PlanLookup, decide
 from webhook.connections import MAX_BODY
+from webhook.review import OPERATIONS, BadRequest, Clients, Stranger, request_of
 from webhook.validation import validate
 
 log = structlog.get_logger(__name__)
@@ -35,40 +35,33 @@ _LARGE = threading.BoundedSemaphore(2)
 """Large reviews are read two at a time, so that no number of them fills the memory."""
 JSON = "application/json"
 _NAMESPACES = BoundedLabel(1000)
-_TEXT, _OBJECT = (str, type(None)), (dict, type(None))
-REQUEST: dict[str, tuple[type, ...]] = {
-    "operation": _TEXT,
-    "namespace": _TEXT,
-    "name": _TEXT,
-    "resource": _OBJECT,
-    "subResource": _TEXT,
-}
-"""What a review's request consists of, as far as it is read, and of which type."""
-OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 
 
-class BadRequest(Exception):
-    """A body that is no AdmissionReview; the message says why."""
-
-
-def create_app(lookup: PlanLookup, defaults: SidecarDefaults, ready: Callable[[], str] = lambda: "") -> Flask:
+def create_app(
+    lookup: PlanLookup,
+    defaults: SidecarDefaults,
+    ready: Callable[[], str] = lambda: "",
+    clients: Clients | None = None,
+) -> Flask:
     """The application.
 
     Args:
         lookup: finds an actor's plan.
         defaults: the operator's sidecar settings, for validation.
         ready: why the process is not ready, or an empty string.
+        clients: who may ask for a decision; whoever reaches it, if None.
     """
+    allowed = clients or Clients()
     app = Flask("asya-webhook", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
 
     @app.post("/mutate")
     def mutate() -> Response:
-        return _answer(request, lambda review: _mutate(review, lookup))
+        return _answer(request, allowed, lambda review: _mutate(review, lookup))
 
     @app.post("/validate")
     def validate_actor() -> Response:
-        return _answer(request, lambda review: _validate(review, defaults))
+        return _answer(request, allowed, lambda review: _validate(review, defaults))
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -82,10 +75,13 @@ def create_app(lookup: PlanLookup, defaults: SidecarDefaults, ready: Callable[[]
     return app
 
 
-def _answer(http: Request, decide_on: Callable[[Object], Decision]) -> Response:
+def _answer(http: Request, clients: Clients, decide_on: Callable[[Object], Decision]) -> Response:
     started = time.perf_counter()
     try:
+        clients.check(getattr(http.environ.get("gunicorn.socket"), "client_certificate", None))
         review = _review(http)
+    except Stranger as stranger:
+        return Response(f"{stranger}\n", status=403, mimetype="text/plain")
     except BadRequest as bad:
         return Response(f"{bad}\n", status=400, mimetype="text/plain")
     with tracing.span("admission") as span:
@@ -150,15 +146,7 @@ def _review(http: Request) -> Object:
             body = orjson.loads(http.get_data(cache=False))
     except orjson.JSONDecodeError as error:
         raise BadRequest(f"body: must be JSON: {error}") from None
-    review: Any = body.get("request") if isinstance(body, dict) else None
-    if not isinstance(review, dict) or body.get("apiVersion") != "admission.k8s.io/v1":
-        raise BadRequest("body: must be an AdmissionReview of admission.k8s.io/v1 with a request")
-    if not isinstance(review.get("uid"), str):
-        raise BadRequest("request.uid: required")
-    for field, kind in REQUEST.items():
-        if not isinstance(review.get(field), kind):
-            raise BadRequest(f"request.{field}: must be {'an object' if kind is _OBJECT else 'a string'}")
-    return review
+    return request_of(body)
 
 
 def _mutate(review: Object, lookup: PlanLookup) -> Decision:

@@ -25,6 +25,7 @@ from kube.credentials import load_configuration
 from kube.throttle import Throttle
 from telemetry import logs, tracing
 from telemetry.addresses import bracketed, every_address
+from webhook.review import Clients
 
 if TYPE_CHECKING:
     import ssl
@@ -91,6 +92,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self._options = options
         # A setting that cannot be used stops the process here, before there are workers.
         from_environment(options.environment)
+        Clients.from_environment(options.environment)
         load_configuration(options.kubeconfig)
         self._certificate: Certificate | None = None
         super().__init__()
@@ -136,6 +138,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 
         options = self._options
         tracing.configure("asya-operator-webhook", options.environment)
+        clients = Clients.from_environment(options.environment)
         client = Client(
             load_configuration(options.kubeconfig),
             read_timeout=READ_SECONDS,
@@ -146,7 +149,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         cache = ActorCache(client, defaults, options.home, options.watch_namespaces)
         cache.start()
         watched = cache.informers
-        loaded = self._certificate = Certificate(_note_validity)
+        loaded = self._certificate = Certificate(_note_validity, clients.authority)
         if options.certificate is not None and options.key is not None:
             certificate, key = options.certificate.read_bytes(), options.key.read_bytes()
             loaded.load(certificate, key, str(options.certificate))
@@ -159,7 +162,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         def not_ready() -> str:
             return _not_ready(cache.synced, loaded.loaded)
 
-        app = create_app(cache.plan, defaults, not_ready)
+        app = create_app(cache.plan, defaults, not_ready, clients)
         # Until now no connection was accepted, so a worker that is later than its sibling fails none.
         _wait_while(not_ready)
         # What was made so far stays for good; a garbage collector that went through it took a tenth of each request.

@@ -26,14 +26,18 @@ class NoCertificate(ssl.SSLError):
         super().__init__(ssl.SSL_ERROR_SSL, "no certificate has been loaded yet")
 
 
-def make_context(certificate: bytes, key: bytes) -> ssl.SSLContext:
-    """A server context, TLS 1.2 at least.
+def make_context(certificate: bytes, key: bytes, client_authority: str = "") -> ssl.SSLContext:
+    """A server context, TLS 1.2 at least. A client may show a certificate of ``client_authority`` and of no other.
 
     Raises:
         ssl.SSLError, ValueError: if they do not belong together or are none.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if client_authority:
+        # A probe of the kubelet's has none, so whether there must be one depends on what is asked.
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(cadata=client_authority)
     with tempfile.NamedTemporaryFile() as chain:
         # OpenSSL reads files only; this one is readable by us alone and gone in a moment.
         chain.write(key + b"\n" + certificate)
@@ -45,8 +49,12 @@ def make_context(certificate: bytes, key: bytes) -> ssl.SSLContext:
 class Certificate:
     """The current serving certificate; ``on_change`` is called with each new one's start and end of validity."""
 
-    def __init__(self, on_change: Callable[[datetime, datetime], None] = lambda starts, expires: None) -> None:
-        self._on_change = on_change
+    def __init__(
+        self,
+        on_change: Callable[[datetime, datetime], None] = lambda starts, expires: None,
+        client_authority: str = "",
+    ) -> None:
+        self._on_change, self._client_authority = on_change, client_authority
         self._context: ssl.SSLContext | None = None
         self._loaded: tuple[bytes, bytes] | None = None
 
@@ -70,7 +78,7 @@ class Certificate:
         if self._loaded == (certificate, key):
             return
         try:
-            context = make_context(certificate, key)
+            context = make_context(certificate, key, self._client_authority)
             parsed = x509.load_pem_x509_certificate(certificate)
         except (ssl.SSLError, ValueError) as error:
             log.error("certificate_refused", origin=origin, error=str(error))

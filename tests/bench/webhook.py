@@ -73,7 +73,7 @@ def _review(group: str, resource: str, obj: Object) -> bytes:
     request = {
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
         "resource": {"group": group, "version": "v1", "resource": resource},
-        "name": NAME,
+        "name": obj["metadata"]["name"],
         "namespace": "default",
         "operation": "CREATE",
         "userInfo": {

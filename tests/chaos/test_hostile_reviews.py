@@ -28,6 +28,7 @@ from webhook.admission import Wanted
 from webhook.app import create_app
 from webhook.connections import MAX_BODY
 
+UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
 CASES = 20_000 if FULL else 1_000
 SECRET = "what-nobody-else-may-see"
 
@@ -111,7 +112,8 @@ def reviews(draw: st.DrawFn) -> Any:
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
         "request": {
-            "uid": "the-uid",
+            "uid": UID,
+            "userInfo": {"username": "system:admin"},
             "operation": draw(st.sampled_from(["CREATE", "UPDATE", "DELETE"])),
             "namespace": "ns",
             "resource": {"group": group, "version": "v1", "resource": resource},
@@ -188,9 +190,13 @@ def test_a_forged_record_removes_nothing_that_was_not_injected(
     for record in (json.dumps(forged), json.dumps({**forged, "created": junk}), text):
         plain = {"metadata": {"annotations": {ANNOTATION_INJECTED: record}}, "spec": spec}
         obj = {"metadata": {"name": "x"}, "spec": {"template": plain}}
-        request = {"uid": "u", "operation": "UPDATE", "namespace": "ns", "object": obj} | {
-            "resource": {"group": "apps", "version": "v1", "resource": "deployments"}
-        }
+        request = {
+            "uid": UID,
+            "userInfo": {"username": "u"},
+            "operation": "UPDATE",
+            "namespace": "ns",
+            "object": obj,
+        } | {"resource": {"group": "apps", "version": "v1", "resource": "deployments"}}
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
         response = client.post("/mutate", json=review).get_json()["response"]
         assert response["allowed"]
@@ -207,7 +213,13 @@ def test_what_a_user_writes_is_escaped_in_the_log(client: Any, as_json: bool, mo
     monkeypatch.setattr("webhook.app.log", structlog.get_logger())  # one that has not said anything yet
     try:
         evil = 'x\n{"event": "forged"}\x1b[2J{0.__class__}%s${jndi}'
-        request = {"uid": evil, "operation": "CREATE", "namespace": evil, "name": evil} | {
+        request = {
+            "uid": UID,
+            "userInfo": {"username": evil},
+            "operation": "CREATE",
+            "namespace": evil,
+            "name": evil,
+        } | {
             "resource": {"group": "", "version": "v1", "resource": "pods"},
             "object": {"metadata": {"labels": {LABEL_ACTOR: evil}}, "spec": {"containers": [{"name": "a"}]}},
         }

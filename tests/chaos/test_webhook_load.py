@@ -50,8 +50,10 @@ class Good(threading.Thread):
             "metadata": {"name": "x", "labels": {"asya.io/actor": "actor-0"}},
             "spec": {"containers": [{"name": "app", "image": "app:1", "env": [{"name": "A", "value": "x" * 2000}]}]},
         }
-        request = {"uid": "u", "operation": "CREATE", "namespace": "load", "object": pod} | {
-            "resource": {"group": "", "version": "v1", "resource": "pods"}
+        request = {"operation": "CREATE", "namespace": "load", "object": pod} | {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "userInfo": {"username": "system:admin"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
         }
         body = orjson.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
         head = (

@@ -16,6 +16,7 @@ AFFINITY = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {
     {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}
 ]}}}  # fmt: skip
 SPREAD = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+CLIENT_CA = "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"
 BY_MANAGER = {"certs": {"mode": "cert-manager"}}
 VOLUME = {"name": "more", "configMap": {"name": "more"}}
 MOUNT = {"name": "more", "mountPath": "/more"}
@@ -301,6 +302,16 @@ GENERAL = [
     _environment("controller", "certs.caLifetime", "1000d", "ASYA_CERTS_CA_LIFETIME"),
     _environment("controller", "certs.lifetime", "80d", "ASYA_CERTS_LIFETIME"),
     _environment("controller", "certs.overlap", "90s", "ASYA_CERTS_OVERLAP"),
+    _environment("webhook", "webhook.clientCA", CLIENT_CA, "ASYA_WEBHOOK_CLIENT_CA"),
+    _environment("webhook", "webhook.clientNames", ["a", "b"], "ASYA_WEBHOOK_CLIENT_NAMES", "a,b"),
+    Case(
+        "networkPolicy.apiServers",
+        ["192.0.2.0/28"],
+        "NetworkPolicy/asya-operator",
+        "spec.ingress.0.from.0.ipBlock.cidr",
+        "192.0.2.0/28",
+        {"networkPolicy": {"enabled": True}},
+    ),
     *[
         Case(f"certs.certManager.{key}", given, f"Certificate/asya-operator-webhook{suffix}", path, given, BY_MANAGER)
         for key, given, suffix, path in (

@@ -6,6 +6,7 @@ Minutes in the rules are seconds here (:func:`tests.harness.prometheus.quick`); 
 import base64
 import signal
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -264,7 +265,8 @@ def review(operator: Operator, name: str) -> None:
     """Ask the webhook about a pod of an actor that it does not know, so that it has to read the API."""
     pod = {"metadata": {"labels": {"asya.io/actor": name}}, "spec": {"containers": [{"name": "runtime"}]}}
     request = {
-        "uid": name,
+        "uid": str(uuid.uuid4()),
+        "userInfo": {"username": "system:admin"},
         "operation": "CREATE",
         "namespace": "team",
         "resource": {"group": "", "version": "v1", "resource": "pods"},

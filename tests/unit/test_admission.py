@@ -29,9 +29,13 @@ def lookup(wanted: Wanted) -> Plan | None:
     return make_plan(parse_actor(actor(wanted.actor)), SidecarDefaults())
 
 
+UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
+
+
 def review(obj: Object, resource: str = "deployments", group: str = "apps", operation: str = "CREATE") -> Object:
     return {
-        "uid": "u",
+        "uid": UID,
+        "userInfo": {"username": "system:admin"},
         "operation": operation,
         "namespace": "ns",
         "resource": {"group": group, "version": "v1", "resource": resource},
@@ -189,7 +193,7 @@ def envelope(request: Object) -> Object:
 def test_an_answer_is_a_review_with_a_patch() -> None:
     answer = post(envelope(review(deployment()))).get_json()
     response = answer["response"]
-    assert (answer["kind"], response["uid"], response["allowed"]) == ("AdmissionReview", "u", True)
+    assert (answer["kind"], response["uid"], response["allowed"]) == ("AdmissionReview", UID, True)
     assert response["patchType"] == "JSONPatch"
     patched = jsonpatch.apply_patch(deployment(), orjson.loads(base64.b64decode(response["patch"])))
     assert containers(patched) == ["sidecar", "app"]
@@ -237,7 +241,7 @@ def test_a_malformed_object_gets_a_well_formed_answer(template: Any) -> None:
     obj = {"metadata": {"labels": {"asya.io/actor": "a"}}, "spec": {"template": template}}
     answer = post(envelope(review(obj)))
     assert answer.status_code == 200
-    assert answer.get_json()["response"]["uid"] == "u"
+    assert answer.get_json()["response"]["uid"] == UID
 
 
 # -- settings ------------------------------------------------------------------------------------
