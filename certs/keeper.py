@@ -16,7 +16,7 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs.rotation import State, advance
+from certs.rotation import KEYS, State, advance
 from certs.settings import Settings
 from kube import events
 from kube.client import MUTATING_WEBHOOKS, SECRETS, VALIDATING_WEBHOOKS, ApiError, Client, Object
@@ -65,6 +65,13 @@ class Keeper:
             field_selector=f"metadata.name={settings.secret}",
             namespace=settings.namespace,
         )
+        self._authority = Informer(
+            client,
+            SECRETS,
+            self._changed,
+            field_selector=f"metadata.name={settings.authority}",
+            namespace=settings.namespace,
+        )
         self._configurations = [
             Informer(client, resource, self._changed, field_selector=f"metadata.name={settings.configuration}")
             for resource in CONFIGURATIONS
@@ -73,7 +80,10 @@ class Keeper:
     @property
     def informers(self) -> list[Informer]:
         """Those that run; none where there is nothing to do in this mode."""
-        return [self._secret, *self._configurations] if self._settings.mode in ("self", "secret") else []
+        if self._settings.mode not in ("self", "secret"):
+            return []
+        authority = [self._authority] if self._settings.mode == "self" else []
+        return [self._secret, *authority, *self._configurations]
 
     def start(self) -> None:
         """Start, unless there is nothing to do in this mode."""
@@ -93,7 +103,7 @@ class Keeper:
     def _run(self) -> None:
         while not self._stopped.is_set():
             pause = 1.0
-            if all(i.synced for i in (self._secret, *self._configurations)):
+            if all(i.synced for i in self.informers):
                 try:
                     if self._leading():
                         pause = self._reconcile()
@@ -113,7 +123,9 @@ class Keeper:
             return self._publish(bundle) if bundle else TICK_SECONDS
         if self._is_of_cert_manager(secret):
             return TICK_SECONDS
-        stored = State.from_secret(data) if secret is not None else None
+        authority = self._authority.get(self._settings.namespace, self._settings.authority)
+        # Before the CA's key had a Secret of its own, all of it was in the one that the webhook reads.
+        stored = State.from_secret(_data(authority)) or State.from_secret(data)
         state = stored or self._known
         now = time.time()
         changed = advance(
@@ -128,8 +140,9 @@ class Keeper:
         if stored is None and changed.previous is not None and now < changed.since + self._ahead_seconds:
             # Webhooks serve a certificate of another CA until ours is stored: by then API servers must trust both.
             pauses.append(self._ahead_seconds / 2)
-        elif changed != stored:
-            pauses.append(self._store(secret, changed, _what(secret, stored, state, changed)))
+        else:
+            what = _what(secret, authority, stored, state, changed)
+            pauses.append(self._store(secret, authority, changed, what))
         self._known = changed
         pauses.append(self._publish(_encoded(changed)))
         if changed.following is not None or changed.previous is not None:
@@ -186,19 +199,37 @@ class Keeper:
             "webhooks": [{"name": hook["name"], "clientConfig": {"caBundle": bundle}} for hook in hooks],
         }
 
-    def _store(self, secret: Object | None, state: State, what: str) -> float:
-        """Store it, unless that is contested; seconds until the next look, at most."""
-        obj = {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "metadata": {"name": self._settings.secret, "namespace": self._settings.namespace},
-            "type": "kubernetes.io/tls",
-            "data": state.to_secret(),
-        }
-        pause = self._write(self._secret, secret, obj, str(hash(state)))
-        if not pause:
-            self._tell(what, state)
-        return pause or TICK_SECONDS
+    def _store(self, secret: Object | None, authority: Object | None, state: State, what: str) -> float:
+        """Store whatever is not, unless that is contested; seconds until the next look, at most.
+
+        First all of it where only controllers look, then what the webhook serves: whoever stops between the two
+        leaves a state that the next one goes on from.
+        """
+        settings, data = self._settings, _data(secret)
+        is_kept = State.from_secret(_data(authority)) == state
+        has_keys = bool(set(KEYS) & set(data))
+        is_served = not has_keys and all(data.get(part) == value for part, value in state.served().items())
+        if is_kept and is_served:
+            return TICK_SECONDS
+        if not is_kept:
+            obj = self._object(settings.authority, "Opaque", state.to_secret())
+            pause = self._write(self._authority, authority, obj, str(hash(state)))
+            if pause:
+                return pause
+        if has_keys:
+            drop = {"data": dict.fromkeys(state.to_secret().keys() - state.served().keys())}
+            secret = self._client.merge_patch(SECRETS, settings.namespace, settings.secret, drop)
+        if not is_served:
+            obj = self._object(settings.secret, "kubernetes.io/tls", state.served())
+            pause = self._write(self._secret, secret, obj, str(hash(state)))
+            if pause:
+                return pause
+        self._tell(what, state)
+        return TICK_SECONDS
+
+    def _object(self, name: str, kind: str, data: dict[str, str]) -> Object:
+        metadata = {"name": name, "namespace": self._settings.namespace}
+        return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": data}
 
     def _published(self, bundle: str) -> bool:
         hooks = [hook for _, configuration in self._found() for hook in configuration.get("webhooks") or ()]
@@ -267,10 +298,16 @@ def _encoded(state: State) -> str:
     return base64.b64encode(state.bundle).decode()
 
 
-def _what(secret: Object | None, stored: State | None, state: State | None, changed: State) -> str:
+def _data(secret: Object | None) -> dict[str, str]:
+    return (secret or {}).get("data") or {}
+
+
+def _what(
+    secret: Object | None, authority: Object | None, stored: State | None, state: State | None, changed: State
+) -> str:
     """A word for what happened, for Events and metrics."""
     if stored is None and state is not None:
-        return "restored-secret" if secret is None else "restored-damaged-secret"
+        return "restored-secret" if secret is None or authority is None else "restored-damaged-secret"
     if state is None:
         return "issued" if secret is None else "replaced-damaged-secret"
     if changed.following is not None and state.following is None:
@@ -279,4 +316,7 @@ def _what(secret: Object | None, stored: State | None, state: State | None, chan
         return "ca-used"
     if changed.previous is None and state.previous is not None:
         return "old-ca-dropped"
+    if changed == state:
+        is_whole = set(KEYS) & set(_data(secret))
+        return "ca-key-moved" if is_whole else "restored-secret" if secret is None else "restored-damaged-secret"
     return "renewed"

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from certs.authority import Pair, create_authority, issue
 
 NAME = "asya-operator"
+KEYS = ("authority.key", "following.key")
+"""What signs, and is in no Secret that the webhook reads."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,13 @@ class State:
         others = [p for p in (self.previous, self.following.certificate if self.following else None) if p]
         return b"".join([self.authority.certificate, *others])
 
+    def served(self) -> dict[str, str]:
+        """What the webhook may read, as the ``data`` of a Secret of type ``kubernetes.io/tls``."""
+        whole = self.to_secret()
+        return {name: whole[name] for name in ("tls.crt", "tls.key", "ca.crt")}
+
     def to_secret(self) -> dict[str, str]:
-        """As the ``data`` of a Secret of type ``kubernetes.io/tls``."""
+        """All of it, the authority's key included, as the ``data`` of a Secret."""
         parts = {
             "tls.crt": self.serving.certificate,
             "tls.key": self.serving.key,

@@ -23,6 +23,13 @@ class Settings:
     names: list[str]
     """DNS names and IP addresses of the webhook."""
     policy: Policy = field(default_factory=Policy)
+    own_authority: str = ""
+    """The Secret with the CA's key, if it is not :attr:`secret` with ``-ca`` after it."""
+
+    @property
+    def authority(self) -> str:
+        """The Secret with the CA's key."""
+        return self.own_authority or f"{self.secret}-ca"
 
 
 class InvalidCertificateSetting(ValueError):
@@ -54,6 +61,7 @@ def from_environment(env: Mapping[str, str], namespace: str) -> Settings:
         env.get("ASYA_WEBHOOK_CONFIGURATION") or "asya-operator",
         names,
         policy,
+        env.get("ASYA_CERTS_AUTHORITY_SECRET") or "",
     )
 
 

@@ -2,10 +2,12 @@
 
 import base64
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -35,7 +37,8 @@ def client(api: Any) -> Client:
     """Of a cluster whose webhook configurations trust nobody, with no Secret."""
     made: Client = api.client()
     made.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, manager="test")
-    made.delete(SECRETS, NAMESPACE, SETTINGS.secret)
+    for name in (SETTINGS.secret, SETTINGS.authority):
+        made.delete(SECRETS, NAMESPACE, name)
     publish(made, b"")
     return made
 
@@ -59,6 +62,19 @@ def store(client: Client, data: dict[str, str], **annotations: str) -> None:
     """Store a Secret."""
     metadata = {"name": SETTINGS.secret, "namespace": NAMESPACE, "annotations": annotations}
     client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})
+
+
+def served(client: Client) -> dict[str, str]:
+    """What the webhook may read."""
+    found = client.get(SECRETS, NAMESPACE, SETTINGS.secret) or {}
+    data: dict[str, str] = found.get("data") or {}
+    return data
+
+
+def kept(client: Client) -> State | None:
+    """The state in the Secret that controllers alone may read."""
+    found = client.get(SECRETS, NAMESPACE, SETTINGS.authority) or {}
+    return State.from_secret(found.get("data") or {})
 
 
 @contextmanager
@@ -99,7 +115,7 @@ def test_another_ca_stays_trusted_while_its_certificate_is_served(client: Client
 
         found = wait_for("the Secret", secret, 15)
         assert found
-        stored = State.from_secret(found["data"])
+        stored = kept(client)
         assert stored is not None
         assert "published" in order, "before it is stored"
         wait_for("the other to be dropped", lambda: bundle(client) == stored.authority.certificate, 15)
@@ -119,3 +135,66 @@ def test_a_secret_of_cert_manager_is_left_alone(client: Client) -> None:
         assert found is not None
         assert found["data"] == data
         assert bundle(client) == OTHER.certificate
+
+
+# -- two Secrets -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("following", [False, True])
+def test_the_ca_key_moves_out_of_the_secret_that_the_webhook_reads(client: Client, following: bool) -> None:
+    """As an upgrade finds it: one Secret with everything. CA and certificate stay as they are."""
+    now = time.time()
+    state = replace(advance(None, SETTINGS.names, SETTINGS.policy, now, published=False), since=now + 3600)
+    if following:
+        state = replace(state, following=create_authority("next", timedelta(days=1)))
+    store(client, state.to_secret())
+    with keeping(client, leading=True):
+        wait_for("the split", lambda: set(served(client)) == {"tls.crt", "tls.key", "ca.crt"}, 10)
+        assert served(client) == state.served()
+        assert kept(client) == state
+        wait_for("the bundle", lambda: bundle(client) == state.bundle, 10)
+        told = wait_for(
+            "the Event", lambda: [e for e in client.list(EVENTS, NAMESPACE) if e["reason"] == "CertificateCaKeyMoved"]
+        )
+        assert "ca key moved" in told[0]["message"]
+
+
+def test_either_secret_is_restored_as_it_was(client: Client) -> None:
+    with keeping(client, leading=True):
+        state = cast(State, wait_for("the state", lambda: kept(client), 10))
+        wait_for("the certificate", lambda: served(client) == state.served(), 10)
+        for name in (SETTINGS.authority, SETTINGS.secret):
+            client.delete(SECRETS, NAMESPACE, name)
+            wait_for("its return", lambda: kept(client) == state and served(client) == state.served(), 10)
+    client.delete(SECRETS, NAMESPACE, SETTINGS.secret)
+    with keeping(client, leading=True):  # by another controller, too, which remembers nothing
+        wait_for("its return", lambda: served(client) == state.served(), 10)
+        assert kept(client) == state
+
+
+def test_a_controller_that_stopped_between_the_two_is_gone_on_from(client: Client) -> None:
+    now = time.time()
+    before = replace(advance(None, SETTINGS.names, SETTINGS.policy, now, published=False), since=now + 3600)
+    after = replace(before, serving=issue(before.authority, SETTINGS.names, timedelta(days=1)))
+    store(client, before.served())
+    metadata = {"name": SETTINGS.authority, "namespace": NAMESPACE}
+    client.create(SECRETS, {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": after.to_secret()})
+    with keeping(client, leading=True):
+        wait_for("the later one", lambda: served(client) == after.served(), 10)
+        assert kept(client) == after
+
+
+def test_at_rest_nothing_is_written(client: Client) -> None:
+    with keeping(client, leading=True):
+        state = cast(State, wait_for("the state", lambda: kept(client), 10))
+        wait_for("the certificate", lambda: served(client) == state.served(), 10)
+
+        def versions() -> list[str]:
+            found = [client.get(SECRETS, NAMESPACE, name) for name in (SETTINGS.secret, SETTINGS.authority)]
+            return [obj["metadata"]["resourceVersion"] for obj in found if obj]
+
+        before = versions()
+        client.merge_patch(SECRETS, NAMESPACE, SETTINGS.secret, {"metadata": {"labels": {"somebody": "else"}}})
+        threading.Event().wait(1.0)
+        assert versions()[1] == before[1]
+        assert int(versions()[0]) >= int(before[0])
