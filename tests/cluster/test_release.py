@@ -327,7 +327,8 @@ def test_no_right_is_a_wildcard_or_reaches_secrets_of_others() -> None:
                 if "secrets" in rule["resources"]:
                     assert obj["kind"] == "Role"
                     assert obj["metadata"]["namespace"] == NAMESPACE
-                    allowed = {SECRET} if obj["metadata"]["name"].endswith("-webhook") else {SECRET, f"{SECRET}-ca"}
+                    own = SECRET + ("-manager" if values.get("certs") == {"mode": "cert-manager"} else "")
+                    allowed = {own} if obj["metadata"]["name"].endswith("-webhook") else {own, f"{own}-ca"}
                     assert set(rule.get("resourceNames", [])) <= allowed
                     assert rule.get("resourceNames") or rule["verbs"] == ["create"]
 
