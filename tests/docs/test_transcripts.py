@@ -19,9 +19,9 @@ from tests.harness.release import Release
 CLONABLE = shutil.which("git") is not None and (ROOT / ".git").exists()
 
 
-def steps(title: str) -> list[str]:
-    """The commands under a title that only the source of the README has."""
-    found = re.search(rf"<!-- {title} -->\n```console\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def steps(title: str, page: str = "README.md") -> list[str]:
+    """The commands under a title that only the source of a page has."""
+    found = re.search(rf"<!-- {title} -->\n```console\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
     assert found is not None
     return [line[2:] for line in found[1].splitlines() if line.startswith("$ ")]
 
