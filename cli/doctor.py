@@ -29,20 +29,20 @@ LEASE_SECONDS = 30
 CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
 REVIEWS = Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews")
 RIGHTS = (
-    ("asya-operator", "asya.io", "asyncactors", ("list", "watch", "patch")),
-    ("asya-operator", "apps", "deployments", ("get", "list", "watch", "create", "patch", "delete")),
-    ("asya-operator", "apps", "statefulsets", ("get", "list", "watch", "create", "patch", "delete")),
-    ("asya-operator", "batch", "jobs", ("get", "list", "watch", "create", "patch", "delete")),
-    ("asya-operator", "keda.sh", "scaledobjects", ("list", "watch", "create", "patch", "delete")),
-    ("asya-operator", "", "configmaps/asya-runtime", ("get", "list", "watch", "create", "patch", "delete")),
-    ("asya-operator", "", "configmaps/asya-keda", ("get", "list", "watch", "create", "patch", "delete")),
-    ("asya-operator", "", "events", ("list", "create", "patch")),
-    ("asya-operator", "", "pods", ("list", "watch")),
-    ("asya-operator-webhook", "asya.io", "asyncactors", ("get", "list", "watch")),
+    ("", "asya.io", "asyncactors", ("list", "watch", "patch")),
+    ("", "apps", "deployments", ("get", "list", "watch", "create", "patch", "delete")),
+    ("", "apps", "statefulsets", ("get", "list", "watch", "create", "patch", "delete")),
+    ("", "batch", "jobs", ("get", "list", "watch", "create", "patch", "delete")),
+    ("", "keda.sh", "scaledobjects", ("list", "watch", "create", "patch", "delete")),
+    ("", "", "configmaps/asya-runtime", ("get", "list", "watch", "create", "patch", "delete")),
+    ("", "", "configmaps/asya-keda", ("get", "list", "watch", "create", "patch", "delete")),
+    ("", "", "events", ("list", "create", "patch")),
+    ("", "", "pods", ("list", "watch")),
+    ("-webhook", "asya.io", "asyncactors", ("get", "list", "watch")),
 )
-"""What the operator's ServiceAccounts must be allowed in all namespaces: account, group, resource, verbs.
+"""What the operator's ServiceAccounts must be allowed where actors are: whose, group, resource, verbs.
 
-A resource may be that of one name alone.
+A resource may be that of one name alone; whose it is, is what follows the operator's name.
 """
 UPGRADE = "Run: helm upgrade --install asya-operator charts/asya-operator --namespace {}"
 
@@ -69,13 +69,14 @@ def bad(what: str, remedy: str) -> Check:
 class Doctor:
     """All checks against one cluster."""
 
-    def __init__(self, client: Client, namespace: str, secret: str) -> None:
-        self._client, self._namespace, self._secret = client, namespace, secret
+    def __init__(self, client: Client, namespace: str, secret: str, name: str = OPERATOR) -> None:
+        """``name`` is that of the operator's objects, the chart's ``fullnameOverride``."""
+        self._client, self._namespace, self._secret, self._name = client, namespace, secret, name
 
     @cached_property
     def _published(self) -> dict[str, Object]:
         """The webhook configurations that there are, by kind."""
-        found = {resource.kind: self._client.get(resource, "", OPERATOR) for resource in CONFIGURATIONS}
+        found = {resource.kind: self._client.get(resource, "", self._name) for resource in CONFIGURATIONS}
         return {kind: obj for kind, obj in found.items() if obj is not None}
 
     @cached_property
@@ -133,9 +134,9 @@ class Doctor:
             yield good("the CustomResourceDefinition is there and of this version")
 
     def _controller(self) -> Iterator[Check]:
-        lease = self._client.get(resources.LEASES, self._namespace, OPERATOR)
+        lease = self._client.get(resources.LEASES, self._namespace, self._name)
         spec = (lease or {}).get("spec") or {}
-        remedy = f"Look at the controller: kubectl --namespace {self._namespace} describe deployment asya-operator"
+        remedy = f"Look at the controller: kubectl --namespace {self._namespace} describe deployment {self._name}"
         if not spec.get("holderIdentity"):
             yield bad("no controller leads", remedy)
             return
@@ -150,11 +151,11 @@ class Doctor:
         for resource in CONFIGURATIONS:
             if resource.kind not in self._published:
                 yield bad(
-                    f"there is no {resource.kind} {OPERATOR!r}, so nothing is injected",
+                    f"there is no {resource.kind} {self._name!r}, so nothing is injected",
                     self._upgrade,
                 )
             else:
-                yield good(f"the {resource.kind} {OPERATOR!r} is there")
+                yield good(f"the {resource.kind} {self._name!r} is there")
 
     @property
     def _upgrade(self) -> str:
@@ -200,18 +201,29 @@ class Doctor:
             yield bad("the API server does not ask the webhook about labelled pods", self._upgrade)
 
     def _rights(self) -> Iterator[Check]:
+        deployed = {suffix: self._deployed(suffix) for suffix in ("", "-webhook")}
         missing = [
-            f"{verb} {resource}{'.' if group else ''}{group} ({account})"
-            for account, group, resource, verbs in RIGHTS
+            f"{verb} {resource}{'.' if group else ''}{group}{f' in {where!r}' if where else ''} ({account})"
+            for suffix, group, resource, verbs in RIGHTS
+            for account, watched in [deployed[suffix]]
+            for where in watched
             for verb in verbs
-            if not self._may(account, group, resource, verb)
+            if not self._may(account, group, resource, verb, where)
         ]
         if missing:
             yield bad(f"the operator may not {', '.join(missing)}", self._upgrade)
         else:
             yield good("the operator has the rights that it needs")
 
-    def _may(self, account: str, group: str, resource: str, verb: str) -> bool:
+    def _deployed(self, suffix: str) -> tuple[str, list[str]]:
+        """A process's ServiceAccount, and the namespaces that it is limited to; an empty name for all."""
+        found = self._client.get(resources.DEPLOYMENTS, self._namespace, f"{self._name}{suffix}") or {}
+        pod = ((found.get("spec") or {}).get("template") or {}).get("spec") or {}
+        environment = {e["name"]: e.get("value") for c in pod.get("containers") or () for e in c.get("env") or ()}
+        account = pod.get("serviceAccountName") or f"{self._name}{suffix}"
+        return account, (environment.get("ASYA_WATCH_NAMESPACES") or "").split(",")
+
+    def _may(self, account: str, group: str, resource: str, verb: str, where: str) -> bool:
         resource, _, name = resource.partition("/")
         asked = {
             "apiVersion": REVIEWS.api_version,
@@ -219,7 +231,13 @@ class Doctor:
             "spec": {
                 "user": f"system:serviceaccount:{self._namespace}:{account}",
                 "groups": ["system:serviceaccounts", f"system:serviceaccounts:{self._namespace}"],
-                "resourceAttributes": {"group": group, "resource": resource, "name": name, "verb": verb},
+                "resourceAttributes": {
+                    "namespace": where,
+                    "group": group,
+                    "resource": resource,
+                    "name": name,
+                    "verb": verb,
+                },
             },
         }
         answer: Object = self._client.request("POST", REVIEWS.path(), body=asked)

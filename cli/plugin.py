@@ -67,6 +67,7 @@ def explain(
 def doctor(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="The operator's own namespace.")] = "asya-system",
     secret: Annotated[str, typer.Option(help="Secret that the webhook serves from.")] = "asya-operator-webhook-cert",
+    name: Annotated[str, typer.Option(help="Name of the operator's objects (fullnameOverride).")] = "asya-operator",
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Check the installation; exit code 1 if there is something to mend."""
@@ -74,7 +75,7 @@ def doctor(
 
     marks = {"good": ("✔", "green"), "bad": ("✘", "red"), "warning": ("!", "yellow"), "unknown": ("?", "yellow")}
     wrong = False
-    for check in Doctor(client(kubeconfig), namespace, secret).run():
+    for check in Doctor(client(kubeconfig), namespace, secret, name).run():
         mark, colour = marks[check.verdict]
         typer.echo(f"{typer.style(mark, fg=colour)} {check.what}")
         if check.remedy:

@@ -63,6 +63,13 @@ def actor(ready: str = "True") -> Object:
     return {"metadata": {"name": "a", "namespace": "x"}, "spec": spec, "status": status}
 
 
+def deployed(account: str, namespaces: str = "") -> Object:
+    """A process of ours."""
+    environment = [{"name": "ASYA_WATCH_NAMESPACES", "value": namespaces}]
+    pod = {"serviceAccountName": account, "containers": [{"env": environment}]}
+    return {"spec": {"template": {"spec": pod}}}
+
+
 class Api:
     """A cluster that is well, but for what a test replaces: an object, the error in its place, or what makes it.
 
@@ -79,12 +86,15 @@ class Api:
             "rabbitmq": {"data": {"password": "cA=="}},
             "AsyncActor": [actor()],
             "Deployment": [keda_operator(1)],
+            "Deployment/asya-operator": deployed("asya-operator"),
+            "Deployment/asya-operator-webhook": deployed("asya-operator-webhook"),
             "Pod": REFUSAL,
             "SubjectAccessReview": {"status": {"allowed": True}},
             "version": (1, 36),
         }
         self.objects |= {name: found() if callable(found) else found for name, found in other.items()}
         self.asked: list[str] = []
+        self.reviews: list[Object] = []
 
     def _answer(self, *names: str) -> Any:
         self.asked.append("/".join(names))
@@ -97,12 +107,13 @@ class Api:
         return self._answer("version")
 
     def get(self, resource: Resource, _namespace: str, name: str) -> Any:
-        return self._answer(name, resource.kind)
+        return self._answer(f"{resource.kind}/{name}", name, resource.kind)
 
     def list(self, resource: Resource, _namespace: str = "", **_query: str) -> Any:
         return self._answer(resource.kind)
 
     def request(self, _method: str, path: str, **_rest: Any) -> Any:
+        self.reviews.append((_rest.get("body") or {}).get("spec") or {})
         return self._answer("Pod" if path.endswith("/pods") else "SubjectAccessReview")
 
 
@@ -165,6 +176,19 @@ def test_what_is_wrong_is_told_with_a_remedy(other: dict[str, Any], verdict: str
 def test_the_version_of_keda_is_also_in_its_image() -> None:
     found = checks(**{"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": [keda_operator(1, "2.15.1")]})
     assert any("KEDA is of version 2.15" in c.what for c in found)
+
+
+def test_rights_are_asked_for_where_the_operator_works_and_by_its_own_names() -> None:
+    limited = deployed("mine", "one,two"), deployed("other", "one,two")
+    api = Api(
+        **{"Deployment/ours": limited[0], "Deployment/ours-webhook": limited[1], "ours": None, "Lease/ours": lease(1)}
+    )
+    list(Doctor(cast(Client, api), "asya-system", "asya-operator-webhook-cert", "ours").run())
+    asked = [review for review in api.reviews if "resourceAttributes" in review]
+    assert {review["user"].rpartition(":")[2] for review in asked} == {"mine", "other"}
+    assert {review["resourceAttributes"]["namespace"] for review in asked} == {"one", "two"}
+    names = {r["resourceAttributes"]["name"] for r in asked if r["resourceAttributes"]["resource"] == "configmaps"}
+    assert names == {"asya-runtime", "asya-keda"}
 
 
 def test_nothing_is_read_twice() -> None:
