@@ -15,6 +15,7 @@ from crds.names import (
     ANNOTATION_APPLIED,
     ANNOTATION_SCALING,
     ANNOTATION_SCRIPT,
+    ANNOTATION_SCRIPT_ORIGIN,
     API_VERSION,
     KIND,
     LABEL_ACTOR,
@@ -163,8 +164,9 @@ def pod_template(actor: AsyncActor) -> Object:
     }
 
 
-def runtime_config_map(namespace: str, script: str) -> Object:
-    """The ConfigMap that injected pods mount the runtime script from."""
+def runtime_config_map(namespace: str, script: str, origin: str = "") -> Object:
+    """The ConfigMap that injected pods mount the runtime script from, taken from ``origin`` if that may move."""
+    annotations = {ANNOTATION_SCRIPT: script_hash(script)} | ({ANNOTATION_SCRIPT_ORIGIN: origin} if origin else {})
     return with_digest(
         {
             "apiVersion": "v1",
@@ -173,7 +175,7 @@ def runtime_config_map(namespace: str, script: str) -> Object:
                 "name": RUNTIME_CONFIGMAP,
                 "namespace": namespace,
                 "labels": {LABEL_NAME: RUNTIME_CONFIGMAP, LABEL_MANAGED_BY: OPERATOR},
-                "annotations": {ANNOTATION_SCRIPT: script_hash(script)},
+                "annotations": annotations,
             },
             "data": {RUNTIME_KEY: script},
         }

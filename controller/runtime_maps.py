@@ -12,7 +12,15 @@ from controller.desired import runtime_config_map
 from controller.remedies import remedy
 from controller.runtime_source import Source
 from controller.status import UNWATCHED_SECONDS, Verdict, false, true
-from crds.names import ANNOTATION_SCRIPT, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP, RUNTIME_KEY
+from crds.names import (
+    ANNOTATION_SCRIPT,
+    ANNOTATION_SCRIPT_ORIGIN,
+    LABEL_ACTOR,
+    LABEL_MANAGED_BY,
+    OPERATOR,
+    RUNTIME_CONFIGMAP,
+    RUNTIME_KEY,
+)
 from injection.inject import map_of
 from injection.plan import script_hash
 from kube.client import ApiError, Object
@@ -31,6 +39,8 @@ class RuntimeMaps:
         self._locks = Locks()
         self._foreign: set[str] = set()
         """Namespaces whose ConfigMap of that name is somebody else's."""
+        self._taken: str | None = None
+        """Of a source that may move: what was taken from it first, and is kept until the settings name another."""
 
     @property
     def script(self) -> str:
@@ -40,15 +50,25 @@ class RuntimeMaps:
         """
         if self._home in self._foreign:
             return ""
-        if self._source.script is not None:
-            return script_hash(self._source.script)
-        return _hash(self._stored())
+        script = self._current()
+        return script_hash(script) if script is not None else _hash(self._stored())
 
     def _note(self, namespace: str, *, is_foreign: bool) -> None:
         if is_foreign:
             self._foreign.add(namespace)
         else:
             self._foreign.discard(namespace)
+
+    def _current(self) -> str | None:
+        """The source's script; but where that may change without anybody's decision, the one that was taken before."""
+        found = self._source.script
+        if found is None or not self._source.moves_to or not self._cluster.config_maps.synced:
+            return found
+        if self._taken is None:
+            stored = self._stored()
+            is_same = map_of(stored, "annotations").get(ANNOTATION_SCRIPT_ORIGIN) == self._source.identity
+            self._taken = (_script(stored) if is_same else None) or found
+        return self._taken
 
     def _stored(self) -> Object:
         """What an operator before this one stored. Pods and admission go by it while the source has none."""
@@ -60,7 +80,8 @@ class RuntimeMaps:
         Raises:
             ApiError: for a failure that says nothing of the ConfigMap.
         """
-        script, problem = self._source.script, self._source.problem
+        script, problem = self._current(), self._source.problem
+        moves_to = self._source.moves_to
         if script is None:
             script = _script(self._stored())
         if script is None:
@@ -74,8 +95,9 @@ class RuntimeMaps:
                 told = f"the ConfigMap {RUNTIME_CONFIGMAP!r} of this namespace is not the operator's"
                 do = remedy("ConfigMapNotOwned")
                 return false("ConfigMapNotOwned", f"{told}. {do}", UNWATCHED_SECONDS, "ConfigError")
+            origin = self._source.identity if moves_to else ""
             try:
-                self._cluster.ensure(informer, live, runtime_config_map(namespace, script))
+                self._cluster.ensure(informer, live, runtime_config_map(namespace, script, origin))
             except Contested as contested:
                 return contested.verdict
             except ApiError as error:
@@ -88,6 +110,11 @@ class RuntimeMaps:
         if problem:
             told = f"the last good runtime script is in use, since: {problem}"
             return false("RuntimeSourceFailed", f"{told}. {remedy('RuntimeSourceFailed')}")
+        if moves_to:
+            told = f"the runtime script of {self._source.origin} is not pinned"
+            if self._source.script not in (None, script):
+                told += ", and another one is there now, which is not taken by itself"
+            return true("RuntimeNotPinned", f"{told}. To pin it, or to take what is there now: {moves_to}")
         return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")
 
     def reconcile(self, namespace: str) -> float | None:

@@ -67,6 +67,16 @@ class Source(ABC):
         self.problem = ""
         """Why the latest one was refused, or an empty string."""
 
+    @property
+    def identity(self) -> str:
+        """What the settings name, in words: another text once they name something else."""
+        return self.origin
+
+    @property
+    def moves_to(self) -> str:
+        """How to take another script from here on purpose, where one is not to be taken by itself; else empty."""
+        return ""
+
     @abstractmethod
     def fetch(self) -> bytes | None:
         """The script's bytes; None if they are known to be the same as last time.
@@ -174,6 +184,20 @@ class GithubSource(Source):
         super().__init__(page, on_change)
         self._access = access or Access()
         self._sha256, self._etag, self._failures = sha256.lower(), "", 0
+
+    @property
+    def identity(self) -> str:
+        """The asset, and its checksum if there is one."""
+        return f"{self.origin}#{self._sha256}" if self._sha256 else self.origin
+
+    @property
+    def moves_to(self) -> str:
+        """Which release is meant, only a version and a checksum tell: one can be published or replaced at any time."""
+        if self._sha256 and self._version not in ("", "latest"):
+            return ""
+        found = hashlib.sha256((self.script or "").encode()).hexdigest()
+        version = "runtime.github.version to the tag of a release, and " if self._version in ("", "latest") else ""
+        return f"set {version}runtime.github.sha256 to {found}"
 
     def fetch(self) -> bytes | None:
         """The asset; None if the server says that it has not changed."""

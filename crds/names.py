@@ -37,6 +37,7 @@ ANNOTATION_REPLICAS_BEFORE: Final = "asya.io/replicas-before-scaling"
 """On a borrowed workload while KEDA scales it: the replicas that it had before, which it gets back."""
 
 ANNOTATION_SCRIPT: Final = "asya.io/script"
+ANNOTATION_SCRIPT_ORIGIN: Final = "asya.io/script-origin"
 """On the ConfigMap of the operator's own namespace: what stands for its script in every digest."""
 
 FINALIZER: Final = "asya.io/release"

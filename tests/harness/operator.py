@@ -197,6 +197,7 @@ class Operator:
             "ASYA_RUNTIME_GITHUB_REPO": "owner/name",
             "ASYA_RUNTIME_GITHUB_URL": server.url,
             "ASYA_RUNTIME_VERSION": "v1",
+            "ASYA_RUNTIME_SHA256": "",
             "SSL_CERT_FILE": str(server.certificate_file),
             "NO_PROXY": "localhost",
         }

@@ -20,6 +20,7 @@ class Held:
     def __init__(self, stored: Object | None) -> None:
         self.stored, self.written = stored, list[Object]()
         self.config_maps = self
+        self.synced = True
 
     def get(self, *where: Any) -> Object | None:
         return self.stored if "home" in where else None
@@ -29,7 +30,8 @@ class Held:
 
 
 def maps(held: Held, script: str | None = None, problem: str = "no answer") -> RuntimeMaps:
-    return RuntimeMaps(cast(Any, held), cast(Any, SimpleNamespace(script=script, problem=problem)), "home")
+    source = SimpleNamespace(script=script, problem=problem, moves_to="", identity="local", origin="local")
+    return RuntimeMaps(cast(Any, held), cast(Any, source), "home")
 
 
 def test_what_was_stored_is_the_last_good_one() -> None:
@@ -59,3 +61,21 @@ def test_what_somebody_has_changed_since_is_spread_nowhere(data: Object | None) 
 def test_nothing_stored() -> None:
     assert maps(Held(None)).ensure("new").reason == "RuntimeUnavailable"
     assert maps(Held(None)).script == ""
+
+
+def test_a_release_that_may_move_moves_only_on_purpose() -> None:
+    source = SimpleNamespace(script="print(1)\n", problem="", moves_to="set x", identity="url", origin="url")
+    held = Held(None)
+    kept = RuntimeMaps(cast(Any, held), cast(Any, source), "home")
+    verdict = kept.ensure("a")
+    assert (verdict.status, verdict.reason) == ("True", "RuntimeNotPinned")
+    assert verdict.message.endswith("set x")
+    assert held.written == [runtime_config_map("a", "print(1)\n", "url")]
+    source.script = "print(2)\n"
+    assert "another one is there now, which is not taken by itself" in kept.ensure("a").message
+    assert kept.script == script_hash("print(1)\n")
+    # Nor by a restart of the controller, but by another setting.
+    after = Held(runtime_config_map("home", "print(1)\n", "url"))
+    assert RuntimeMaps(cast(Any, after), cast(Any, source), "home").script == script_hash("print(1)\n")
+    source.identity = "another url"
+    assert RuntimeMaps(cast(Any, after), cast(Any, source), "home").script == script_hash("print(2)\n")

@@ -178,3 +178,20 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     env = {"ASYA_RUNTIME_SOURCE": "github", "ASYA_RUNTIME_GITHUB_REPO": "o/n", name: value}
     with pytest.raises(InvalidSetting, match=name):
         from_environment(env, lambda: None)
+
+
+@pytest.mark.parametrize(
+    ("version", "pinned", "told"),
+    [
+        ("v1", True, ""),
+        ("v1", False, "set runtime.github.sha256 to "),
+        ("", True, "set runtime.github.version to the tag of a release, and runtime.github.sha256 to "),
+        ("latest", False, "set runtime.github.version to the tag of a release, and runtime.github.sha256 to "),
+    ],
+)
+def test_only_a_version_and_a_checksum_pin_a_release(version: str, pinned: bool, told: str) -> None:
+    digest = hashlib.sha256(GOOD).hexdigest()
+    one = GithubSource("owner/name", version, lambda: None, sha256=digest if pinned else "")
+    one.script = GOOD.decode()
+    assert one.moves_to == (told + digest if told else "")
+    assert (digest in one.identity) is pinned
