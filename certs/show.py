@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 Object = dict[str, Any]
-SECRET = "asya-operator-webhook-cert"
+SECRET = "asya-operator-webhook-cert"  # nosec B105 - a name
 """The Secret that the webhook serves from, unless the chart's values say otherwise."""
 
 
