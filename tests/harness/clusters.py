@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -195,8 +195,8 @@ def start_sandbox(directory: Path) -> Cluster:
     return Cluster("sandbox", directory, kubeconfig, [process])
 
 
-def start_real(directory: Path, *, controller_manager: bool = True) -> Cluster:
-    """Start etcd, kube-apiserver and, where it is at hand and wanted, kube-controller-manager."""
+def start_real(directory: Path, *, controller_manager: bool = True, api_flags: Sequence[str] = ()) -> Cluster:
+    """Start etcd, kube-apiserver with ``api_flags``, and kube-controller-manager where it is at hand and wanted."""
     directory.mkdir(parents=True, exist_ok=True)
     etcd_port, peer_port, port = free_port(), free_port(), free_port()
     etcd = Process(
@@ -242,6 +242,7 @@ def start_real(directory: Path, *, controller_manager: bool = True) -> Cluster:
             "--audit-log-mode=blocking",
             "--max-requests-inflight=2000",
             "--max-mutating-requests-inflight=1000",
+            *api_flags,
         ],
         directory / "kube-apiserver.log",
     ).start()
