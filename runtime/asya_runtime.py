@@ -284,7 +284,6 @@ class ClientGone(Exception):
 
 
 class RuntimeSettings(Settings):
-    """What the environment says to the runtime."""
 
     def __init__(self, env):
         super().__init__(env)
@@ -458,7 +457,7 @@ def error(code, failure, qualified=True):
     kind = type(failure)
     try:
         message = str(failure)
-    except Exception:
+    except BaseException:
         message = "<the text of this %s cannot be made>" % kind.__name__
     details = {"message": _whole(message[:TEXT_LIMIT]), "type": _name(kind) if qualified else kind.__name__}
     if qualified:
@@ -531,7 +530,7 @@ def parse_path(path):
 
 
 class Envelope:
-    """What commands may read and change of a message."""
+    """What commands read and change."""
 
     READABLE = ("id", "parent_id", "route", "headers", "status")
 
@@ -929,7 +928,7 @@ class HttpExchange(Exchange):
             return response(200, write_json({"frames": [frame]}))
         except ClientGone:
             raise
-        except BaseException as failure:  # the function's faults, SystemExit too, are the message's
+        except BaseException as failure:
             leave_if_forked(failure)
             return stream.fail(error("processing_error", failure))
 
@@ -1210,7 +1209,8 @@ class Signals:
         self.waker, self.wakened = socket.socketpair()
         for one in (self.waker, self.wakened):
             one.setblocking(False)
-        signal.signal(signal.SIGTERM, self.terminate)
+        self.real, signal.signal = signal.signal, self.note
+        self.real(signal.SIGTERM, self.terminate)
         signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
 
     def terminate(self, number, frame):
@@ -1220,13 +1220,21 @@ class Signals:
             flush()
             os._exit(0)
         self.wake()
-        if callable(self.theirs):
+        theirs, self.theirs = self.theirs, None  # it may call ours
+        if callable(theirs):
             try:
-                self.theirs(number, frame)
+                theirs(number, frame)
             except SystemExit:
                 pass
             except BaseException:
                 traceback.print_exc()
+
+    def note(self, number, handler):
+        """In place of signal.signal: ours stays, and calls that of the user's."""
+        if number != signal.SIGTERM or os.getpid() != PARENT:
+            return self.real(number, handler)
+        before, self.theirs = self.theirs, handler
+        return signal.SIG_DFL if before is None else before
 
     def wake(self):
         try:
@@ -1235,19 +1243,11 @@ class Signals:
             pass  # it is full, and so wakes the main thread
 
     def collect(self):
-        try:
-            return self.wakened.recv(4096)
-        except OSError:
-            return b""
+        if readable([self.wakened], 0):
+            self.wakened.recv(4096)
 
     def settle(self):
-        """The user's code may have set handlers of its own: call them from ours from now on."""
-        current = signal.getsignal(signal.SIGTERM)
-        if current != self.terminate:
-            self.theirs = current
-            signal.signal(signal.SIGTERM, self.terminate)
-            if signal.SIGTERM in self.collect():  # it came while theirs was in our place
-                self.state.is_stopping = True
+        """Be woken by signals, as an event loop of the user's may have been."""
         before = signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
         if before not in (-1, self.waker.fileno()):
             signal.set_wakeup_fd(before, warn_on_full_buffer=False)  # asyncio's, which wakes the main thread too
@@ -1255,7 +1255,7 @@ class Signals:
     def forget(self):
         """In a forked child: SIGTERM is as the user's code wants it, or ends the child."""
         if signal.getsignal(signal.SIGTERM) == self.terminate:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL if self.theirs is None else self.theirs)
+            self.real(signal.SIGTERM, signal.SIG_DFL if self.theirs is None else self.theirs)
         signal.set_wakeup_fd(-1)
         self.waker.close()
         self.wakened.close()
@@ -1665,7 +1665,7 @@ HOLD = """import sys
 with open(sys.argv[2], encoding="utf-8") as file:
     exec(file.read().partition("# -- end of what the socket holder needs")[0])
 hold()"""
-"""The program of the holder: it leaves out what would only take memory as long as the pod lives."""
+"""The holder without what would only take memory as long as the pod lives."""
 
 
 def main(mode):
@@ -1684,6 +1684,7 @@ def main(mode):
     if sys.path and sys.path[0] == os.path.dirname(os.path.abspath(__file__)):
         del sys.path[0]
     sys.path.insert(0, os.getcwd())
+    os.environ.setdefault("PYTHONUNBUFFERED", "1")  # for children
     PARENT = os.getpid()
     runtime = Runtime(RuntimeSettings(os.environ))
     try:

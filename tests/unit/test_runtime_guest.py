@@ -59,6 +59,34 @@ def restores(payload):
 async def loop_handlers(payload):
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: print("theirs", flush=True))
     return payload
+def chains(payload):
+    def handler(*args):
+        print("theirs", flush=True)
+        if callable(before):
+            before(*args)
+    before = signal.signal(signal.SIGTERM, handler)
+    return payload
+def chains_looked_up(payload):
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *args: (print("theirs", flush=True), before(*args)))
+    return payload
+async def loop_handlers_and_sleep(payload):
+    await loop_handlers(payload)
+    await asyncio.sleep(payload)
+    return payload
+def run_with_handlers(payload):
+    return asyncio.run(loop_handlers_and_sleep(payload))
+def default_handler_and_sleep(payload):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(payload)
+    return payload
+def say_in_a_child(payload):
+    with multiprocessing.get_context("spawn").Pool(1) as workers:
+        workers.map(say, payload)
+class Wordless(Exception):
+    def __str__(self):
+        raise SystemExit(1)
+def raise_wordless(payload): raise Wordless
 
 class Client:
     """What belongs to the loop in which it was made, like the clients of databases."""
@@ -184,6 +212,14 @@ def test_signal_handlers_of_the_function_are_called_and_sigterm_still_ends_the_r
     assert ("theirs" in script.log()) == (name != "restores")
 
 
+@pytest.mark.parametrize("name", ["chains", "chains_looked_up"])
+def test_a_signal_handler_that_calls_the_one_before_is_called_once(script: Any, name: str) -> None:
+    for n in range(2):
+        assert ask(script, name, n) == n
+    assert script.stop() == 0
+    assert script.log().count("theirs") in (1, 2), "it calls itself"
+
+
 def test_a_client_of_the_loop_works_in_later_messages_and_tasks_go_on_between(script: Any) -> None:
     ticks = []
     for _ in range(3):
@@ -231,7 +267,23 @@ def test_more_than_a_thousand_open_files(script: Any) -> None:
     assert script.call(["echo", 2])[0]["payload"] == 2
 
 
-@pytest.mark.parametrize("name", ["sleep", "sleep_async"])
+def test_print_of_a_child_appears_at_once(script: Any) -> None:
+    caller = threading.Thread(target=script.post, args=(["say_in_a_child", ["words"]],))
+    caller.start()
+    wait_for("the words", lambda: "words" in script.log())
+    assert caller.is_alive(), "it appeared after the message"
+    caller.join()
+
+
+def test_a_failure_whose_text_cannot_be_made_is_answered(script: Any) -> None:
+    status, answer = script.post(["raise_wordless", 1])
+    assert (status, answer["details"]["type"].rpartition(".")[2]) == (500, "Wordless")
+
+
+OWN_HANDLERS = ["loop_handlers_and_sleep", "run_with_handlers", "default_handler_and_sleep"]
+
+
+@pytest.mark.parametrize("name", ["sleep", "sleep_async", *OWN_HANDLERS])
 def test_sigterm_lets_a_message_in_hand_finish(script: Any, name: str) -> None:
     answers: list[Any] = []
     caller = threading.Thread(target=lambda: answers.append(script.post([name, 0.6])))
