@@ -151,7 +151,8 @@ def wait_gone(before: set[str]) -> set[str]:
 
 def print_table(table: Path) -> None:
     """What was tried, with times and counts."""
-    rows = [json.loads(line) for line in table.read_text().splitlines()] if table.exists() else []
+    lines = dict.fromkeys(table.read_text().splitlines()) if table.exists() else ()
+    rows = [json.loads(line) for line in lines]
     print()
     for row in sorted(rows, key=lambda r: r["test"]):
         print(f"{row['outcome']:8}{row['seconds']:8.1f} s  {row['test']}  {row['found']}")
