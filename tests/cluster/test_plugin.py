@@ -117,9 +117,21 @@ def test_on_a_terminal_there_is_colour_and_the_live_view_goes_on(space: Space, c
             _shown(ours, "another")
         finally:
             watching.send_signal(signal.SIGINT)
+            _drain(ours, watching)
     assert watching.returncode == 0
     os.close(theirs)
     os.close(ours)
+
+
+def _drain(terminal: int, writer: "subprocess.Popen[bytes]") -> None:
+    """Read until the writer has ended: one that writes to a terminal that nobody reads waits for ever."""
+    deadline = time.monotonic() + PATIENCE
+    while writer.poll() is None:
+        if time.monotonic() > deadline:
+            writer.kill()
+            raise AssertionError("it does not end at Ctrl-C")
+        if select.select([terminal], [], [], 0.2)[0]:
+            os.read(terminal, 1 << 16)
 
 
 def _shown(terminal: int, text: str) -> None:
