@@ -9,6 +9,7 @@ from controller.parameters import parameters_map
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_INJECTED, KIND, LABEL_ACTOR
 from crds.parse import parse_actor
+from crds.unknown import unknown_fields
 from files.memory import changed, remembered, remembering, restored
 from files.pointers import at, patched, pointer, put
 from files.reading import Document
@@ -67,6 +68,10 @@ class Offline:
         name = f"{origin}: {KIND} {metadata.get('name', '')!r}"
         self.errors += [f"{name}: {error}" for error in errors]
         self.warnings += [f"{name}: {warning}" for warning in warnings]
+        self.warnings += [
+            f"{name}: {path}: an AsyncActor has no such field, and kubectl refuses it; correct its name or take it out"
+            for path in unknown_fields(obj)
+        ]
         if not errors:
             self.actors[metadata["namespace"], metadata["name"]] = parse_actor(obj)
             self.plans.pop((metadata["namespace"], metadata["name"]), None)
