@@ -87,9 +87,10 @@ def test_the_webhook_answers_the_same(case: Case) -> None:
             results.append(obj)
             continue
         request = {
-            "uid": "u",
+            "uid": "0b4ab323-b607-11e8-a555-42010a800002",
             "operation": "CREATE",
             "namespace": "default",
+            "userInfo": {"username": "somebody"},
             "resource": {"group": resource[0], "resource": resource[1]},
             "object": obj,
         }
