@@ -74,7 +74,7 @@ def of(tool: str) -> list[tuple[str, str]]:
 
 
 FILES = ("AdmissionConfiguration", "WebhookAdmissionConfiguration", "Config")
-"""Kinds of files that an API server reads, which are no objects (tried in tests/cluster/test_client_certificates.py)."""
+"""Kinds of files that an API server reads, which are no objects; the client certificates' cluster test has them."""
 RELEASED = ("kubectl krew install", "-f install.yaml")
 """Commands for what ``make release`` makes; tests/chart/test_chart.py tries that."""
 
