@@ -17,6 +17,8 @@ from crds.names import SIDECAR
 
 Object = dict[str, Any]
 
+LOST = "ContainerStatusUnknown"
+"""The kubelet's reason for the end of a container that it lost, as when its node restarts: no fault of its own."""
 STABLE_SECONDS = 600.0
 """A container that was restarted is in trouble until it has run for so long."""
 DEGRADED_SECONDS = 300.0
@@ -185,7 +187,7 @@ def _unstable(pod: Object, status: Object, now: datetime) -> _Ended | None:
         return _counts(pod, status, ended, now)
     if _waiting(status) in _CRASH or (last and "running" not in state):
         return _Ended(last, None)
-    if not last:
+    if not last or last.get("reason") == LOST:
         return None
     times = [_time(last.get("finishedAt")), _time(state["running"].get("startedAt"))]
     known = [t for t in times if t is not None]

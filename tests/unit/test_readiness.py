@@ -132,6 +132,14 @@ def test_a_container_that_was_killed_for_its_memory() -> None:
     assert _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS).status == "True"
 
 
+def test_a_container_that_the_kubelet_lost_with_its_node_is_in_no_trouble_once_it_runs() -> None:
+    lost = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": None}}
+    pod = _pod("p", _runs(restartCount=1, lastState=lost), ready=True)
+    assert _verdict(_deployment(1, 1), pod, seconds=5).status == "True"
+    waiting = _pod("p", {"name": "runtime", "state": WAITS, "lastState": lost}, ready=False)
+    assert _verdict(_deployment(1, 0), waiting, seconds=5).status == "False"
+
+
 def test_a_container_that_was_stopped_long_ago_and_runs_only_since_a_moment_is_not_stable_yet() -> None:
     started = START + timedelta(seconds=300)
     pod = _pod("p", _runs(started=started, restartCount=9, lastState=_ended()), ready=True)
