@@ -110,7 +110,10 @@ def test_on_a_terminal_there_is_colour_and_the_live_view_goes_on(space: Space, c
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "cli", "status", "-w", "-n", space.name, "--kubeconfig", str(cluster.kubeconfig)]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
+    # A shell has its background jobs, and so perhaps these tests, ignore Ctrl-C, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as watching:
+        signal.signal(signal.SIGINT, before)
         try:
             _shown(ours, "\x1b[32mRunning")
             space.apply(actor("another"))
