@@ -63,6 +63,8 @@ class Scaling:
         except Contested as contested:
             return contested.verdict
         except ApiError as error:
+            if "custom resource definition is terminating" in error.message:
+                return status.keda_not_installed()
             if error.is_refusal:
                 return status.scaler_refused(error.message)
             raise

@@ -18,6 +18,7 @@ from crds.names import (
     ANNOTATION_ACTOR_GENERATION,
     ANNOTATION_INJECTED,
     ANNOTATION_RUNTIME_CONTAINER,
+    INJECT,
     LABEL_ACTOR,
     SIDECAR,
 )
@@ -142,7 +143,11 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
     if version is not None:
         return Decision("unchanged", warnings=[f"{'.'.join(kind.path)}.{unknown_version_warning(version)}"])
     actor = map_of(workload, "labels").get(LABEL_ACTOR)
-    if not actor or disabled(workload) or disabled(template):
+    is_disabled = disabled(workload) or disabled(template)
+    owner = _owner(workload["metadata"])
+    if owner and owner != actor and not is_disabled and read_record(template) is not None and _is_update(request):
+        return _keep_owned(request, owner, lookup)
+    if not actor or is_disabled:
         decision = _changed(template, uninject(template), prefix, "uninjected")
         decision.warnings += _in_vain(workload)
         return decision
@@ -168,7 +173,7 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         decision = _changed(template, uninject(template), prefix, "uninjected")
         decision.warnings.append(
             f"there is no AsyncActor {actor!r} in namespace {namespace!r} yet: "
-            "this workload is injected as soon as it is created"
+            "this workload is injected as soon as that AsyncActor is created"
         )
         return decision
     chosen = map_of(workload, "annotations").get(ANNOTATION_RUNTIME_CONTAINER)
@@ -187,6 +192,31 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         return decision
     except Denied as denied:
         raise Denied(f"{'.'.join(kind.path)}.{denied}") from None
+
+
+def _keep_owned(request: Object, owner: str, lookup: PlanLookup) -> Decision:
+    """Leave the sidecar where the label is taken off what an actor owns: the controller puts the label back.
+
+    Without that the pods would be replaced twice, and would be without a sidecar in between.
+    """
+    namespace = request.get("namespace") or "default"
+    if lookup(Wanted(namespace, owner, 0, _owner_uid(request["object"]["metadata"], owner))) is None:
+        return UNCHANGED  # its actor is deleted, and garbage collection takes it
+    told = (
+        f"metadata.labels[{LABEL_ACTOR}]: the AsyncActor {owner!r} owns this workload, so the operator puts the label "
+        f"back and the sidecar stays; delete the AsyncActor, or opt out by the annotation {INJECT}: disabled"
+    )
+    return Decision("unchanged", warnings=[told])
+
+
+def _is_update(request: Object) -> bool:
+    return bool(request["operation"] == "UPDATE")
+
+
+def _owner(metadata: Object) -> str:
+    """The name of the AsyncActor that controls the workload, or an empty string."""
+    owners = metadata.get("ownerReferences") or ()
+    return next((str(o.get("name", "")) for o in owners if o.get("controller") and o.get("kind") == "AsyncActor"), "")
 
 
 def _in_vain(obj: Object) -> list[str]:

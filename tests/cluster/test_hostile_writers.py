@@ -60,10 +60,12 @@ def test_kubectl_edits_of_an_owned_workload(space: Space, kubectl: Kubectl) -> N
     left = space.wait("Deployment", "a")
     assert left["metadata"]["labels"]["team"] == left["metadata"]["annotations"]["team"] == "b"
     assert "EXTRA" in str(left["spec"])
+    sets = roll_overs(space, "a")
     kubectl("label", "--overwrite", "deployment/a", f"{LABEL}=other")
     wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"][LABEL] == "a")
     kubectl("label", "deployment/a", f"{LABEL}-")
     wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"].get(LABEL) == "a")
+    assert roll_overs(space, "a") == sets, "no pods were replaced for that"
     wait_for("its sidecar", lambda: sidecar_of({"kind": "Deployment", **space.wait("Deployment", "a")}))
     ready(space, "a")
 

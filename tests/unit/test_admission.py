@@ -13,7 +13,7 @@ from injection.inject import inject
 from injection.plan import Plan, make_plan
 from injection.settings import InvalidSetting, SidecarDefaults, from_environment
 from tests.harness.space import actor
-from webhook.admission import Decision, Wanted, decide
+from webhook.admission import UNCHANGED, Decision, Wanted, decide
 from webhook.app import create_app
 from webhook.connections import MAX_BODY
 
@@ -296,6 +296,22 @@ def test_what_a_deleted_actor_owned_keeps_its_sidecar_whatever_is_written_to_it(
     assert decide(request, lambda wanted: None).patch == []
     obj["metadata"] = {"name": "a", "labels": {"asya.io/actor": "a"}}
     assert decide(request, lambda wanted: None).outcome == "uninjected", "one that was merely labelled is let go"
+
+
+@pytest.mark.parametrize("label", [None, "b", ""])
+def test_the_label_of_what_an_actor_owns_is_not_taken_off_in_earnest(label: str | None) -> None:
+    """The controller puts it back; without its sidecar in between, the pods would be replaced twice."""
+    owner = {"apiVersion": "asya.io/v1alpha1", "kind": "AsyncActor", "name": "a", "uid": "u", "controller": True}
+    template = inject(copy.deepcopy(TEMPLATE), PLAN)
+    obj = deployment(label, template, ownerReferences=[owner])
+    decision = decide(review(obj, operation="UPDATE"), lookup)
+    assert (decision.outcome, decision.patch) == ("unchanged", [])
+    (told,) = decision.warnings
+    assert "the AsyncActor 'a' owns this workload" in told
+    obj["metadata"]["annotations"] = {"asya.io/inject": "disabled"}
+    assert decide(review(obj, operation="UPDATE"), lookup).outcome == "uninjected", "as its user says"
+    gone = deployment(None, template, ownerReferences=[{**owner, "name": "gone"}])
+    assert decide(review(gone, operation="UPDATE"), lookup) == UNCHANGED
 
 
 def test_nothing_is_made_for_an_actor_that_is_deleted() -> None:
