@@ -211,7 +211,8 @@ def test_a_node_that_restarts(site: Site, kept: Broker, report: Report) -> None:
     site.wait_condition("again", "Ready", "True", timeout=600)
     report(f"{counted}, {before} of them before; the rest after {took:.0f} s")
     assert not counted.failed
-    assert len(counted.doubled) <= 1, "the message in hand comes again"
+    # The message in hand comes again, and those whose acknowledgement the broker had not written down when it died.
+    assert len(counted.doubled) <= before + 1
 
 
 def test_the_minikube_example(report: Report, tmp_path: Path) -> None:
