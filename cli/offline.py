@@ -4,11 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from controller import desired, scalers
 from controller.parameters import parameters_map
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_INJECTED, KIND, LABEL_ACTOR
 from crds.parse import parse_actor
+from crds.shape import METADATA, malformed
 from crds.unknown import unknown_fields
 from files.memory import changed, remembered, remembering, restored
 from files.pointers import at, patched, pointer, put
@@ -25,6 +28,8 @@ Object = dict[str, Any]
 _RESOURCES: Mapping[tuple[str, str], tuple[str, str]] = {
     (group, kind.name): (group, plural) for (group, plural), kind in KINDS.items()
 }
+
+_TEXT: TypeAdapter[str] = TypeAdapter(str)
 
 _FIRST: tuple[tuple[str, ...], ...] = (
     ("Namespace",),
@@ -62,7 +67,10 @@ class Offline:
                     self._add(document.origin, obj)
 
     def _add(self, origin: str, obj: Object) -> None:
-        metadata = {"namespace": self.namespace, **(obj.get("metadata") or {}), "generation": 1}
+        if not isinstance(obj.get("metadata") or {}, dict):
+            self.errors.append(f"{origin}: {KIND}: {malformed(obj['metadata'], METADATA, 'metadata')}")
+            return
+        metadata = {"namespace": self.namespace, **_metadata(obj), "generation": 1}
         obj = {**obj, "metadata": metadata}
         errors, warnings = validate(obj, self.defaults)
         name = f"{origin}: {KIND} {metadata.get('name', '')!r}"
@@ -174,9 +182,12 @@ class Offline:
         return dict(patched(obj, decision.patch))
 
     def _admit(self, obj: Object, resource: tuple[str, str]) -> Decision:
+        namespace = _metadata(obj).get("namespace") or self.namespace
+        if LABEL_ACTOR in map_of(obj, "labels") and (wrong := malformed(namespace, _TEXT, "metadata.namespace")):
+            return Decision("denied", message=str(wrong))
         request = {
             "operation": "CREATE",
-            "namespace": (obj.get("metadata") or {}).get("namespace") or self.namespace,
+            "namespace": namespace,
             "resource": {"group": resource[0], "resource": resource[1]},
             "object": obj,
         }
@@ -199,12 +210,19 @@ def _resource(obj: Object) -> tuple[str, str] | None:
 
 def _in_vain(obj: Object) -> str:
     """Why a label on an object of a kind that admission does not look at does nothing."""
-    if "template" not in (obj.get("spec") or {}):
+    spec = obj.get("spec")
+    if not isinstance(spec, dict) or "template" not in spec:
         return f"metadata.labels[{LABEL_ACTOR}]: has no effect on this kind, which has no pod template"
     return (
         f"metadata.labels[{LABEL_ACTOR}]: has no effect on this kind; label its pod template instead "
         f"(spec.template.metadata.labels), or label one of {', '.join(k.name for k in KINDS.values())}"
     )
+
+
+def _metadata(obj: Object) -> Object:
+    """An object's metadata; empty where a file has something else there, which no API server would take."""
+    found = obj.get("metadata")
+    return found if isinstance(found, dict) else {}
 
 
 def _template_path(obj: Object) -> tuple[str, ...]:
@@ -235,7 +253,7 @@ def _remember(value: Any, objects: list[str], originals: Mapping[str, str]) -> A
 
 
 def _name(obj: Object) -> str:
-    return f"{obj.get('kind')} {(obj.get('metadata') or {}).get('name', '')!r}"
+    return f"{obj.get('kind')} {_metadata(obj).get('name', '')!r}"
 
 
 def _restored(obj: Object, kind: Kind) -> Object:
@@ -249,8 +267,7 @@ def _with(obj: Object, path: tuple[str, ...], value: Object) -> Object:
 
 
 def _without_label(obj: Object) -> Object:
-    metadata = obj.get("metadata") or {}
-    labels = metadata.get("labels") or {}
+    metadata, labels = _metadata(obj), map_of(obj, "labels")
     if LABEL_ACTOR not in labels:
         return obj
     kept = {k: v for k, v in labels.items() if k != LABEL_ACTOR}

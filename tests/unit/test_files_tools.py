@@ -18,6 +18,7 @@ from tests.golden import ACTORS, SCRIPT
 from tests.harness.clusters import ROOT
 
 EXAMPLE = ROOT / "examples" / "kustomize"
+API_VERSIONS = {"Deployment": "apps/v1", "Pod": "v1", "CronJob": "batch/v1"}
 DEPLOYMENT = (
     "# of the shop\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, labels: {asya.io/actor: text}}\n"
     "spec:\n  template:\n    spec:\n      containers:\n      - name: runtime\n"
@@ -141,3 +142,25 @@ def test_the_kustomize_example_with_kustomize(tmp_path: Path) -> None:
     made = {o["kind"]: o for o in yaml.safe_load_all(done.stdout)}
     assert [c["name"] for c in made["Deployment"]["spec"]["template"]["spec"]["containers"]] == ["sidecar", "runtime"]
     assert "AsyncActor" in made
+
+
+@pytest.mark.parametrize("found", ["x", "[a]", "5", "true"])
+@pytest.mark.parametrize("command", ["inject", "diff", "render", "uninject"])
+def test_metadata_and_specs_of_any_type_end_no_command_by_a_traceback(command: str, found: str, tmp_path: Path) -> None:
+    file, more = tmp_path / "web.yaml", ["--actor", str(ACTORS)] if command in ("inject", "diff") else []
+    label = "labels: {asya.io/actor: text}"
+    for kind in ("Deployment", "Pod", "CronJob"):
+        file.write_text(f"apiVersion: {API_VERSIONS[kind]}\nkind: {kind}\nmetadata: {found}\n")
+        assert run(command, "-f", str(file), *more).exit_code == 0
+    file.write_text(f"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {{name: web, {label}}}\nspec: {found}\n")
+    assert run(command, "-f", str(file), *more).exit_code == 0
+    if command == "uninject":
+        return
+    file.write_text(f"apiVersion: v1\nkind: Pod\nmetadata: {{name: web, namespace: [a], {label}}}\n")
+    refused = run(command, "-f", str(file), *more)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "metadata.namespace: must be a string; found a list" in refused.stderr
+    file.write_text(f"apiVersion: asya.io/v1alpha1\nkind: AsyncActor\nmetadata: {found}\n")
+    refused = run(command, "-f", str(file))
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    assert "AsyncActor: metadata: must be an object; found" in refused.stderr
