@@ -64,7 +64,7 @@ class Scaling:
             return contested.verdict
         except ApiError as error:
             if "custom resource definition is terminating" in error.message:
-                return status.keda_not_installed()
+                return replace(status.keda_not_installed(), retry=status.UNWATCHED_SECONDS)
             if error.is_refusal:
                 return status.scaler_refused(error.message)
             raise
