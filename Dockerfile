@@ -5,8 +5,8 @@ ARG BASE=python:3.13-slim
 FROM ${BASE} AS build
 WORKDIR /src
 RUN python -m venv --without-pip /opt/asya
-COPY requirements.lock ./
-RUN pip --python /opt/asya install --no-cache-dir --no-compile --require-hashes -r requirements.lock
+COPY image.lock ./
+RUN pip --python /opt/asya install --no-cache-dir --no-compile --require-hashes -r image.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY certs certs
 COPY cli cli

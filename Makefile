@@ -74,11 +74,15 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, hadolint, shellcheck
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck .ci/run examples/minikube/*.sh
 
-# Without the package `kubernetes`, which reads kubeconfigs: in a cluster there is none, and it is two thirds of all.
-lock: $(READY) ## Lock the image's dependencies, with their hashes
+COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
+  --custom-compile-command "make lock"
+
+# The image's is without the package `kubernetes`, which reads kubeconfigs: in a cluster there is none, and it is two
+# thirds of all.
+lock: $(READY) ## Lock the dependencies, and those of the image, with their hashes
+	$(COMPILE) --upgrade --output-file requirements.lock
 	printf 'kubernetes ; python_version < "3"\n' >$(VENV)/overrides.txt
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --upgrade --quiet \
-	  --override $(VENV)/overrides.txt --custom-compile-command "make lock" --output-file requirements.lock
+	$(COMPILE) --constraint requirements.lock --override $(VENV)/overrides.txt --output-file image.lock
 
 audit: $(READY) ## Look for known vulnerabilities, unsafe code and licences that do not fit
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
@@ -108,7 +112,7 @@ $(SBOM): $(READY)
 release: $(READY) $(SBOM) ## Build all that is released into dist/: chart, install.yaml, plugin, wheel, SBOMs, checksums (IMAGE, URL)
 	rm -rf $(DIST) build/lib
 	$(BIN)/python -m build --wheel --outdir $(DIST)
-	$(VENV)/sbom/bin/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --output-reproducible \
+	$(VENV)/sbom/bin/cyclonedx-py requirements image.lock --pyproject pyproject.toml --output-reproducible \
 	  --output-file $(DIST)/asya-operator.cdx.json
 	$(BIN)/python -m release --dist $(DIST) --image $(IMAGE) --url $(URL)
 

@@ -259,3 +259,4 @@ def test_make_release_builds_everything(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith("tests")]
     parts = {part["name"] for part in json.loads(made[sbom].read_text())["components"]}
     assert {"flask", "urllib3", "pydantic"} <= parts
+    assert "kubernetes" not in parts, "the bill is the image's"

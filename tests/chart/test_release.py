@@ -81,8 +81,10 @@ def test_the_plugin_can_be_installed_by_krew(dist: Path) -> None:
     with tarfile.open(fileobj=io.BytesIO(archive)) as members:
         names = members.getnames()
         script = members.extractfile("kubectl-asya").read().decode()  # type: ignore[union-attr]
+        lock = members.extractfile("requirements.lock").read().decode()  # type: ignore[union-attr]
         assert members.getmember("kubectl-asya").mode == 0o755
     assert set(names) == {"kubectl-asya", "LICENSE", "requirements.lock", f"asya_operator-{VERSION}-py3-none-any.whl"}
+    assert "\nkubernetes==" in lock, "which reads kubeconfigs"
     checked = subprocess.run(
         [str(Path(sys.executable).parent / "shellcheck"), "-"],
         input=script,

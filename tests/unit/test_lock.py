@@ -11,14 +11,25 @@ from tests.harness.clusters import ROOT
 LOCKED = re.compile(r"^([a-z0-9._-]+)==([^ ;]+)(?: ;[^\\]*)?\s*\\\n((?:    --hash=sha256:[0-9a-f]{64}.*\n)+)", re.M)
 
 
+def locked(file: str) -> dict[str, str]:
+    text = (ROOT / file).read_text()
+    found: dict[str, str] = {canonicalize_name(name): version for name, version, _ in LOCKED.findall(text)}
+    assert len(found) == len(re.findall(r"^[a-z0-9]", text, re.M)), "each has its hashes"
+    return found
+
+
 def test_every_dependency_is_locked_at_a_version_that_fits() -> None:
-    text = (ROOT / "requirements.lock").read_text()
-    locked = {canonicalize_name(name): version for name, version, _ in LOCKED.findall(text)}
-    assert len(locked) == len(re.findall(r"^[a-z0-9]", text, re.M)), "each has its hashes"
+    versions = locked("requirements.lock")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert "kubernetes" not in locked, "which the image does not need"
     for requirement in map(Requirement, project["dependencies"]):
-        if requirement.name == "kubernetes":
-            continue
-        version = locked[canonicalize_name(requirement.name)]
+        version = versions[canonicalize_name(requirement.name)]
         assert requirement.specifier.contains(version), f"{requirement}: locked at {version}; run make lock"
+
+
+def test_the_image_has_the_same_versions_but_not_the_official_client() -> None:
+    """Which the plugin needs, to read a kubeconfig: its archive has the whole lock."""
+    image, everything = locked("image.lock"), locked("requirements.lock")
+    assert image.items() <= everything.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    direct = {canonicalize_name(Requirement(text).name) for text in project["dependencies"]}
+    assert direct - set(image) == {"kubernetes"}
