@@ -29,7 +29,10 @@ def no_cluster(error: Exception) -> NoReturn:
 
 def own_namespace(kubeconfig: str | None) -> str:
     """The namespace that the current context names, as kubectl takes it."""
-    import kubernetes.config
+    try:
+        import kubernetes.config
+    except ImportError:
+        return "default"  # as in the operator's image, which reads no kubeconfig
 
     try:
         _, current = kubernetes.config.list_kube_config_contexts(config_file=kubeconfig)

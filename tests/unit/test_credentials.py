@@ -61,3 +61,13 @@ def test_neither_process_imports_the_official_client() -> None:
     script = "import sys, controller.process, webhook.server, webhook.app, webhook.actors, cli.release, certs.keeper\n"
     script += "sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_without_the_official_client_a_kubeconfig_is_one_sentence(tmp_path: Path) -> None:
+    """As in the operator's image."""
+    script = "import sys; sys.modules['kubernetes'] = None; from cli.main import app; app()"
+    command = [sys.executable, "-c", script, "explain", "a", "--kubeconfig", str(tmp_path / "config")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no cluster to ask: a kubeconfig is read by the package `kubernetes`")
+    assert "Traceback" not in done.stderr
