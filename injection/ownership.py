@@ -37,16 +37,26 @@ def ownership(obj: Object, name: str, uid: str, borrows: tuple[str, str] | None 
         uid: the actor's uid; empty if there is no such actor (any more).
         borrows: kind and name of the workload that the actor brings along instead of a template.
     """
-    controller = next((o for o in obj["metadata"].get("ownerReferences") or () if o.get("controller")), None)
-    if controller is not None and _is_actor(controller):
-        if uid and controller.get("uid") == uid:
+    actor = controlling_actor(obj)
+    if actor is not None:
+        if uid and actor.get("uid") == uid:
             return "owned"
-        return "predecessor" if controller.get("name") == name else "foreign"
+        return "predecessor" if actor.get("name") == name else "foreign"
     if map_of(obj, "labels").get(LABEL_ACTOR) != name:
         return "foreign"
     if borrows is not None and (obj.get("kind"), obj["metadata"]["name"]) == borrows:
         return "borrowed"
-    return "orphaned" if controller is None and _was_applied(obj) else "labelled"
+    return "orphaned" if _controller(obj) is None and _was_applied(obj) else "labelled"
+
+
+def controlling_actor(obj: Object) -> Object | None:
+    """The owner reference to the AsyncActor that controls ``obj``; None if another object does, or none."""
+    found = _controller(obj)
+    return found if found is not None and _is_actor(found) else None
+
+
+def _controller(obj: Object) -> Object | None:
+    return next((o for o in obj["metadata"].get("ownerReferences") or () if o.get("controller")), None)
 
 
 def _is_actor(reference: Object) -> bool:

@@ -28,7 +28,7 @@ from injection.access import disabled, map_of
 from injection.edits import put_back
 from injection.inject import Denied, inject, read_record, uninject
 from injection.kinds import KINDS, Kind
-from injection.ownership import ownership
+from injection.ownership import controlling_actor, ownership
 from injection.plan import Object, Plan
 from injection.record import unknown_version, unknown_version_warning
 from injection.refusals import refuse, refuse_mounts
@@ -144,22 +144,22 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         return Decision("unchanged", warnings=[f"{'.'.join(kind.path)}.{unknown_version_warning(version)}"])
     actor = map_of(workload, "labels").get(LABEL_ACTOR)
     is_disabled = disabled(workload) or disabled(template)
-    owner = _owner(workload["metadata"])
-    if owner and owner != actor and not is_disabled and read_record(template) is not None and _is_update(request):
+    owner = controlling_actor(workload)
+    is_updated = request["operation"] == "UPDATE" and read_record(template) is not None
+    if owner is not None and owner.get("name") != actor and is_updated and not is_disabled:
         return _keep_owned(request, owner, lookup)
     if not actor or is_disabled:
         decision = _changed(template, uninject(template), prefix, "uninjected")
         decision.warnings += _in_vain(workload)
         return decision
     namespace = request.get("namespace") or "default"
-    metadata = workload["metadata"]
     generation = map_of(workload, "annotations").get(ANNOTATION_ACTOR_GENERATION, "")
     plan = lookup(
         Wanted(
             namespace,
             actor,
             int(generation) if generation.isdecimal() and len(generation) < 19 else 0,
-            _owner_uid(metadata, actor),
+            str(owner.get("uid", "")) if owner is not None and owner.get("name") == actor else "",
         )
     )
     if plan is None:
@@ -194,29 +194,19 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         raise Denied(f"{'.'.join(kind.path)}.{denied}") from None
 
 
-def _keep_owned(request: Object, owner: str, lookup: PlanLookup) -> Decision:
+def _keep_owned(request: Object, owner: Object, lookup: PlanLookup) -> Decision:
     """Leave the sidecar where the label is taken off what an actor owns: the controller puts the label back.
 
     Without that the pods would be replaced twice, and would be without a sidecar in between.
     """
-    namespace = request.get("namespace") or "default"
-    if lookup(Wanted(namespace, owner, 0, _owner_uid(request["object"]["metadata"], owner))) is None:
+    namespace, name = request.get("namespace") or "default", str(owner.get("name", ""))
+    if lookup(Wanted(namespace, name, 0, str(owner.get("uid", "")))) is None:
         return UNCHANGED  # its actor is deleted, and garbage collection takes it
     told = (
-        f"metadata.labels[{LABEL_ACTOR}]: the AsyncActor {owner!r} owns this workload, so the operator puts the label "
+        f"metadata.labels[{LABEL_ACTOR}]: the AsyncActor {name!r} owns this workload, so the operator puts the label "
         f"back and the sidecar stays; delete the AsyncActor, or opt out by the annotation {INJECT}: disabled"
     )
     return Decision("unchanged", warnings=[told])
-
-
-def _is_update(request: Object) -> bool:
-    return bool(request["operation"] == "UPDATE")
-
-
-def _owner(metadata: Object) -> str:
-    """The name of the AsyncActor that controls the workload, or an empty string."""
-    owners = metadata.get("ownerReferences") or ()
-    return next((str(o.get("name", "")) for o in owners if o.get("controller") and o.get("kind") == "AsyncActor"), "")
 
 
 def _in_vain(obj: Object) -> list[str]:
@@ -238,13 +228,6 @@ def _template_before(request: Object, kind: Kind) -> Object | None:
         return None
     template = kind.template(old)
     return template if template is not None and malformed(template, TEMPLATE, "") is None else None
-
-
-def _owner_uid(metadata: Object, actor: str) -> str:
-    for owner in metadata.get("ownerReferences") or ():
-        if owner.get("controller") and owner.get("kind") == "AsyncActor" and owner.get("name") == actor:
-            return str(owner.get("uid", ""))
-    return ""
 
 
 def _has_sidecar(pod: Object) -> bool:
