@@ -58,19 +58,11 @@ class Keeper:
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._known: State | None = None
         """What was stored last: a Secret that is lost is restored as it was, and nobody notices."""
-        self._secret = Informer(
-            client,
-            SECRETS,
-            self._changed,
-            field_selector=f"metadata.name={settings.secret}",
-            namespace=settings.namespace,
-        )
-        self._authority = Informer(
-            client,
-            SECRETS,
-            self._changed,
-            field_selector=f"metadata.name={settings.authority}",
-            namespace=settings.namespace,
+        self._secret, self._authority = (
+            Informer(
+                client, SECRETS, self._changed, field_selector=f"metadata.name={name}", namespace=settings.namespace
+            )
+            for name in (settings.secret, settings.authority)
         )
         self._configurations = [
             Informer(client, resource, self._changed, field_selector=f"metadata.name={settings.configuration}")
@@ -134,7 +126,7 @@ class Keeper:
             self._settings.policy,
             now,
             published=state is not None and self._published(_encoded(state)),
-            trusted=self._trusted(),
+            trusted=self._trusted() if state is None else b"",  # which a state of ours has no use for
         )
         pauses = [TICK_SECONDS]
         if stored is None and changed.previous is not None and now < changed.since + self._ahead_seconds:
@@ -157,7 +149,7 @@ class Keeper:
     def _trusted(self) -> bytes:
         """What is published, as PEM; an empty text where that is no certificate."""
         hooks = [hook for _, configuration in self._found() for hook in configuration.get("webhooks") or ()]
-        bundles = {(hook.get("clientConfig") or {}).get("caBundle") or "" for hook in hooks} - {""}
+        bundles = {_bundle(hook) for hook in hooks} - {""}
         try:
             found = {c for b in bundles for c in x509.load_pem_x509_certificates(base64.b64decode(b))}
         except ValueError:
@@ -185,7 +177,7 @@ class Keeper:
             return
         for informer, configuration in self._found():
             hooks = configuration.get("webhooks") or ()
-            if hooks and not any((hook.get("clientConfig") or {}).get("caBundle") for hook in hooks):
+            if hooks and not any(map(_bundle, hooks)):
                 wanted = self._configuration(informer, hooks, bundle)
                 informer.observe(self._any_time.apply(informer.resource, wanted, manager=MANAGER))
                 CERTIFICATE_CHANGES.labels("published-where-blank").inc()
@@ -233,7 +225,7 @@ class Keeper:
 
     def _published(self, bundle: str) -> bool:
         hooks = [hook for _, configuration in self._found() for hook in configuration.get("webhooks") or ()]
-        return all((hook.get("clientConfig") or {}).get("caBundle") == bundle for hook in hooks)
+        return all(_bundle(hook) == bundle for hook in hooks)
 
     def _found(self) -> list[tuple[Informer, Object]]:
         pairs = [(i, i.get("", self._settings.configuration)) for i in self._configurations]
@@ -244,9 +236,9 @@ class Keeper:
         soonest = TICK_SECONDS
         for informer, configuration in self._found():
             hooks = configuration.get("webhooks") or ()
-            if all((hook.get("clientConfig") or {}).get("caBundle") == bundle for hook in hooks):
+            if all(_bundle(hook) == bundle for hook in hooks):
                 continue
-            blank = any(not (hook.get("clientConfig") or {}).get("caBundle") for hook in hooks)
+            blank = not all(map(_bundle, hooks))
             wanted = self._configuration(informer, hooks, bundle)
             pause = self._write(informer, configuration, wanted, bundle)
             if pause:
@@ -296,6 +288,11 @@ class Keeper:
 
 def _encoded(state: State) -> str:
     return base64.b64encode(state.bundle).decode()
+
+
+def _bundle(hook: Object) -> str:
+    """The CA that a webhook configuration publishes; an empty text where that is none."""
+    return (hook.get("clientConfig") or {}).get("caBundle") or ""
 
 
 def _data(secret: Object | None) -> dict[str, str]:
