@@ -6,15 +6,13 @@ it has noticed.
 
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
+from controller.leader import LeaseTimes, microtime
 from crds.names import FINALIZER, OPERATOR
 from kube.client import ASYNC_ACTORS, LEASES, ApiError, Client, Object
 
 HOLDER = f"{OPERATOR}-release"
-LEASE_SECONDS = 15
-"""For which a Lease holds that does not say; a leader that cannot renew it stops to write before that."""
 TRIES = 5
 """At an actor that others change at the same time."""
 
@@ -84,7 +82,7 @@ def _take_lease(client: Client, namespace: str, name: str) -> float:
         return 0.0
     spec: dict[str, Any] = lease.get("spec") or {}
     holder = spec.get("holderIdentity")
-    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    now = microtime()
     lease["spec"] = {**spec, "holderIdentity": HOLDER, "acquireTime": now, "renewTime": now}
     try:
         client.request("PUT", LEASES.path(namespace, name), body=lease)
@@ -93,4 +91,4 @@ def _take_lease(client: Client, namespace: str, name: str) -> float:
             return _take_lease(client, namespace, name)
         raise
     is_held = bool(holder) and holder != HOLDER
-    return float(spec.get("leaseDurationSeconds") or LEASE_SECONDS) if is_held else 0.0
+    return float(spec.get("leaseDurationSeconds") or LeaseTimes().lease) if is_held else 0.0

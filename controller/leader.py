@@ -135,7 +135,7 @@ class Election:
         Raises:
             ApiError: if that is not known.
         """
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        now = microtime()
         try:
             lease = self._request("GET")
         except ApiError as error:
@@ -190,6 +190,11 @@ class Election:
         if not isinstance(found, dict):
             raise ApiError(0, "Unreadable", f"the answer of {path} is no Lease")
         return found
+
+
+def microtime() -> str:
+    """Now, as a Lease has it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _spec(lease: Object) -> Object:
