@@ -10,6 +10,7 @@ import threading
 import urllib.error
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 
@@ -195,7 +196,7 @@ class GithubSource(Source):
         """Which release is meant, only a version and a checksum tell: one can be published or replaced at any time."""
         if self._sha256 and self._version not in ("", "latest"):
             return ""
-        found = hashlib.sha256((self.script or "").encode()).hexdigest()
+        found = _checksum(self.script or "")
         version = "runtime.github.version to the tag of a release, and " if self._version in ("", "latest") else ""
         return f"set {version}runtime.github.sha256 to {found}"
 
@@ -239,6 +240,11 @@ class GithubSource(Source):
         check(data, self.origin)  # the ETag of a bad answer is not to be remembered
         self._etag = etag
         return data
+
+
+@lru_cache(maxsize=4)  # asked for in each reconcile, of the same script
+def _checksum(script: str) -> str:
+    return hashlib.sha256(script.encode()).hexdigest()
 
 
 def from_environment(env: Mapping[str, str], on_change: Callable[[], None]) -> Source:

@@ -6,6 +6,7 @@ template's share (which container is the runtime, whom it runs as) is added in :
 
 import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -64,6 +65,7 @@ class Plan:
     """Changes exactly when any of the above does."""
 
 
+@lru_cache(maxsize=4)  # asked for in each reconcile, of the same script
 def script_hash(script: str) -> str:
     """What stands for a runtime script in a plan's digest."""
     return hashlib.sha256(script.encode()).hexdigest()[:16]
