@@ -10,9 +10,9 @@ from crds.models import AsyncActor
 from injection.access import value_of
 from injection.generations import generation, own_value, sidecar_actor_name
 from injection.inject import Denied, runtime_container
+from injection.scaling_risks import TEMPLATE
 from injection.settings import SidecarDefaults
 
-TEMPLATE: Final = "spec.workload.template"
 MODE: Final = "ASYA_HANDLER_MODE"
 
 

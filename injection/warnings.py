@@ -7,11 +7,9 @@ never sees an answer of admission, and the command line in ``explain`` and ``ren
 from crds.models import AsyncActor
 from injection.generations import consumed_queue
 from injection.inject import Denied, runtime_container
-from injection.scaling_risks import scaling_risks
+from injection.scaling_risks import TEMPLATE, scaling_risks
 from injection.settings import SidecarDefaults
 from injection.sidecar_limits import sidecar_limits
-
-TEMPLATE = "spec.workload.template"
 
 
 def warnings_of(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
