@@ -85,24 +85,9 @@ def has_ended(pod: Object) -> bool:
     return any(s["name"] == "runtime" and ("terminated" in s["state"] or s["restartCount"]) for s in statuses)
 
 
-@GENERATIONS
-def test_pods_that_must_not_run_as_root_and_name_no_user(site: Site, report: Report) -> None:
-    """The image of the function has a numeric user; the sidecar's has only a name."""
-    obj = site.actor("nonroot", container={"securityContext": {"runAsUser": 1234}})
-    obj["spec"]["workload"]["template"]["spec"]["securityContext"] = {"runAsNonRoot": True}
-    route = site.start(obj)
-    route.send({} for _ in range(20))
-    counted = route.wait_all(timeout=60)
-    report(counted)
-    assert len(counted.answered) == 20
-
-
-@GENERATIONS
-def test_pods_that_must_not_run_as_root_and_leave_the_user_to_the_image(
-    site: Site, own_image: str, report: Report
-) -> None:
-    """No ``runAsUser`` anywhere: the function's image says a number, the sidecar's only a name."""
-    obj = site.actor("nonroot", container={"image": own_image})
+def answers_without_root(site: Site, report: Report, container: Object) -> None:
+    """An actor whose pods must not be root answers, with ``container`` as its function's."""
+    obj = site.actor("nonroot", container=container)
     obj["spec"]["workload"]["template"]["spec"]["securityContext"] = {"runAsNonRoot": True}
     route = site.start(obj)
     route.send({} for _ in range(20))
@@ -110,3 +95,17 @@ def test_pods_that_must_not_run_as_root_and_leave_the_user_to_the_image(
     report(counted)
     assert len(counted.answered) == 20
     assert not counted.failed
+
+
+@GENERATIONS
+def test_pods_that_must_not_run_as_root_and_name_no_user(site: Site, report: Report) -> None:
+    """The image of the function has a numeric user; the sidecar's has only a name."""
+    answers_without_root(site, report, {"securityContext": {"runAsUser": 1234}})
+
+
+@GENERATIONS
+def test_pods_that_must_not_run_as_root_and_leave_the_user_to_the_image(
+    site: Site, own_image: str, report: Report
+) -> None:
+    """No ``runAsUser`` anywhere: the function's image says a number, the sidecar's only a name."""
+    answers_without_root(site, report, {"image": own_image})

@@ -66,34 +66,29 @@ def in_background(work: Any) -> tuple[threading.Thread, list[Any]]:
 # -- readiness, drain, end of a job --------------------------------------------------------------------------
 
 
+def status(script: Any, path: str) -> int:
+    """What the script's port answers; 0 where it does not."""
+    try:
+        return int(script.probe(path))
+    except OSError:
+        return 0
+
+
 def test_ready_means_loaded(scripts: Any, tmp_path: Path) -> None:
     script = scripts(SLOW_TO_LOAD, "handlers.wait", ready=False, port=True)
 
-    def status(path: str) -> int:
-        try:
-            return int(script.probe(path))
-        except OSError:
-            return 0
-
-    wait_for("the port", lambda: status("/healthz") == 200)
-    assert status("/ready") == 503
+    wait_for("the port", lambda: status(script, "/healthz") == 200)
+    assert status(script, "/ready") == 503
     assert not (tmp_path / "runtime-ready").exists()
     (tmp_path / "go").touch()
-    wait_for("readiness", lambda: status("/ready") == 200)
+    wait_for("readiness", lambda: status(script, "/ready") == 200)
     assert (tmp_path / "runtime-ready").exists()
-    assert status("/other") == 400
-
-
-def answers_health(script: Any) -> bool:
-    try:
-        return bool(script.probe("/healthz") == 200)
-    except OSError:
-        return False
+    assert status(script, "/other") == 400
 
 
 def test_sigterm_while_loading_ends_at_once(scripts: Any) -> None:
     script = scripts(SLOW_TO_LOAD, "handlers.wait", ready=False, port=True)
-    wait_for("the port", lambda: answers_health(script))
+    wait_for("the port", lambda: status(script, "/healthz") == 200)
     assert script.stop() == 0
 
 
