@@ -4,6 +4,7 @@ import pytest
 
 from kube.client import ApiError, Object
 from kube.contests import CALM_SECONDS, FIRST_PAUSE, FREE, LONGEST_PAUSE, REFUSED_PAUSE, Contests, NotYet
+from tests.harness.clock import Clock
 
 
 def ask(contests: Contests, uid: str = "u", wanted: str = "d", version: int = 2**60, made: int = 0) -> float:
@@ -31,13 +32,6 @@ def fail(contests: Contests, error: ApiError, version: int = 2**60) -> bool:
 
 def _of(version: int) -> Object:
     return {"metadata": {"resourceVersion": str(version)}}
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

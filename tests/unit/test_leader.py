@@ -7,6 +7,7 @@ import pytest
 
 from controller.leader import Election, LeaseTimes
 from kube.client import ApiError, Client, Object
+from tests.harness.clock import Clock
 from tests.harness.clusters import wait_for
 
 
@@ -42,7 +43,7 @@ class Api:
 class Candidate(Election):
     """An election that counts."""
 
-    def __init__(self, api: Api, identity: str, clock: "Clock") -> None:
+    def __init__(self, api: Api, identity: str, clock: Clock) -> None:
         self.started = self.stopped = 0
         super().__init__(cast(Client, api), "n", "l", identity, self._count_start, self._count_stop, clock=clock)
 
@@ -51,16 +52,6 @@ class Candidate(Election):
 
     def _count_stop(self) -> None:
         self.stopped += 1
-
-
-class Clock:
-    """Monotonic time that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

@@ -1,0 +1,11 @@
+"""Monotonic time that a test moves."""
+
+
+class Clock:
+    """What stands in for ``time.monotonic``."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
