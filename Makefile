@@ -17,7 +17,7 @@ URL    ?= https://releases.invalid/asya-operator/v$(VERSION)
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos e2e bench lint lock audit golden generate docs pictures release image image-load cluster-install run clean
+.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos e2e matrix bench lint lock audit golden generate docs pictures release image image-load cluster-install run clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ chaos: $(READY) ## Run the fault-injection suite in full
 
 e2e: $(READY) ## Install on the current kind or minikube cluster, try everything there, remove it (tests/node/__main__.py)
 	$(BIN)/python -m tests.node
+
+matrix: $(READY) ## Run the cluster tests on each control plane that KUBEBUILDER_ASSETS_1_25, …_1_36 name (tests/matrix.py)
+	$(BIN)/python -m tests.matrix
 
 bench: $(READY) ## Run the benchmarks (ONLY="webhook start": some of them)
 	$(BIN)/python -m tests.bench $(ONLY)

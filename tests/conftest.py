@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.harness.clusters import ASSETS, Cluster, why_not_real
+from tests.harness.clusters import ASSETS, Cluster, real_version, why_not_real
 from tests.harness.kubelet import running
 from tests.harness.operator import Operator
 from tests.harness.space import Space
@@ -42,8 +42,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
     for item in items:
+        if reason := _why_too_old(item):
+            item.add_marker(pytest.mark.skip(reason=reason))
         if "cluster" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group(item.callspec.params["tier"]))  # type: ignore[attr-defined]
+
+
+def _why_too_old(item: pytest.Item) -> str:
+    """Why the real control plane at hand is too old for a test marked ``needs_kubernetes``, or an empty string."""
+    parameters = getattr(item, "callspec", None)
+    if parameters is None or parameters.params.get("tier") != "kube-apiserver":
+        return ""
+    needed = max((mark.args for mark in item.iter_markers("needs_kubernetes")), default=(0, 0))
+    if real_version() >= needed:
+        return ""
+    return f"needs Kubernetes {needed[0]}.{needed[1]}, this is {real_version()[0]}.{real_version()[1]}"
 
 
 def _is_left_out(item: pytest.Item) -> bool:

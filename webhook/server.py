@@ -77,6 +77,7 @@ READ_SECONDS = 2.5
 def run(options: Options) -> None:
     """Serve until told to stop by a signal."""
     logs.configure(options.log_level, options.log_format)
+    choose_temporary_directory()
     metrics_directory = tempfile.mkdtemp(prefix="asya-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory
     for module in SHARED:
@@ -85,6 +86,23 @@ def run(options: Options) -> None:
         _Gunicorn(options).run()
     finally:
         shutil.rmtree(metrics_directory, ignore_errors=True)
+
+
+def choose_temporary_directory(memory: Path = Path("/dev/shm")) -> None:
+    """Use ``memory`` for temporary files where no ordinary directory is writable, as on a read-only root file system.
+
+    Raises:
+        SystemExit: if that is not writable either; the message says what to mount.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:
+        if not os.access(memory, os.W_OK):
+            raise SystemExit(
+                f"webhook: no writable directory for its counters and its certificate: /tmp and {memory} are "
+                "read-only; mount an emptyDir at /tmp, or name a writable directory in TMPDIR"
+            ) from None
+        tempfile.tempdir = str(memory)
 
 
 class _Gunicorn(BaseApplication):  # type: ignore[misc]

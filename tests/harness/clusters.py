@@ -8,6 +8,7 @@ etcd, kube-apiserver and kube-controller-manager by envtest's convention: in ``K
 import base64
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,6 +68,16 @@ def why_not_real() -> str:
     """Why there is no real control plane, or an empty string."""
     missing = [name for name in ("kube-apiserver", "etcd") if not os.access(ASSETS / name, os.X_OK)]
     return f"no {' and no '.join(missing)} in {ASSETS}" if missing else ""
+
+
+@cache
+def real_version() -> tuple[int, int]:
+    """Major and minor version of the kube-apiserver at hand; far above all others where there is none."""
+    if why_not_real():
+        return (999, 0)
+    printed = subprocess.run([str(ASSETS / "kube-apiserver"), "--version"], capture_output=True, text=True, check=True)
+    major, minor = re.findall(r"v(\d+)\.(\d+)", printed.stdout)[0]
+    return int(major), int(minor)
 
 
 @dataclass
