@@ -9,8 +9,9 @@ from webhook.server import choose_temporary_directory
 
 
 @pytest.fixture
-def read_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No directory that Python knows of is writable."""
+def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No directory that Python knows of is writable; that of the test exists already."""
+    assert tmp_path.is_dir()
 
     def fail() -> str:
         raise FileNotFoundError("No usable temporary directory found")
