@@ -237,3 +237,45 @@ def test_the_minikube_example(report: Report, tmp_path: Path) -> None:
         report(" ".join(done.stdout.split("Nothing lost")[1].split()))
     finally:
         kubectl("delete", "namespace", "demo", "messaging", "--ignore-not-found", timeout=300)
+
+
+def uids(site: Site, actor: str) -> set[str]:
+    """The pods of an actor, of which one that was replaced has another uid."""
+    return {pod["metadata"]["uid"] for pod in site.pods(actor)}
+
+
+def left_in_namespace() -> list[str]:
+    """What a person or Helm would have to remove from the operator's namespace by hand."""
+    kinds = "deployments,pods,jobs,services,secrets,configmaps,leases,serviceaccounts,roles,rolebindings,pdb"
+    names = kubectl("-n", SYSTEM, "get", kinds, "--output=name").split()
+    by_kubernetes = ("serviceaccount/default", "configmap/kube-root-ca.crt")
+    return [name for name in names if name not in by_kubernetes]
+
+
+@pytest.mark.parametrize("generation", ["frames"], indirect=True)
+def test_uninstalled_and_installed_again(site: Site, report: Report) -> None:
+    """Actors run on without their operator and can be deleted; a new install finds them and replaces no pod."""
+    values = json.loads(helm("get", "values", "asya-operator", "--output", "json"))
+    settings = [f"--set-json={name}={json.dumps(value)}" for name, value in values.items()]
+    route = site.start(site.actor("stays"))
+    site.start(site.actor("goes"))
+    before = uids(site, "stays")
+    route.send({"seconds": 0.1} for _ in range(100))
+    helm("uninstall", "asya-operator", "--wait")
+    try:
+        wait_for("only what Kubernetes makes", lambda: not left_in_namespace(), timeout=60, pause=1)
+        kubectl("-n", site.name, "delete", "asya", "goes", "--timeout=30s")
+        counted = route.wait_all(120)
+        assert uids(site, "stays") == before
+    finally:
+        begun = time.monotonic()
+        helm("upgrade", "--install", "asya-operator", CHART, "--wait", *settings)
+    with Creating(site.client, site.name, "stays") as creating:
+        installed = time.monotonic() - begun
+        site.wait_condition("stays", "Ready", "True", timeout=120)
+        time.sleep(10)
+    report(f"{counted}; nothing left behind; installed again in {installed:.0f} s, then {creating}")
+    assert not counted.failed
+    assert not counted.doubled
+    assert uids(site, "stays") == before
+    assert not creating.bad, creating.bad[:3]
