@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from certs.keeper import CONFIGURATIONS
 from certs.show import rows, served_from
-from controller.status import QUEUE_CONSUMED, condition
+from controller.rules.status import QUEUE_CONSUMED, condition
 from crds.manifest import NAME as CRD_NAME
 from crds.manifest import manifest
 from crds.names import LABEL_ACTOR, OPERATOR

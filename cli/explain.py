@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from controller.cluster import WORKLOADS
-from controller.keda import exchange
-from controller.queues import queue_verdict
-from controller.status import QUEUE_CONSUMED, READY, condition
+from controller.cluster.access import WORKLOADS
+from controller.rules.keda import exchange
+from controller.rules.queues import queue_verdict
+from controller.rules.status import QUEUE_CONSUMED, READY, condition
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_RUNTIME_CONTAINER, HOLDER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
 from crds.parse import InvalidActor, parse_actor

@@ -39,12 +39,19 @@ app = typer.Typer(
 def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
     from certs.settings import InvalidCertificateSetting
     from injection.settings import InvalidSetting
+    from kube.leader import InvalidLeaseTimes
     from telemetry.logs import InvalidLogSetting
     from telemetry.tracing import TracingUnavailable
 
     try:
         return run(*arguments)
-    except (InvalidSetting, InvalidCertificateSetting, InvalidLogSetting, TracingUnavailable) as invalid:
+    except (
+        InvalidSetting,
+        InvalidCertificateSetting,
+        InvalidLeaseTimes,
+        InvalidLogSetting,
+        TracingUnavailable,
+    ) as invalid:
         fail(str(invalid), 2)
 
 
@@ -78,8 +85,8 @@ def controller(
     log_format: LogFormat = "auto",
 ) -> None:
     """Run the controller: workloads, KEDA objects, runtime ConfigMaps, status."""
-    from controller.leader import LeaseTimes
     from controller.process import Options, run
+    from kube.leader import LeaseTimes
 
     times = _stop_on_bad_setting(LeaseTimes, lease_seconds, lease_renew_seconds, lease_retry_seconds)
     options = Options(

@@ -2,8 +2,8 @@
 
 import sys
 
-from controller.phase import MEANINGS
-from controller.remedies import REMEDIES, general
+from controller.rules.phase import MEANINGS
+from controller.rules.remedies import REMEDIES, general
 from crds.generate import ROOT, with_generated
 from telemetry.metrics import controller, shared, webhook
 from telemetry.metrics.describe import described

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from controller import desired, scalers
-from controller.parameters import parameters_map
+from controller.cluster.parameters import parameters_map
+from controller.rules import desired, scalers
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_INJECTED, KIND, LABEL_ACTOR
 from crds.parse import parse_actor

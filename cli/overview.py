@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from controller.status import PARTS
+from controller.rules.status import PARTS
 
 Object = dict[str, Any]
 

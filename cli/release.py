@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from controller.leader import LeaseTimes, microtime
 from crds.names import FINALIZER, OPERATOR
 from kube.client import ASYNC_ACTORS, LEASES, ApiError, Client, Object
+from kube.leader import LeaseTimes, microtime
 
 HOLDER = f"{OPERATOR}-release"
 TRIES = 5

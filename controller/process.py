@@ -17,24 +17,24 @@ from prometheus_client import REGISTRY
 from certs.keeper import Keeper
 from certs.settings import from_environment as certificate_settings
 from controller.actor_metrics import ActorMetrics
-from controller.cluster import Cluster
-from controller.labelled import Labelled, digest, opted_out
-from controller.leader import Election, LeaseTimes
-from controller.parameters import is_intact
+from controller.cluster.access import Cluster
+from controller.cluster.labelled import Labelled, digest, opted_out
+from controller.cluster.parameters import is_intact
+from controller.cluster.rollouts import Rollouts
+from controller.cluster.runtime_maps import RuntimeMaps
 from controller.reconciler import Reconciler
-from controller.remedies import settle_in
-from controller.rollouts import Rollouts
-from controller.runtime_maps import RuntimeMaps
-from controller.runtime_source import from_environment as runtime_source
-from controller.workqueue import WorkQueue
+from controller.rules.remedies import settle_in
+from controller.script.source import from_environment as runtime_source
 from crds.names import KIND, LABEL_ACTOR, OPERATOR
 from injection.settings import InvalidSetting, from_environment, has_native_sidecars
 from kube.client import ApiError, Client, Object
 from kube.credentials import load_configuration
 from kube.informer import Informer
+from kube.leader import Election, LeaseTimes
 from kube.reflector import Key, key_of
 from kube.throttle import Throttle
 from kube.watchdog import Watchdog
+from kube.workqueue import WorkQueue
 from telemetry import logs, threads, tracing
 from telemetry.addresses import every_address
 from telemetry.metrics import build_version

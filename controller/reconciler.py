@@ -8,18 +8,18 @@ from collections.abc import Callable
 
 import structlog
 
-from controller import desired, keda, status
-from controller.borrowed import Borrowed
-from controller.cluster import Cluster
-from controller.deletion import Deletion, holds_finalizer, keep_finalizer
-from controller.health import Health
-from controller.labelled import WAITING_SECONDS, Census, Labelled, digest, opted_out
-from controller.queues import queue_verdict
-from controller.rollouts import Rollouts
-from controller.runtime_maps import RuntimeMaps
-from controller.scaling import Scaling
-from controller.status import Observation, Verdict
-from controller.workloads import Found, Workloads
+from controller.cluster.access import Cluster
+from controller.cluster.borrowed import Borrowed
+from controller.cluster.deletion import Deletion, holds_finalizer, keep_finalizer
+from controller.cluster.health import Health
+from controller.cluster.labelled import WAITING_SECONDS, Census, Labelled, digest, opted_out
+from controller.cluster.rollouts import Rollouts
+from controller.cluster.runtime_maps import RuntimeMaps
+from controller.cluster.scaling import Scaling
+from controller.cluster.workloads import Found, Workloads
+from controller.rules import desired, keda, status
+from controller.rules.queues import queue_verdict
+from controller.rules.status import Observation, Verdict
 from crds.models import AsyncActor
 from crds.names import API_VERSION, KIND
 from crds.parse import InvalidActor, parse_actor

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from controller import desired, scalers
+from controller.rules import desired, scalers
 from crds.parse import parse_actor
 from injection.settings import SidecarDefaults
 from kube.client import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, Client, Object

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from controller.rollouts import rolled_out
+from controller.cluster.rollouts import rolled_out
 from kube.client import DEPLOYMENTS, Object
 from kube.informer import Informer
 from tests.cluster.test_actors import ready

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controller import desired
-from controller.rollouts import rolled_out
+from controller.cluster.rollouts import rolled_out
+from controller.rules import desired
 from crds.names import OPERATOR
 from crds.parse import parse_actor
 from kube.client import DEPLOYMENTS, Object

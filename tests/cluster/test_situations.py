@@ -14,7 +14,7 @@ import pytest
 from certs.authority import create_authority, issue
 from cli.explain import lines, read
 from cli.manual import DOCS
-from controller.remedies import general, remedy
+from controller.rules.remedies import general, remedy
 from kube.client import ApiError, Object
 from tests.cases.troubles import TROUBLES, report, running_pod, waits
 from tests.harness.binaries import binary

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from controller.cluster import Cluster
+from controller.cluster.access import Cluster
 from crds.names import API_VERSION, KIND
 from kube.client import DEPLOYMENTS, ApiError, Client, Object
 from kube.informer import Informer

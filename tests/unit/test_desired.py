@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 import pytest
 
-from controller import desired, scalers, status
-from controller.status import Observation, Verdict, changes, false, status_of, true, workload_refused
+from controller.rules import desired, scalers, status
+from controller.rules.status import Observation, Verdict, changes, false, status_of, true, workload_refused
 from crds.models import AsyncActor
 from crds.parse import parse_actor
 from injection.settings import SidecarDefaults

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from controller.github import Access, access
-from controller.runtime_source import GithubSource
+from controller.script.github import Access, access
+from controller.script.source import GithubSource
 from injection.settings import InvalidSetting
 from tests.harness.github import GOOD, GitHub
 

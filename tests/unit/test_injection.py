@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import scalers
+from controller.rules import scalers
 from crds.names import ANNOTATION_INJECTED, LABEL_ACTOR
 from crds.parse import parse_actor
 from injection.environment import environment

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import keda
-from controller.causes import cause_of
-from controller.status import Verdict
+from controller.rules import keda
+from controller.rules.causes import cause_of
+from controller.rules.status import Verdict
 from crds.models import AsyncActor
 from crds.parse import parse_actor
 from tests.harness.keda import CONDITIONS

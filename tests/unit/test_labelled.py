@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from controller.labelled import Labelled
-from controller.rollouts import Rollouts
+from controller.cluster.labelled import Labelled
+from controller.cluster.rollouts import Rollouts
 from crds.parse import parse_actor
 from injection.inject import inject
 from injection.plan import make_plan

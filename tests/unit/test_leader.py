@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from controller.leader import Election, LeaseTimes
 from kube.client import ApiError, Client, Object
+from kube.leader import Election, LeaseTimes
 from tests.harness.clock import Clock
 from tests.harness.clusters import wait_for
 

@@ -3,8 +3,8 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
-from controller.cluster import Cluster
-from controller.parameters import Parameters, is_intact, parameters_map
+from controller.cluster.access import Cluster
+from controller.cluster.parameters import Parameters, is_intact, parameters_map
 
 Object = dict[str, Any]
 

@@ -5,9 +5,9 @@ from typing import Any, get_args
 
 import pytest
 
-from controller import pods
-from controller.phase import MEANINGS, Phase, Replicas, phase, replicas_of
-from controller.status import Observation, Verdict, false, status_of, true
+from controller.rules import pods
+from controller.rules.phase import MEANINGS, Phase, Replicas, phase, replicas_of
+from controller.rules.status import Observation, Verdict, false, status_of, true
 
 NOW = datetime(2026, 1, 1, 0, 10, tzinfo=UTC)
 R = Replicas

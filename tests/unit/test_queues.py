@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from controller.queues import queue_verdict
-from controller.status import Observation, status_of, true
+from controller.rules.queues import queue_verdict
+from controller.rules.status import Observation, status_of, true
 from crds.parse import parse_actor
 from injection.settings import SidecarDefaults
 from tests.harness.space import actor

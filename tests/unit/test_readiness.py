@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller import slim
-from controller.phase import replicas_of
-from controller.pods import STABLE_SECONDS
-from controller.readiness import Seen, counted, of_workload, pods_verdict, revision_of, selects
-from controller.status import Observation, Verdict, status_of, true
+from controller.cluster import slim
+from controller.rules.phase import replicas_of
+from controller.rules.pods import STABLE_SECONDS
+from controller.rules.readiness import Seen, counted, of_workload, pods_verdict, revision_of, selects
+from controller.rules.status import Observation, Verdict, status_of, true
 
 Object = dict[str, Any]
 START = datetime(2026, 1, 1, tzinfo=UTC)

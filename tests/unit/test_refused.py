@@ -5,10 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from controller.labelled import Labelled
-from controller.refused import Refused, state_of
-from controller.rollouts import Rollouts
-from controller.status import false
+from controller.cluster.labelled import Labelled
+from controller.cluster.refused import Refused, state_of
+from controller.cluster.rollouts import Rollouts
+from controller.rules.status import false
 from kube.client import DEPLOYMENTS, ApiError, Object
 from tests.unit.test_labelled import DONE, PLAN, TEMPLATE, deployment
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from controller.rollouts import NoPlace, Rollouts, rolled_out
+from controller.cluster.rollouts import NoPlace, Rollouts, rolled_out
 
 Object = dict[str, Any]
 

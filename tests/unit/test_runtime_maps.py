@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from controller.desired import runtime_config_map
-from controller.runtime_maps import RuntimeMaps
+from controller.cluster.runtime_maps import RuntimeMaps
+from controller.rules.desired import runtime_config_map
 from crds.names import RUNTIME_KEY
 from injection.plan import script_hash
 from kube.client import Object

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from controller import runtime_source
-from controller.runtime_source import MAX_BYTES, GithubSource, LocalSource, Source, from_environment
+from controller.script import source as runtime_source
+from controller.script.source import MAX_BYTES, GithubSource, LocalSource, Source, from_environment
 from injection.settings import InvalidSetting
 from runtime import SCRIPT
 from tests.harness.clusters import wait_for

@@ -10,8 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller import scalers
-from controller.parameters import parameters_map
+from controller.cluster.parameters import parameters_map
+from controller.rules import scalers
 from crds.models import AsyncActor
 from crds.parse import parse_actor
 from injection.generations import queue_name

@@ -5,8 +5,8 @@ from typing import Any, cast
 
 import pytest
 
-from controller import scaling
-from controller.scaling import Scaling
+from controller.cluster import scaling
+from controller.cluster.scaling import Scaling
 from injection.settings import SidecarDefaults
 from kube.client import EVENTS, Object
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from controller import desired
+from controller.rules import desired
 from crds.models import GenerationSetting
 from crds.parse import InvalidActor, parse_actor
 from injection.environment import environment

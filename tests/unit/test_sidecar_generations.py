@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.desired import workload
+from controller.rules.desired import workload
 from crds.generate import CHART, ROOT
 from crds.models import GenerationSetting
 from crds.parse import parse_actor

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from controller.labelled import digest, opted_out
-from controller.phase import replicas_of
-from controller.trim import trim_job
+from controller.cluster.labelled import digest, opted_out
+from controller.cluster.trim import trim_job
+from controller.rules.phase import replicas_of
 
 Object = dict[str, Any]
 

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from controller.workqueue import WorkQueue
+from kube.workqueue import WorkQueue
 
 
 def test_a_key_waits_once_however_often_it_is_added() -> None:

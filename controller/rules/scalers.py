@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import quote
 
-from controller.desired import metadata_of, pod_template, with_digest, workload_name
+from controller.rules.desired import metadata_of, pod_template, with_digest, workload_name
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_ACTOR_GENERATION, KEDA_API_VERSION, KEDA_CONFIGMAP
 from crds.scaling import Behavior, ScaledJobs, Trigger

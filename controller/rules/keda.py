@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from controller.causes import cause_of
-from controller.phase import Phase
-from controller.remedies import REMEDIES, remedy
-from controller.status import Verdict, condition, false, true
+from controller.rules.causes import cause_of
+from controller.rules.phase import Phase
+from controller.rules.remedies import REMEDIES, remedy
+from controller.rules.status import Verdict, condition, false, true
 from crds.models import AsyncActor
 
 Object = dict[str, Any]

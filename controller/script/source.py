@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from controller.github import PUBLIC, Access, access
+from controller.script.github import PUBLIC, Access, access
 from injection.settings import InvalidSetting
 from runtime import SCRIPT
 from telemetry import threads

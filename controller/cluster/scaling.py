@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from controller import desired, keda, scalers, status
-from controller.cluster import Cluster, Contested, Keda
-from controller.parameters import Parameters
-from controller.status import Verdict
+from controller.cluster.access import Cluster, Contested, Keda
+from controller.cluster.parameters import Parameters
+from controller.rules import desired, keda, scalers, status
+from controller.rules.status import Verdict
 from crds.models import AsyncActor
 from injection.generations import queue_name
 from injection.ownership import ownership

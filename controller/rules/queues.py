@@ -6,8 +6,8 @@ project's may do as it likes, so nothing is said of it, unless its generation is
 
 from typing import Final
 
-from controller.remedies import remedy
-from controller.status import Verdict, false, true
+from controller.rules.remedies import remedy
+from controller.rules.status import Verdict, false, true
 from crds.models import AsyncActor
 from injection.generations import consumed_queue, queue_name, sidecar_image
 from injection.settings import SidecarDefaults

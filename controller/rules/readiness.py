@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from controller import pods
-from controller.phase import Replicas
-from controller.pods import DEGRADED_SECONDS, Trouble
-from controller.remedies import remedy
-from controller.status import Verdict, false, true
+from controller.rules import pods
+from controller.rules.phase import Replicas
+from controller.rules.pods import DEGRADED_SECONDS, Trouble
+from controller.rules.remedies import remedy
+from controller.rules.status import Verdict, false, true
 from kube.informer import controller_of
 
 Object = dict[str, Any]

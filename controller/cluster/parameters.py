@@ -6,10 +6,10 @@ with their actor's TriggerAuthentication, and the ConfigMap with its last entry.
 
 from typing import Any
 
-from controller import status
-from controller.cluster import Cluster, Locks
-from controller.desired import with_digest
-from controller.status import Verdict
+from controller.cluster.access import Cluster, Locks
+from controller.rules import status
+from controller.rules.desired import with_digest
+from controller.rules.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_CONFIGMAP, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR
 from injection.inject import map_of
 from kube.client import Object

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 
 import structlog
 
-from controller import status
-from controller.borrowed import Borrowed
-from controller.cluster import Cluster
-from controller.labelled import WAITING_SECONDS, Labelled, Released
-from controller.phase import Phase
-from controller.remedies import remedy
-from controller.scaling import Scaling
+from controller.cluster.access import Cluster
+from controller.cluster.borrowed import Borrowed
+from controller.cluster.labelled import WAITING_SECONDS, Labelled, Released
+from controller.cluster.scaling import Scaling
+from controller.rules import status
+from controller.rules.phase import Phase
+from controller.rules.remedies import remedy
 from crds.names import FINALIZER, LABEL_ACTOR
 from kube import events
 from kube.client import ASYNC_ACTORS, ApiError, Object

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 
 import structlog
 
-from controller.cluster import Cluster, Contested, Locks
-from controller.desired import runtime_config_map
-from controller.remedies import remedy
-from controller.runtime_source import Source
-from controller.status import UNWATCHED_SECONDS, Verdict, false, true
+from controller.cluster.access import Cluster, Contested, Locks
+from controller.rules.desired import runtime_config_map
+from controller.rules.remedies import remedy
+from controller.rules.status import UNWATCHED_SECONDS, Verdict, false, true
+from controller.script.source import Source
 from crds.names import (
     ANNOTATION_SCRIPT,
     ANNOTATION_SCRIPT_ORIGIN,

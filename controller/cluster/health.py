@@ -9,16 +9,16 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from controller.causes import cause_of
-from controller.cluster import Cluster
-from controller.keda import broker_remedy
-from controller.labelled import opted_out
-from controller.phase import Replicas, replicas_of
-from controller.pods import Trouble, refused, starting, unready
-from controller.readiness import Seen, counted, of_workload, pods_verdict
-from controller.slim import slim_pod
-from controller.status import Verdict
-from controller.workloads import Found
+from controller.cluster.access import Cluster
+from controller.cluster.labelled import opted_out
+from controller.cluster.slim import slim_pod
+from controller.cluster.workloads import Found
+from controller.rules.causes import cause_of
+from controller.rules.keda import broker_remedy
+from controller.rules.phase import Replicas, replicas_of
+from controller.rules.pods import Trouble, refused, starting, unready
+from controller.rules.readiness import Seen, counted, of_workload, pods_verdict
+from controller.rules.status import Verdict
 from crds.models import AsyncActor
 from crds.names import LABEL_ACTOR
 from injection.generations import queue_name

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller.status import SETTLED_SECONDS, Verdict
+from controller.rules.status import SETTLED_SECONDS, Verdict
 from injection.access import map_of
 from kube.client import Object
 

@@ -23,7 +23,6 @@ import structlog
 import urllib3
 
 from crds.names import OPERATOR
-from injection.settings import InvalidSetting
 from kube.client import LEASES, ApiError, Client, Object
 from telemetry import threads
 
@@ -32,7 +31,7 @@ log = structlog.get_logger(__name__)
 REQUEST_SECONDS = 4
 
 
-class InvalidLeaseTimes(InvalidSetting):
+class InvalidLeaseTimes(ValueError):
     """Times that would let two lead at once, or nobody; the message names them."""
 
 

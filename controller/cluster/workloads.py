@@ -3,12 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
-from controller import desired, scalers, status
-from controller.cluster import Cluster, Contested
-from controller.labelled import WAITING_SECONDS, digest, opted_out
-from controller.refused import Refused, state_of
-from controller.rollouts import NoPlace, Rollouts, has_pods, replaces_pods, runs
-from controller.status import Verdict
+from controller.cluster.access import Cluster, Contested
+from controller.cluster.labelled import WAITING_SECONDS, digest, opted_out
+from controller.cluster.refused import Refused, state_of
+from controller.cluster.rollouts import NoPlace, Rollouts, has_pods, replaces_pods, runs
+from controller.rules import desired, scalers, status
+from controller.rules.status import Verdict
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, ANNOTATION_SCALING, LABEL_ACTOR, OPERATOR
 from injection.ownership import ownership

@@ -6,10 +6,10 @@ lose them. Operators before this one kept them in the actor's status alone; thos
 
 from collections.abc import Callable
 
-from controller import desired
-from controller.cluster import Cluster
-from controller.scaling import Scaling
-from controller.workloads import Found
+from controller.cluster.access import Cluster
+from controller.cluster.scaling import Scaling
+from controller.cluster.workloads import Found
+from controller.rules import desired
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
 from injection.inject import map_of

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from controller import status
-from controller.remedies import remedy
-from controller.slim import PACKED, pack, unpack
-from controller.status import Verdict
-from controller.trim import trim_job
+from controller.cluster.slim import PACKED, pack, unpack
+from controller.cluster.trim import trim_job
+from controller.rules import status
+from controller.rules.remedies import remedy
+from controller.rules.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, KEDA_CONFIGMAP, LABEL_ACTOR, RUNTIME_CONFIGMAP
 from kube import client as resources
 from kube.client import ApiError, Client, Object
@@ -69,7 +69,7 @@ class Keda:
 
 
 class Pods:
-    """The pods of all actors, each as little as :mod:`controller.slim` leaves of it."""
+    """The pods of all actors, each as little as :mod:`controller.cluster.slim` leaves of it."""
 
     def __init__(self, client: Client, on_change: Callable[[Key], None], namespaces: Sequence[str] = ()) -> None:
         self._on_change = on_change

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from controller import status
-from controller.cluster import Cluster
-from controller.refused import Refused, state_of
-from controller.rollouts import NoPlace, Rollouts
-from controller.status import Verdict
+from controller.cluster.access import Cluster
+from controller.cluster.refused import Refused, state_of
+from controller.cluster.rollouts import NoPlace, Rollouts
+from controller.rules import status
+from controller.rules.status import Verdict
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
 from injection.access import disabled, map_of
 from injection.kinds import KINDS

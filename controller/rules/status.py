@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from controller.phase import Phase, Replicas, phase
-from controller.remedies import remedy
+from controller.rules.phase import Phase, Replicas, phase
+from controller.rules.remedies import remedy
 from kube.client import ApiError
 
 Object = dict[str, Any]

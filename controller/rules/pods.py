@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from controller.phase import Phase
-from controller.remedies import remedy
+from controller.rules.phase import Phase
+from controller.rules.remedies import remedy
 from crds.names import SIDECAR
 
 Object = dict[str, Any]
