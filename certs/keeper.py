@@ -19,9 +19,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from certs.rotation import KEYS, State, advance
 from certs.settings import Settings
 from kube import events
-from kube.client import MUTATING_WEBHOOKS, SECRETS, VALIDATING_WEBHOOKS, ApiError, Client, Object
+from kube.client import Client
 from kube.contests import Contests, NotYet
+from kube.failures import ApiError
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import MUTATING_WEBHOOKS, SECRETS, VALIDATING_WEBHOOKS
 from telemetry import threads
 from telemetry.metrics.controller import CERTIFICATE_CHANGES
 

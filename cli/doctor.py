@@ -16,9 +16,11 @@ from controller.rules.status import QUEUE_CONSUMED, condition
 from crds.manifest import NAME as CRD_NAME
 from crds.manifest import manifest
 from crds.names import LABEL_ACTOR, OPERATOR
-from kube import client as resources
-from kube.client import ApiError, Client, Resource
+from kube import resources
+from kube.client import Client
 from kube.compare import contains
+from kube.failures import ApiError
+from kube.resources import Resource
 
 Object = dict[str, Any]
 Verdict = Literal["good", "bad", "warning", "unknown"]

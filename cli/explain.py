@@ -17,10 +17,11 @@ from injection.kinds import KINDS
 from injection.record import read_record, unknown_version, unknown_version_warning
 from injection.settings import SidecarDefaults
 from injection.warnings import warnings_of
-from kube import client as resources
-from kube import events
-from kube.client import ApiError, Client, Resource
-from kube.informer import controller_of
+from kube import events, resources
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import controller_of
+from kube.resources import Resource
 
 Object = dict[str, Any]
 

@@ -166,7 +166,7 @@ def release(
     if not everything:
         fail("--all is required: the finalizer comes off every AsyncActor of the cluster", 2)
     from cli.release import release_all
-    from kube.client import ApiError
+    from kube.failures import ApiError
 
     try:
         released = release_all(client(kubeconfig), namespace, lease=lease_name, namespaces=namespaces(watch_namespaces))
@@ -367,7 +367,8 @@ def show(
 
     from certs.keeper import CONFIGURATIONS
     from certs.show import rows, served_from
-    from kube.client import SECRETS, ApiError
+    from kube.failures import ApiError
+    from kube.resources import SECRETS
 
     api = client(kubeconfig)
     try:

@@ -52,7 +52,7 @@ def explain(
 ) -> None:
     """Explain one actor: its objects, what was injected and why, and each problem with its remedy."""
     from cli.explain import lines, read
-    from kube.client import ApiError
+    from kube.failures import ApiError
 
     try:
         story = read(client(kubeconfig), namespace or own_namespace(kubeconfig), name)
@@ -85,7 +85,8 @@ def doctor(
 
 
 def _actors(api: Any, namespace: str, name: str) -> list[Any]:
-    from kube.client import ASYNC_ACTORS, ApiError
+    from kube.failures import ApiError
+    from kube.resources import ASYNC_ACTORS
 
     try:
         if name:
@@ -103,7 +104,7 @@ def _actors(api: Any, namespace: str, name: str) -> list[Any]:
 def _show(actors: list[Any], output: str) -> None:
     from cli.files import dump
     from cli.overview import table
-    from kube.client import ASYNC_ACTORS
+    from kube.resources import ASYNC_ACTORS
 
     if output in ("json", "yaml"):
         whole = [{"apiVersion": ASYNC_ACTORS.api_version, "kind": ASYNC_ACTORS.kind, **obj} for obj in actors]

@@ -9,8 +9,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from crds.names import FINALIZER, OPERATOR
-from kube.client import ASYNC_ACTORS, LEASES, ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
 from kube.leader import LeaseTimes, microtime
+from kube.objects import Object
+from kube.resources import ASYNC_ACTORS, LEASES
 
 HOLDER = f"{OPERATOR}-release"
 TRIES = 5

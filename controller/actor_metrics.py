@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from kube.reflector import Key
+from kube.objects import Key
 from telemetry.metrics.describe import Samples
 
 Object = dict[str, Any]

@@ -27,11 +27,12 @@ from controller.rules.remedies import settle_in
 from controller.script.source import from_environment as runtime_source
 from crds.names import KIND, LABEL_ACTOR, OPERATOR
 from injection.settings import InvalidSetting, from_environment, has_native_sidecars
-from kube.client import ApiError, Client, Object
+from kube.client import Client
 from kube.credentials import load_configuration
+from kube.failures import ApiError
 from kube.informer import Informer
 from kube.leader import Election, LeaseTimes
-from kube.reflector import Key, key_of
+from kube.objects import Key, Object, key_of
 from kube.throttle import Throttle
 from kube.watchdog import Watchdog
 from kube.workqueue import WorkQueue

@@ -29,8 +29,9 @@ from injection.plan import make_plan
 from injection.settings import SidecarDefaults
 from injection.warnings import warnings_of
 from kube import events
-from kube.client import ASYNC_ACTORS, ApiError, Object
-from kube.reflector import Key
+from kube.failures import ApiError
+from kube.objects import Key, Object
+from kube.resources import ASYNC_ACTORS
 
 log = structlog.get_logger(__name__)
 

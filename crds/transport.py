@@ -241,6 +241,11 @@ class RabbitMQ(Model):
         return f"{'amqps' if secure else 'amqp'}://{self.host}:{port}"
 
     @property
+    def quoted_username(self) -> str:
+        """The user name as it stands in a URL."""
+        return quote(self.username, safe="")
+
+    @property
     def path(self) -> str:
         """The virtual host as the path of a URL."""
         return "/" if self.vhost in (None, "/") else f"/{quote(self.vhost or '', safe='')}"

@@ -6,7 +6,6 @@ query, and the CA from the directories that Go trusts.
 """
 
 from typing import Any, Final
-from urllib.parse import quote
 
 from crds.names import RABBITMQ_VOLUME
 from crds.transport import RabbitMQ, SecretKeyRef
@@ -71,7 +70,7 @@ def _url(rabbitmq: RabbitMQ) -> str:
     if rabbitmq.has_client_certificate:
         query = f"?certfile={CERTIFICATE}&keyfile={KEY}"
         query += "&auth_mechanism=external" if rabbitmq.by_certificate else ""
-    return f"{scheme}://{quote(rabbitmq.username, safe='')}:{password}@{host}{rabbitmq.path}{query}"
+    return f"{scheme}://{rabbitmq.quoted_username}:{password}@{host}{rabbitmq.path}{query}"
 
 
 def _secret(name: str, ref: SecretKeyRef) -> Object:

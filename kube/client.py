@@ -3,7 +3,6 @@
 ``kubernetes.client`` builds a model object for every field of every object it reads; the operator needs the JSON.
 """
 
-import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -14,15 +13,12 @@ import urllib3
 
 from crds.names import OPERATOR
 from kube.credentials import Configuration
-from kube.failures import Failure, failure_of, is_about_a_webhook, is_suspect
+from kube.failures import ApiError, is_suspect
+from kube.objects import Object, Objects
+from kube.resources import Resource
 from kube.throttle import Throttle
 from telemetry.metrics.shared import API_REQUESTS
 
-Object = dict[str, Any]
-Objects = list[Object]
-
-NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
-"""What may be a name in a path; https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
 NEVER = "1"
 """A resource version that no object has: the first write to etcd makes version 2. An apply with it can only create."""
 CONNECT_TIMEOUT = 5.0
@@ -33,105 +29,6 @@ LIST_TIMEOUT = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=60.0)
 LIST_ATTEMPTS = 3
 READ_TIMEOUT = 15.0
 """Seconds. Server-side apply through an admission webhook may take the webhook's whole timeout."""
-
-
-class ApiError(Exception):
-    """An answer of the API server that is not a success, or no answer at all (``code`` 0).
-
-    ``reason`` is Kubernetes' own word (``NotFound``, ``Invalid``, …), ``message`` its sentence.
-    """
-
-    def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
-        super().__init__(f"{code} {reason}: {message}" if code else message)
-        self.code, self.reason, self.message, self.retry_after = code, reason, message, retry_after
-
-    @property
-    def kind(self) -> Failure:
-        """What it asks of the one who asked."""
-        return failure_of(self.code, self.message)
-
-    @property
-    def namespace_is_going(self) -> bool:
-        """Whether the write was refused because its namespace is being deleted, so that there is nothing to do."""
-        return self.code == 403 and "because it is being terminated" in self.message
-
-    @property
-    def server_is_unwell(self) -> bool:
-        """Whether it is the API server, and not the request or an admission webhook, that is in trouble."""
-        return self.kind == "unwell"
-
-    @property
-    def is_refusal(self) -> bool:
-        """Whether what was to be written was refused, by the API server or by admission, and would be again."""
-        if self.namespace_is_going:
-            return False
-        return self.kind == "terminal" or is_about_a_webhook(self.message)
-
-    @classmethod
-    def of(cls, response: Any) -> "ApiError":
-        """The error in ``response``, whose body need not be a Status, or even JSON."""
-        after = response.headers.get("Retry-After", "")
-        retry_after = float(after) if after.isdigit() else None
-        try:
-            status = orjson.loads(response.data)
-        except orjson.JSONDecodeError:
-            status = None
-        if not isinstance(status, dict):
-            return cls(response.status, "Unknown", response.data[:200].decode(errors="replace"), retry_after)
-        return cls(response.status, status.get("reason") or "", status.get("message") or "", retry_after)
-
-
-class Resource:
-    """A resource by group, version and plural name; its paths."""
-
-    def __init__(self, api_version: str, kind: str, plural: str) -> None:
-        self.api_version, self.kind, self.plural = api_version, kind, plural
-        self._root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
-
-    def __repr__(self) -> str:
-        return f"{self.plural}.{self.api_version}"
-
-    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path.
-
-        Raises:
-            ApiError: 404, if a name is none that an object can have, such as ``../other``: nothing that somebody
-                wrote into a label reaches outside its namespace.
-        """
-        for text in (namespace, name):
-            if text and not NAME.fullmatch(text):
-                raise ApiError(404, "NotFound", f"{text[:300]!r} is not the name of any object")
-        parts = [self._root]
-        if namespace:
-            parts += ["namespaces", namespace]
-        parts.append(self.plural)
-        if name:
-            parts.append(name)
-        if subresource:
-            parts.append(subresource)
-        return "/".join(parts)
-
-
-ASYNC_ACTORS = Resource("asya.io/v1alpha1", "AsyncActor", "asyncactors")
-CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
-SECRETS = Resource("v1", "Secret", "secrets")
-EVENTS = Resource("v1", "Event", "events")
-PODS = Resource("v1", "Pod", "pods")
-DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments")
-STATEFUL_SETS = Resource("apps/v1", "StatefulSet", "statefulsets")
-DAEMON_SETS = Resource("apps/v1", "DaemonSet", "daemonsets")
-CRON_JOBS = Resource("batch/v1", "CronJob", "cronjobs")
-JOBS = Resource("batch/v1", "Job", "jobs")
-SCALED_OBJECTS = Resource("keda.sh/v1alpha1", "ScaledObject", "scaledobjects")
-SCALED_JOBS = Resource("keda.sh/v1alpha1", "ScaledJob", "scaledjobs")
-TRIGGER_AUTHENTICATIONS = Resource("keda.sh/v1alpha1", "TriggerAuthentication", "triggerauthentications")
-MUTATING_WEBHOOKS = Resource(
-    "admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations"
-)
-VALIDATING_WEBHOOKS = Resource(
-    "admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations"
-)
-LEASES = Resource("coordination.k8s.io/v1", "Lease", "leases")
 
 
 class Client:

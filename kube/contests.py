@@ -14,8 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kube.client import ApiError, Object
-from kube.informer import version_of
+from kube.failures import ApiError
+from kube.objects import Object, version_of
 
 FREE = 5
 """Restorations in a row that are not delayed."""

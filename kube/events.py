@@ -9,7 +9,10 @@ from datetime import UTC, datetime
 import structlog
 
 from crds.names import OPERATOR
-from kube.client import EVENTS, ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import EVENTS
 
 log = structlog.get_logger(__name__)
 

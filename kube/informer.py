@@ -7,36 +7,16 @@ import threading
 import time
 from collections.abc import Callable
 
-from kube.client import Client, Object, Resource
-from kube.reflector import Key, Reflector, key_of
+from kube.client import Client
+from kube.objects import Key, Object, controller_of, key_of, slim, version_of
+from kube.reflector import Reflector
+from kube.resources import Resource
 
 WRITTEN_SECONDS = 30.0
 """For how long a write of our own stands in for what the watch has not brought yet."""
 
 REMEMBERED = 1000
 """Deleted objects that are remembered, so that none rises from the answer to an earlier write."""
-
-
-def controller_of(obj: Object) -> str:
-    """Uid of the owner that controls ``obj``, or an empty string."""
-    owners = obj["metadata"].get("ownerReferences") or ()
-    return next((o["uid"] for o in owners if o.get("controller")), "")
-
-
-def version_of(obj: Object) -> int:
-    """The resource version, as a number; 0 if it is none.
-
-    Those of one resource can be compared, by Kubernetes' promise since 1.35 and by etcd's before.
-    """
-    version = obj["metadata"].get("resourceVersion", "")
-    return int(version) if version.isdecimal() else 0
-
-
-def slim(obj: Object) -> Object:
-    """``obj`` without its managedFields, which are half of it and never read from a cache."""
-    if isinstance(obj.get("metadata"), dict):
-        obj["metadata"].pop("managedFields", None)
-    return obj
 
 
 class _Index:

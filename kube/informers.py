@@ -3,8 +3,10 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from kube.client import Client, Object, Resource
+from kube.client import Client
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import Resource
 
 
 def watching(

@@ -23,7 +23,10 @@ import structlog
 import urllib3
 
 from crds.names import OPERATOR
-from kube.client import LEASES, ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import LEASES
 from telemetry import threads
 
 log = structlog.get_logger(__name__)

@@ -21,7 +21,10 @@ import orjson
 import structlog
 import urllib3
 
-from kube.client import CONNECT_TIMEOUT, ApiError, Client, Object, Resource
+from kube.client import CONNECT_TIMEOUT, Client
+from kube.failures import ApiError
+from kube.objects import Key, Object, key_of
+from kube.resources import Resource
 from telemetry import threads
 
 log = structlog.get_logger(__name__)
@@ -33,15 +36,6 @@ SILENT_SECONDS = 75
 MAX_BACKOFF = 15.0
 HEALTHY_SECONDS = 5.0
 """A watch that lived so long was not a failure."""
-
-Key = tuple[str, str]
-"""Namespace and name."""
-
-
-def key_of(obj: Object) -> Key:
-    """Namespace and name of ``obj``."""
-    metadata = obj["metadata"]
-    return metadata.get("namespace", ""), metadata["name"]
 
 
 @dataclass

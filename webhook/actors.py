@@ -15,10 +15,11 @@ from crds.parse import InvalidActor, parse_actor
 from injection.inject import map_of
 from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
-from kube.client import ASYNC_ACTORS, CONFIG_MAPS, Client, Object
+from kube.client import Client
 from kube.informer import Informer
 from kube.informers import watching
-from kube.reflector import Key, key_of
+from kube.objects import Key, Object, key_of
+from kube.resources import ASYNC_ACTORS, CONFIG_MAPS
 from webhook.admission import Wanted
 
 log = structlog.get_logger(__name__)

@@ -19,7 +19,7 @@ from crds.shape import METADATA, malformed
 from injection.kinds import KINDS
 from injection.plan import Object
 from injection.settings import SidecarDefaults
-from kube.client import ApiError
+from kube.failures import ApiError
 from telemetry import tracing
 from telemetry.metrics.describe import OTHER, BoundedLabel
 from telemetry.metrics.webhook import ADMISSION_SECONDS, ADMISSIONS, DENIALS

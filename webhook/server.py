@@ -212,7 +212,7 @@ def _note_validity(starts: datetime, expires: datetime) -> None:
 
 def _version(client: "Client") -> tuple[int, int]:
     """Kubernetes' version, as soon as it can be had. A worker that waits for long is replaced by gunicorn."""
-    from kube.client import ApiError
+    from kube.failures import ApiError
 
     while True:
         try:

@@ -13,8 +13,10 @@ from datetime import datetime
 import structlog
 from cryptography import x509
 
-from kube.client import SECRETS, Client, Object
+from kube.client import Client
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import SECRETS
 
 log = structlog.get_logger(__name__)
 

@@ -16,13 +16,14 @@ from controller.rules import status
 from controller.rules.remedies import remedy
 from controller.rules.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, KEDA_CONFIGMAP, LABEL_ACTOR, RUNTIME_CONFIGMAP
-from kube import client as resources
-from kube.client import ApiError, Client, Object
+from kube import resources
+from kube.client import Client
 from kube.compare import contains
 from kube.contests import Contests, NotYet
-from kube.informer import Informer, controller_of
+from kube.failures import ApiError
+from kube.informer import Informer
 from kube.informers import watching
-from kube.reflector import Key
+from kube.objects import Key, Object, controller_of
 
 WORKLOADS = (
     resources.DEPLOYMENTS,

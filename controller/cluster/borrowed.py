@@ -13,9 +13,9 @@ from controller.rules import desired
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
 from injection.inject import map_of
-from kube.client import ApiError, Object
+from kube.failures import ApiError
 from kube.informer import Informer
-from kube.reflector import Key
+from kube.objects import Key, Object
 
 Told = Callable[[Object, str, str], None]
 """Records an Event about an actor: its reason and message."""

@@ -18,8 +18,9 @@ from controller.rules.phase import Phase
 from controller.rules.remedies import remedy
 from crds.names import FINALIZER, LABEL_ACTOR
 from kube import events
-from kube.client import ASYNC_ACTORS, ApiError, Object
-from kube.reflector import Key
+from kube.failures import ApiError
+from kube.objects import Key, Object
+from kube.resources import ASYNC_ACTORS
 
 log = structlog.get_logger(__name__)
 

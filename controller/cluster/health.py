@@ -24,7 +24,8 @@ from crds.names import LABEL_ACTOR
 from injection.generations import queue_name
 from injection.settings import SidecarDefaults
 from kube import events
-from kube.client import PODS, Object
+from kube.objects import Object
+from kube.resources import PODS
 
 GRACE_SECONDS = 3.0
 """Until Events are read for pods that do not start, and between two reads at least."""

@@ -24,9 +24,10 @@ from injection.kinds import KINDS
 from injection.ownership import RELEASED, RENEWED, ownership
 from injection.plan import Plan
 from injection.record import read_record, unknown_version
-from kube.client import ApiError, Object, Resource
+from kube.failures import ApiError
 from kube.informer import Informer
-from kube.reflector import Key
+from kube.objects import Key, Object
+from kube.resources import Resource
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from controller.rules.desired import with_digest
 from controller.rules.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_CONFIGMAP, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR
 from injection.inject import map_of
-from kube.client import Object
+from kube.objects import Object
 
 Entries = dict[str, str]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from controller.rules.status import SETTLED_SECONDS, Verdict
 from injection.access import map_of
-from kube.client import Object
+from kube.objects import Object
 
 REMEMBERED = 10_000
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from kube.reflector import Key
+from kube.objects import Key
 
 Object = dict[str, Any]
 

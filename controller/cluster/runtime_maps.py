@@ -23,7 +23,8 @@ from crds.names import (
 )
 from injection.inject import map_of
 from injection.plan import script_hash
-from kube.client import ApiError, Object
+from kube.failures import ApiError
+from kube.objects import Object
 
 log = structlog.get_logger(__name__)
 

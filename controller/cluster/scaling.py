@@ -14,9 +14,9 @@ from injection.generations import queue_name
 from injection.ownership import ownership
 from injection.settings import SidecarDefaults
 from kube import events
-from kube.client import ApiError, Object
-from kube.informer import Informer, controller_of
-from kube.reflector import Key
+from kube.failures import ApiError
+from kube.informer import Informer
+from kube.objects import Key, Object, controller_of
 
 EVENTS_SECONDS, SOON_SECONDS = 30.0, 3.0
 """Between two reads of the Events about an object in trouble: while its conditions stay, and when they change."""

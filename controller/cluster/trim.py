@@ -3,8 +3,7 @@
 from typing import Final
 
 from crds.names import KIND
-from kube.client import Object
-from kube.informer import slim
+from kube.objects import Object, slim
 
 _METADATA: Final = (
     "name",

@@ -13,9 +13,9 @@ from crds.models import AsyncActor
 from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, ANNOTATION_SCALING, LABEL_ACTOR, OPERATOR
 from injection.ownership import ownership
 from injection.settings import SidecarDefaults
-from kube.client import ApiError, Object
+from kube.failures import ApiError
 from kube.informer import Informer
-from kube.reflector import Key
+from kube.objects import Key, Object
 
 HANDOVER = f"{OPERATOR}-replicas"
 """Field manager that holds ``spec.replicas`` between the operator's giving it up and another's taking it."""

@@ -16,7 +16,7 @@ from controller.rules.phase import Replicas
 from controller.rules.pods import DEGRADED_SECONDS, Trouble
 from controller.rules.remedies import remedy
 from controller.rules.status import Verdict, false, true
-from kube.informer import controller_of
+from kube.objects import controller_of
 
 Object = dict[str, Any]
 

@@ -8,7 +8,6 @@ names the user's own Secrets for everything that is secret.
 
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import quote
 
 from controller.rules.desired import metadata_of, pod_template, with_digest, workload_name
 from crds.models import AsyncActor
@@ -200,13 +199,13 @@ def _host(rabbitmq: RabbitMQ, *, with_user: bool) -> str | None:
         scheme, _, rest = rabbitmq.management.url.partition("://")
         user = ""
         if with_user and rabbitmq.password_secret_ref is None:
-            user = f"{quote(rabbitmq.username, safe='')}:{DEFAULT_PASSWORD}@"
+            user = f"{rabbitmq.quoted_username}:{DEFAULT_PASSWORD}@"
         return f"{scheme}://{user}{rest}/"
     if rabbitmq.url_secret_ref is not None:
         return None
     scheme, _, rest = rabbitmq.address.partition("://")
     named = rabbitmq.username != "guest" and rabbitmq.password_secret_ref is None and not rabbitmq.by_certificate
-    user = f"{quote(rabbitmq.username, safe='')}@" if with_user and named else ""
+    user = f"{rabbitmq.quoted_username}@" if with_user and named else ""
     return f"{scheme}://{user}{rest}/"
 
 

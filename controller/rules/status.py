@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from controller.rules.phase import Phase, Replicas, phase
 from controller.rules.remedies import remedy
-from kube.client import ApiError
+from kube.failures import ApiError
 
 Object = dict[str, Any]
 ConditionStatus = Literal["True", "False", "Unknown"]

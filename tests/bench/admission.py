@@ -8,7 +8,8 @@ import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 
-from kube.client import ASYNC_ACTORS, MUTATING_WEBHOOKS, PODS, Object
+from kube.objects import Object
+from kube.resources import ASYNC_ACTORS, MUTATING_WEBHOOKS, PODS
 from tests.bench.converge import operated
 from tests.bench.floor import serving
 from tests.bench.measure import RUNS, Result, median

@@ -21,8 +21,10 @@ from functools import partial
 from controller.rules import desired, scalers
 from crds.parse import parse_actor
 from injection.settings import SidecarDefaults
-from kube.client import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, Client, Object
+from kube.client import Client
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS
 from tests.bench.measure import RUNS, Result, cpu_seconds, family, median, resident
 from tests.harness.clusters import start_real, wait_for, why_not_real
 from tests.harness.operator import Controller, Operator, alone

@@ -11,7 +11,7 @@ from crds.parse import parse_actor
 from injection.inject import inject
 from injection.plan import Object, make_plan
 from injection.settings import SidecarDefaults
-from kube.client import ASYNC_ACTORS
+from kube.resources import ASYNC_ACTORS
 from tests.bench.floor import serving
 from tests.bench.load import drive, post
 from tests.bench.measure import RUNS, Result, cpu_seconds, family, median, percentile

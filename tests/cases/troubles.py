@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kube.client import Object
+from kube.objects import Object
 from tests.harness.clusters import wait_for
 from tests.harness.space import Space
 

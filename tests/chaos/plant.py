@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kube.client import ASYNC_ACTORS, DEPLOYMENTS, PODS, ApiError, Client, Object, Resource
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, PODS, Resource
 from tests.chaos.proxy import Proxy
 from tests.harness.clusters import Cluster
 from tests.harness.kubelet import running

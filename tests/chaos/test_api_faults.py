@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kube.client import ASYNC_ACTORS, DEPLOYMENTS, EVENTS
+from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, EVENTS
 from tests.chaos import FULL
 from tests.chaos.plant import Plant, Traffic, planted
 from tests.chaos.proxy import Asked, Proxy

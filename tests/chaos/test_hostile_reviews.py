@@ -19,7 +19,7 @@ from crds.parse import InvalidActor, parse_actor
 from injection.inject import inject
 from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
-from kube.client import Object
+from kube.objects import Object
 from telemetry import logs
 from tests.chaos import FULL
 from tests.harness.space import actor

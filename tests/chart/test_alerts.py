@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from cli.manual import METRICS
-from kube.client import SECRETS, VALIDATING_WEBHOOKS, ApiError
+from kube.failures import ApiError
+from kube.resources import SECRETS, VALIDATING_WEBHOOKS
 from telemetry.metrics.describe import described
 from tests.harness.clusters import Process, free_port, start_real, start_sandbox, wait_for, why_not_real
 from tests.harness.operator import NAMESPACE, Operator, alone, install_keda, uninstall_keda

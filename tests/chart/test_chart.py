@@ -12,7 +12,7 @@ import yaml
 
 from crds.generate import CHART, CHART_CRD, values, with_generated
 from crds.manifest import rendered
-from kube.client import Resource
+from kube.resources import Resource
 from tests.chart.schemas import is_foreign
 from tests.chart.table import values_of_processes
 from tests.harness.clusters import ROOT, Cluster

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from injection.environment import HOLDER_PATIENCE
-from kube.client import Object
+from kube.objects import Object
 from tests.harness.clusters import PATIENCE, Cluster, wait_for
 from tests.harness.operator import Operator
 from tests.harness.space import Space, actor, containers, example, fingerprint

@@ -18,7 +18,8 @@ ASK = """
 import ssl, sys, time, urllib.request
 import yaml
 from crds.manifest import rendered
-from kube.client import Client, Resource
+from kube.client import Client
+from kube.resources import Resource
 from kube.credentials import load_configuration
 
 crds = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")

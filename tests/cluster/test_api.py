@@ -12,8 +12,11 @@ import orjson
 import pytest
 import urllib3
 
-from kube import client as resources
-from kube.client import ApiError, Client, Object, Resource
+from kube import resources
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import Resource
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.operator import CRDS, install_crd
 from tests.harness.space import BY_KIND, Space, fingerprint

@@ -7,7 +7,7 @@ import pytest
 import urllib3
 import yaml
 
-from kube.client import ASYNC_ACTORS, PODS
+from kube.resources import ASYNC_ACTORS, PODS
 from tests.bench.webhook import reviews
 from tests.harness.clusters import free_port, start_real, wait_for
 from tests.harness.operator import Operator

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from kube.client import ApiError, Object
+from kube.failures import ApiError
+from kube.objects import Object
 from tests.cluster.test_actors import ready, settle
 from tests.cluster.test_api import config_map
 from tests.cluster.test_labelled import roll_overs, template_of, workload

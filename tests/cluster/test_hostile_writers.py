@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from kube.client import ASYNC_ACTORS, Object
+from kube.objects import Object
+from kube.resources import ASYNC_ACTORS
 from tests.cluster.test_actors import ready, settle
 from tests.cluster.test_labelled import LABEL, roll_overs, sidecar_of, template_of, workload
 from tests.harness.binaries import binary

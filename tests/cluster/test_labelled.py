@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from kube.client import Object
+from kube.objects import Object
 from tests.cluster.test_actors import ready, settle
 from tests.harness.clusters import wait_for
 from tests.harness.operator import Operator

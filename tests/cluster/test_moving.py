@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from kube.client import DEPLOYMENTS
+from kube.resources import DEPLOYMENTS
 from tests.docs.test_transcripts import steps
 from tests.harness.binaries import binary
 from tests.harness.clusters import ROOT, start_sandbox

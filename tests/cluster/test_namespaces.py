@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kube.client import ApiError
+from kube.failures import ApiError
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import workload
 from tests.harness.clusters import Cluster, wait_for

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from kube import client as resources
-from kube.client import ApiError
+from kube import resources
+from kube.failures import ApiError
 from kube.informer import Informer
 from tests.cluster.test_actors import everything, ready, settle
 from tests.cluster.test_api import deployment

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from cli.release import release_all
-from kube.client import ASYNC_ACTORS, ApiError
+from kube.failures import ApiError
+from kube.resources import ASYNC_ACTORS
 from tests.cluster.test_actors import ready, settle
 from tests.cluster.test_labelled import LABEL, label, own, roll_overs, sidecar_of, workload
 from tests.harness.clusters import wait_for

@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 
 from kube import client as kube_client
-from kube.client import CONFIG_MAPS, ApiError, Object
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import CONFIG_MAPS
 from tests.cluster.test_api import config_map
 from tests.harness.space import Space
 

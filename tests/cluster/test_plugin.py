@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from kube.client import SECRETS, Object, Resource
+from kube.objects import Object
+from kube.resources import SECRETS, Resource
 from tests.harness.binaries import binary
 from tests.harness.clusters import PATIENCE, Cluster, wait_for
 from tests.harness.helm import Helm

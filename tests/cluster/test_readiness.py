@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from kube.client import ASYNC_ACTORS, Object
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import ASYNC_ACTORS
 from tests.cases.troubles import container_status, report, running_pod, waits
 from tests.harness.clusters import wait_for
 from tests.harness.operator import Operator

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from controller.cluster.rollouts import rolled_out
-from kube.client import DEPLOYMENTS, Object
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import DEPLOYMENTS
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import sidecar_of, workload
 from tests.cluster.test_operations import expire_lease

@@ -15,9 +15,11 @@ import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
-from kube.client import DEPLOYMENTS, EVENTS, PODS, SECRETS, ApiError, Object, Resource
 from kube.contests import FREE
+from kube.failures import ApiError
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import DEPLOYMENTS, EVENTS, PODS, SECRETS, Resource
 from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import label, own, workload

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kube.client import Resource
+from kube.resources import Resource
 from tests.cluster.test_actors import ready, settle
 from tests.cluster.test_labelled import own, workload
 from tests.harness.clusters import ASSETS, Cluster, wait_for

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from kube.client import ASYNC_ACTORS, MUTATING_WEBHOOKS, ApiError
+from kube.failures import ApiError
+from kube.resources import ASYNC_ACTORS, MUTATING_WEBHOOKS
 from tests.chaos import FULL
 from tests.chaos.proxy import Proxy
 from tests.cluster.test_actors import ready

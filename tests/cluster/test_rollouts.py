@@ -10,7 +10,8 @@ from controller.cluster.rollouts import rolled_out
 from controller.rules import desired
 from crds.names import OPERATOR
 from crds.parse import parse_actor
-from kube.client import DEPLOYMENTS, Object
+from kube.objects import Object
+from kube.resources import DEPLOYMENTS
 from tests.cluster.test_actors import ready
 from tests.cluster.test_labelled import template_of
 from tests.harness.clusters import wait_for

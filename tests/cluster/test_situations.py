@@ -15,7 +15,8 @@ from certs.authority import create_authority, issue
 from cli.explain import lines, read
 from cli.manual import DOCS
 from controller.rules.remedies import general, remedy
-from kube.client import ApiError, Object
+from kube.failures import ApiError
+from kube.objects import Object
 from tests.cases.troubles import TROUBLES, report, running_pod, waits
 from tests.harness.binaries import binary
 from tests.harness.clusters import Cluster, wait_for

@@ -23,7 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from injection.inject import uninject
-from kube.client import Object
+from kube.objects import Object
 from tests.harness.clusters import ASSETS, start, why_not_real
 from tests.harness.kubelet import played
 from tests.harness.operator import Operator

@@ -16,7 +16,8 @@ from rich.console import Console
 
 from cli.manual import DOCS
 from cli.overview import table
-from kube.client import ASYNC_ACTORS, Object
+from kube.objects import Object
+from kube.resources import ASYNC_ACTORS
 from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.chart.test_monitoring import panels
 from tests.harness.clusters import wait_for

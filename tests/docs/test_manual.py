@@ -18,7 +18,7 @@ import yaml
 
 from cli.main import app
 from injection.settings import SidecarDefaults
-from kube.client import SECRETS
+from kube.resources import SECRETS
 from tests.harness.binaries import binary
 from tests.harness.clusters import ROOT, Cluster, wait_for
 from tests.harness.helm import Helm

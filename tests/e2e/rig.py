@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kube.client import Object
+from kube.objects import Object
 from tests.harness.brokers import (
     PLAIN_PASSWORD,
     PLAIN_USER,

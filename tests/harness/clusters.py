@@ -25,8 +25,9 @@ import yaml
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from kube.client import ApiError, Client
+from kube.client import Client
 from kube.credentials import load_configuration
+from kube.failures import ApiError
 
 ASSETS = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/usr/local/kubebuilder/bin")
 ROOT = Path(__file__).parents[2]

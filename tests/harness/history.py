@@ -1,7 +1,8 @@
 """What happens to objects on the way, which a look at the end does not tell."""
 
-from kube.client import Object, Resource
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import Resource
 from tests.harness.space import BY_KIND, Space
 
 

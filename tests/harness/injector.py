@@ -11,7 +11,8 @@ from typing import Any
 
 import trustme
 
-from kube.client import Client, Object
+from kube.client import Client
+from kube.objects import Object
 from tests.harness.operator import WEBHOOKS
 
 Mutate = Callable[[Object], list[Object] | str]

@@ -4,8 +4,11 @@ import threading
 from collections.abc import Callable
 
 from crds.names import KEDA_API_VERSION
-from kube.client import SCALED_JOBS, SCALED_OBJECTS, ApiError, Client, Object, Resource
+from kube.client import Client
+from kube.failures import ApiError
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import SCALED_JOBS, SCALED_OBJECTS, Resource
 
 IGNORED = "ignored"
 """Objects of a name that starts so are not looked at, as if KEDA did not run."""

@@ -5,8 +5,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from kube.client import PODS, ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import PODS
 from tests.harness.clusters import Cluster, start
 from tests.harness.keda import Keda
 

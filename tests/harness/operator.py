@@ -19,7 +19,9 @@ import yaml
 
 from certs.authority import create_authority, issue
 from crds.manifest import manifest
-from kube.client import CONFIG_MAPS, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, ApiError, Client, Resource
+from kube.client import Client
+from kube.failures import ApiError
+from kube.resources import CONFIG_MAPS, MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS, Resource
 from runtime import SCRIPT
 from tests.harness.clusters import Cluster, Process, free_port, start_sandbox, wait_for
 from tests.harness.github import GitHub

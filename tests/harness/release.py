@@ -15,8 +15,10 @@ from typing import Any
 import urllib3
 import yaml
 
-from kube.client import DEPLOYMENTS, PODS, Client, Object, Resource
+from kube.client import Client
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import DEPLOYMENTS, PODS, Resource
 from tests.harness.balancer import Balancer
 from tests.harness.clusters import ROOT, Cluster, Process, free_port, wait_for
 from tests.harness.helm import Helm

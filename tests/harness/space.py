@@ -10,8 +10,11 @@ from typing import Any
 import orjson
 import yaml
 
-from kube import client as resources
-from kube.client import ApiError, Client, Object, Resource
+from kube import resources
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import Resource
 from tests.harness.clusters import PATIENCE, ROOT, wait_for
 
 NAMESPACES = Resource("v1", "Namespace", "namespaces")

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kube.client import Client, Object
+from kube.client import Client
+from kube.objects import Object
 from tests.harness.clusters import wait_for
 from tests.harness.space import Space
 from tests.node.broker import PASSWORD, USER, Broker, Route

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kube.client import JOBS
+from kube.resources import JOBS
 from tests.harness.clusters import wait_for
 from tests.harness.space import example
 from tests.node.conftest import FULL

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from crds.models import AsyncActor
-from kube.client import ApiError, Object
+from kube.failures import ApiError
+from kube.objects import Object
 from tests.harness.space import BY_KIND
 from tests.node.kubectl import apply
 from tests.node.site import IMAGE, Site

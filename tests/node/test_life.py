@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from kube.client import Object
+from kube.objects import Object
 from tests.harness.clusters import wait_for
 from tests.harness.space import containers
 from tests.node.kubectl import apply, kubectl

@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 from pika.exceptions import AMQPError
 
-from kube.client import PODS, ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import PODS
 from tests.harness.clusters import ROOT, wait_for
 from tests.node.broker import Broker
 from tests.node.kubectl import get, kubectl

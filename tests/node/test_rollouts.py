@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kube.client import Object
+from kube.objects import Object
 from tests.harness.clusters import wait_for
 from tests.node.site import Site, condition
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kube.client import Object
+from kube.objects import Object
 from tests.harness.clusters import wait_for
 from tests.node.broker import MANAGEMENT, Route
 from tests.node.conftest import FULL

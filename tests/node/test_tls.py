@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trustme
 
-from kube.client import Object
+from kube.objects import Object
 from tests.harness.clusters import wait_for
 from tests.node.broker import USER, Broker
 from tests.node.kubectl import apply

@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kube.client import CONFIG_MAPS, SECRETS, Client, Object, Resource
+from kube.client import Client
+from kube.objects import Object
+from kube.resources import CONFIG_MAPS, SECRETS, Resource
 from tests.harness.clusters import free_port
 from tests.podrun.container import Container, Recipe
 

@@ -8,7 +8,8 @@ import pytest
 
 from crds.parse import InvalidActor
 from injection.settings import SidecarDefaults
-from kube.client import Client, Object
+from kube.client import Client
+from kube.objects import Object
 from tests.harness.space import actor
 from webhook.actors import ActorCache
 from webhook.admission import Wanted

@@ -7,8 +7,11 @@ import pytest
 
 from controller.cluster.access import Cluster
 from crds.names import API_VERSION, KIND
-from kube.client import DEPLOYMENTS, ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import DEPLOYMENTS
 
 OWNER = {"apiVersion": API_VERSION, "kind": KIND, "name": "a", "uid": "1", "controller": True}
 WANTED: Object = {

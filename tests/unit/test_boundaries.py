@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from crds.parse import InvalidActor, parse_actor
 from injection.settings import SidecarDefaults
-from kube.client import ASYNC_ACTORS, CONFIG_MAPS, DEPLOYMENTS, ApiError, Client
+from kube.client import Client
+from kube.failures import ApiError
 from kube.informer import Informer
+from kube.resources import ASYNC_ACTORS, CONFIG_MAPS, DEPLOYMENTS
 from tests.harness.space import actor
 from webhook.actors import ActorCache
 from webhook.admission import Wanted

@@ -2,8 +2,9 @@
 
 import pytest
 
-from kube.client import ApiError, Object
 from kube.contests import CALM_SECONDS, FIRST_PAUSE, FREE, LONGEST_PAUSE, REFUSED_PAUSE, Contests, NotYet
+from kube.failures import ApiError
+from kube.objects import Object
 from tests.harness.clock import Clock
 
 

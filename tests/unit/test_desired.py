@@ -10,7 +10,7 @@ from controller.rules.status import Observation, Verdict, changes, false, status
 from crds.models import AsyncActor
 from crds.parse import parse_actor
 from injection.settings import SidecarDefaults
-from kube.client import ApiError
+from kube.failures import ApiError
 from tests.harness.space import actor, example
 
 Object = dict[str, Any]

@@ -10,7 +10,10 @@ from certs import authority
 from certs.authority import create_authority, issue
 from cli.doctor import Check, Doctor
 from crds.manifest import manifest
-from kube.client import ApiError, Client, Object, Resource
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import Resource
 
 AUTHORITY = create_authority("asya-operator", timedelta(days=100))
 REFUSAL = ApiError(422, "Invalid", "there is no AsyncActor 'asya-doctor-asks' in namespace 'default'")

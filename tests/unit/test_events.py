@@ -5,7 +5,9 @@ from typing import Any, cast
 import pytest
 
 from kube import events
-from kube.client import ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
 
 ABOUT = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namespace": "x", "uid": "u"}}
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from kube.client import ApiError
-from kube.failures import Failure, failure_of
+from kube.failures import ApiError, Failure, failure_of
 from kube.throttle import SUSPECTS, Throttle
 
 

@@ -2,8 +2,10 @@
 
 from typing import Any, cast
 
-from kube.client import CONFIG_MAPS, Client, Object
+from kube.client import Client
 from kube.informer import Informer
+from kube.objects import Object
+from kube.resources import CONFIG_MAPS
 
 
 def obj(name: str = "a", version: int = 1, uid: str = "u", **metadata: Any) -> Object:

@@ -15,7 +15,9 @@ from certs.authority import create_authority, issue
 from certs.keeper import Keeper
 from certs.rotation import Policy, State, advance
 from certs.settings import Settings
-from kube.client import EVENTS, SECRETS, Client, Object
+from kube.client import Client
+from kube.objects import Object
+from kube.resources import EVENTS, SECRETS
 from tests.harness.clusters import start_sandbox, wait_for
 from tests.harness.operator import NAMESPACE, NAMESPACES, WEBHOOKS
 from webhook.configuration import configurations

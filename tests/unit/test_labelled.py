@@ -11,7 +11,8 @@ from crds.parse import parse_actor
 from injection.inject import inject
 from injection.plan import make_plan
 from injection.settings import SidecarDefaults
-from kube.client import DEPLOYMENTS, Object
+from kube.objects import Object
+from kube.resources import DEPLOYMENTS
 from tests.harness.space import actor
 
 OBJ = actor("a")

@@ -5,8 +5,10 @@ from typing import Any, cast
 
 import pytest
 
-from kube.client import ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
 from kube.leader import Election, LeaseTimes
+from kube.objects import Object
 from tests.harness.clock import Clock
 from tests.harness.clusters import wait_for
 

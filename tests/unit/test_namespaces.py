@@ -9,10 +9,12 @@ from typer.testing import CliRunner
 from cli.main import app
 from cli.options import namespaces
 from cli.release import release_all
-from kube.client import CONFIG_MAPS, Client, Object
+from kube.client import Client
 from kube.informer import Informer
 from kube.informers import SeveralInformers, watching
 from kube.leader import InvalidLeaseTimes, LeaseTimes
+from kube.objects import Object
+from kube.resources import CONFIG_MAPS
 
 
 class Api:

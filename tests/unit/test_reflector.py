@@ -9,8 +9,11 @@ import pytest
 from urllib3.exceptions import ProtocolError
 
 from kube import reflector
-from kube.client import CONFIG_MAPS, ApiError, Client, Object
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
 from kube.reflector import Reflector
+from kube.resources import CONFIG_MAPS
 from tests.harness.clusters import wait_for
 
 

@@ -9,7 +9,9 @@ from controller.cluster.labelled import Labelled
 from controller.cluster.refused import Refused, state_of
 from controller.cluster.rollouts import Rollouts
 from controller.rules.status import false
-from kube.client import DEPLOYMENTS, ApiError, Object
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import DEPLOYMENTS
 from tests.unit.test_labelled import DONE, PLAN, TEMPLATE, deployment
 
 DENIED = 'admission webhook "inject.asya.io" denied the request: spec.template.spec.containers: two of them'

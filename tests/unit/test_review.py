@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 
 from certs.authority import Pair, create_authority
 from injection.settings import InvalidSetting, SidecarDefaults
-from kube.client import ASYNC_ACTORS
+from kube.resources import ASYNC_ACTORS
 from tests.bench.webhook import NAME, reviews
 from tests.harness.operator import Operator, alone
 from tests.harness.space import actor

@@ -9,7 +9,7 @@ from controller.cluster.runtime_maps import RuntimeMaps
 from controller.rules.desired import runtime_config_map
 from crds.names import RUNTIME_KEY
 from injection.plan import script_hash
-from kube.client import Object
+from kube.objects import Object
 
 SCRIPT = "print('good')\n"
 

@@ -8,7 +8,8 @@ import pytest
 from controller.cluster import scaling
 from controller.cluster.scaling import Scaling
 from injection.settings import SidecarDefaults
-from kube.client import EVENTS, Object
+from kube.objects import Object
+from kube.resources import EVENTS
 
 
 class Api:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.authority import create_authority, issue
 from certs.show import SECRET, Row, rows, served_from
-from kube.client import Object
+from kube.objects import Object
 
 AUTHORITY = create_authority("asya-operator", timedelta(days=100))
 NAME = "asya-operator-webhook.asya-system.svc"

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from crds.manifest import manifest
-from kube.client import ASYNC_ACTORS, ApiError, Client
+from kube.client import Client
 from kube.credentials import plain
+from kube.failures import ApiError
 from kube.informer import Informer
+from kube.resources import ASYNC_ACTORS
 from sandbox.api import Api, Call
 from sandbox.errors import Failure
 from sandbox.http import Server as Sandbox

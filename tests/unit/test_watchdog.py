@@ -8,8 +8,9 @@ from typing import Any, cast
 import pytest
 
 from kube import watchdog
-from kube.client import CONFIG_MAPS, Client
+from kube.client import Client
 from kube.informer import Informer
+from kube.resources import CONFIG_MAPS
 from kube.watchdog import Watchdog
 from telemetry import threads
 from tests.harness.clusters import wait_for
