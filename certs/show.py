@@ -11,8 +11,6 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 Object = dict[str, Any]
-SECRET = "asya-operator-webhook-cert"  # nosec B105 - a name
-"""The Secret that the webhook serves from, unless the chart's values say otherwise."""
 
 
 @dataclass(frozen=True)
@@ -75,10 +73,13 @@ def rows(secret: Object | None, configurations: Iterable[Object], now: datetime)
     return found
 
 
-def served_from(secret: str, configurations: Iterable[Object]) -> str:
-    """The Secret that is served from: cert-manager's where its injector is told to publish the CA, unless named."""
+def served_from(name: str, configurations: Iterable[Object]) -> str:
+    """The Secret that the webhook of an operator of that name serves from, unless the chart's values say otherwise.
+
+    It is cert-manager's where its injector is told to publish the CA.
+    """
     injected = any("cert-manager.io/inject-ca-from" in (c["metadata"].get("annotations") or {}) for c in configurations)
-    return f"{secret}-manager" if injected and secret == SECRET else secret
+    return f"{name}-webhook-cert{'-manager' if injected else ''}"
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from certs.keeper import CONFIGURATIONS
 from certs.show import rows, served_from
+from controller.rules.remedies import options
 from controller.rules.status import QUEUE_CONSUMED, condition
 from crds.manifest import NAME as CRD_NAME
 from crds.manifest import manifest
@@ -28,6 +29,7 @@ Verdict = Literal["good", "bad", "warning", "unknown"]
 OLDEST_KUBERNETES, OLDEST_KEDA = (1, 23), (2, 16)
 LEASE_SECONDS = 30
 """A leader renews every few seconds."""
+RELEASE_NAME = "meta.helm.sh/release-name"
 CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
 REVIEWS = Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews")
 RIGHTS = (
@@ -46,7 +48,6 @@ RIGHTS = (
 
 A resource may be that of one name alone; whose it is, is what follows the operator's name.
 """
-UPGRADE = "Run: helm upgrade --install asya-operator charts/asya-operator --namespace {}"
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ def bad(what: str, remedy: str) -> Check:
 class Doctor:
     """All checks against one cluster."""
 
-    def __init__(self, client: Client, namespace: str, secret: str, name: str = OPERATOR) -> None:
-        """``name`` is that of the operator's objects, the chart's ``fullnameOverride``."""
+    def __init__(self, client: Client, namespace: str, secret: str = "", name: str = OPERATOR) -> None:
+        """``name`` is that of the operator's objects, the chart's ``fullnameOverride``; ``secret`` is one not by it."""
         self._client, self._namespace, self._secret, self._name = client, namespace, secret, name
 
     @cached_property
@@ -161,10 +162,22 @@ class Doctor:
 
     @property
     def _upgrade(self) -> str:
-        return UPGRADE.format(self._namespace)
+        """Bring what is missing back: for the release that made what is there, with the values that it has."""
+        annotations = [obj["metadata"].get("annotations") or {} for obj in self._published.values()]
+        release = next((a[RELEASE_NAME] for a in annotations if RELEASE_NAME in a), "")
+        more = " --reuse-values" if release else ""
+        if not release and self._name != OPERATOR:
+            more = f" --set fullnameOverride={self._name}"
+        command = f"helm upgrade --install {release or OPERATOR} charts/asya-operator"
+        return f"Run: {command} --namespace {self._namespace}{more}"
+
+    @property
+    def _options(self) -> str:
+        """What tells another command of ours about this installation, where it is not the usual one."""
+        return options(self._namespace, self._name)
 
     def _certificates(self) -> Iterator[Check]:
-        name = served_from(self._secret, self._published.values())
+        name = self._secret or served_from(self._name, self._published.values())
         secret = self._client.get(resources.SECRETS, self._namespace, name)
         if secret is None:
             yield Check("unknown", f"the certificate: there is no Secret {name!r} in {self._namespace!r}")
@@ -173,7 +186,8 @@ class Doctor:
         for row in rows(secret, self._published.values(), now):
             days = (row.expires - now).days
             if row.verdict:
-                remedy = "With certs.mode self the controller mends it, else renew it; see asya-operator certs show"
+                show = f"asya-operator certs show{self._options}"
+                remedy = f"With certs.mode self the controller mends it, else renew it; see {show}"
                 yield bad(f"the certificate {row.where}: {row.verdict}", remedy)
             elif row.is_late(now):
                 yield bad(f"the certificate {row.where} expires in {days} days", "Renew it, or find out why it was not")

@@ -21,11 +21,16 @@ from cli.options import (
     MetricsPort,
     Namespace,
     Native,
+    ObjectsName,
     Qps,
     Script,
+    ServedFrom,
     WatchNamespaces,
     namespaces,
 )
+from kube.lease import DURATION_SECONDS, RENEW_SECONDS, RETRY_SECONDS
+from kube.throttle import BURST, QPS
+from webhook.limits import PEER_CONNECTIONS
 
 app = typer.Typer(
     name="asya-operator",
@@ -71,16 +76,18 @@ def controller(
     workers: Annotated[int, typer.Option(envvar="ASYA_WORKERS", min=1, help="Actors reconciled at a time.")] = 8,
     metrics_port: MetricsPort = 8080,
     watch_namespaces: WatchNamespaces = "",
-    client_qps: Qps = 400,
-    client_burst: Burst = 400,
+    client_qps: Qps = QPS,
+    client_burst: Burst = BURST,
     lease_name: LeaseName = "asya-operator",
-    lease_seconds: Annotated[int, typer.Option(envvar="ASYA_LEASE_SECONDS", min=1, help="How long it holds.")] = 15,
+    lease_seconds: Annotated[int, typer.Option(envvar="ASYA_LEASE_SECONDS", min=1, help="How long it holds.")] = (
+        DURATION_SECONDS
+    ),
     lease_renew_seconds: Annotated[
         int, typer.Option(envvar="ASYA_LEASE_RENEW_SECONDS", min=1, help="A leader that cannot renew it stops after.")
-    ] = 10,
+    ] = RENEW_SECONDS,
     lease_retry_seconds: Annotated[
         int, typer.Option(envvar="ASYA_LEASE_RETRY_SECONDS", min=1, help="Between two tries to have it.")
-    ] = 2,
+    ] = RETRY_SECONDS,
     log_level: LogLevel = "INFO",
     log_format: LogFormat = "auto",
 ) -> None:
@@ -122,11 +129,17 @@ def webhook(
     bind: Annotated[str, typer.Option(help="Address and port to serve on instead, such as [::1]:8443.")] = "",
     workers: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_WORKERS", min=1, help="Processes.")] = 2,
     threads: Annotated[int, typer.Option(envvar="ASYA_WEBHOOK_THREADS", min=1, help="Threads a process.")] = 64,
+    peer_connections: Annotated[
+        int,
+        typer.Option(
+            envvar="ASYA_WEBHOOK_PEER_CONNECTIONS", min=1, help="Connections of one address to a process, at most."
+        ),
+    ] = PEER_CONNECTIONS,
     kubeconfig: Kubeconfig = None,
     metrics_port: MetricsPort = 8080,
     watch_namespaces: WatchNamespaces = "",
-    client_qps: Qps = 400,
-    client_burst: Burst = 400,
+    client_qps: Qps = QPS,
+    client_burst: Burst = BURST,
     log_level: LogLevel = "INFO",
     log_format: LogFormat = "auto",
 ) -> None:
@@ -146,6 +159,7 @@ def webhook(
         client_burst=client_burst,
         workers=workers,
         threads=threads,
+        peer_connections=peer_connections,
         kubeconfig=kubeconfig,
         metrics_port=metrics_port,
         log_level=log_level,
@@ -356,8 +370,8 @@ def issue(
 def show(
     kubeconfig: Kubeconfig = None,
     namespace: Namespace = "asya-system",
-    secret: Annotated[str, typer.Option(help="Secret that the webhook serves from.")] = "asya-operator-webhook-cert",
-    configuration: Annotated[str, typer.Option(help="Name of the webhook configurations.")] = "asya-operator",
+    secret: ServedFrom = "",
+    name: ObjectsName = "asya-operator",
 ) -> None:
     """Show which certificate the webhook serves, who trusts it and until when; exit code 1 if something is wrong."""
     from datetime import UTC, datetime
@@ -372,8 +386,8 @@ def show(
 
     api = client(kubeconfig)
     try:
-        published = [obj for r in CONFIGURATIONS if (obj := api.get(r, "", configuration)) is not None]
-        secret = served_from(secret, published)
+        published = [obj for r in CONFIGURATIONS if (obj := api.get(r, "", name)) is not None]
+        secret = secret or served_from(name, published)
         found = api.get(SECRETS, namespace, secret)
     except ApiError as error:
         fail(error.message)

@@ -17,6 +17,8 @@ MetricsPort = Annotated[int, typer.Option(envvar="ASYA_METRICS_PORT", help="Port
 Qps = Annotated[int, typer.Option(envvar="ASYA_CLIENT_QPS", min=1, help="Requests to the API server a second.")]
 Burst = Annotated[int, typer.Option(envvar="ASYA_CLIENT_BURST", min=1, help="Requests to the API server at once.")]
 LeaseName = Annotated[str, typer.Option(envvar="ASYA_LEASE_NAME", help="Name of the controllers' Lease.")]
+ObjectsName = Annotated[str, typer.Option(help="Name of the operator's objects (fullnameOverride).")]
+ServedFrom = Annotated[str, typer.Option(help="Secret that the webhook serves from; that of the chart without it.")]
 WatchNamespaces = Annotated[
     str,
     typer.Option(envvar="ASYA_WATCH_NAMESPACES", help="Only these namespaces, with commas between; all if empty."),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from cli.connection import client, fail, own_namespace
+from cli.options import ObjectsName, ServedFrom
 
 Kubeconfig = Annotated[str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")]
 WATCH_SECONDS = 1.0
@@ -66,8 +67,8 @@ def explain(
 
 def doctor(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="The operator's own namespace.")] = "asya-system",
-    secret: Annotated[str, typer.Option(help="Secret that the webhook serves from.")] = "asya-operator-webhook-cert",
-    name: Annotated[str, typer.Option(help="Name of the operator's objects (fullnameOverride).")] = "asya-operator",
+    secret: ServedFrom = "",
+    name: ObjectsName = "asya-operator",
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Check the installation; exit code 1 if there is something to mend."""

@@ -33,7 +33,7 @@ from kube.failures import ApiError
 from kube.informer import Informer
 from kube.leader import Election, LeaseTimes
 from kube.objects import Key, Object, key_of
-from kube.throttle import Throttle
+from kube.throttle import BURST, QPS, Throttle
 from kube.watchdog import Watchdog
 from kube.workqueue import WorkQueue
 from telemetry import logs, threads, tracing
@@ -78,8 +78,8 @@ class Options:
     workers: int = 8
     watch_namespaces: Sequence[str] = ()
     """All if empty."""
-    client_qps: int = 400
-    client_burst: int = 400
+    client_qps: int = QPS
+    client_burst: int = BURST
     lease: str = OPERATOR
     lease_times: LeaseTimes = field(default_factory=LeaseTimes)
     kubeconfig: str | None = None
@@ -99,7 +99,7 @@ class Controller:
         self._keda_known = threading.Event()
         self._source_loaded = threading.Event()
         self._queue: WorkQueue[Key] = WorkQueue()
-        settle_in(options.namespace)
+        settle_in(options.namespace, options.lease)
         self._queue.pause()
         self._plain = Client(load_configuration(options.kubeconfig), pool_size=2)
         self._election = Election(

@@ -25,6 +25,7 @@ import urllib3
 from crds.names import OPERATOR
 from kube.client import Client
 from kube.failures import ApiError
+from kube.lease import DURATION_SECONDS, RENEW_SECONDS, RETRY_SECONDS
 from kube.objects import Object
 from kube.resources import LEASES
 from telemetry import threads
@@ -42,11 +43,11 @@ class InvalidLeaseTimes(ValueError):
 class LeaseTimes:
     """Seconds."""
 
-    lease: int = 15
+    lease: int = DURATION_SECONDS
     """How long the Lease holds once its holder is silent."""
-    renew: int = 10
+    renew: int = RENEW_SECONDS
     """A leader that could not renew it for so long stops."""
-    retry: int = 2
+    retry: int = RETRY_SECONDS
     """Between two tries."""
 
     def __post_init__(self) -> None:

@@ -9,8 +9,8 @@ import random
 import threading
 import time
 
-NORMAL, BURST = 400.0, 400.0
-"""Requests a second on average, and at once."""
+QPS, BURST = 400, 400
+"""Requests a second on average, and at once, unless a setting says otherwise."""
 FAILING = 1.5
 """Requests a second while there is no answer, or one that says that the server is not well."""
 LONGEST_RETRY_AFTER = 30.0
@@ -21,7 +21,7 @@ SUSPECTS = 3
 class Throttle:
     """Tells each request how long to wait. Safe to share between threads."""
 
-    def __init__(self, normal: float = NORMAL, burst: float = BURST, failing: float = FAILING) -> None:
+    def __init__(self, normal: float = QPS, burst: float = BURST, failing: float = FAILING) -> None:
         self._normal, self._burst, self._failing = normal, burst, failing
         self._lock = threading.Lock()
         self._tokens, self._filled = burst, time.monotonic()

@@ -14,11 +14,10 @@ from pathlib import Path
 
 import yaml
 
+from release.binaries import ROOT, binary
 from release.chart import annotated, image_values, sbom
 from release.plugin import archive, manifest
-from tests.harness.binaries import binary
 
-ROOT = Path(__file__).parent.parent
 CHART = ROOT / "charts" / "asya-operator"
 NAMESPACE = "asya-system"
 

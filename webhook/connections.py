@@ -22,10 +22,6 @@ REQUEST_SECONDS = 5.0
 """For a handshake, for all of a request and for all of an answer. An API server waits no longer itself."""
 LINGER_SECONDS = 1.0
 """For which a connection whose request was not read to its end is drained, so that its client gets the answer."""
-PEER_CONNECTIONS = 256
-"""Of one address in one worker. An API server has at most 200 mutating requests in flight, unless told otherwise."""
-TOTAL_CONNECTIONS = 1024
-"""In one worker, where the limit of open files allows it."""
 RESERVED_FILES = 128
 """Open files that are not connections: watches, logs, metrics, threads' pipes."""
 BUFFERED_BYTES = 32 * 1024 * 1024
@@ -227,7 +223,7 @@ class Crowd:
     never had any before all others. So whoever opens many shuts out itself.
     """
 
-    def __init__(self, per_peer: int = PEER_CONNECTIONS, total: int = TOTAL_CONNECTIONS) -> None:
+    def __init__(self, per_peer: int, total: int) -> None:
         self._per_peer, self._total = per_peer, total
         self._peers: dict[str, tuple[dict[Connection, None], dict[Connection, None]]] = {}
         """By address: those that had no answer yet, and those that had; of both, the first one makes room first."""

@@ -22,9 +22,10 @@ from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
 from kube.credentials import load_configuration
-from kube.throttle import Throttle
+from kube.throttle import BURST, QPS, Throttle
 from telemetry import logs, tracing
 from telemetry.addresses import bracketed, every_address
+from webhook.limits import PEER_CONNECTIONS
 from webhook.review import Clients
 
 if TYPE_CHECKING:
@@ -53,10 +54,12 @@ class Options:
     workers: int = 2
     threads: int = 64
     """In each worker, at most: they are started as needed."""
+    peer_connections: int = PEER_CONNECTIONS
+    """Of one address to each worker, at most."""
     watch_namespaces: Sequence[str] = ()
     """All if empty."""
-    client_qps: int = 400
-    client_burst: int = 400
+    client_qps: int = QPS
+    client_burst: int = BURST
     kubeconfig: str | None = None
     log_level: str = "INFO"
     log_format: str = "auto"
@@ -108,6 +111,8 @@ def choose_temporary_directory(memory: Path = Path("/dev/shm")) -> None:
 class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def __init__(self, options: Options) -> None:
         self._options = options
+        self.peer_connections = options.peer_connections
+        """For the workers, which have the application and no settings but gunicorn's."""
         # A setting that cannot be used stops the process here, before there are workers.
         from_environment(options.environment)
         Clients.from_environment(options.environment)

@@ -16,14 +16,8 @@ from typing import Any
 from gunicorn.sock import ssl_context
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from webhook.connections import (
-    BUFFERED_BYTES,
-    PEER_CONNECTIONS,
-    RESERVED_FILES,
-    TOTAL_CONNECTIONS,
-    Connection,
-    Crowd,
-)
+from webhook.connections import BUFFERED_BYTES, RESERVED_FILES, Connection, Crowd
+from webhook.limits import TOTAL_CONNECTIONS
 
 ACCEPTS = 32
 """Connections that are accepted before others have their turn."""
@@ -47,13 +41,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     """:class:`ThreadWorker` with this difference."""
 
     poller: Any
+    app: Any
     cfg: Any
     nr_conns: int
 
     def init_process(self) -> None:
         """Begin, with no more connections than there may be open files."""
         total = max(16, min(TOTAL_CONNECTIONS, raise_file_limit() - RESERVED_FILES))
-        self._crowd = Crowd(min(PEER_CONNECTIONS, total), total)
+        self._crowd = Crowd(min(self.app.peer_connections, total), total)
         self._swept, self._held = 0.0, 0
         # gunicorn would stop to accept; here the one that has waited longest goes instead.
         self.worker_connections = 1 << 30

@@ -4,9 +4,13 @@ A condition's message ends with its remedy, ``asya-operator explain`` shows it, 
 lists them all: one sentence each, written here once. Words in braces are filled in.
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import Final
+
+from crds.names import OPERATOR
+
+NAMESPACE: Final = "asya-system"
+"""Where the operator is unless it says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +28,16 @@ REMEDIES: Final[dict[str, Remedy]] = {
     ),
     "WebhookUnavailable": Remedy(
         "the webhook does not answer, or its certificate is not trusted",
-        "Check the Deployment asya-operator-webhook (kubectl --namespace {operator_namespace} get pods) and its "
-        "certificate "
-        "(asya-operator certs show). It is tried again by itself",
+        "Check the Deployment {operator}-webhook (kubectl --namespace {operator_namespace} get pods) and its "
+        "certificate (asya-operator certs show{options}). It is tried again by itself",
     ),
     "NotInjected": Remedy(
         "the workload came back without a sidecar, so admission did not ask the webhook",
-        "Check that the MutatingWebhookConfiguration asya-operator exists and does not exclude this namespace",
+        "Check that the MutatingWebhookConfiguration {operator} exists and does not exclude this namespace",
     ),
     "InjectionOutdated": Remedy(
         "the webhook goes on injecting another plan than the controller expects",
-        "Check that the Deployments asya-operator and asya-operator-webhook run the same image with the same settings, "
+        "Check that the Deployments {operator} and {operator}-webhook run the same image with the same settings, "
         "and that the ConfigMap asya-runtime of the operator's namespace is the operator's own. It is tried again by "
         "itself, ever more slowly",
     ),
@@ -171,7 +174,7 @@ REMEDIES: Final[dict[str, Remedy]] = {
     "NotObserved": Remedy(
         "KEDA has not looked at a ScaledObject or ScaledJob for a minute (reason ScaledObjectNotObserved)",
         "Check that KEDA runs and watches this namespace: kubectl get pods --all-namespaces -l app=keda-operator; "
-        "asya-operator doctor",
+        "asya-operator doctor{options}",
     ),
     "AutoscalerNotActive": Remedy(
         "KEDA's HorizontalPodAutoscaler gets no metrics, so nothing is scaled beyond the first pod",
@@ -211,25 +214,31 @@ REMEDIES: Final[dict[str, Remedy]] = {
 }
 
 
-_home = "asya-system"
+_own = {"operator": OPERATOR, "operator_namespace": NAMESPACE, "options": ""}
+"""What the operator is called and where it is, for all remedies, and the options that tell its commands so."""
 
 
 def remedy(cause: str, **words: str) -> str:
     """What to do about ``cause``, with its words filled in."""
-    return REMEDIES[cause].do.format_map({"operator_namespace": _home, **words})
+    return REMEDIES[cause].do.format_map({**_own, **words})
 
 
-def settle_in(namespace: str) -> None:
-    """Name ``namespace`` as the operator's own in all remedies from now on."""
-    global _home
-    _home = namespace
+def settle_in(namespace: str, name: str = OPERATOR) -> None:
+    """Name ``namespace`` as the operator's own, and ``name`` as that of its objects, in all remedies from now on."""
+    _own.update({"operator": name, "operator_namespace": namespace, "options": options(namespace, name)})
+
+
+def options(namespace: str, name: str) -> str:
+    """What tells ``asya-operator doctor`` and ``certs show`` of an operator that is elsewhere, or called otherwise."""
+    elsewhere = "" if namespace == NAMESPACE else f" --namespace {namespace}"
+    return elsewhere + ("" if name == OPERATOR else f" --name {name}")
 
 
 def general(cause: str) -> str:
     """What to do about ``cause`` in general: the words in capitals, as in a manual."""
-    return REMEDIES[cause].do.format_map(_Capitals())
+    return REMEDIES[cause].do.format_map(_Capitals({"operator": OPERATOR, "options": ""}))
 
 
-class _Capitals(defaultdict[str, str]):
+class _Capitals(dict[str, str]):
     def __missing__(self, key: str) -> str:
         return key.upper()

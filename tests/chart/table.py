@@ -267,6 +267,7 @@ GENERAL = [
     Case("controller.hostNetwork", True, CONTROLLER, f"{POD}.dnsPolicy", "ClusterFirstWithHostNet"),
     _environment("webhook", "webhook.workers", 4, "ASYA_WEBHOOK_WORKERS"),
     _environment("webhook", "webhook.threads", 16, "ASYA_WEBHOOK_THREADS"),
+    _environment("webhook", "webhook.peerConnections", 512, "ASYA_WEBHOOK_PEER_CONNECTIONS"),
     Case("webhook.failurePolicy", "Ignore", MUTATING, "webhooks.0.failurePolicy", "Ignore"),
     Case("webhook.timeoutSeconds", 9, MUTATING, "webhooks.0.timeoutSeconds", 9),
     Case(

@@ -1,16 +1,21 @@
 """Every value of the chart has the effect that it is said to have, and a wrong one is refused by name."""
 
 import json
+import re
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import pytest
 import yaml
+from typer.main import get_command
 
+from cli.main import app
 from crds.generate import CHART, CHART_DEFAULTS, defaults
 from tests.chart.schemas import VERSIONS, complaints, is_foreign
 from tests.chart.table import (
     CONTROLLER,
+    MONITORED,
     POD,
     PROCESSES,
     TABLE,
@@ -148,6 +153,7 @@ def test_what_is_rendered_is_valid_for_every_kubernetes(rendering: str, versions
         ({"webhook": {"hostNetwork": "yes"}}, ["/webhook/hostNetwork", "want boolean"]),
         ({"webhook": {"dnsPolicy": "Mine"}}, ["/webhook/dnsPolicy", "ClusterFirst"]),
         ({"webhook": {"port": 0}}, ["/webhook/port"]),
+        ({"webhook": {"peerConnections": 2000}}, ["/webhook/peerConnections", "maximum"]),
         ({"webhook": {"livenessProbe": {"period": 3}}}, ["/webhook/livenessProbe", "period"]),
         ({"webhook": {"updateStrategy": {"type": "Canary"}}}, ["/webhook/updateStrategy/type", "Recreate"]),
         ({"webhook": {"podDisruptionBudgetSpec": {"maxUnavailable": "half"}}}, ["podDisruptionBudgetSpec"]),
@@ -162,6 +168,49 @@ def test_a_wrong_value_is_refused_by_name(wrong: Object, words: list[str]) -> No
         HELM.template(wrong)
     for word in words:
         assert word in str(caught.value)
+
+
+NAMED_AFTER_THE_PROJECT = ("helm.sh/chart", ".image", ".groups.0.name", ".data.asya-operator.json")
+
+
+def _texts(obj: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Each text in an object, and its path."""
+    if isinstance(obj, str):
+        yield path, obj
+    for key, value in obj.items() if isinstance(obj, dict) else enumerate(obj) if isinstance(obj, list) else ():
+        yield from _texts(value, f"{path}.{key}")
+
+
+def test_nothing_is_called_by_a_name_that_it_does_not_have() -> None:
+    """Objects, selectors and alerts bear the name of one's own; the command and the image keep theirs."""
+    values = merged(MONITORED, {"fullnameOverride": "ours", "nameOverride": "ours", "networkPolicy": {"enabled": True}})
+    text = HELM.run("template", "theirs", str(CHART), "--kube-version", "1.36.0", values=values)
+    objects = [obj for obj in yaml.safe_load_all(text) if obj]
+    command = r"asya-operator (doctor|certs show) --name ours"
+    found = [
+        (obj["metadata"]["name"], path)
+        for obj in objects
+        for path, part in _texts(obj)
+        if "asya-operator" in re.sub(command, "", part) and not path.endswith(NAMED_AFTER_THE_PROJECT)
+    ]
+    assert found == []
+    assert reached(objects, "PrometheusRule/ours", "spec.groups.0.rules.2.expr") == 'up{job=~"ours.*"} == 0'
+
+
+SAME = ("ASYA_CLIENT", "ASYA_LEASE", "ASYA_WEBHOOK_", "ASYA_METRICS", "ASYA_WORKERS")
+
+
+def test_the_chart_and_the_command_line_have_the_same_defaults() -> None:
+    env = reached(rendered({}), CONTROLLER, f"{POD}.containers.0.env")
+    webhook = reached(rendered({}), WEBHOOK, f"{POD}.containers.0.env")
+    given = {e["name"]: e["value"] for e in [*env, *webhook] if "value" in e}
+    checked = set()
+    for command in get_command(app).commands.values():  # type: ignore[attr-defined]
+        for option in command.params if command.name in ("controller", "webhook") else ():
+            if option.envvar in given and option.envvar.startswith(SAME):
+                assert given[option.envvar] == str(option.default), option.envvar
+                checked.add(option.envvar)
+    assert len(checked) == 12
 
 
 # -- OpenShift, dependencies, older charts ---------------------------------------------------------

@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from kube.resources import DEPLOYMENTS
+from release.binaries import binary
 from tests.docs.test_transcripts import steps
-from tests.harness.binaries import binary
 from tests.harness.clusters import ROOT, start_sandbox
 from tests.harness.helm import CHART, Helm, HelmError
 

@@ -16,7 +16,7 @@ import yaml
 
 from kube.objects import Object
 from kube.resources import SECRETS, Resource
-from tests.harness.binaries import binary
+from release.binaries import binary
 from tests.harness.clusters import PATIENCE, Cluster, wait_for
 from tests.harness.helm import Helm
 from tests.harness.operator import NAMESPACE, Operator

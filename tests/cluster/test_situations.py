@@ -17,8 +17,8 @@ from cli.manual import DOCS
 from controller.rules.remedies import general, remedy
 from kube.failures import ApiError
 from kube.objects import Object
+from release.binaries import binary
 from tests.cases.troubles import TROUBLES, report, running_pod, waits
-from tests.harness.binaries import binary
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.injector import injector
 from tests.harness.operator import WEBHOOK_CONFIGURATION_SECONDS, WEBHOOKS, Operator, install_keda, uninstall_keda

@@ -19,7 +19,7 @@ import yaml
 from cli.main import app
 from injection.settings import SidecarDefaults
 from kube.resources import SECRETS
-from tests.harness.binaries import binary
+from release.binaries import binary
 from tests.harness.clusters import ROOT, Cluster, wait_for
 from tests.harness.helm import Helm
 from tests.harness.operator import Operator

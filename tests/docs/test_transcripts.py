@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness.binaries import binary
+from release.binaries import binary
 from tests.harness.clusters import ROOT, Cluster, wait_for
 from tests.harness.kubelet import running
 from tests.harness.operator import install_keda

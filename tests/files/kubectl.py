@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tests.harness.binaries import CACHE
+from release.binaries import CACHE
 from tests.harness.clusters import ASSETS
 
 MARK = "read.by/kubectl"

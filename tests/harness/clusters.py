@@ -28,9 +28,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from kube.client import Client
 from kube.credentials import load_configuration
 from kube.failures import ApiError
+from release.binaries import ASSETS as ASSETS
+from release.binaries import ROOT as ROOT
 
-ASSETS = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/usr/local/kubebuilder/bin")
-ROOT = Path(__file__).parents[2]
 READY_SECONDS = 60
 PATIENCE = 120
 """Seconds for what must come, however late: kube-controller-manager collects no garbage for up to a minute after a

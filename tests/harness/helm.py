@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from tests.harness.binaries import binary
+from release.binaries import binary
 from tests.harness.clusters import ROOT
 
 CHART = ROOT / "charts" / "asya-operator"
@@ -25,6 +25,8 @@ class Helm:
 
     kubeconfig: Path | None = None
     namespace: str = "asya-system"
+    program: str = "helm"
+    """Or ``helm3``."""
     _home: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="asya-helm-"))
 
     def run(self, *arguments: str, values: dict[str, Any] | None = None) -> str:
@@ -33,7 +35,7 @@ class Helm:
         Raises:
             HelmError: if it failed.
         """
-        command = [str(binary("helm")), *arguments, "--namespace", self.namespace]
+        command = [str(binary(self.program)), *arguments, "--namespace", self.namespace]
         if values:
             command += ["--values", "-"]
         environment = {

