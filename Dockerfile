@@ -16,6 +16,7 @@ COPY crds crds
 COPY files files
 COPY injection injection
 COPY kube kube
+COPY messages messages
 COPY runtime runtime
 COPY sandbox sandbox
 COPY telemetry telemetry

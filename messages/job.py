@@ -1,0 +1,103 @@
+"""The short-lived pod as objects: a Job, which Kubernetes itself removes, and Secrets with what it is to do. Pure.
+
+The Job ends by a deadline and is removed a minute after it ended, and its Secrets belong to it, so nothing is left
+even if the plugin is killed. The pod fits the Pod Security profile ``restricted``.
+"""
+
+import base64
+import json
+from typing import Any, Final
+
+from crds.names import LABEL_MANAGED_BY
+from injection.settings import RESTRICTED
+from messages.requests import Request
+from messages.target import Target
+
+Object = dict[str, Any]
+
+CONTAINER: Final = "messages"
+LABEL: Final = "asya.io/messages"
+"""On the Job, its pod and its Secrets: the Job's name."""
+MANAGER: Final = "kubectl-asya"
+DIRECTORY: Final = "/var/run/asya-messages"
+PART_BYTES: Final = 700_000
+"""Of a request in one Secret, which holds 1 MiB at most."""
+KEPT_SECONDS: Final = 60
+"""How long an ended Job stays, should nobody delete it."""
+SPARE_SECONDS: Final = 300
+"""The pod's deadline beyond what the request waits for: to be scheduled, to pull the image, to work."""
+
+
+def job(target: Target, name: str, image: str, request: Request, parts: int) -> Object:
+    """The Job that does what ``request`` asks for."""
+    labels = {LABEL: name, LABEL_MANAGED_BY: MANAGER}
+    sources = [{"secret": {"name": part_name(name, n)}} for n in range(parts)]
+    container: Object = {
+        "name": CONTAINER,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "args": ["messages", DIRECTORY],
+        "env": [*target.environment],
+        "resources": {
+            "requests": {"cpu": "10m", "memory": "64Mi"},
+            "limits": {"cpu": "1", "memory": "512Mi"},
+        },
+        "securityContext": {**RESTRICTED, "readOnlyRootFilesystem": True},
+        "volumeMounts": [{"name": "request", "mountPath": DIRECTORY, "readOnly": True}, *target.mounts],
+    }
+    spec: Object = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 15,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [container],
+        "volumes": [{"name": "request", "projected": {"sources": sources}}, *target.volumes],
+    }
+    if target.service_account:
+        spec["serviceAccountName"] = target.service_account
+    if target.pull_secrets:
+        spec["imagePullSecrets"] = list(target.pull_secrets)
+    waits = request.seconds if request.wait_for or request.every else 0
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": name, "namespace": target.namespace, "labels": labels},
+        "spec": {
+            "backoffLimit": 0,
+            "activeDeadlineSeconds": int(waits) + SPARE_SECONDS,
+            "ttlSecondsAfterFinished": KEPT_SECONDS,
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+def encoded(request: Request, key: str) -> list[bytes]:
+    """A request and its key, in parts that fit into a Secret each."""
+    data = json.dumps({"key": key, "request": request.to_json()}).encode()
+    return [data[n : n + PART_BYTES] for n in range(0, len(data), PART_BYTES)]
+
+
+def secrets(name: str, namespace: str, uid: str, parts: list[bytes]) -> list[Object]:
+    """The Secrets with a request, which belong to the Job of that uid."""
+    owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {
+                "name": part_name(name, n),
+                "namespace": namespace,
+                "labels": {LABEL: name, LABEL_MANAGED_BY: MANAGER},
+                "ownerReferences": [owner],
+            },
+            "immutable": True,
+            "data": {f"part-{n:03}": base64.b64encode(part).decode()},
+        }
+        for n, part in enumerate(parts)
+    ]
+
+
+def part_name(name: str, number: int) -> str:
+    """The name of the Secret with a part of the request."""
+    return f"{name}-{number}"

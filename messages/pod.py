@@ -1,0 +1,211 @@
+"""Runs a request in a short-lived pod beside the actor: made, read to its end, and deleted, whatever happens."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import uuid4
+
+import urllib3
+
+from kube import client as resources
+from kube.client import ApiError, Client
+from messages.broker import BrokerError
+from messages.job import CONTAINER, LABEL, encoded, job, secrets
+from messages.requests import Request
+from messages.rights import explained
+from messages.sealed import Sealer, new_key
+from messages.service import END
+from messages.target import Target
+
+Object = dict[str, Any]
+Event = dict[str, Any]
+Note = Callable[[str], None]
+
+START_SECONDS = 180.0
+POLL_SECONDS = 0.25
+LOOK_SECONDS = 3.0
+"""After which events are looked at to learn why there is no pod, or why it does not start."""
+SILENCE = urllib3.Timeout(connect=5.0, read=45.0)
+"""The pod prints a line every ten seconds at least."""
+REOPENED = 10
+"""How often a log that breaks off is opened again."""
+BROKEN = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "ErrImageNeverPull",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+)
+
+
+class SessionError(Exception):
+    """The broker could not be asked; one sentence that says why and what to do."""
+
+
+class PodSession:
+    """Requests about one actor, each in a pod of its own."""
+
+    def __init__(self, client: Client, target: Target, image: str = "", note: Note = lambda text: None) -> None:
+        """Prepare; nothing is made yet.
+
+        Args:
+            client: of the caller, with the caller's rights.
+            target: the actor.
+            image: the operator's image; as its Deployment has it without it.
+            note: told what is waited for.
+
+        Raises:
+            SessionError: if the image is not known.
+        """
+        self._client, self._target, self._note = client, target, note
+        self._image = image or target.image
+        if not self._image:
+            raise SessionError(
+                "the operator's image is not known: you may not read the Deployment asya-operator in its namespace, or "
+                "it is not there. Name the image with --image, or reach the broker from here with --local"
+            )
+
+    def run(self, request: Request) -> Iterator[Event]:
+        """The events of ``request``; the pod is deleted when they end, or are no more asked for.
+
+        Raises:
+            SessionError: if the pod cannot be made or does not run.
+            BrokerError: if the broker refuses.
+        """
+        name, namespace = f"asya-messages-{uuid4().hex[:10]}", self._target.namespace
+        key = new_key()
+        parts = encoded(request, key)
+        try:
+            made = self._create(resources.JOBS, job(self._target, name, self._image, request, len(parts)))
+            for secret in secrets(name, namespace, made["metadata"]["uid"], parts):
+                self._create(resources.SECRETS, secret)
+            yield from self._events(name, Sealer(key))
+        finally:
+            self._delete(name)
+
+    def _create(self, resource: resources.Resource, obj: Object) -> Object:
+        try:
+            return self._client.create(resource, obj)
+        except ApiError as error:
+            raise SessionError(explained(error, "or reach the broker from here with --local")) from None
+
+    def _delete(self, name: str) -> None:
+        try:
+            self._client.delete(resources.JOBS, self._target.namespace, name)
+        except ApiError as error:
+            where = f"--namespace {self._target.namespace}"
+            self._note(f"the Job {name} was not deleted, and ends by itself: {error.message} (kubectl {where} get job)")
+
+    # -- its output ------------------------------------------------------------------------------
+
+    def _events(self, name: str, sealer: Sealer) -> Iterator[Event]:
+        pod = self._started(name)
+        read = 0
+        rest: list[str] = []
+        for _ in range(REOPENED):
+            for number, line in enumerate(self._lines(pod), 1):
+                if number <= read:
+                    continue
+                read = number
+                event = sealer.open(line)
+                if event is None:
+                    rest = [*rest[-9:], line]
+                elif event == END:
+                    return
+                elif event["kind"] == "error":
+                    raise BrokerError(event["problem"], event["message"])
+                elif event["kind"] != "beat":
+                    yield event
+            state = self._state(name)
+            if state is None or "terminated" in state:
+                break
+        raise SessionError(self._why_ended(name, rest))
+
+    def _lines(self, pod: str) -> Iterator[str]:
+        """The pod's log as it grows; ends where it breaks off."""
+        path = resources.PODS.path(self._target.namespace, pod, "log")
+        query = {"container": CONTAINER, "follow": "true"}
+        try:
+            response = self._client.request("GET", path, query=query, stream=True, timeout=SILENCE)
+        except ApiError as error:
+            raise SessionError(explained(error, "or reach the broker from here with --local")) from None
+        try:
+            for line in response:
+                yield line.decode(errors="replace").rstrip("\n")
+        except urllib3.exceptions.HTTPError:
+            return  # it is opened again
+        finally:
+            response.close()
+
+    # -- its start -------------------------------------------------------------------------------
+
+    def _started(self, name: str) -> str:
+        """The name of the pod, once its container runs or has ended."""
+        begun = time.monotonic()
+        noted = False
+        while True:
+            pod = self._pod(name)
+            state = _container_state(pod)
+            if pod is not None and ("running" in state or "terminated" in state):
+                return str(pod["metadata"]["name"])
+            waiting = state.get("waiting") or {}
+            if waiting.get("reason") in BROKEN:
+                raise SessionError(f"the pod does not start: {waiting['reason']}: {waiting.get('message', '')}")
+            elapsed = time.monotonic() - begun
+            if elapsed > 1 and not noted:
+                noted = True
+                self._note(f"waiting for a pod of {self._image}")
+            if elapsed > LOOK_SECONDS:
+                self._look(name, pod, elapsed)
+            time.sleep(POLL_SECONDS if elapsed < LOOK_SECONDS else 4 * POLL_SECONDS)
+
+    def _look(self, name: str, pod: Object | None, elapsed: float) -> None:
+        """See why the pod does not start.
+
+        Raises:
+            SessionError: if it cannot, or has had its time.
+        """
+        about = str(pod["metadata"]["name"]) if pod is not None else name
+        warning = self._warning(about)
+        if pod is None and warning:
+            raise SessionError(f"no pod can be made: {warning}")
+        if elapsed > START_SECONDS:
+            conditions = ((pod or {}).get("status") or {}).get("conditions") or ()
+            unscheduled = next((c.get("message") for c in conditions if c.get("reason") == "Unschedulable"), "")
+            why = warning or unscheduled or "nothing says why; does a kubelet run in this cluster?"
+            raise SessionError(f"the pod did not start within {START_SECONDS:.0f} s: {why}")
+
+    def _warning(self, about: str) -> str:
+        try:
+            events = self._client.list(
+                resources.EVENTS, self._target.namespace, fieldSelector=f"involvedObject.name={about},type=Warning"
+            )
+        except ApiError:
+            return ""
+        return str(events[-1].get("message", "")) if events else ""
+
+    def _pod(self, name: str) -> Object | None:
+        try:
+            pods = self._client.list(resources.PODS, self._target.namespace, labelSelector=f"{LABEL}={name}")
+        except ApiError as error:
+            raise SessionError(explained(error, "or reach the broker from here with --local")) from None
+        return pods[0] if pods else None
+
+    def _state(self, name: str) -> Object | None:
+        pod = self._pod(name)
+        return None if pod is None else _container_state(pod)
+
+    def _why_ended(self, name: str, rest: list[str]) -> str:
+        ended = (self._state(name) or {}).get("terminated") or {}
+        said = " ".join(rest)[-500:]
+        if ended.get("exitCode") == 2:
+            return f"the image {self._image} is older than this plugin; name a newer one with --image. It said: {said}"
+        reason = f"{ended.get('reason', 'it is gone')} (exit code {ended.get('exitCode')})" if ended else "it is gone"
+        return f"the pod ended before it was done: {reason}. It said: {said or 'nothing'}"
+
+
+def _container_state(pod: Object | None) -> Object:
+    statuses = ((pod or {}).get("status") or {}).get("containerStatuses") or ()
+    return next((s.get("state") or {} for s in statuses if s.get("name") == CONTAINER), {})

@@ -1,0 +1,222 @@
+"""SQS by its JSON protocol, reached as the sidecar of an actor reaches it.
+
+SQS cannot look at a message without receiving it: it hides it from others for a while and counts one more receipt. So
+what is looked at is hidden for as short a time as may be, and given back at once.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import urllib3
+
+from messages.aws import Credentials, find_credentials, signed, utc_now
+from messages.broker import BrokerError, Held
+
+TIMEOUT: Final = urllib3.Timeout(connect=5.0, read=40.0)
+BATCH: Final = 10
+HIDDEN_SECONDS: Final = 60
+"""How long messages that are held stay hidden, should this process be killed before it gives them back."""
+WATCH_SECONDS: Final = 5
+"""How long messages stay hidden that are looked at for an answer."""
+EMPTY_ANSWERS: Final = 3
+"""Answers without a message after which a queue counts as empty: SQS asks some of its servers only."""
+MISSING: Final = ("QueueDoesNotExist", "NonExistentQueue")
+DENIED: Final = ("AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "UnrecognizedClient")
+
+
+class Sqs:
+    """One account's queues in one region."""
+
+    def __init__(self, env: Mapping[str, str], endpoint: str = "") -> None:
+        """As a sidecar's variables say.
+
+        Args:
+            env: the variables.
+            endpoint: the endpoint to use instead, where a forwarded port stands for it.
+
+        Raises:
+            BrokerError: if there are no credentials.
+        """
+        self._region = env.get("ASYA_AWS_REGION") or env.get("AWS_REGION") or "us-east-1"
+        suffix = ".cn" if self._region.startswith("cn-") else ""
+        own = f"https://sqs.{self._region}.amazonaws.com{suffix}"
+        self._endpoint = (endpoint or env.get("ASYA_SQS_ENDPOINT") or own).rstrip("/")
+        self._base = (env.get("QUEUE_BASE_URL") or "").rstrip("/")
+        self._pool = urllib3.PoolManager()
+        self._credentials: Credentials = find_credentials(env, self._region, self._pool)
+        self._held: dict[str, Held] = {}
+        """By receipt."""
+
+    def length(self, queue: str) -> int | None:
+        """About how many messages wait in a queue; None if there is no such queue."""
+        try:
+            attributes = self._attributes(queue, "ApproximateNumberOfMessages")
+        except BrokerError as error:
+            if error.problem == "QueueMissing":
+                return None
+            raise
+        return int(attributes.get("ApproximateNumberOfMessages", 0))
+
+    def dead_letter_queues(self, queue: str) -> tuple[str, ...]:
+        """The queue that the redrive policy of ``queue`` names."""
+        try:
+            policy = json.loads(self._attributes(queue, "RedrivePolicy").get("RedrivePolicy") or "{}")
+        except BrokerError as error:
+            if error.problem == "QueueMissing":
+                return ()
+            raise
+        target = str(policy.get("deadLetterTargetArn") or "").rpartition(":")[2]
+        return (target,) if target else ()
+
+    def publish(self, queue: str, body: bytes, key: str = "") -> None:
+        """Send a message."""
+        try:
+            text = body.decode()
+        except UnicodeDecodeError:
+            raise BrokerError("Refused", "SQS takes text alone, and the message is none") from None
+        self._call("SendMessage", queue, MessageBody=text)
+
+    def hold(self, queue: str, most: int) -> Iterator[Held]:
+        """Messages of a queue, hidden from others until they are given back."""
+        empty, given = 0, 0
+        known: set[str] = set()
+        while given < most and empty < EMPTY_ANSWERS:
+            messages = self._receive(queue, min(BATCH, most - given), HIDDEN_SECONDS)
+            empty = 0 if messages else empty + 1
+            for message in messages:
+                held = _held(queue, message)
+                self._held[held.receipt] = held
+                if message["MessageId"] not in known:
+                    known.add(message["MessageId"])
+                    given += 1
+                    yield held
+
+    def remove(self, held: Held) -> None:
+        """Delete it."""
+        self._call("DeleteMessage", held.queue, ReceiptHandle=held.receipt)
+        self._held.pop(held.receipt, None)
+
+    def move_to_end(self, held: Held) -> None:
+        """Send it anew, then delete it."""
+        self.publish(held.queue, held.body)
+        self.remove(held)
+
+    def give_back(self) -> None:
+        """Show them to others again at once."""
+        by_queue: dict[str, list[str]] = {}
+        for held in self._held.values():
+            by_queue.setdefault(held.queue, []).append(held.receipt)
+        for queue, receipts in by_queue.items():
+            self._show(queue, receipts)
+        self._held.clear()
+
+    def watch(self, queues: Mapping[str, str], exchange: str) -> "Arrivals":
+        """Watch by looking at the queues again and again."""
+        return Arrivals(self, tuple(queues))
+
+    def close(self) -> None:
+        """Give back what is held."""
+        self.give_back()
+        self._pool.clear()
+
+    # -- requests --------------------------------------------------------------------------------
+
+    def _receive(self, queue: str, most: int, hidden: int, wait: int = 0) -> list[dict[str, Any]]:
+        answer = self._call(
+            "ReceiveMessage",
+            queue,
+            MaxNumberOfMessages=most,
+            VisibilityTimeout=hidden,
+            WaitTimeSeconds=wait,
+            MessageSystemAttributeNames=["ApproximateReceiveCount"],
+        )
+        return answer.get("Messages") or []
+
+    def _show(self, queue: str, receipts: list[str]) -> None:
+        for n in range(0, len(receipts), BATCH):
+            entries = [
+                {"Id": str(i), "ReceiptHandle": receipt, "VisibilityTimeout": 0}
+                for i, receipt in enumerate(receipts[n : n + BATCH])
+            ]
+            self._call("ChangeMessageVisibilityBatch", queue, Entries=entries)
+
+    def _attributes(self, queue: str, name: str) -> dict[str, str]:
+        return self._call("GetQueueAttributes", queue, AttributeNames=[name]).get("Attributes") or {}
+
+    def _call(self, action: str, queue: str, **parameters: Any) -> dict[str, Any]:
+        body = json.dumps({"QueueUrl": f"{self._base}/{queue}", **parameters}).encode()
+        headers = {"X-Amz-Target": f"AmazonSQS.{action}", "Content-Type": "application/x-amz-json-1.0"}
+        url = f"{self._endpoint}/"
+        headers = signed(
+            self._credentials, "POST", url, headers, body, region=self._region, service="sqs", now=utc_now()
+        )
+        try:
+            answer = self._pool.request("POST", url, body=body, headers=headers, timeout=TIMEOUT, retries=False)
+        except urllib3.exceptions.HTTPError as error:
+            raise BrokerError(
+                "Unreachable",
+                f"SQS at {self._endpoint} does not answer ({type(error).__name__}): check spec.transport.sqs and the "
+                "network",
+            ) from None
+        try:
+            result = json.loads(answer.data or b"{}")
+        except ValueError:
+            result = {}
+        if answer.status == 200 and isinstance(result, dict):
+            return result
+        raise self._refusal(action, queue, answer.status, result if isinstance(result, dict) else {})
+
+    def _refusal(self, action: str, queue: str, status: int, result: Mapping[str, Any]) -> BrokerError:
+        code = str(result.get("__type", ""))
+        text = str(result.get("message") or result.get("Message") or "") or f"HTTP {status}"
+        if any(word in code for word in MISSING):
+            return BrokerError("QueueMissing", f"the queue {queue!r} does not exist: create it under {self._base}")
+        if status == 403 or any(word in code for word in DENIED):
+            return BrokerError(
+                "AccessDenied", f"AWS refuses sqs:{action} on {queue!r}: {text}. Give the identity that right"
+            )
+        return BrokerError("Refused", f"SQS refuses {action} on {queue!r}: {text}")
+
+
+class Arrivals:
+    """Looks at queues again and again. What it has seen stays hidden from others for some seconds at a time."""
+
+    def __init__(self, sqs: Sqs, queues: tuple[str, ...]) -> None:
+        self._sqs, self._queues = sqs, queues
+        self._known: set[str] = set()
+        self._hidden: dict[str, dict[str, str]] = {queue: {} for queue in queues}
+        """By queue and message, the latest receipt."""
+
+    def arrivals(self, seconds: float) -> Iterator[tuple[str, bytes]]:
+        """What is there, or arrives within so many seconds."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for queue in self._queues:
+                for message in self._messages(queue):
+                    self._hidden[queue][message["MessageId"]] = message["ReceiptHandle"]
+                    if message["MessageId"] not in self._known:
+                        self._known.add(message["MessageId"])
+                        yield queue, message["Body"].encode()
+
+    def _messages(self, queue: str) -> list[dict[str, Any]]:
+        try:
+            return self._sqs._receive(queue, BATCH, WATCH_SECONDS, wait=1)
+        except BrokerError as error:
+            if error.problem != "QueueMissing":
+                raise
+            time.sleep(1)
+            return []
+
+    def close(self) -> None:
+        """Show to others what was looked at."""
+        for queue, receipts in self._hidden.items():
+            if receipts:
+                self._sqs._show(queue, list(receipts.values()))
+
+
+def _held(queue: str, message: Mapping[str, Any]) -> Held:
+    count = (message.get("Attributes") or {}).get("ApproximateReceiveCount")
+    deliveries = int(count) - 1 if count is not None else None
+    return Held(queue, message["ReceiptHandle"], message["Body"].encode(), deliveries)
