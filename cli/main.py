@@ -191,6 +191,14 @@ def release(
     typer.echo(f"{len(released)} released", err=True)
 
 
+@app.command(hidden=True)
+def messages(directory: Annotated[Path, typer.Argument(help="Where the request is mounted.")]) -> None:
+    """Do what a request of `kubectl asya` asks of an actor's broker: what its short-lived pod runs."""
+    from messages.service import serve
+
+    serve(directory)
+
+
 @app.command()
 def crd() -> None:
     """Print the CustomResourceDefinition of AsyncActor."""
