@@ -187,7 +187,7 @@ for case in json.load(sys.stdin):
 
 @pytest.mark.skipif(bool(why_no_sqs()), reason=why_no_sqs())
 def test_requests_are_signed_as_botocore_signs_them() -> None:
-    cases = [
+    cases: list[Any] = [
         {
             "access": "AKIA",
             "secret": "s/+e",
