@@ -19,8 +19,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from injection.rabbitmq import DIRECTORY
-from kube import client as resources
-from kube.client import ApiError, Client
+from kube import resources
+from kube.client import Client
+from kube.failures import ApiError
+from kube.resources import Resource
 from messages.actions import run
 from messages.broker import Broker, BrokerError
 from messages.connection import connect
@@ -110,7 +112,7 @@ class LocalSession:
             path.touch(mode=0o600)
             path.write_text(self._key(resources.SECRETS, secret["name"], item["key"]))
 
-    def _key(self, resource: resources.Resource, name: str, key: str) -> str:
+    def _key(self, resource: Resource, name: str, key: str) -> str:
         namespace, kind = self._target.namespace, resource.kind
         try:
             holder = self._client.get(resource, namespace, name)

@@ -7,8 +7,10 @@ from uuid import uuid4
 
 import urllib3
 
-from kube import client as resources
-from kube.client import ApiError, Client
+from kube import resources
+from kube.client import Client
+from kube.failures import ApiError
+from kube.resources import Resource
 from messages.broker import BrokerError
 from messages.job import CONTAINER, LABEL, encoded, job, secrets
 from messages.requests import Request
@@ -85,7 +87,7 @@ class PodSession:
         finally:
             self._delete(name)
 
-    def _create(self, resource: resources.Resource, obj: Object) -> Object:
+    def _create(self, resource: Resource, obj: Object) -> Object:
         try:
             return self._client.create(resource, obj)
         except ApiError as error:

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from kube.client import ApiError
+from kube.failures import ApiError
 
 FORBIDDEN: Final = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'

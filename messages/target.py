@@ -15,8 +15,10 @@ from injection import rabbitmq as rabbitmq_connection
 from injection.environment import environment
 from injection.generations import Generation, consumed_queue, generation, own_value, queue_name, sidecar_actor_name
 from injection.settings import InvalidSetting, SidecarDefaults, from_environment
-from kube import client as resources
-from kube.client import ApiError, Client, Resource
+from kube import resources
+from kube.client import Client
+from kube.failures import ApiError
+from kube.resources import Resource
 from messages.envelope import ENDS
 from messages.requests import Request
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from crds.parse import parse_actor
 from injection.settings import SidecarDefaults
-from kube.client import ApiError
+from kube.failures import ApiError
 from messages.aws import Credentials, find_credentials, signed
 from messages.broker import BrokerError
 from messages.job import encoded, job, secrets
