@@ -141,7 +141,7 @@ class Reconciler:
             replicas=replicas,
             scaled_object=scaled_object is not None,
             active=keda.active(scaled_object) if scaled_object is not None else None,
-            paused=scaled_object is not None and keda.pausing_annotation(scaled_object) is not None,
+            paused=keda.is_paused(obj, scaled_object),
             outdated=census.outdated,
             queue_name=queue_name(actor, self._defaults),
             warnings=tuple(warnings_of(actor, self._defaults)),

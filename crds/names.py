@@ -36,6 +36,9 @@ ANNOTATION_SCALING: Final = "asya.io/scaling"
 ANNOTATION_REPLICAS_BEFORE: Final = "asya.io/replicas-before-scaling"
 """On a borrowed workload while KEDA scales it: the replicas that it had before, which it gets back."""
 
+ANNOTATION_REPLICAS_BEFORE_PAUSE: Final = "asya.io/replicas-before-pause"
+"""On an actor that KEDA does not scale and that is paused: the replicas that it had before, which it gets back."""
+
 ANNOTATION_SCRIPT: Final = "asya.io/script"
 ANNOTATION_SCRIPT_ORIGIN: Final = "asya.io/script-origin"
 """On the ConfigMap of the operator's own namespace: what stands for its script in every digest."""

@@ -268,7 +268,13 @@ class Scaling(Model):
     )
 
     enabled: Annotated[bool, Field(description="Whether KEDA scales this actor.")] = False
-    paused: Annotated[bool, Field(description="Whether KEDA leaves the replicas as they are.")] = False
+    paused: Annotated[
+        bool, Field(description="Whether KEDA leaves the replicas as they are, or at `pausedReplicas`.")
+    ] = False
+    paused_replicas: Annotated[
+        int | None,
+        Field(ge=0, description="Replicas while paused; absent: as many as there are. Not for a Job."),
+    ] = None
     min_replicas: Annotated[int, Field(ge=0, description="Fewest replicas; 0 sleeps on an empty queue.")] = 0
     max_replicas: Annotated[int, Field(ge=1, description="Most replicas.")] = 50
     idle_replicas: Annotated[
@@ -342,6 +348,7 @@ class Scaling(Model):
     def not_for_jobs(self) -> Iterator[str]:
         """What is set here and means nothing to a ScaledJob, as paths below ``scaling``."""
         for name, value in (
+            ("pausedReplicas", self.paused_replicas),
             ("idleReplicas", self.idle_replicas),
             ("initialCooldownPeriod", self.initial_cooldown_period),
             ("fallback", self.fallback),

@@ -1,1 +1,1 @@
-"""Messages of actors, for people: to send, look at, replay and drop them, with the actor's own credentials."""
+"""What people do with actors: their messages, reached with the actor's own credentials; pauses, scale, logs."""

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from crds.names import LABEL_MANAGED_BY
 from injection.settings import RESTRICTED
+from messages.controls import MANAGER
 from messages.requests import Request
 from messages.target import Target
 
@@ -18,7 +19,6 @@ Object = dict[str, Any]
 CONTAINER: Final = "messages"
 LABEL: Final = "asya.io/messages"
 """On the Job, its pod and its Secrets: the Job's name."""
-MANAGER: Final = "kubectl-asya"
 DIRECTORY: Final = "/var/run/asya-messages"
 PART_BYTES: Final = 700_000
 """Of a request in one Secret, which holds 1 MiB at most."""

@@ -12,6 +12,7 @@ from kube.client import Client
 from kube.failures import ApiError
 from kube.resources import Resource
 from messages.broker import BrokerError
+from messages.controls import MANAGER
 from messages.job import CONTAINER, LABEL, encoded, job, secrets
 from messages.requests import Request
 from messages.rights import explained
@@ -89,7 +90,9 @@ class PodSession:
 
     def _create(self, resource: Resource, obj: Object) -> Object:
         try:
-            return self._client.create(resource, obj)
+            path = resource.path(self._target.namespace)
+            created: Object = self._client.request("POST", path, query={"fieldManager": MANAGER}, body=obj)
+            return created
         except ApiError as error:
             raise SessionError(explained(error, "or reach the broker from here with --local")) from None
 

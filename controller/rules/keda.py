@@ -11,14 +11,15 @@ from typing import Any, Final
 from controller.rules.causes import cause_of
 from controller.rules.phase import Phase
 from controller.rules.remedies import REMEDIES, remedy
+from controller.rules.scalers import PAUSED, PAUSED_REPLICAS
 from controller.rules.status import Verdict, condition, false, true
 from crds.models import AsyncActor
+from crds.names import ANNOTATION_REPLICAS_BEFORE_PAUSE
 
 Object = dict[str, Any]
 
 IGNORED_SECONDS = 60.0
 """KEDA looks at a new object within moments."""
-PAUSED, PAUSED_REPLICAS = "autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas"
 ONE_WAY: Final = {
     "autoscaling.keda.sh/paused-scale-in": "scaling down",
     "autoscaling.keda.sh/paused-scale-out": "scaling up",
@@ -44,6 +45,13 @@ def is_in_trouble(live: Object) -> bool:
 def active(live: Object) -> bool | None:
     """Whether KEDA sees messages; None while it does not say."""
     return {"True": True, "False": False}.get(condition(live, "Active").get("status", ""))
+
+
+def is_paused(actor: Object, scaled_object: Object | None) -> bool:
+    """Whether the actor is paused: by an annotation of KEDA's or, where KEDA does not scale it, by its own."""
+    if scaled_object is not None:
+        return pausing_annotation(scaled_object) is not None
+    return ANNOTATION_REPLICAS_BEFORE_PAUSE in (actor["metadata"].get("annotations") or {})
 
 
 def pausing_annotation(live: Object) -> str | None:

@@ -37,7 +37,7 @@ MEANINGS: Final[dict[Phase, str]] = {
     "Creating": "The workload, or its first pods, are being made.",
     "Running": "All pods are ready.",
     "Napping": "Scaled to zero, which is well: KEDA wakes it when there are messages.",
-    "Paused": "Scaling is paused by an annotation of KEDA's, whoever set it: the number of pods stays as it is.",
+    "Paused": "Paused by `kubectl asya pause`, or KEDA is, by its annotation: the number of pods stays as it is.",
     "Completed": "The Job has done its work.",
     "ScalingUp": "There are fewer ready pods than there should be, and more are coming.",
     "ScalingDown": "There are more pods than there should be, and some are going.",

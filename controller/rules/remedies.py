@@ -183,7 +183,7 @@ REMEDIES: Final[dict[str, Remedy]] = {
     ),
     "ScalingPaused": Remedy(
         "an annotation of KEDA's pauses scaling, which is no error (phase Paused)",
-        "To go on, set spec.scaling.paused to false or, if somebody else set it, run: "
+        "To go on, set spec.scaling.paused to false (kubectl asya resume) or, if somebody else set it, run: "
         "kubectl annotate {kind} {name} {annotation}-",
     ),
     "ScalerNotOwned": Remedy(

@@ -23,6 +23,8 @@ Object = dict[str, Any]
 
 PAUSED: Final = "autoscaling.keda.sh/paused"
 """KEDA's annotation that has it leave replicas, or a ScaledJob, alone."""
+PAUSED_REPLICAS: Final = "autoscaling.keda.sh/paused-replicas"
+"""KEDA's annotation that has it keep so many replicas."""
 
 SCALE_UP: Final[Object] = {
     "stabilizationWindowSeconds": 0,
@@ -112,9 +114,11 @@ def _behavior(behavior: Behavior | None) -> Object:
 
 
 def _with_pause(actor: AsyncActor, metadata: Object) -> Object:
-    if not actor.spec.scaling.paused:
+    scaling = actor.spec.scaling
+    if not scaling.paused:
         return metadata
-    return {**metadata, "annotations": {**(metadata.get("annotations") or {}), PAUSED: "true"}}
+    pause = {PAUSED: "true"} if scaling.paused_replicas is None else {PAUSED_REPLICAS: str(scaling.paused_replicas)}
+    return {**metadata, "annotations": {**(metadata.get("annotations") or {}), **pause}}
 
 
 def _environment_source(actor: AsyncActor) -> Object:

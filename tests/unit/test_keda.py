@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.rules import keda
+from controller.rules import keda, scalers
 from controller.rules.causes import cause_of
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
@@ -124,10 +124,10 @@ def test_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("annotations", "annotation"),
     [
-        ({keda.PAUSED: "true"}, keda.PAUSED),
-        ({keda.PAUSED: "1"}, keda.PAUSED),
-        ({keda.PAUSED_REPLICAS: "3", keda.PAUSED: "true"}, keda.PAUSED_REPLICAS),
-        ({keda.PAUSED: "false"}, None),
+        ({scalers.PAUSED: "true"}, scalers.PAUSED),
+        ({scalers.PAUSED: "1"}, scalers.PAUSED),
+        ({scalers.PAUSED_REPLICAS: "3", scalers.PAUSED: "true"}, scalers.PAUSED_REPLICAS),
+        ({scalers.PAUSED: "false"}, None),
         ({}, None),
     ],
 )
@@ -137,7 +137,7 @@ def test_paused_by_whoever(annotations: Object, annotation: str | None) -> None:
     assert found.reason == ("ScalingPaused" if annotation else "ScaledObjectCreated")
     if annotation:
         assert f"kubectl annotate scaledobject a {annotation}-" in found.message
-        assert ("at 3 replicas" in found.message) == (annotation == keda.PAUSED_REPLICAS)
+        assert ("at 3 replicas" in found.message) == (annotation == scalers.PAUSED_REPLICAS)
 
 
 def test_scaling_that_is_paused_one_way_is_told() -> None:

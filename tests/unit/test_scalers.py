@@ -137,6 +137,7 @@ def actors(draw: st.DrawFn) -> AsyncActor:
     parts = [
         st.just({"enabled": True, "minReplicas": least, "maxReplicas": draw(st.integers(max(least, 1), 9))}),
         optional("paused", st.booleans()),
+        st.just({}) if jobs else optional("pausedReplicas", st.integers(0, 9)),
         optional("pollingInterval", st.integers(1, 300)),
         optional("cooldownPeriod", st.integers(0, 900)),
         optional("queueLength", st.integers(1, 50)),
@@ -344,5 +345,10 @@ def test_a_paused_actor_and_an_own_authentication() -> None:
     one = parsed(transport=rabbitmq(username="app", passwordSecretRef=secret), scaling=section)
     made = scalers.scaled_object(one, DEFAULTS)
     assert made["metadata"]["annotations"]["autoscaling.keda.sh/paused"] == "true"
+    held = scalers.scaled_object(parsed(scaling={**section, "pausedReplicas": 0}), DEFAULTS)
+    assert held["metadata"]["annotations"]["autoscaling.keda.sh/paused-replicas"] == "0"
+    assert "autoscaling.keda.sh/paused" not in held["metadata"]["annotations"]
+    going = scalers.scaled_object(parsed(scaling={**section, "paused": False, "pausedReplicas": 0}), DEFAULTS)
+    assert not any("paused" in name for name in going["metadata"].get("annotations") or {})
     assert made["spec"]["triggers"][0]["authenticationRef"] == reference
     assert (scalers.trigger_authentication(one), scalers.trigger_parameters(one)) == (None, {})
