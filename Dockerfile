@@ -13,6 +13,7 @@ COPY certs certs
 COPY cli cli
 COPY controller controller
 COPY crds crds
+COPY dashboard dashboard
 COPY files files
 COPY injection injection
 COPY kube kube

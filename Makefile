@@ -7,7 +7,7 @@ MOTO   := $(VENV)/moto/.ready
 SBOM   := $(VENV)/sbom/.ready
 RABBIT := /usr/lib/rabbitmq/bin/rabbitmq-server
 PROMETHEUS := /usr/bin/prometheus
-PACKAGES := certs cli controller crds files injection kube messages runtime sandbox telemetry webhook
+PACKAGES := certs cli controller crds dashboard files injection kube messages runtime sandbox telemetry webhook
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;MPL;Mozilla Public License
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE  ?= asya-operator:$(VERSION)

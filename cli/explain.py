@@ -94,20 +94,23 @@ def lines(story: Story) -> Iterator[str]:
     yield f"AsyncActor {metadata['namespace']}/{metadata['name']}: {phase}"
     yield ""
     yield "Objects"
-    for obj in [*story.workloads, *story.others]:
-        yield f"  {obj['kind']} {obj['metadata']['name']}: {_told(obj, actor)}"
-    if not story.workloads and not story.others:
-        yield "  none yet"
+    yield from objects(story) if story.workloads or story.others else ["  none yet"]
     for workload in story.workloads:
         yield ""
-        yield from _injection(workload)
+        yield from injection(workload)
     yield ""
-    yield from _queue(actor)
-    yield from _warnings(actor)
+    yield from queue(actor)
+    yield from warnings(actor)
     yield from _problems(status, story.refusals)
 
 
-def _told(obj: Object, actor: Object) -> str:
+def objects(story: Story) -> Iterator[str]:
+    """Each object of the actor's in a line."""
+    for obj in [*story.workloads, *story.others]:
+        yield f"  {obj['kind']} {obj['metadata']['name']}: {_about(obj, story.actor)}"
+
+
+def _about(obj: Object, actor: Object) -> str:
     if obj["kind"] == "ConfigMap":
         return "the runtime script of this namespace"
     owner = controller_of(obj)
@@ -119,7 +122,7 @@ def _told(obj: Object, actor: Object) -> str:
     return f"{owned}; KEDA says Ready={ready['status']}" if ready else owned
 
 
-def _injection(workload: Object) -> Iterator[str]:
+def injection(workload: Object) -> Iterator[str]:
     """What was injected into a workload, and why it was as it was."""
     title = f"{workload['kind']} {workload['metadata']['name']}"
     template = _KINDS[workload["kind"]].template(workload) or {}
@@ -166,7 +169,7 @@ def _why_not(workload: Object) -> str:
     return "admission has not injected it; see the problems below, and asya-operator doctor"
 
 
-def _queue(actor: Object) -> Iterator[str]:
+def queue(actor: Object) -> Iterator[str]:
     """Where messages go to, whether the sidecar takes them, and what nobody can see from the cluster."""
     parsed = _parsed(actor)
     if parsed is None:
@@ -186,17 +189,17 @@ def _queue(actor: Object) -> Iterator[str]:
     yield ""
 
 
-def _warnings(actor: Object) -> Iterator[str]:
+def warnings(actor: Object) -> Iterator[str]:
     """What admission warned of when the actor was applied."""
     status = actor.get("status") or {}
     if status.get("observedGeneration") == actor["metadata"].get("generation"):
-        warnings = status.get("warnings") or []
+        given = status.get("warnings") or []
     else:
         parsed = _parsed(actor)
-        warnings = warnings_of(parsed, SidecarDefaults()) if parsed is not None else []
-    if warnings:
+        given = warnings_of(parsed, SidecarDefaults()) if parsed is not None else []
+    if given:
         yield "Warnings"
-        yield from (f"  {warning}" for warning in warnings)
+        yield from (f"  {warning}" for warning in given)
         yield ""
 
 

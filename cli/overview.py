@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from controller.rules.status import PARTS
+from controller.rules.status import first_problem
 
 Object = dict[str, Any]
 
@@ -68,12 +68,10 @@ def row(actor: Object, now: datetime) -> Row:
 
 def problem(status: Object) -> str:
     """What is wrong by a status; an empty string if nothing is."""
-    conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    if "Ready" not in conditions:
-        return "the controller has not seen it yet; is it running? asya-operator doctor tells"
-    wrong = [c for kind in PARTS if (c := conditions.get(kind)) is not None and c["status"] != "True"]
-    wrong.sort(key=lambda c: c["status"] != "False")  # what is wrong goes before what is not known yet
-    return f"{wrong[0]['reason']}: {wrong[0]['message']}" if wrong else ""
+    worst = first_problem(status)
+    if worst is None:
+        return ""
+    return f"{worst['reason']}: {worst['message']}" if worst["reason"] else str(worst["message"])
 
 
 def age(since: str | None, now: datetime) -> str:

@@ -334,6 +334,16 @@ def invalid_spec(errors: Iterable[str]) -> Verdict:
     return false("InvalidSpec", f"{'; '.join(errors)}. {remedy('InvalidSpec')}")
 
 
+def first_problem(status: Object) -> Object | None:
+    """The condition that says what is wrong, the first of :data:`PARTS`; what is false goes before what is unknown."""
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    if READY not in conditions:
+        message = "the controller has not seen it yet; is it running? asya-operator doctor tells"
+        return {"type": READY, "status": "Unknown", "reason": "", "message": message}
+    wrong = [c for kind in PARTS if (c := conditions.get(kind)) is not None and c["status"] != "True"]
+    return min(wrong, key=lambda c: bool(c["status"] != "False"), default=None)
+
+
 def condition(obj: Object, kind: str) -> Object:
     """A condition of an object; an empty one if it has none of that type."""
     conditions = (obj.get("status") or {}).get("conditions") or ()

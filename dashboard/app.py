@@ -1,0 +1,231 @@
+"""The HTTP side: a page, its parts, a stream of differences, and actions. Everything is below the token's path."""
+
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+from flask import Blueprint, Flask, Response, abort, redirect, request, send_from_directory
+
+from controller.phase import MEANINGS
+from controller.remedies import REMEDIES, general
+from dashboard import detail, graph
+from dashboard.board import Board, Changes
+from dashboard.guard import HEADERS, Guard
+from dashboard.history import SECONDS as SAMPLE_SECONDS
+from dashboard.ports import Ports, Refused
+from dashboard.redact import redact, redact_all
+from dashboard.scraper import Pass, Scraper
+from dashboard.traffic import Flow
+from kube.client import ApiError, Client
+
+Object = dict[str, Any]
+
+STATIC: Final = Path(__file__).parent / "static"
+PING_SECONDS: Final = 10.0
+"""Without news, after which a stream proves that its page is still there."""
+GATHER_SECONDS: Final = 0.15
+"""Changes that come so close together are sent as one."""
+MAX_LETTERS: Final = 1000
+"""Ids of dead letters in one request."""
+MAX_BODY: Final = 1 << 20
+_ID: Final = re.compile(r"([0-9a-f]{8})-(\d+)")
+
+
+@dataclass(frozen=True)
+class Services:
+    """What the pages are made from."""
+
+    board: Board
+    scraper: Scraper
+    client: Client
+    """For objects."""
+    reach: Client
+    """For pods."""
+    ports: Ports
+    context: str
+    """What the page calls the cluster."""
+    namespace: str
+
+
+def make_app(services: Services, guard: Guard) -> Flask:
+    """The application; it answers those that :mod:`dashboard.guard` lets in."""
+    app = Flask("dashboard", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+
+    @app.before_request
+    def check() -> Response | None:
+        refusal = guard.refusal(request.method, request.headers, request.mimetype)
+        return _error(403, refusal) if refusal else None
+
+    @app.after_request
+    def harden(response: Response) -> Response:
+        response.headers.extend(HEADERS)
+        return response
+
+    @app.get("/open/<once>")
+    def open_once(once: str) -> Any:
+        return redirect(f"/{guard.token}/", 303) if guard.opens(once) else _error(404, "this address worked once")
+
+    @app.errorhandler(404)
+    def not_found(_: Any) -> Response:
+        return _error(404, "nothing is here: open the address that kubectl asya dashboard printed, the whole of it")
+
+    @app.errorhandler(ApiError)
+    def unreadable(error: ApiError) -> Response:
+        return _error(403 if error.code == 403 else 502, redact(error.message))
+
+    @app.errorhandler(Refused)
+    def refused(error: Refused) -> Response:
+        return _error(409, redact(str(error)))
+
+    app.register_blueprint(_pages(services, guard))
+    return app
+
+
+def _pages(services: Services, guard: Guard) -> Blueprint:
+    pages = Blueprint("pages", "dashboard", url_prefix="/<token>")
+
+    @pages.url_value_preprocessor
+    def check_token(_: str | None, values: dict[str, Any] | None) -> None:
+        if values is None or not guard.knows(values.pop("token", "")):
+            abort(404)
+
+    @pages.get("/")
+    def index() -> Response:
+        return send_from_directory(STATIC, "index.html")
+
+    @pages.get("/static/<path:name>")
+    def static(name: str) -> Response:
+        return send_from_directory(STATIC, name)
+
+    @pages.get("/events")
+    def events() -> Response:
+        last = request.headers.get("Last-Event-ID", "")
+        return Response(stream(services, last), mimetype="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+    @pages.get("/routes")
+    def routes() -> Response:
+        namespace = request.args.get("namespace", "")
+        seen = services.scraper.look(namespace)
+        edges = graph.edges_of(services.scraper.flows(namespace), services.board.queues())
+        return _json({**graph.drawn(edges), **_scraped(seen)})
+
+    @pages.get("/actors/<namespace>/<name>")
+    def one(namespace: str, name: str) -> Response:
+        found = _actor(services, namespace, name)
+        seen = services.scraper.look(namespace, name)
+        flow = services.scraper.flow((namespace, name))
+        shown = detail.detail(services.client, services.ports, found)
+        return _json({**shown, "traffic": _traffic(flow), **_scraped(seen)})
+
+    @pages.get("/actors/<namespace>/<name>/logs")
+    def logs(namespace: str, name: str) -> Response:
+        _actor(services, namespace, name)
+        container = request.args.get("container", "runtime")
+        return _json(detail.logs(services.client, services.reach, namespace, name, container))
+
+    _actions(pages, services)
+    return pages
+
+
+def _actions(pages: Blueprint, services: Services) -> None:
+    @pages.get("/actors/<namespace>/<name>/letters")
+    def letters(namespace: str, name: str) -> Response:
+        _actor(services, namespace, name)
+        if services.ports.letters is None:
+            raise Refused("dead letters are not offered here")
+        found = services.ports.letters.list(namespace, name)
+        return _json({"letters": [redact_all(vars(letter)) for letter in found]})
+
+    @pages.post("/actors/<namespace>/<name>/replay")
+    def replay(namespace: str, name: str) -> Response:
+        _actor(services, namespace, name)
+        ids = (request.get_json(silent=True) or {}).get("ids")
+        if not isinstance(ids, list) or not 0 < len(ids) <= MAX_LETTERS or not all(isinstance(i, str) for i in ids):
+            raise Refused(f"ids: must be 1 to {MAX_LETTERS} ids of dead letters; found {str(ids)[:100]}")
+        if services.ports.letters is None:
+            raise Refused("dead letters are not offered here")
+        return _json({"done": redact(services.ports.letters.replay(namespace, name, ids))})
+
+    @pages.post("/actors/<namespace>/<name>/<action>")
+    def act(namespace: str, name: str, action: str) -> Response:
+        _actor(services, namespace, name)
+        pauser = services.ports.pauser
+        if pauser is None or action not in ("pause", "resume"):
+            abort(404)
+        done = pauser.pause(namespace, name) if action == "pause" else pauser.resume(namespace, name)
+        return _json({"done": redact(done)})
+
+
+def _actor(services: Services, namespace: str, name: str) -> Object:
+    found = services.board.actor(namespace, name)
+    if found is None:
+        abort(404)
+    return found
+
+
+def stream(services: Services, last: str, ping: float = PING_SECONDS) -> Iterator[bytes]:
+    """Server-sent events: all rows or what is newer than event ``last``, then each difference as it comes."""
+    board = services.board
+    match = _ID.fullmatch(last)
+    known = board.changes(int(match[2]) if match and match[1] == board.run else None)
+    ticks = board.ticks
+    if known.whole:
+        about = {
+            "context": services.context,
+            "namespace": services.namespace,
+            "sample": SAMPLE_SECONDS,
+            "phases": MEANINGS,
+            "remedies": {cause: f"{remedy.seen}. {general(cause)}" for cause, remedy in REMEDIES.items()},
+            "lengths": board.lengths(),
+        }
+        yield _event("snapshot", {**about, **_changed(known)}, board.run, known.version)
+    else:
+        yield _event("change", _changed(known), board.run, known.version)
+    while True:
+        counted = board.wait(known.version, ticks, ping)
+        if counted == ticks:
+            time.sleep(GATHER_SECONDS)
+        newer = board.changes(known.version)
+        if newer.version > known.version:
+            known = newer
+            yield _event("snapshot" if newer.whole else "change", _changed(newer), board.run, newer.version)
+        elif counted == ticks:
+            yield b": still here\n\n"
+        if counted > ticks:
+            ticks = counted
+            yield _event("tick", {}, board.run, known.version)
+
+
+def _changed(changes: Changes) -> Object:
+    return {"rows": changes.rows, "gone": changes.gone, "notices": changes.notices}
+
+
+def _event(kind: str, data: Object, run: str, version: int) -> bytes:
+    return b"event: %b\nid: %b-%d\ndata: %b\n\n" % (kind.encode(), run.encode(), version, orjson.dumps(data))
+
+
+def _scraped(seen: Pass) -> Object:
+    return {"metrics": {"pods": seen.pods, "failed": seen.failed, "problem": redact(seen.problem)}}
+
+
+def _traffic(flow: Flow) -> Object:
+    return {
+        "measured": flow.measured,
+        "received": round(flow.received, 3),
+        "failed": round(flow.failed, 3),
+        "active": round(flow.active),
+        "seconds": flow.mean_seconds,
+    }
+
+
+def _json(value: Object) -> Response:
+    return Response(orjson.dumps(value), mimetype="application/json")
+
+
+def _error(code: int, message: str) -> Response:
+    return Response(orjson.dumps({"error": message}), code, mimetype="application/json")

@@ -1,0 +1,200 @@
+"""The page of one actor: read when somebody looks at it, each part by itself, so a missing right costs one part."""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from controller.pods import is_ready
+from controller.remedies import REMEDIES
+from controller.status import PARTS, READY
+from crds.names import ANNOTATION_DEFAULT_CONTAINER, LABEL_ACTOR, SIDECAR
+from dashboard import pods
+from dashboard.ports import Explained, Ports
+from dashboard.redact import plain_secrets, redact, redact_all
+from dashboard.rights import missing_right
+from kube import events
+from kube.client import PODS, ApiError, Client
+
+Object = dict[str, Any]
+
+MAX_EVENTS: Final = 50
+MAX_PODS: Final = 200
+LOGGED_PODS: Final = 5
+"""Pods whose logs are merged."""
+LOG_LINES: Final = 200
+ASKED_PODS: Final = 3
+"""Pods that are not ready whose Events are read."""
+_CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def detail(client: Client, ports: Ports, actor: Object) -> Object:
+    """What the page shows of ``actor`` beside its row."""
+    metadata, status = actor["metadata"], actor.get("status") or {}
+    namespace, name = metadata["namespace"], metadata["name"]
+    missing: list[str] = []
+    explained = _part(lambda: ports.explain(namespace, name), None, missing, "list", "workloads", namespace)
+    found = _part(
+        lambda: client.list(PODS, namespace, labelSelector=f"{LABEL_ACTOR}={name}"),
+        [],
+        missing,
+        "list",
+        "pods",
+        namespace,
+    )
+    happened = _part(lambda: _events(client, actor, found), [], missing, "list", "events", namespace)
+    known = known_secrets(explained, found)
+    told = explained or Explained()
+    return {
+        "conditions": [shown_condition(c) for c in _ordered(status.get("conditions") or ())],
+        "objects": told.objects,
+        "injection": told.injection,
+        "queueing": told.queue,
+        "warnings": told.warnings,
+        "pods": [redact_all(shown_pod(pod), known) for pod in found[:MAX_PODS]],
+        "events": [redact_all(shown_event(event), known) for event in happened[-MAX_EVENTS:][::-1]],
+        "missing": missing,
+        "can": {"pause": ports.pauser is not None, "letters": ports.letters is not None},
+    }
+
+
+def _part(read: Callable[[], Any], otherwise: Any, missing: list[str], verb: str, what: str, namespace: str) -> Any:
+    """What ``read`` reads; a refusal is noted instead of raised."""
+    try:
+        return read()
+    except ApiError as error:
+        missing.append(missing_right(verb, what, namespace) if error.code == 403 else f"{what}: {error.message}")
+        return otherwise
+
+
+def known_secrets(explained: Explained | None, found: list[Object]) -> list[str]:
+    """Values that are secret by the names of their variables, in an actor's workloads and pods."""
+    workloads = explained.workloads if explained is not None else []
+    templates = [(w.get("spec") or {}).get("template") or {} for w in workloads]
+    return plain_secrets([(obj.get("spec") or {}) for obj in (*templates, *found)])
+
+
+def _ordered(conditions: Any) -> list[Object]:
+    order = [READY, *PARTS]
+    return sorted(conditions, key=lambda c: order.index(c["type"]) if c["type"] in order else len(order))
+
+
+def shown_condition(condition: Object) -> Object:
+    """A condition with its message in two: what is the case, and what to do."""
+    what, do = split_remedy(str(condition.get("message") or ""))
+    return {
+        "type": condition["type"],
+        "status": condition["status"],
+        "reason": condition["reason"],
+        "since": condition.get("lastTransitionTime", ""),
+        "what": redact(what),
+        "do": redact(do) if condition["status"] != "True" else "",
+    }
+
+
+def split_remedy(message: str) -> tuple[str, str]:
+    """What a condition's message says, and the remedy that it ends with; an empty one if there is none."""
+    starts = (message.find(f". {prefix}") for prefix in _PREFIXES)
+    place = max(starts, default=-1)
+    return (message[: place + 1], message[place + 2 :]) if place >= 0 else (message, "")
+
+
+_PREFIXES: Final = sorted({prefix for r in REMEDIES.values() if len(prefix := r.do.partition("{")[0]) >= 8})
+"""How remedies begin, up to the first word that is filled in."""
+
+
+def _events(client: Client, actor: Object, found: list[Object]) -> list[Object]:
+    """Events about the actor, its workload and those of its pods that are not ready, the latest last."""
+    metadata, status = actor["metadata"], actor.get("status") or {}
+    about = [("AsyncActor", metadata["name"])]
+    for field in ("workloadRef", "scaledObjectRef", "scaledJobRef"):
+        if field in status:
+            about.append((status[field]["kind"], status[field]["name"]))
+    about += [("Pod", pod["metadata"]["name"]) for pod in found if not is_ready(pod)][:ASKED_PODS]
+    happened = [e for kind, name in about for e in events.about(client, kind, metadata["namespace"], name)]
+    return sorted(happened, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+
+
+def shown_event(event: Object) -> Object:
+    """An Event as the page shows it."""
+    about = event.get("involvedObject") or {}
+    return {
+        "at": str(event.get("lastTimestamp") or event.get("eventTime") or ""),
+        "warning": event.get("type") == "Warning",
+        "reason": str(event.get("reason") or ""),
+        "about": f"{about.get('kind')} {about.get('name')}",
+        "message": str(event.get("message") or ""),
+        "count": event.get("count") or 1,
+    }
+
+
+def shown_pod(pod: Object) -> Object:
+    """A pod as the page shows it."""
+    metadata, status = pod["metadata"], pod.get("status") or {}
+    statuses = [s for part in ("initContainerStatuses", "containerStatuses") for s in status.get(part) or ()]
+    waiting = [((s.get("state") or {}).get("waiting") or {}).get("reason") for s in statuses]
+    state = next(
+        (str(reason) for reason in waiting if reason), str(status.get("reason") or status.get("phase") or "Pending")
+    )
+    return {
+        "name": metadata["name"],
+        "ready": is_ready(pod),
+        "state": "Terminating" if metadata.get("deletionTimestamp") else state,
+        "restarts": sum(s.get("restartCount") or 0 for s in statuses),
+        "node": str((pod.get("spec") or {}).get("nodeName") or ""),
+        "created": str(metadata.get("creationTimestamp") or ""),
+    }
+
+
+def logs(client: Client, reach: Client, namespace: str, name: str, container: str) -> Object:
+    """The last lines of an actor's pods, merged by time.
+
+    Args:
+        client: for the pods as objects.
+        reach: for the pods themselves.
+        namespace: the actor's.
+        name: the actor's.
+        container: ``sidecar``, or the runtime's for any other word.
+    """
+    missing: list[str] = []
+    found = _part(
+        lambda: client.list(PODS, namespace, labelSelector=f"{LABEL_ACTOR}={name}"),
+        [],
+        missing,
+        "list",
+        "pods",
+        namespace,
+    )
+    found.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
+    known = known_secrets(None, found)
+    lines: list[tuple[str, str, str]] = []
+    for pod in found[:LOGGED_PODS]:
+        pod_name = pod["metadata"]["name"]
+        wanted = SIDECAR if container == SIDECAR else runtime_of(pod)
+        try:
+            text = pods.log(reach, namespace, pod_name, wanted, lines=LOG_LINES)
+        except ApiError as error:
+            denied = missing_right("get", "pods/log", namespace)
+            missing.append(denied if error.code == 403 else f"{pod_name}: {redact(error.message, known)}")
+            continue
+        lines += [(*_stamped(line), pod_name) for line in text.splitlines()]
+    lines.sort(key=lambda line: line[0])
+    shown = [{"at": at, "text": redact(text, known), "pod": pod} for at, text, pod in lines[-LOG_LINES:]]
+    return {"lines": shown, "missing": sorted(set(missing)), "pods": len(found), "read": min(len(found), LOGGED_PODS)}
+
+
+def _stamped(line: str) -> tuple[str, str]:
+    """The time and the text of a line, without what a terminal would obey."""
+    at, _, text = line.partition(" ")
+    if not at[:4].isdigit():
+        at, text = "", line
+    return at, _CONTROL.sub("", text)
+
+
+def runtime_of(pod: Object) -> str:
+    """The container with the function: kubectl's default, as injection set it, else the first beside the sidecar."""
+    annotations = pod["metadata"].get("annotations") or {}
+    names = [c["name"] for c in (pod.get("spec") or {}).get("containers") or ()]
+    chosen = annotations.get(ANNOTATION_DEFAULT_CONTAINER)
+    if chosen in names:
+        return str(chosen)
+    return next((name for name in names if name != SIDECAR), "runtime")

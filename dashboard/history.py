@@ -1,0 +1,37 @@
+"""The lengths of queues over the last minutes, one sample every few seconds, for as long as the dashboard runs."""
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from kube.reflector import Key
+
+SECONDS: Final = 5.0
+"""Between two samples."""
+SAMPLES: Final = 120
+"""Ten minutes."""
+
+
+class History:
+    """The last :data:`SAMPLES` lengths of each queue. A length that was not known is None."""
+
+    def __init__(self) -> None:
+        self._lengths: dict[Key, deque[int | None]] = {}
+
+    def sample(self, lengths: Mapping[Key, int | None]) -> None:
+        """Take a sample; actors that are not in it are forgotten, and those never known are not kept."""
+        for key in [key for key in self._lengths if key not in lengths]:
+            del self._lengths[key]
+        for key, length in lengths.items():
+            if key in self._lengths:
+                self._lengths[key].append(length)
+            elif length is not None:
+                self._lengths[key] = deque([length], maxlen=SAMPLES)
+
+    def of(self, key: Key) -> list[int | None]:
+        """The samples of one actor, the latest last."""
+        return list(self._lengths.get(key, ()))
+
+    def of_all(self, keys: Iterable[Key]) -> dict[str, list[int | None]]:
+        """The samples of those of ``keys`` that have some, by ``namespace/name``."""
+        return {"/".join(key): self.of(key) for key in keys if key in self._lengths}

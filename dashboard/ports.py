@@ -1,0 +1,92 @@
+"""What the dashboard has others do: the commands of the plugin, which it offers as buttons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+Object = dict[str, Any]
+
+
+class Refused(Exception):
+    """An action that cannot be done; the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One actor as ``kubectl asya explain`` tells it: lines of text, by part."""
+
+    objects: list[str] = field(default_factory=list)
+    injection: list[str] = field(default_factory=list)
+    queue: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    workloads: list[Object] = field(default_factory=list)
+    """The workloads themselves, whose pods' templates say what is secret."""
+
+
+@dataclass(frozen=True)
+class Letter:
+    """A message that came to its end without success."""
+
+    id: str
+    queue: str
+    error: str
+    text: str
+    """The message itself."""
+    at: str = ""
+    """When, if it is known."""
+
+
+class Explainer(Protocol):
+    """Explains actors."""
+
+    def __call__(self, namespace: str, name: str) -> Explained | None:
+        """What there is to tell; None if there is no such actor.
+
+        Raises:
+            ApiError: if it cannot be read.
+        """
+
+
+class Letters(Protocol):
+    """Reaches dead letters."""
+
+    def list(self, namespace: str, actor: str) -> Sequence[Letter]:
+        """The dead letters of an actor.
+
+        Raises:
+            Refused: if they cannot be had.
+        """
+
+    def replay(self, namespace: str, actor: str, ids: Sequence[str]) -> str:
+        """Send them to the actor anew; what was done, in a sentence.
+
+        Raises:
+            Refused: if that cannot be done.
+        """
+
+
+class Pauser(Protocol):
+    """Stops and starts the consumption of messages."""
+
+    def pause(self, namespace: str, actor: str) -> str:
+        """Pause an actor; what was done, in a sentence.
+
+        Raises:
+            Refused: if that cannot be done.
+        """
+
+    def resume(self, namespace: str, actor: str) -> str:
+        """Have it go on; what was done, in a sentence.
+
+        Raises:
+            Refused: if that cannot be done.
+        """
+
+
+@dataclass(frozen=True)
+class Ports:
+    """All of them. What is None is not offered."""
+
+    explain: Explainer
+    letters: Letters | None = None
+    pauser: Pauser | None = None

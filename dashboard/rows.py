@@ -1,0 +1,94 @@
+"""One actor as a row of the table: a pure function of the AsyncActor and of its HorizontalPodAutoscaler.
+
+The length of a queue is in no object of the operator's. KEDA gives it to the HorizontalPodAutoscaler that it makes,
+whose status repeats it for each pod, so one watch tells it for all actors.
+"""
+
+from typing import Any, Final
+
+from controller.status import first_problem
+from dashboard.redact import redact
+from kube.quantity import parse_quantity
+
+Object = dict[str, Any]
+
+MAX_MESSAGE: Final = 300
+"""Characters of a message in a row; an actor's own page shows all of it."""
+_GOOD: Final = ("Running", "Completed")
+_REST: Final = ("Napping", "Paused")
+_MOVING: Final = ("Creating", "ScalingUp", "ScalingDown", "Updating", "Terminating")
+
+
+def tone(phase: str) -> str:
+    """How the page shows a phase: ``good``, ``rest``, ``moving`` or ``wrong``; ``unknown`` without one."""
+    if not phase:
+        return "unknown"
+    if phase in _GOOD:
+        return "good"
+    if phase in _REST:
+        return "rest"
+    return "moving" if phase in _MOVING else "wrong"
+
+
+def row(actor: Object, length: int | None) -> Object:
+    """The row of ``actor``, whose queue has that length, if it is known."""
+    metadata, spec, status = actor["metadata"], actor.get("spec") or {}, actor.get("status") or {}
+    scaling = spec.get("scaling") or {}
+    reference = status.get("scaledJobRef") or status.get("workloadRef") or {}
+    problem = first_problem(status)
+    phase = "Terminating" if metadata.get("deletionTimestamp") else str(status.get("phase") or "")
+    return {
+        "ns": metadata.get("namespace", ""),
+        "name": metadata["name"],
+        "phase": phase,
+        "tone": tone(phase),
+        "ready": status.get("readyReplicas", 0),
+        "desired": status.get("desiredReplicas", 0),
+        "kind": str(reference.get("kind") or (spec.get("workload") or {}).get("type") or "Deployment"),
+        "queue": str(status.get("queueName") or spec.get("queueName") or ""),
+        "transport": str((spec.get("transport") or {}).get("type", "")),
+        "scale": f"{scaling.get('minReplicas', 0)} to {scaling.get('maxReplicas', 50)}"
+        if scaling.get("enabled")
+        else "off",
+        "paused": phase == "Paused" or bool(scaling.get("paused")),
+        "active": status.get("scalingActive"),
+        "length": length_of(status, length),
+        "reason": str((problem or {}).get("reason") or ""),
+        "message": redact(str((problem or {}).get("message") or ""))[:MAX_MESSAGE],
+        "created": str(metadata.get("creationTimestamp") or ""),
+    }
+
+
+def length_of(status: Object, measured: int | None) -> int | None:
+    """The queue's length, where it is known.
+
+    An autoscaler at rest repeats what it saw last, so at zero pods KEDA's own word counts: no messages, or some.
+    """
+    if status.get("desiredReplicas") == 0:
+        return 0 if status.get("scalingActive") is False else None
+    return measured
+
+
+def measured_length(autoscaler: Object) -> int | None:
+    """The length of the queue by a HorizontalPodAutoscaler of KEDA's; None if it does not say.
+
+    Its status has the length for each pod, rounded up to a thousandth.
+    """
+    status = autoscaler.get("status") or {}
+    found = []
+    for metric in status.get("currentMetrics") or ():
+        current = (metric.get("external") or {}).get("current") or {}
+        try:
+            if "averageValue" in current:
+                found.append(parse_quantity(current["averageValue"]) * int(status.get("currentReplicas") or 0))
+            elif "value" in current:
+                found.append(parse_quantity(current["value"]))
+        except ValueError:
+            continue
+    return round(max(found)) if found else None
+
+
+def scaled_object_of(autoscaler: Object) -> str:
+    """The name of the ScaledObject, and so of the actor, that a HorizontalPodAutoscaler works for; empty if of none."""
+    owners = autoscaler["metadata"].get("ownerReferences") or ()
+    return next((str(o["name"]) for o in owners if o.get("controller") and o.get("kind") == "ScaledObject"), "")

@@ -1,0 +1,210 @@
+// One actor: how it is, what to do about it, what was injected, and its pods, events, logs and dead letters.
+
+import { age, badge, clock, el, rate, say, short, sparkline } from "./dom.js";
+import { ask, listen, state } from "./live.js";
+
+const REFRESH = 5000;
+const FOLLOW = 2000;
+const SAMPLE_MINUTES = 10;
+
+const part = (title, ...content) => el("section", { class: "card" }, el("h2", {}, title), ...content);
+const none = (text) => el("p", { class: "none" }, text);
+const fact = (name, value) => [el("dt", {}, name), el("dd", {}, value)];
+
+function conditions(list) {
+  if (!list.length) return none("The controller has not looked at this actor yet.");
+  return el("ul", { class: "conditions" }, list.map((c) => el("li", { "data-status": c.status },
+    el("p", { class: "head" },
+      el("b", {}, c.type), el("span", { class: `badge ${c.status === "True" ? "good" : c.status === "False" ? "wrong" : "moving"}` }, c.reason),
+      el("small", {}, `${c.status === "True" ? "so" : c.status === "False" ? "not so" : "unknown"} for ${age(c.since)}`)),
+    el("p", {}, c.what),
+    c.do && el("p", { class: "do" }, el("b", {}, "What to do: "), c.do))));
+}
+
+const lines = (list) => el("pre", { class: "lines", tabindex: 0 }, list.map((line) => line.replace(/^ {2}/, "")).join("\n"));
+
+function pods(list) {
+  if (!list.length) return none("There are no pods.");
+  return el("ul", { class: "pods" }, list.map((pod) => el("li", {},
+    el("span", { class: `badge ${pod.ready ? "good" : pod.state === "Succeeded" ? "rest" : "wrong"}` }, pod.ready ? "Ready" : pod.state),
+    el("code", {}, pod.name),
+    el("small", {}, [`${age(pod.created)} old`, pod.restarts ? `restarted ${pod.restarts}×` : "", pod.node].filter(Boolean).join(" · ")))));
+}
+
+function events(list) {
+  if (!list.length) return none("No events are kept; Kubernetes forgets them after an hour.");
+  return el("ul", { class: "events" }, list.map((event) => el("li", { class: event.warning ? "warning" : "" },
+    el("p", { class: "head" }, el("b", {}, event.reason), el("small", {}, `${clock(event.at)} · ${event.about}${event.count > 1 ? ` · ${event.count}×` : ""}`)),
+    el("p", {}, event.message))));
+}
+
+function traffic(shown) {
+  if (shown.metrics.problem && !shown.traffic.measured) return none(`No rates: ${shown.metrics.problem}`);
+  const seen = shown.traffic;
+  if (!seen.measured) return none("Rates appear after the second look at the sidecars, in some seconds.");
+  return el("dl", { class: "facts" },
+    fact("Received", rate(seen.received)), fact("Failed", rate(seen.failed)), fact("In hand", String(seen.active)),
+    fact("Mean time", seen.seconds === null ? "–" : `${Number(seen.seconds.toPrecision(2))} s`));
+}
+
+function missing(list) {
+  return list.length ? el("div", { class: "notice" }, el("ul", {}, list.map((text) => el("li", {}, text)))) : null;
+}
+
+/** Show an actor in `place`; what to do when it is left. */
+export function actorView(place, namespace, name) {
+  const key = `${namespace}/${name}`;
+  const at = `actors/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+  const title = el("div", { class: "title" });
+  const now = el("div", { class: "now-part" });
+  const rest = el("div", { class: "columns" });
+  const fold = el("div", { class: "columns" });
+  let gone = false;
+  let showing = "";
+  place.append(el("p", { class: "crumbs" }, el("a", { href: "#/" }, "Actors"), ` / ${namespace}`),
+    el("h1", { tabindex: -1 }, name), title, now, rest, fold);
+
+  const pause = el("button", { type: "button", class: "button", hidden: true, onclick: act });
+  async function act() {
+    const action = pause.dataset.action;
+    pause.disabled = true;
+    try {
+      say((await ask(`${at}/${action}`, {})).done);
+    } catch (error) {
+      say(error.message);
+    }
+    pause.disabled = false;
+  }
+
+  function drawTop() {
+    const row = state.rows.get(key);
+    if (!row) {
+      title.replaceChildren(none("There is no such actor, or not any more."));
+      now.replaceChildren();
+      return;
+    }
+    pause.textContent = row.paused ? "Resume" : "Pause";
+    pause.dataset.action = row.paused ? "resume" : "pause";
+    title.replaceChildren(badge(row), el("span", { class: "meaning" }, (state.about.phases || {})[row.phase] || ""), pause);
+    const lengths = state.lengths.get(key) || [];
+    const chart = sparkline(lengths, { width: 600, height: 90 });
+    now.replaceChildren(
+      part("Now", el("dl", { class: "facts" },
+        fact("Pods", `${row.ready} of ${row.desired} ready`), fact("Workload", row.kind), fact("Scale", row.scale),
+        fact("Transport", row.transport), fact("Queue", el("code", {}, row.queue)), fact("Age", age(row.created)))),
+      part("Messages in the queue",
+        el("p", { class: "big" }, row.length !== null ? short(row.length) : row.active ? "some" : "–",
+          el("small", {}, row.length !== null ? ` · the last ${SAMPLE_MINUTES} minutes` : " · the length is not known: KEDA measures it while the actor has pods")),
+        chart || ""));
+  }
+
+  async function load() {
+    let shown;
+    try {
+      shown = await ask(at);
+    } catch (error) {
+      if (!gone && !showing) rest.replaceChildren(missing([error.message]));
+      return;
+    }
+    const text = JSON.stringify(shown);
+    if (gone || text === showing) return;
+    const first = !showing;
+    showing = text;
+    pause.hidden = !shown.can.pause;
+    const injected = [...shown.objects, "", ...shown.injection];
+    rest.replaceChildren(...[missing(shown.missing),
+      part("Conditions", conditions(shown.conditions)),
+      shown.warnings.length ? part("Warnings", lines(shown.warnings.slice(1))) : null,
+      part("What was injected", injected.length > 1 ? lines(injected) : none("Nothing yet.")),
+      shown.queueing.length ? part("Where messages go", lines(shown.queueing.slice(1))) : null,
+      part("Messages, by the sidecars", traffic(shown)),
+      part(`Pods (${shown.pods.length})`, pods(shown.pods)),
+      part("Events", events(shown.events))].filter(Boolean));
+    if (first) fold.replaceChildren(logs(at, () => gone), ...(shown.can.letters ? [letters(at)] : []));
+  }
+
+  drawTop();
+  load();
+  const timer = setInterval(() => { if (!document.hidden) load(); }, REFRESH);
+  const unlisten = listen((changed, kind) => {
+    if (kind === "link") return;
+    drawTop();
+    if (changed.has(key) || kind === "snapshot") load();
+  });
+  return () => { gone = true; clearInterval(timer); unlisten(); };
+}
+
+function logs(at, isGone) {
+  const output = el("pre", { class: "log", tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Log" });
+  const told = el("p", { class: "none" });
+  const container = el("select", { "aria-label": "Container", onchange: () => read(true) },
+    el("option", { value: "runtime" }, "your function"), el("option", { value: "sidecar" }, "sidecar"));
+  const follow = el("input", { type: "checkbox", checked: true, onchange: () => read(false) });
+  let before = "";
+  let timer = 0;
+
+  async function read(again) {
+    clearTimeout(timer);
+    try {
+      const found = await ask(`${at}/logs?container=${container.value}`);
+      const text = JSON.stringify(found);
+      if (text !== before || again) {
+        before = text;
+        output.replaceChildren(...found.lines.map((line) => el("span", { class: "log-line" },
+          el("time", { datetime: line.at, title: line.pod }, clock(line.at)), ` ${line.text}\n`)));
+        told.textContent = [...found.missing, found.lines.length ? "" : "No lines.",
+          found.pods > found.read ? `The newest ${found.read} of ${found.pods} pods.` : ""].filter(Boolean).join(" ");
+        output.scrollTop = output.scrollHeight;
+      }
+    } catch (error) {
+      told.textContent = error.message;
+    }
+    if (!isGone() && follow.checked) timer = setTimeout(() => read(false), document.hidden ? 5 * FOLLOW : FOLLOW);
+  }
+
+  read(true);
+  return el("section", { class: "card wide" }, el("h2", {}, "Logs"),
+    el("p", { class: "tools" }, container, el("label", {}, follow, " follow")), told, output);
+}
+
+function letters(at) {
+  const place = el("div", {});
+  const button = el("button", { type: "button", class: "button", onclick: look }, "Look for dead letters");
+  const busy = (text) => place.replaceChildren(el("p", { class: "busy", role: "status" }, text));
+
+  async function look() {
+    button.disabled = true;
+    busy("Looking. A pod with the actor's own credentials is started for it, which takes some seconds …");
+    try {
+      draw((await ask(`${at}/letters`)).letters);
+    } catch (error) {
+      place.replaceChildren(el("p", { class: "notice", role: "status" }, error.message));
+    }
+    button.disabled = false;
+  }
+
+  async function replay(ids) {
+    busy(`Replaying ${ids.length} …`);
+    try {
+      say((await ask(`${at}/replay`, { ids })).done);
+    } catch (error) {
+      say(error.message);
+    }
+    look();
+  }
+
+  function draw(list) {
+    if (!list.length) return place.replaceChildren(none("There are no dead letters of this actor."));
+    const boxes = list.map((letter) => el("input", { type: "checkbox", "aria-label": `Choose ${letter.id}`, value: letter.id }));
+    const chosen = () => boxes.filter((box) => box.checked).map((box) => box.value);
+    place.replaceChildren(
+      el("p", { class: "tools" },
+        el("button", { type: "button", class: "button", onclick: () => { const ids = chosen(); if (ids.length) replay(ids); else say("Choose some first."); } }, "Replay the chosen"),
+        el("button", { type: "button", class: "button", onclick: () => replay(list.map((letter) => letter.id)) }, `Replay all ${list.length}`)),
+      el("ul", { class: "letters" }, list.map((letter, n) => el("li", {},
+        el("label", { class: "head" }, boxes[n], el("b", {}, letter.error || "failed"), el("small", {}, [letter.queue, letter.at && clock(letter.at)].filter(Boolean).join(" · "))),
+        el("details", {}, el("summary", {}, el("code", {}, letter.id)), el("pre", { class: "lines", tabindex: 0 }, letter.text))))));
+  }
+
+  return el("section", { class: "card wide" }, el("h2", {}, "Dead letters"), el("p", { class: "tools" }, button), place);
+}
