@@ -63,7 +63,7 @@ def make_app(services: Services, guard: Guard) -> Flask:
 
     @app.after_request
     def harden(response: Response) -> Response:
-        response.headers.extend(HEADERS)
+        response.headers.update(HEADERS)
         return response
 
     @app.get("/open/<once>")

@@ -75,7 +75,11 @@ def known_secrets(explained: Explained | None, found: list[Object]) -> list[str]
 
 def _ordered(conditions: Any) -> list[Object]:
     order = [READY, *PARTS]
-    return sorted(conditions, key=lambda c: order.index(c["type"]) if c["type"] in order else len(order))
+    parts = {f"{c['type']}: {c.get('message')}" for c in conditions}
+    conditions = [c for c in conditions if c.get("message") not in parts]  # what Ready only repeats
+    return sorted(
+        conditions, key=lambda c: (c["status"] == "True", order.index(c["type"]) if c["type"] in order else 99)
+    )
 
 
 def shown_condition(condition: Object) -> Object:

@@ -1,11 +1,13 @@
 """The graph of routes as they were seen: who sends to whom, in layers from left to right. Pure.
 
-Layers are by longest path, without the edges that close a circle; within a layer a node stands near those that send to
-it. That is enough for tens of nodes, and the same every time for the same edges.
+Layers are by longest path, without the edges that close a circle. Within a layer a node stands near those that send to
+it, and an edge that passes by a layer has a place of its own there, so that it crosses no node. That is enough for tens
+of nodes, and the same every time for the same edges.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from dashboard.traffic import Flow
@@ -15,7 +17,9 @@ Object = dict[str, Any]
 
 MAX_EDGES: Final = 150
 """The busiest ones are shown, and it is said that there are more."""
-SWEEPS: Final = 4
+SWEEPS: Final = 6
+BEND: Final = "bend:"
+"""Begins the name of a place where an edge passes by a layer; no actor and no queue has such a name."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Edge:
 
     source: str
     target: str
-    rate: float
+    rate: float | None
+    """Messages a second; None while it is not measured yet."""
     total: float
 
 
@@ -43,24 +48,51 @@ def edges_of(flows: Mapping[Key, Flow], queues: Mapping[str, list[Key]]) -> list
             consumers = queues.get(queue) or []
             near = [key for key in consumers if key[0] == namespace] or consumers
             target = "/".join(near[0]) if near else f"queue:{queue}"
-            found.append(Edge(f"{namespace}/{name}", target, flow.rates.get(queue, 0.0), total))
-    return sorted(found, key=lambda edge: (-edge.rate, -edge.total, edge.source, edge.target))
+            rate = flow.rates.get(queue, 0.0) if flow.measured else None
+            found.append(Edge(f"{namespace}/{name}", target, rate, total))
+    return sorted(found, key=lambda edge: (-(edge.rate or 0.0), -edge.total, edge.source, edge.target))
 
 
 def drawn(edges: list[Edge]) -> Object:
-    """The graph as the page draws it: nodes with their layer and place in it, edges, and how many are left out."""
+    """The graph as the page draws it.
+
+    ``layers`` hold, from top to bottom, the nodes and the bends of edges that pass by a layer. An edge goes through its
+    bends in ``via``, and ``back`` says that it closes a circle. ``more`` counts the edges that are left out.
+    """
     shown = edges[:MAX_EDGES]
     layers = _layers(shown)
-    nodes = [
-        {"id": node, "layer": layer, "place": place}
-        for layer, members in enumerate(_ordered(shown, layers))
-        for place, node in enumerate(members)
+    bends = [_bends(n, edge, layers) for n, edge in enumerate(shown)]
+    at = layers | {
+        bend: layers[edge.source] + n for edge, via in zip(shown, bends, strict=True) for n, bend in _numbered(via)
+    }
+    links = [
+        pair for edge, via in zip(shown, bends, strict=True) for pair in pairwise([edge.source, *via, edge.target])
     ]
     return {
-        "nodes": nodes,
-        "edges": [{"from": e.source, "to": e.target, "rate": round(e.rate, 3), "total": round(e.total)} for e in shown],
+        "layers": _ordered(links, at),
+        "edges": [
+            {
+                "from": edge.source,
+                "to": edge.target,
+                "rate": None if edge.rate is None else round(edge.rate, 3),
+                "total": round(edge.total),
+                "via": via,
+                "back": layers[edge.target] <= layers[edge.source],
+            }
+            for edge, via in zip(shown, bends, strict=True)
+        ],
         "more": len(edges) - len(shown),
     }
+
+
+def _bends(number: int, edge: Edge, layers: Mapping[str, int]) -> list[str]:
+    """Names of an edge's bends, one in each layer between its ends."""
+    between = range(layers[edge.source] + 1, layers[edge.target])
+    return [f"{BEND}{number}.{layer}" for layer in between]
+
+
+def _numbered(via: list[str]) -> Iterable[tuple[int, str]]:
+    return enumerate(via, 1)
 
 
 def _layers(edges: Iterable[Edge]) -> dict[str, int]:
@@ -102,29 +134,30 @@ def _topological(nodes: list[str], targets: Mapping[str, list[str]]) -> tuple[li
     return list(reversed(finished)), closing
 
 
-def _ordered(edges: list[Edge], layers: Mapping[str, int]) -> list[list[str]]:
-    """The nodes of each layer, in an order in which few edges cross."""
+def _ordered(links: list[tuple[str, str]], layers: Mapping[str, int]) -> list[list[str]]:
+    """What is in each layer, in an order in which few links cross."""
     if not layers:
         return []
     rows: list[list[str]] = [[] for _ in range(max(layers.values()) + 1)]
-    for node in sorted(layers):
-        rows[layers[node]].append(node)
-    neighbours: dict[str, list[str]] = {node: [] for node in layers}
-    for edge in edges:
-        neighbours[edge.source].append(edge.target)
-        neighbours[edge.target].append(edge.source)
+    for item in sorted(layers):
+        rows[layers[item]].append(item)
+    neighbours: dict[str, list[str]] = {item: [] for item in layers}
+    for source, target in links:
+        neighbours[source].append(target)
+        neighbours[target].append(source)
     for sweep in range(SWEEPS):
-        place = {node: n / len(members) for members in rows for n, node in enumerate(members)}
+        place = {item: n / len(members) for members in rows for n, item in enumerate(members)}
         forward = sweep % 2 == 0
         for members in rows if forward else reversed(rows):
-            members.sort(key=lambda node: (_middle(node, neighbours, layers, place, forward), node))
-            place |= {node: n / len(members) for n, node in enumerate(members)}
+            members.sort(key=lambda item: (_middle(item, neighbours, layers, place, forward), item))
+            place |= {item: n / len(members) for n, item in enumerate(members)}
     return rows
 
 
 def _middle(
-    node: str, neighbours: Mapping[str, list[str]], layers: Mapping[str, int], place: Mapping[str, float], forward: bool
+    item: str, neighbours: Mapping[str, list[str]], layers: Mapping[str, int], place: Mapping[str, float], forward: bool
 ) -> float:
-    """The mean place of a node's neighbours on one side; its own where it has none there."""
-    side = [n for n in neighbours[node] if (layers[n] < layers[node]) == forward and layers[n] != layers[node]]
-    return sum(place[n] for n in side) / len(side) if side else place[node]
+    """The mean place of an item's neighbours in the layer beside it; its own where it has none there."""
+    beside = layers[item] + (-1 if forward else 1)
+    side = [n for n in neighbours[item] if layers[n] == beside]
+    return sum(place[n] for n in side) / len(side) if side else place[item]

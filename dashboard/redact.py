@@ -13,11 +13,15 @@ Object = dict[str, Any]
 HIDDEN: Final = "***"
 SHORTEST: Final = 4
 """Characters. A shorter value would be hidden in the middle of ordinary words."""
-_SENSITIVE: Final = r"[\w-]*(?:pass(?:word|wd|phrase)|secret|token(?!s)|api_?-?key|access_?-?key|credential)[\w-]*"
-_URL: Final = re.compile(r"([a-z][a-z0-9+.-]*://)[^\s\"'<>]*@", re.IGNORECASE)
-_HEADER: Final = re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?)(?:(?:bearer|basic)\s+)?[^\s\"',;]+", re.IGNORECASE)
+# Repetitions have limits, so that no text takes longer than its length.
+_SENSITIVE: Final = r"(?:pass(?:word|wd|phrase)|secret|token(?!s)|api_?-?key|access_?-?key|credential)[\w-]{0,64}"
+_URL: Final = re.compile(r"([a-z][a-z0-9+.-]{0,20}://)[^\s\"'<>]{0,1000}@", re.IGNORECASE)
+_HEADER: Final = re.compile(
+    r"(authorization[\"']?\s{0,8}[:=]\s{0,8}[\"']?)(?:(?:bearer|basic)\s{1,8})?[^\s\"',;]+", re.IGNORECASE
+)
 _PAIR: Final = re.compile(
-    rf"({_SENSITIVE}(?:\\?[\"'])?\s*[:=]\s*)(?:\\?\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s,;&}}\]\"']+)", re.IGNORECASE
+    rf"({_SENSITIVE}(?:\\?[\"'])?\s{{0,8}}[:=]\s{{0,8}})(?:\\\".*?\\\"|\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s,;&}}\]\"']+)",
+    re.IGNORECASE,
 )
 _NAME: Final = re.compile(_SENSITIVE, re.IGNORECASE)
 

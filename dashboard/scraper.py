@@ -6,7 +6,7 @@ longest ago first, and the page says of how many it has samples.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,11 +21,17 @@ from kube.reflector import Key
 from telemetry import threads
 
 Object = dict[str, Any]
+View = tuple[str, str]
+"""A namespace, or an empty string for all, and an actor of it, or an empty string for all."""
 
-SECONDS: Final = 5.0
+SECONDS: Final = 4.0
 """Between two passes."""
+PATIENCE: Final = 3.0
+"""Seconds that a first look waits."""
 INTEREST_SECONDS: Final = 20.0
 """After the last question, for which passes go on."""
+STALE_SECONDS: Final = 120.0
+"""After which a sample says nothing of now."""
 MAX_PODS: Final = 100
 WORKERS: Final = 8
 
@@ -55,23 +61,31 @@ class Scraper:
         self, client: Client, reach: Client, namespace: str, now: Callable[[], float] = time.monotonic
     ) -> None:
         self._client, self._reach, self._namespace, self._now = client, reach, namespace, now
-        self._lock = threading.Lock()
-        self._asked: dict[tuple[str, str], float] = {}
+        self._changed = threading.Condition()
+        self._asked: dict[View, float] = {}
+        self._covered: set[View] = set()
+        """The views that the last pass was for."""
         self._meters: dict[str, Meter] = {}
         self._informer: Informer | None = None
-        self._wake = threading.Event()
         self._started = False
+        self._due = 0.0
         self.result = Pass()
 
-    def look(self, namespace: str, actor: str = "") -> Pass:
-        """Keep the pods of a namespace (all, if it is empty) or of one actor in view for a while; what is known."""
-        with self._lock:
-            self._asked[namespace, actor] = self._now()
+    def look(self, namespace: str, actor: str = "", patience: float = PATIENCE) -> Pass:
+        """Keep the pods of a namespace (all, if it is empty) or of one actor in view for a while; what is known.
+
+        The first look waits for a pass that covers it, for so many seconds.
+        """
+        view = (namespace, actor)
+        with self._changed:
+            self._views()
+            self._asked[view] = self._now()
             if not self._started:
                 self._started = True
                 threads.start("scraper", self._work)
-        self._wake.set()
-        return self.result
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: view in self._covered, patience)
+            return self.result
 
     def flow(self, key: Key) -> Flow:
         """The flow through an actor's pods."""
@@ -82,11 +96,8 @@ class Scraper:
         known = list(self.result.by_actor)
         return {key: self.flow(key) for key in known if namespace in ("", key[0])}
 
-    def run_once(self) -> None:
-        """One pass."""
-        views = self._views()
-        if not views:
-            return
+    def run_once(self, views: Collection[View]) -> None:
+        """One pass, of the pods in these views."""
         problem = self._watch_pods()
         if problem:
             self.result = Pass(problem=problem)
@@ -96,8 +107,8 @@ class Scraper:
         pods.sort(key=lambda pod: (self._last(pod), pod["metadata"]["namespace"], pod["metadata"]["name"]))
         with ThreadPoolExecutor(WORKERS, thread_name_prefix="scrape") as workers:
             problems = [text for text in workers.map(self._read, pods[:MAX_PODS]) if text]
-        present = {pod["metadata"]["uid"] for pod in self._informer.all()}
-        self._meters = {uid: meter for uid, meter in self._meters.items() if uid in present}
+        oldest = self._now() - STALE_SECONDS
+        self._meters = {uid: meter for uid, meter in self._meters.items() if meter.last >= oldest}
         by_actor: dict[Key, list[Meter]] = {}
         for pod in pods:
             meter = self._meters.get(pod["metadata"]["uid"])
@@ -107,19 +118,28 @@ class Scraper:
                 )
         self.result = Pass(len(pods), len(problems), problems[0] if problems else "", by_actor)
 
-    def _views(self) -> list[tuple[str, str]]:
-        with self._lock:
-            oldest = self._now() - INTEREST_SECONDS
-            self._asked = {view: at for view, at in self._asked.items() if at >= oldest}
-            return list(self._asked)
+    def _views(self) -> set[View]:
+        """What somebody looks at. With the lock."""
+        oldest = self._now() - INTEREST_SECONDS
+        self._asked = {view: at for view, at in self._asked.items() if at >= oldest}
+        self._covered &= set(self._asked)
+        return set(self._asked)
 
     def _work(self) -> None:
         while True:
-            self._wake.wait(None if not self._views() else SECONDS)
-            self._wake.clear()
-            begun = self._now()
-            self.run_once()
-            time.sleep(max(0.5, SECONDS / 2 - (self._now() - begun)))
+            with self._changed:
+                self._changed.wait_for(self._is_due, 1.0)
+                if not self._is_due():
+                    continue
+                views = self._views()
+            self.run_once(views)
+            with self._changed:
+                self._covered, self._due = views, self._now() + SECONDS
+                self._changed.notify_all()
+
+    def _is_due(self) -> bool:
+        views = self._views()
+        return bool(views) and (self._now() >= self._due or not views <= self._covered)
 
     def _watch_pods(self) -> str:
         if self._informer is not None:
@@ -157,7 +177,7 @@ class Scraper:
         return ""
 
 
-def _is_in(pod: Object, view: tuple[str, str]) -> bool:
+def _is_in(pod: Object, view: View) -> bool:
     namespace, actor = view
     metadata = pod["metadata"]
     return namespace in ("", metadata["namespace"]) and actor in ("", metadata["labels"][LABEL_ACTOR])

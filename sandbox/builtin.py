@@ -73,6 +73,7 @@ BUILTIN: list[ResourceType] = [
     ),
     *_types("batch", "v1", ("jobs", "Job", "", "status"), ("cronjobs", "CronJob", "cj", "status")),
     *_types("coordination.k8s.io", "v1", ("leases", "Lease", "", "")),
+    *_types("autoscaling", "v2", ("horizontalpodautoscalers", "HorizontalPodAutoscaler", "hpa", "status")),
     *_types("policy", "v1", ("poddisruptionbudgets", "PodDisruptionBudget", "pdb", "status")),
     *_types("networking.k8s.io", "v1", ("networkpolicies", "NetworkPolicy", "netpol", "")),
     *_types("rbac.authorization.k8s.io", "v1", ("roles", "Role", "", ""), ("rolebindings", "RoleBinding", "", "")),

@@ -3,7 +3,7 @@
 import { age, badge, clock, el, rate, say, short, sparkline } from "./dom.js";
 import { ask, listen, state } from "./live.js";
 
-const REFRESH = 5000;
+const REFRESH = 8000;
 const FOLLOW = 2000;
 const SAMPLE_MINUTES = 10;
 
@@ -58,7 +58,7 @@ export function actorView(place, namespace, name) {
   const title = el("div", { class: "title" });
   const now = el("div", { class: "now-part" });
   const rest = el("div", { class: "columns" });
-  const fold = el("div", { class: "columns" });
+  const fold = el("div", {});
   let gone = false;
   let showing = "";
   place.append(el("p", { class: "crumbs" }, el("a", { href: "#/" }, "Actors"), ` / ${namespace}`),
@@ -94,7 +94,7 @@ export function actorView(place, namespace, name) {
         fact("Transport", row.transport), fact("Queue", el("code", {}, row.queue)), fact("Age", age(row.created)))),
       part("Messages in the queue",
         el("p", { class: "big" }, row.length !== null ? short(row.length) : row.active ? "some" : "–",
-          el("small", {}, row.length !== null ? ` · the last ${SAMPLE_MINUTES} minutes` : " · the length is not known: KEDA measures it while the actor has pods")),
+          el("small", {}, row.length !== null ? ` · the last ${SAMPLE_MINUTES} minutes` : ` · not known: KEDA measures it while the actor has pods${row.scale === "off" ? ", and scaling is off" : ""}`)),
         chart || ""));
   }
 

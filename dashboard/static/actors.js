@@ -39,7 +39,7 @@ function drawRow(row) {
 }
 
 function head() {
-  return el("div", { role: "row", class: "row head" },
+  return el("div", { role: "row", class: "row titles" },
     ...["Actor", "Phase", "Pods", "Queue, last 10 minutes", "Consumes", "What is wrong"].map((text) =>
       el("span", { role: "columnheader" }, text)));
 }

@@ -36,8 +36,10 @@ export function age(since) {
 export function clock(at) {
   const time = new Date(at);
   if (Number.isNaN(time.getTime())) return "";
+  const two = (number) => String(number).padStart(2, "0");
+  const hours = [time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(":");
   const today = time.toDateString() === new Date().toDateString();
-  return today ? time.toLocaleTimeString() : time.toLocaleString();
+  return today ? hours : `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${hours}`;
 }
 
 /** A number for people: 999, 12.3k, 4.5M. */

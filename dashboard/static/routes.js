@@ -4,70 +4,94 @@ import { el, rate, short, svg } from "./dom.js";
 import { ask, state } from "./live.js";
 
 const REFRESH = 5000;
-const BOX = { width: 168, height: 46, across: 110, down: 22, edge: 16 };
+const BOX = { width: 160, height: 46, across: 92, down: 20, edge: 16, bend: 14 };
+const LEAST = 0.72;
 const chosen = { namespace: "" };
 
 const label = (id) => (id.startsWith("queue:") ? id.slice(6) : id.slice(id.indexOf("/") + 1));
 const space = (id) => (id.startsWith("queue:") ? "a queue without an actor" : id.slice(0, id.indexOf("/")));
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
-const shownRate = (edge) => (edge.rate > 0 ? rate(edge.rate) : "idle");
+const shownRate = (edge) => (edge.rate === null ? "…" : edge.rate > 0 ? rate(edge.rate) : "idle");
+
+const isBend = (id) => id.startsWith("bend:");
+const tall = (id) => (isBend(id) ? BOX.bend : BOX.height);
 
 function places(graph) {
-  const layers = [];
-  for (const node of graph.nodes) (layers[node.layer] = layers[node.layer] || []).push(node);
-  const tallest = Math.max(...layers.map((layer) => layer.length));
-  const height = tallest * (BOX.height + BOX.down) - BOX.down + 2 * BOX.edge;
+  const heights = graph.layers.map((layer) => layer.reduce((sum, id) => sum + tall(id) + BOX.down, -BOX.down));
+  const height = Math.max(...heights);
   const found = new Map();
-  layers.forEach((layer, n) => {
-    const tall = layer.length * (BOX.height + BOX.down) - BOX.down;
-    layer.forEach((node, place) => found.set(node.id, {
-      x: BOX.edge + n * (BOX.width + BOX.across), y: (height - tall) / 2 + place * (BOX.height + BOX.down),
-    }));
+  graph.layers.forEach((layer, n) => {
+    let y = BOX.edge + (height - heights[n]) / 2;
+    for (const id of layer) {
+      found.set(id, { x: BOX.edge + n * (BOX.width + BOX.across), y, middle: y + tall(id) / 2 });
+      y += tall(id) + BOX.down;
+    }
   });
-  return { found, height: height + BOX.down, width: layers.length * (BOX.width + BOX.across) - BOX.across + 2 * BOX.edge };
+  const back = graph.edges.filter((edge) => edge.back).length;
+  return { found, below: BOX.edge + height, height: height + 2 * BOX.edge + back * 26, width: graph.layers.length * (BOX.width + BOX.across) - BOX.across + 2 * BOX.edge };
 }
 
-function drawEdge(edge, found, fastest) {
+/** A line from left to right through its bends, or, where it goes back, around below everything. */
+function line(edge, found, below) {
   const from = found.get(edge.from);
   const to = found.get(edge.to);
-  const [x1, y1] = [from.x + BOX.width, from.y + BOX.height / 2];
-  const [x2, y2] = [to.x - 2, to.y + BOX.height / 2];
-  const back = to.x <= from.x;
-  const bend = back ? 60 : (x2 - x1) / 2;
-  const lift = back ? BOX.height : 0;
-  const d = back
-    ? `M${x1},${y1}C${x1 + bend},${y1 + lift} ${x2 - bend},${y2 + lift} ${x2},${y2}`
-    : `M${x1},${y1}C${x1 + bend},${y1} ${x2 - bend},${y2} ${x2},${y2}`;
+  const start = [from.x + BOX.width, from.middle];
+  const end = [to.x - 1, to.middle];
+  if (edge.back) {
+    const d = `M${start}c34,0 34,${below - start[1]} 0,${below - start[1]}L${end[0]},${below}c-34,0 -34,${end[1] - below} 0,${end[1] - below}`;
+    return { d, middle: [(start[0] + end[0]) / 2, below] };
+  }
+  const points = [start];
+  for (const bend of edge.via) {
+    const { x, middle } = found.get(bend);
+    points.push([x, middle], [x + BOX.width, middle]);
+  }
+  points.push(end);
+  let d = `M${start}`;
+  for (let n = 1; n < points.length; n += 1) {
+    const [[x1, y1], [x2, y2]] = [points[n - 1], points[n]];
+    d += n % 2 ? `C${(x1 + x2) / 2},${y1} ${(x1 + x2) / 2},${y2} ${x2},${y2}` : `L${x2},${y2}`;
+  }
+  const last = edge.via.length ? points.length - 3 : 0;
+  return { d, middle: [(points[last][0] + points[last + 1][0]) / 2, (points[last][1] + points[last + 1][1]) / 2] };
+}
+
+function drawEdge(edge, found, fastest, below) {
+  const { d, middle } = line(edge, found, below);
   const width = edge.rate > 0 ? 1.5 + 3.5 * Math.sqrt(edge.rate / fastest) : 1.2;
   return svg("g", { class: edge.rate > 0 ? "edge" : "edge idle" },
     svg("path", { d, "stroke-width": width.toFixed(1), "marker-end": "url(#tip)" }),
-    svg("text", { x: (x1 + x2) / 2, y: (y1 + y2) / 2 + (back ? lift * 0.75 : 0) - 6 }, shownRate(edge)),
+    svg("text", { x: middle[0], y: middle[1] - 5 }, shownRate(edge)),
     svg("title", {}, `${label(edge.from)} sends to ${label(edge.to)}: ${shownRate(edge)}, ${short(edge.total)} in all`));
 }
 
-function drawNode(node, found) {
-  const { x, y } = found.get(node.id);
-  const row = state.rows.get(node.id);
+function drawNode(id, found) {
+  const { x, y } = found.get(id);
+  const row = state.rows.get(id);
   const box = [
     svg("rect", { x, y, width: BOX.width, height: BOX.height, rx: 9 }),
     row && svg("circle", { class: `dot ${row.tone}`, cx: x + 15, cy: y + 18, r: 4 }),
-    svg("text", { class: "label", x: x + (row ? 26 : 14), y: y + 22 }, cut(label(node.id), row ? 18 : 20)),
-    svg("text", { class: "under", x: x + 14, y: y + 37 }, cut(row ? `${space(node.id)} · ${row.ready}/${row.desired} pods` : space(node.id), 26)),
-    svg("title", {}, node.id)];
+    svg("text", { class: "label", x: x + (row ? 26 : 14), y: y + 22 }, cut(label(id), row ? 18 : 20)),
+    svg("text", { class: "under", x: x + 14, y: y + 37 }, cut(row ? `${space(id)} · ${row.ready}/${row.desired} pods` : space(id), 26)),
+    svg("title", {}, id)];
   if (!row) return svg("g", { class: "node queue" }, box);
-  const [namespace, name] = node.id.split("/");
+  const [namespace, name] = id.split("/");
   return svg("a", { class: "node", href: `#/actor/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`, "aria-label": `${name}, ${row.phase}` }, box);
 }
 
 function picture(graph) {
-  const { found, height, width } = places(graph);
+  const { found, below, height, width } = places(graph);
+  let back = below;
   const fastest = Math.max(...graph.edges.map((edge) => edge.rate), 0.001);
-  return el("div", { class: "graph", tabindex: 0, role: "region", "aria-label": "Graph of routes; the table below says the same" },
-    svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height },
-      svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" },
-        svg("path", { d: "M0 0 8 4 0 8Z" }))),
-      graph.edges.map((edge) => drawEdge(edge, found, fastest)),
-      graph.nodes.map((node) => drawNode(node, found))));
+  const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}` },
+    svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" },
+      svg("path", { d: "M0 0 8 4 0 8Z" }))),
+    graph.edges.map((edge) => drawEdge(edge, found, fastest, edge.back ? (back += 24) : 0)),
+    graph.layers.flat().filter((id) => !isBend(id)).map((id) => drawNode(id, found)));
+  drawing.style.width = "100%";
+  drawing.style.maxWidth = `${width}px`;
+  drawing.style.minWidth = `${width * LEAST}px`;
+  return el("div", { class: "graph", tabindex: 0, role: "region", "aria-label": "Graph of routes; the table below says the same" }, drawing);
 }
 
 function table(graph) {
