@@ -10,8 +10,8 @@ from typing import Any, Final
 import orjson
 from flask import Blueprint, Flask, Response, abort, redirect, request, send_from_directory
 
-from controller.phase import MEANINGS
-from controller.remedies import REMEDIES, general
+from controller.rules.phase import MEANINGS
+from controller.rules.remedies import REMEDIES, general
 from dashboard import detail, graph
 from dashboard.board import Board, Changes
 from dashboard.guard import HEADERS, Guard
@@ -20,9 +20,9 @@ from dashboard.ports import Ports, Refused
 from dashboard.redact import redact, redact_all
 from dashboard.scraper import Pass, Scraper
 from dashboard.traffic import Flow
-from kube.client import ApiError, Client
-
-Object = dict[str, Any]
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
 
 STATIC: Final = Path(__file__).parent / "static"
 PING_SECONDS: Final = 10.0

@@ -9,15 +9,14 @@ import threading
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from dashboard.history import History
 from dashboard.rows import measured_length, row, scaled_object_of
-from kube.client import ASYNC_ACTORS, Client, Resource
-from kube.informer import Informer, slim
-from kube.reflector import Key, key_of
-
-Object = dict[str, Any]
+from kube.client import Client
+from kube.informer import Informer
+from kube.objects import Key, Object, key_of, slim
+from kube.resources import ASYNC_ACTORS, Resource
 
 AUTOSCALERS: Final = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 BURIED: Final = 5000

@@ -4,18 +4,19 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
-from controller.pods import is_ready
-from controller.remedies import REMEDIES
-from controller.status import PARTS, READY
+from controller.rules.pods import is_ready
+from controller.rules.remedies import REMEDIES
+from controller.rules.status import PARTS, READY
 from crds.names import ANNOTATION_DEFAULT_CONTAINER, LABEL_ACTOR, SIDECAR
 from dashboard import pods
 from dashboard.ports import Explained, Ports
 from dashboard.redact import plain_secrets, redact, redact_all
 from dashboard.rights import missing_right
 from kube import events
-from kube.client import PODS, ApiError, Client
-
-Object = dict[str, Any]
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import PODS
 
 MAX_EVENTS: Final = 50
 MAX_PODS: Final = 200

@@ -8,12 +8,10 @@ of nodes, and the same every time for the same edges.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from dashboard.traffic import Flow
-from kube.reflector import Key
-
-Object = dict[str, Any]
+from kube.objects import Key, Object
 
 MAX_EDGES: Final = 150
 """The busiest ones are shown, and it is said that there are more."""

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from kube.reflector import Key
+from kube.objects import Key
 
 SECONDS: Final = 5.0
 """Between two samples."""

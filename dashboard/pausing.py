@@ -2,7 +2,9 @@
 
 from dashboard.ports import Refused
 from dashboard.rights import missing_right
-from kube.client import ASYNC_ACTORS, ApiError, Client
+from kube.client import Client
+from kube.failures import ApiError
+from kube.resources import ASYNC_ACTORS
 
 
 class Pausing:

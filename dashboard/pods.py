@@ -4,14 +4,15 @@ A pod that does not answer makes the API server answer 502 or 503, which says no
 requests have a client of their own, whose failures hold back nothing else.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import urllib3
 
 from crds.names import LABEL_ACTOR
-from kube.client import PODS, ApiError, Client
-
-Object = dict[str, Any]
+from kube.client import Client
+from kube.failures import ApiError
+from kube.objects import Object
+from kube.resources import PODS
 
 METRICS_PORT_NAME: Final = "asya-metrics"
 MAX_METRICS: Final = 1 << 20

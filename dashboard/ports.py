@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-Object = dict[str, Any]
+from kube.objects import Object
 
 
 class Refused(Exception):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
-Object = dict[str, Any]
+from kube.objects import Object
 
 HIDDEN: Final = "***"
 SHORTEST: Final = 4

@@ -1,6 +1,8 @@
 """What the caller may not do, as a sentence that names the right: the page says it where something is missing."""
 
-from kube.client import ApiError, Client, Resource
+from kube.client import Client
+from kube.failures import ApiError
+from kube.resources import Resource
 
 
 def missing_right(verbs: str, resource: str, namespace: str) -> str:

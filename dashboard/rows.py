@@ -4,13 +4,12 @@ The length of a queue is in no object of the operator's. KEDA gives it to the Ho
 whose status repeats it for each pod, so one watch tells it for all actors.
 """
 
-from typing import Any, Final
+from typing import Final
 
-from controller.status import first_problem
+from controller.rules.status import first_problem
 from dashboard.redact import redact
+from kube.objects import Object
 from kube.quantity import parse_quantity
-
-Object = dict[str, Any]
 
 MAX_MESSAGE: Final = 300
 """Characters of a message in a row; an actor's own page shows all of it."""

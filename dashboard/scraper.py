@@ -9,18 +9,19 @@ import time
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from crds.names import LABEL_ACTOR
 from dashboard.pods import SELECTOR, metrics, reduced
 from dashboard.rights import missing_right, why_unreadable
 from dashboard.traffic import Flow, Meter, counters, together
-from kube.client import PODS, ApiError, Client
+from kube.client import Client
+from kube.failures import ApiError
 from kube.informer import Informer
-from kube.reflector import Key
+from kube.objects import Key, Object
+from kube.resources import PODS
 from telemetry import threads
 
-Object = dict[str, Any]
 View = tuple[str, str]
 """A namespace, or an empty string for all, and an actor of it, or an empty string for all."""
 

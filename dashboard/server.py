@@ -17,8 +17,10 @@ from dashboard.history import SECONDS as SAMPLE_SECONDS
 from dashboard.ports import Ports
 from dashboard.rights import why_unreadable
 from dashboard.scraper import Scraper
-from kube.client import ASYNC_ACTORS, ApiError, Client
+from kube.client import Client
+from kube.failures import ApiError
 from kube.informer import Informer
+from kube.resources import ASYNC_ACTORS
 from telemetry import threads
 
 ADDRESS: Final = "127.0.0.1"

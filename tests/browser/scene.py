@@ -18,8 +18,9 @@ from cli import dashboard as command
 from dashboard.board import AUTOSCALERS
 from dashboard.ports import Letter, Refused
 from dashboard.server import Dashboard, Options
-from kube.client import Client, Object
+from kube.client import Client
 from kube.credentials import load_configuration
+from kube.objects import Object
 from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.chaos.proxy import Proxy
 from tests.harness.clusters import Cluster, wait_for

@@ -9,8 +9,8 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.remedies import REMEDIES, general
-from controller.status import workload_not_found, workload_not_labelled
+from controller.rules.remedies import REMEDIES, general
+from controller.rules.status import workload_not_found, workload_not_labelled
 from dashboard.app import Services, make_app, stream
 from dashboard.board import Board
 from dashboard.detail import known_secrets, shown_condition, split_remedy

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.phase import MEANINGS
+from controller.rules.phase import MEANINGS
 from dashboard.board import Board
 from dashboard.history import SAMPLES, History
 from dashboard.rows import MAX_MESSAGE, measured_length, row, scaled_object_of, tone
