@@ -7,6 +7,7 @@ MOTO   := $(VENV)/moto/.ready
 SBOM   := $(VENV)/sbom/.ready
 RABBIT := /usr/lib/rabbitmq/bin/rabbitmq-server
 PROMETHEUS := /usr/bin/prometheus
+CHROMIUM := /usr/bin/chromedriver
 PACKAGES := certs cli controller crds dashboard files injection kube messages runtime sandbox telemetry webhook
 LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;MPL;Mozilla Public License
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -36,10 +37,11 @@ $(MOTO): $(READY)
 	$(VENV)/moto/bin/pip install --quiet --disable-pip-version-check 'moto[sqs]>=5.2,<6' 'flask>=3.1' 'flask-cors>=6' 'boto3>=1.40' 'pika>=1.3'
 	@touch $@
 
-brokers: $(MOTO) ## Install what the operator is tested with: moto, and RabbitMQ and Prometheus where apt-get may
-	@if [ ! -x $(RABBIT) -o ! -x $(PROMETHEUS) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends rabbitmq-server prometheus >/dev/null; } \
-	  || echo "RabbitMQ or Prometheus could not be installed; the tests that need them will be skipped" >&2; \
+brokers: $(MOTO) ## Install what the operator is tested with: moto, and RabbitMQ, Prometheus and Chromium where apt-get may
+	@if [ ! -x $(RABBIT) -o ! -x $(PROMETHEUS) -o ! -x $(CHROMIUM) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends rabbitmq-server prometheus \
+	    chromium chromium-driver fonts-dejavu-core >/dev/null; } \
+	  || echo "RabbitMQ, Prometheus or Chromium could not be installed; the tests that need them will be skipped" >&2; \
 	fi
 
 demo: $(READY) ## Apply the examples to a cluster and show what happens (KEEP=1 leaves it running)
@@ -51,7 +53,8 @@ sandbox: $(READY) ## Start a cluster in one process with the operator, in the ba
 sandbox-stop: $(READY) ## End it
 	@$(BIN)/python -m tests.demo.serve stop
 
-test: lint brokers ## Lint, type-check and run every test
+test: $(READY) ## Lint, type-check and run every test
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint brokers
 	$(BIN)/python -m pytest
 
 messages: $(READY) brokers ## Run the message tests in their long forms

@@ -11,6 +11,9 @@ def dashboard(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="One namespace; all without it.")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Whether to open a browser.")] = True,
+    local: Annotated[
+        bool, typer.Option("--local", help="Reach brokers by port-forward from this machine, not from a pod.")
+    ] = False,
     kubeconfig: Annotated[
         str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")
     ] = None,
@@ -22,17 +25,26 @@ def dashboard(
     logs.configure("ERROR")
     options = Options(namespace, port, _context(kubeconfig))
     try:
-        made = Dashboard(lambda: client(kubeconfig), ports(client(kubeconfig)), options)
+        made = Dashboard(
+            lambda: client(kubeconfig), ports(client(kubeconfig), local=local, kubeconfig=kubeconfig), options
+        )
     except CannotStart as error:
         fail(str(error))
     run(made, typer.echo, browser=browser)
 
 
-def ports(api: Any) -> Any:
-    """What the dashboard has the other commands do."""
+def ports(api: Any, *, local: bool = False, kubeconfig: str | None = None) -> Any:
+    """What the dashboard has the other commands do.
+
+    Args:
+        api: a client with the caller's rights.
+        local: reach brokers from this machine instead of from a pod.
+        kubeconfig: for ``kubectl port-forward``.
+    """
     from cli import explain
-    from dashboard.pausing import Pausing
+    from dashboard.acting import BrokerLetters, Controls
     from dashboard.ports import Explained, Ports
+    from messages.sessions import open_session
 
     def explained(namespace: str, name: str) -> Explained | None:
         story = explain.read(api, namespace, name)
@@ -46,7 +58,10 @@ def ports(api: Any) -> Any:
             story.workloads,
         )
 
-    return Ports(explained, pauser=Pausing(api))
+    def opened(_: Any, target: Any) -> Any:
+        return open_session(api, target, local=local, kubeconfig=kubeconfig)
+
+    return Ports(explained, BrokerLetters(api, opened), Controls(api))
 
 
 def _context(kubeconfig: str | None) -> str:

@@ -144,9 +144,7 @@ def _actions(pages: Blueprint, services: Services) -> None:
     @pages.post("/actors/<namespace>/<name>/replay")
     def replay(namespace: str, name: str) -> Response:
         _actor(services, namespace, name)
-        ids = (request.get_json(silent=True) or {}).get("ids")
-        if not isinstance(ids, list) or not 0 < len(ids) <= MAX_LETTERS or not all(isinstance(i, str) for i in ids):
-            raise Refused(f"ids: must be 1 to {MAX_LETTERS} ids of dead letters; found {str(ids)[:100]}")
+        ids = _chosen(request.get_json(silent=True))
         if services.ports.letters is None:
             raise Refused("dead letters are not offered here")
         return _json({"done": redact(services.ports.letters.replay(namespace, name, ids))})
@@ -159,6 +157,20 @@ def _actions(pages: Blueprint, services: Services) -> None:
             abort(404)
         done = pauser.pause(namespace, name) if action == "pause" else pauser.resume(namespace, name)
         return _json({"done": redact(done)})
+
+
+def _chosen(asked: Any) -> list[str] | None:
+    """The ids of dead letters that a request names; None for all.
+
+    Raises:
+        Refused: if it names none.
+    """
+    ids = asked.get("ids") if isinstance(asked, dict) else None
+    if isinstance(asked, dict) and asked.get("all") is True:
+        return None
+    if isinstance(ids, list) and 0 < len(ids) <= MAX_LETTERS and all(isinstance(i, str) and i for i in ids):
+        return ids
+    raise Refused(f"ids: must be 1 to {MAX_LETTERS} ids of dead letters; found {str(ids)[:100]}")
 
 
 def _actor(services: Services, namespace: str, name: str) -> Object:

@@ -32,8 +32,6 @@ class Letter:
     error: str
     text: str
     """The message itself."""
-    at: str = ""
-    """When, if it is known."""
 
 
 class Explainer(Protocol):
@@ -57,8 +55,8 @@ class Letters(Protocol):
             Refused: if they cannot be had.
         """
 
-    def replay(self, namespace: str, actor: str, ids: Sequence[str]) -> str:
-        """Send them to the actor anew; what was done, in a sentence.
+    def replay(self, namespace: str, actor: str, ids: Sequence[str] | None) -> str:
+        """Send those of these ids, or all of the actor's, to it anew; what was done, in a sentence.
 
         Raises:
             Refused: if that cannot be done.

@@ -27,6 +27,8 @@ View = tuple[str, str]
 
 SECONDS: Final = 4.0
 """Between two passes."""
+FIRST_SECONDS: Final = 1.2
+"""Between a pod's first two samples, which make the first rates."""
 PATIENCE: Final = 3.0
 """Seconds that a first look waits."""
 INTEREST_SECONDS: Final = 20.0
@@ -88,6 +90,16 @@ class Scraper:
             self._changed.wait_for(lambda: view in self._covered, patience)
             return self.result
 
+    def stop(self) -> None:
+        """Stop to watch pods."""
+        if self._informer is not None:
+            self._informer.stop()
+
+    def forget(self) -> None:
+        """Begin anew: the next look waits for a pass."""
+        with self._changed:
+            self._meters, self._covered, self.result = {}, set(), Pass()
+
     def flow(self, key: Key) -> Flow:
         """The flow through an actor's pods."""
         return together(meter.flow() for meter in self.result.by_actor.get(key, ()))
@@ -129,13 +141,14 @@ class Scraper:
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(self._is_due, 1.0)
+                self._changed.wait_for(self._is_due, 0.2 if self._asked else 1.0)
                 if not self._is_due():
                     continue
                 views = self._views()
             self.run_once(views)
             with self._changed:
-                self._covered, self._due = views, self._now() + SECONDS
+                measured = all(m.flow().measured for meters in self.result.by_actor.values() for m in meters)
+                self._covered, self._due = views, self._now() + (SECONDS if measured else FIRST_SECONDS)
                 self._changed.notify_all()
 
     def _is_due(self) -> bool:

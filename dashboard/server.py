@@ -1,6 +1,6 @@
 """Runs the dashboard until Ctrl-C: its watches, a server on 127.0.0.1 alone, and a browser."""
 
-import contextlib
+import socket
 import time
 import webbrowser
 from collections.abc import Callable
@@ -65,8 +65,8 @@ class Dashboard:
         self._probe = make_client()
         self._informers = informers(client, self.board, options.namespace, with_autoscalers=with_autoscalers)
         scraper = Scraper(client, reach, options.namespace)
-        services = Services(self.board, scraper, client, reach, ports, options.context, options.namespace)
-        self._server, self.guard = _bind(services, options.port)
+        self.services = Services(self.board, scraper, client, reach, ports, options.context, options.namespace)
+        self._server, self.guard = _bind(self.services, options.port)
 
     @property
     def origin(self) -> str:
@@ -95,9 +95,7 @@ class Dashboard:
     def close(self) -> None:
         """Stop to serve and to watch."""
         self._server.shutdown()
-        self._stop()
-
-    def _stop(self) -> None:
+        self.services.scraper.stop()
         for informer in self._informers:
             informer.stop()
 
@@ -145,11 +143,18 @@ def _check(client: Client, board: Board, namespace: str) -> bool:
 
 def _bind(services: Services, port: int) -> tuple[BaseWSGIServer, Guard]:
     """A server on the port, or a free one for 0, and its guard, which needs to know the port."""
+    listening = socket.socket()
     try:
-        with contextlib.redirect_stderr(None):  # werkzeug prints words of its own and exits
-            server = make_server(ADDRESS, port, Flask(__name__), threaded=True, request_handler=_Quiet)
-    except (OSError, SystemExit) as error:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((ADDRESS, port))
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
         raise CannotStart(f"--port: {port} of {ADDRESS} is taken; choose another, or leave it out") from error
+    with listening:  # the server has a descriptor of its own
+        server = make_server(
+            ADDRESS, port, Flask(__name__), threaded=True, request_handler=_Quiet, fd=listening.fileno()
+        )
     guard = Guard(server.port)
     server.app = make_app(services, guard)
     return server, guard

@@ -218,6 +218,8 @@ def _is_meant(held: Held, is_dead: bool, request: Request) -> bool:
         actor = "" if held.origin in ("", request.queue) else actor
     if not message.matches(actor, wanted.error, wanted.message_id):
         return False
+    if wanted.message_ids and message.message_id not in wanted.message_ids:
+        return False
     return is_dead or request.results_too or bool(message.error)
 
 

@@ -14,6 +14,8 @@ class Filter:
     actor: str = ""
     error: str = ""
     message_id: str = ""
+    message_ids: list[str] = field(default_factory=list)
+    """Any of these."""
 
 
 @dataclass(frozen=True)

@@ -184,9 +184,9 @@ function letters(at) {
   }
 
   async function replay(ids) {
-    busy(`Replaying ${ids.length} …`);
+    busy(ids ? `Replaying ${ids.length} …` : "Replaying all …");
     try {
-      say((await ask(`${at}/replay`, { ids })).done);
+      say((await ask(`${at}/replay`, ids ? { ids } : { all: true })).done);
     } catch (error) {
       say(error.message);
     }
@@ -195,15 +195,15 @@ function letters(at) {
 
   function draw(list) {
     if (!list.length) return place.replaceChildren(none("There are no dead letters of this actor."));
-    const boxes = list.map((letter) => el("input", { type: "checkbox", "aria-label": `Choose ${letter.id}`, value: letter.id }));
+    const boxes = list.map((letter) => el("input", { type: "checkbox", "aria-label": `Choose ${letter.id}`, value: letter.id, disabled: !letter.id }));
     const chosen = () => boxes.filter((box) => box.checked).map((box) => box.value);
     place.replaceChildren(
       el("p", { class: "tools" },
         el("button", { type: "button", class: "button", onclick: () => { const ids = chosen(); if (ids.length) replay(ids); else say("Choose some first."); } }, "Replay the chosen"),
-        el("button", { type: "button", class: "button", onclick: () => replay(list.map((letter) => letter.id)) }, `Replay all ${list.length}`)),
+        el("button", { type: "button", class: "button", onclick: () => replay(null) }, "Replay all")),
       el("ul", { class: "letters" }, list.map((letter, n) => el("li", {},
-        el("label", { class: "head" }, boxes[n], el("b", {}, letter.error || "failed"), el("small", {}, [letter.queue, letter.at && clock(letter.at)].filter(Boolean).join(" · "))),
-        el("details", {}, el("summary", {}, el("code", {}, letter.id)), el("pre", { class: "lines", tabindex: 0 }, letter.text))))));
+        el("label", { class: "head" }, boxes[n], el("b", {}, letter.error || "failed"), el("small", {}, letter.queue)),
+        el("details", {}, el("summary", {}, el("code", {}, letter.id || "no id")), el("pre", { class: "lines", tabindex: 0 }, letter.text))))));
   }
 
   return el("section", { class: "card wide" }, el("h2", {}, "Dead letters"), el("p", { class: "tools" }, button), place);

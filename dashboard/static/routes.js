@@ -152,7 +152,7 @@ export function routesView(place) {
   }
 
   read();
-  const early = setTimeout(read, 1500);
+  const early = setTimeout(read, 2000);
   const timer = setInterval(() => { if (!document.hidden) read(); }, REFRESH);
   return () => { gone = true; clearInterval(timer); clearTimeout(early); };
 }

@@ -122,10 +122,11 @@ class FakeLetters:
         ]
         return [letter for letter in letters if letter.id not in self.replayed]
 
-    def replay(self, namespace: str, actor: str, ids: Sequence[str]) -> str:
+    def replay(self, namespace: str, actor: str, ids: Sequence[str] | None) -> str:
         """Send them anew."""
-        self.replayed += ids
-        return f"{len(ids)} replayed to {actor}"
+        chosen = [letter.id for letter in self.list(namespace, actor)] if ids is None else ids
+        self.replayed += chosen
+        return f"{len(chosen)} replayed to {actor}"
 
 
 @dataclass

@@ -131,7 +131,9 @@ def test_actions_are_done_and_refusals_are_said(client: FlaskClient, guard: Guar
     assert actions.done == [("pause", "ns", "a"), ("replay", "ns", "a", ["1"])]
     refused = post(client, f"{base}/resume")
     assert (refused.status_code, refused.get_json()) == (409, {"error": f"amqp://{HIDDEN}@r/ refuses"})
-    for ids in (None, [], "1", [1], ["1"] * 2000):
+    assert post(client, f"{base}/replay", {"all": True}).status_code == 200
+    assert actions.done.pop() == ("replay", "ns", "a", None)
+    for ids in (None, [], "1", [1], [""], ["1"] * 2000):
         assert post(client, f"{base}/replay", {"ids": ids}).status_code == 409
     assert post(client, f"/{guard.token}/actors/ns/nobody/pause").status_code == 404
     assert post(client, f"{base}/delete").status_code == 404

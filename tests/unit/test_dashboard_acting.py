@@ -1,0 +1,103 @@
+"""What the dashboard's buttons do with the plugin's sessions."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from dashboard import acting
+from dashboard.acting import BrokerLetters, Controls
+from dashboard.ports import Refused
+from messages import controls
+from messages.broker import BrokerError
+from messages.controls import CannotControl
+from messages.requests import Request
+from messages.target import NoTarget, Target
+
+DEAD = {
+    "id": "m-1",
+    "route": {"prev": ["intake"], "curr": "a", "next": []},
+    "status": {"phase": "failed", "actor": "a"},
+    "payload": {
+        "error": "processing_error",
+        "details": {"type": "ValueError", "message": "no"},
+        "original_payload": {},
+    },
+}
+TARGET = Target("ns", "a", "uid", "http", "rabbitmq", "a", "asya-ns-a", "asya-ns-", "x-sink", "x-sump")
+
+
+class Session:
+    """Answers with events, and remembers what was asked."""
+
+    def __init__(self, *events: Any) -> None:
+        self.events, self.asked = events, list[Request]()
+
+    def run(self, request: Request) -> Iterator[Any]:
+        self.asked.append(request)
+        for event in self.events:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+
+@pytest.fixture(autouse=True)
+def target(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(acting, "find_target", lambda client, namespace, name: TARGET)
+
+
+def letters(session: Session) -> BrokerLetters:
+    nothing: Any = None
+    return BrokerLetters(nothing, lambda client, target: session)
+
+
+def test_dead_letters_of_the_actor_are_listed_with_what_went_wrong() -> None:
+    event = {"kind": "message", "queue": "asya-ns-x-sump", "body": json.dumps(DEAD), "is_dead": True}
+    session = Session(event, {"kind": "progress", "done": 1, "of": 1}, {**event, "body": "no JSON"})
+    first, second = letters(session).list("ns", "a")
+    assert (first.id, first.queue) == ("m-1", "asya-ns-x-sump")
+    assert "ValueError: no" in first.error
+    assert json.loads(first.text) == DEAD
+    assert (second.id, second.text) == ("", "no JSON")
+    assert (session.asked[0].action, session.asked[0].filter.actor) == ("dead", "a")
+
+
+def test_the_chosen_or_all_are_replayed_by_one_request() -> None:
+    session = Session({"kind": "replayed", "id": "1"}, {"kind": "skipped", "id": "2", "why": "at no actor"})
+    assert letters(session).replay("ns", "a", ["1", "2"]) == "1 replayed; 1 left where they are: at no actor"
+    assert letters(session).replay("ns", "a", None).startswith("1 replayed")
+    assert [asked.filter.message_ids for asked in session.asked] == [["1", "2"], []]
+    assert {asked.action for asked in session.asked} == {"replay"}
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        BrokerError("Unreachable", "the broker is away"),
+        {"kind": "error", "problem": "x", "message": "the broker is away"},
+    ],
+)
+def test_what_the_broker_refuses_is_said_in_its_words(fault: Any) -> None:
+    with pytest.raises(Refused, match="the broker is away"):
+        letters(Session(fault)).list("ns", "a")
+    with pytest.raises(Refused, match="the broker is away"):
+        letters(Session(fault)).replay("ns", "a", None)
+
+
+def test_no_target_and_no_control_are_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_: Any) -> Any:
+        raise NoTarget("no such actor")
+
+    def denied(*_: Any) -> str:
+        raise CannotControl("not yours")
+
+    monkeypatch.setattr(acting, "find_target", missing)
+    with pytest.raises(Refused, match="no such actor"):
+        letters(Session()).list("ns", "a")
+    nothing: Any = None
+    monkeypatch.setattr(controls, "pause", denied)
+    monkeypatch.setattr(controls, "resume", lambda *_: "resumed: it has 1 pod")
+    with pytest.raises(Refused, match="not yours"):
+        Controls(nothing).pause("ns", "a")
+    assert Controls(nothing).resume("ns", "a") == "a: resumed: it has 1 pod"
