@@ -18,11 +18,12 @@ from certs.keeper import Keeper
 from certs.settings import from_environment as certificate_settings
 from controller.actor_metrics import ActorMetrics
 from controller.cluster.access import Cluster
-from controller.cluster.labelled import Labelled, digest, opted_out
+from controller.cluster.labelled import Labelled
 from controller.cluster.parameters import is_intact
 from controller.cluster.rollouts import Rollouts
 from controller.cluster.runtime_maps import RuntimeMaps
 from controller.reconciler import Reconciler
+from controller.rules.injected import digest, opted_out
 from controller.rules.remedies import settle_in
 from controller.script.source import from_environment as runtime_source
 from crds.names import KIND, LABEL_ACTOR, OPERATOR

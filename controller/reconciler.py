@@ -12,12 +12,13 @@ from controller.cluster.access import Cluster
 from controller.cluster.borrowed import Borrowed
 from controller.cluster.deletion import Deletion, holds_finalizer, keep_finalizer
 from controller.cluster.health import Health
-from controller.cluster.labelled import WAITING_SECONDS, Census, Labelled, digest, opted_out
+from controller.cluster.labelled import WAITING_SECONDS, Census, Labelled
 from controller.cluster.rollouts import Rollouts
 from controller.cluster.runtime_maps import RuntimeMaps
 from controller.cluster.scaling import Scaling
 from controller.cluster.workloads import Found, Workloads
 from controller.rules import desired, keda, status
+from controller.rules.injected import digest, opted_out
 from controller.rules.queues import queue_verdict
 from controller.rules.status import Observation, Verdict
 from crds.models import AsyncActor

@@ -34,3 +34,8 @@ def slim(obj: Object) -> Object:
     if isinstance(obj.get("metadata"), dict):
         obj["metadata"].pop("managedFields", None)
     return obj
+
+
+def annotation(obj: Object, name: str) -> str:
+    """The value of an annotation; empty where there is none."""
+    return str((obj["metadata"].get("annotations") or {}).get(name, ""))

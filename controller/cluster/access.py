@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from controller.cluster.slim import PACKED, pack, unpack
-from controller.cluster.trim import trim_job
 from controller.rules import status
 from controller.rules.remedies import remedy
+from controller.rules.slim import PACKED, pack, unpack
 from controller.rules.status import Verdict
+from controller.rules.trim import trim_job
 from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, KEDA_CONFIGMAP, LABEL_ACTOR, RUNTIME_CONFIGMAP
 from kube import resources
 from kube.client import Client
@@ -23,7 +23,7 @@ from kube.contests import Contests, NotYet
 from kube.failures import ApiError
 from kube.informer import Informer
 from kube.informers import watching
-from kube.objects import Key, Object, controller_of
+from kube.objects import Key, Object, annotation, controller_of
 
 WORKLOADS = (
     resources.DEPLOYMENTS,
@@ -70,7 +70,7 @@ class Keda:
 
 
 class Pods:
-    """The pods of all actors, each as little as :mod:`controller.cluster.slim` leaves of it."""
+    """The pods of all actors, each as little as :mod:`controller.rules.slim` leaves of it."""
 
     def __init__(self, client: Client, on_change: Callable[[Key], None], namespaces: Sequence[str] = ()) -> None:
         self._on_change = on_change
@@ -281,7 +281,7 @@ def holds(live: Object, desired: Object) -> bool:
 
 
 def _digest(obj: Object) -> str:
-    return str((obj["metadata"].get("annotations") or {}).get(ANNOTATION_APPLIED, ""))
+    return annotation(obj, ANNOTATION_APPLIED)
 
 
 def _state(live: Object, desired: Object) -> tuple[Any, ...]:

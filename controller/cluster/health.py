@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from controller.cluster.access import Cluster
-from controller.cluster.labelled import opted_out
-from controller.cluster.slim import slim_pod
 from controller.cluster.workloads import Found
 from controller.rules.causes import cause_of
+from controller.rules.injected import opted_out
 from controller.rules.keda import broker_remedy
 from controller.rules.phase import Replicas, replicas_of
 from controller.rules.pods import Trouble, refused, starting, unready
 from controller.rules.readiness import Seen, counted, of_workload, pods_verdict
+from controller.rules.slim import slim_pod
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
 from crds.names import LABEL_ACTOR

@@ -17,24 +17,18 @@ from controller.cluster.access import Cluster
 from controller.cluster.refused import Refused, state_of
 from controller.cluster.rollouts import NoPlace, Rollouts
 from controller.rules import status
+from controller.rules.injected import UNKNOWN, digest, opted_out
 from controller.rules.status import Verdict
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
-from injection.access import disabled, map_of
-from injection.kinds import KINDS
+from injection.access import map_of
 from injection.ownership import RELEASED, RENEWED, ownership
 from injection.plan import Plan
-from injection.record import read_record, unknown_version
 from kube.failures import ApiError
 from kube.informer import Informer
 from kube.objects import Key, Object
 from kube.resources import Resource
 
 log = structlog.get_logger(__name__)
-
-_KIND_OF = {kind.name: kind for kind in KINDS.values()}
-
-UNKNOWN = "unknown"
-"""Stands for the digest of an injection by another release, which admission leaves in place."""
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 """Between two tries at a workload that does not come to be injected by the plan; each is three times the one before."""
@@ -258,17 +252,3 @@ class Labelled:
             if not self._rollouts.holds(uid):
                 with self._lock:
                     self._let_go_of.pop(uid, None)
-
-
-def digest(workload: Object) -> str | None:
-    """Digest of the plan that the workload's template was injected by, if it was."""
-    template = _KIND_OF[workload["kind"]].template(workload) or {}
-    record = read_record(template)
-    if record is not None:
-        return record.digest
-    return UNKNOWN if unknown_version(template) is not None else None
-
-
-def opted_out(workload: Object) -> bool:
-    """Whether the workload or its template says ``asya.io/inject: disabled``."""
-    return disabled(workload) or disabled(_KIND_OF[workload["kind"]].template(workload) or {})

@@ -4,18 +4,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from controller.cluster.access import Cluster, Contested
-from controller.cluster.labelled import WAITING_SECONDS, digest, opted_out
+from controller.cluster.labelled import WAITING_SECONDS
 from controller.cluster.refused import Refused, state_of
-from controller.cluster.rollouts import NoPlace, Rollouts, has_pods, replaces_pods, runs
+from controller.cluster.rollouts import NoPlace, Rollouts
 from controller.rules import desired, scalers, status
+from controller.rules.adoption import has_same_inputs, not_ours
+from controller.rules.injected import digest, opted_out
+from controller.rules.replicas import scaling_mode, starts_asleep, wanted_workload
+from controller.rules.rolling import has_pods, replaces_pods, runs
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
-from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, ANNOTATION_SCALING, LABEL_ACTOR, OPERATOR
-from injection.ownership import ownership
+from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, LABEL_ACTOR, OPERATOR
 from injection.settings import SidecarDefaults
 from kube.failures import ApiError
 from kube.informer import Informer
-from kube.objects import Key, Object
+from kube.objects import Key, Object, annotation
 
 HANDOVER = f"{OPERATOR}-replicas"
 """Field manager that holds ``spec.replicas`` between the operator's giving it up and another's taking it."""
@@ -57,10 +60,10 @@ class Workloads:
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
             live = self._cluster.get(informer, actor.metadata.namespace, desired.workload_name(actor))
-            found = self._apply(actor, informer, _wanted(actor, live, keda=keda), plan_digest)
-            if live is None and found.live is not None and _starts_asleep(actor, keda=keda):
+            found = self._apply(actor, informer, wanted_workload(actor, live, keda=keda), plan_digest)
+            if live is None and found.live is not None and starts_asleep(actor, keda=keda):
                 # Made with no replicas, which the operator owns; now KEDA is to own them, without a jump.
-                found = self._apply(actor, informer, _wanted(actor, found.live, keda=keda), plan_digest)
+                found = self._apply(actor, informer, wanted_workload(actor, found.live, keda=keda), plan_digest)
         if found.verdict.status == "True" and not found.waiting and found.live is not None:
             left = self._prune(actor, found.live)
             if left:
@@ -97,17 +100,17 @@ class Workloads:
     def _apply(self, actor: AsyncActor, informer: Informer, wanted: Object, plan_digest: str) -> Found:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         live = self._cluster.get(informer, actor.metadata.namespace, name)
-        refused = _not_ours(actor, live, wanted) if live is not None else None
+        refused = not_ours(actor, live, wanted) if live is not None else None
         if refused is not None:
             return Found(refused)
         if live is not None and live["metadata"].get("deletionTimestamp"):
             return Found(status.workload_replaced(name), live)
-        write = actor.metadata.generation, _annotation(wanted, ANNOTATION_APPLIED), plan_digest, state_of(live)
+        write = actor.metadata.generation, annotation(wanted, ANNOTATION_APPLIED), plan_digest, state_of(live)
         known = self._refused.find(actor.metadata.uid, write)
         if known is not None:
             return Found(known, live)
         try:
-            if kind == "Job" and live is not None and not _same_inputs(live, wanted):
+            if kind == "Job" and live is not None and not has_same_inputs(live, wanted):
                 self._rollouts.replace(live, _key(actor), lambda: self._cluster.delete(informer, live))
                 return Found(status.workload_replaced(name), live)
             result = self._write(actor, informer, live, wanted, plan_digest)
@@ -156,7 +159,7 @@ class Workloads:
     def _would_roll(self, informer: Informer, live: Object, wanted: Object, plan_digest: str) -> bool:
         """Whether applying ``wanted`` would replace pods, by a dry run through admission; asked once a change."""
         metadata = live["metadata"]
-        change = metadata.get("generation"), plan_digest, _annotation(wanted, ANNOTATION_APPLIED)
+        change = metadata.get("generation"), plan_digest, annotation(wanted, ANNOTATION_APPLIED)
         if self._rolls.get(metadata["uid"]) == change:
             return True
         try:
@@ -177,7 +180,7 @@ class Workloads:
 
         A field that its only owner drops is reset to its default, which would scale the workload to one.
         """
-        if _scaling(wanted) == "disabled" or _scaling(live) in ("enabled", "unmanaged"):
+        if scaling_mode(wanted) == "disabled" or scaling_mode(live) in ("enabled", "unmanaged"):
             return
         self._cluster.client.apply(
             informer.resource,
@@ -213,59 +216,9 @@ def _key(actor: AsyncActor) -> Key:
     return actor.metadata.namespace, actor.metadata.name
 
 
-def _starts_asleep(actor: AsyncActor, *, keda: bool) -> bool:
-    """Whether a new workload of the actor has no pods until KEDA wakes it."""
-    return keda and actor.spec.workload.type in desired.SCALABLE and actor.spec.scaling.min_replicas == 0
-
-
-def _wanted(actor: AsyncActor, live: Object | None, *, keda: bool) -> Object:
-    """The workload that ``actor`` wants where ``live`` is now: who owns its replicas depends on both."""
-    if live is None and _starts_asleep(actor, keda=keda):
-        return desired.workload(actor, keda=False, replicas=0)
-    was_keda = live is not None and live["kind"] in desired.SCALABLE and _scaling(live) == "enabled"
-    if was_keda and actor.spec.scaling.enabled:
-        return desired.workload(actor, keda=True)  # also where KEDA has vanished: its replicas stay as they are
-    asleep = was_keda and live is not None and live["spec"].get("replicas", 1) == 0
-    if asleep and not actor.spec.scaling.enabled and actor.spec.workload.replicas is None:
-        return desired.workload(actor, keda=False, replicas=1)  # nobody else would wake it
-    return desired.workload(actor, keda=keda)
-
-
-def _not_ours(actor: AsyncActor, live: Object, wanted: Object) -> Verdict | None:
-    """What it means that ``live``, which is there already, is not the actor's; None if it is, or can be adopted."""
-    kind, name = wanted["kind"], wanted["metadata"]["name"]
-    relation = ownership(live, actor.metadata.name, actor.metadata.uid)
-    if relation == "owned":
-        return None
-    if relation == "predecessor" or (relation == "orphaned" and live["metadata"].get("deletionTimestamp")):
-        return status.predecessors(kind, name)
-    if relation == "orphaned" and _same_shape(live, wanted):
-        return None
-    return status.workload_not_owned(kind, name)
-
-
-def _same_shape(live: Object, wanted: Object) -> bool:
-    """Whether an orphan can become what is wanted without being made anew."""
-    if wanted["kind"] == "Job":
-        return _same_inputs(live, wanted)
-    return bool(live["spec"].get("selector") == wanted["spec"].get("selector"))
-
-
 def _waits(actor: AsyncActor, kind: str, name: str, live: Object | None) -> Found:
     """The workload that is to be written as soon as there is a place; as it is, unless the user has changed it."""
     assert live is not None, "a new workload needs no place"
-    if _annotation(live, ANNOTATION_ACTOR_GENERATION) != str(actor.metadata.generation):
+    if annotation(live, ANNOTATION_ACTOR_GENERATION) != str(actor.metadata.generation):
         return Found(status.waiting_for_place(kind, name, WAITING_SECONDS), live, waiting=True)
     return Found(replace(status.workload_created(kind, name), retry=WAITING_SECONDS), live, waiting=True)
-
-
-def _annotation(obj: Object, name: str) -> Any:
-    return (obj["metadata"].get("annotations") or {}).get(name)
-
-
-def _scaling(workload: Object) -> Any:
-    return _annotation(workload, ANNOTATION_SCALING)
-
-
-def _same_inputs(live: Object, wanted: Object) -> bool:
-    return bool(_annotation(live, ANNOTATION_APPLIED) == _annotation(wanted, ANNOTATION_APPLIED))

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from controller.cluster.rollouts import rolled_out
+from controller.rules.rolling import rolled_out
 from kube.informer import Informer
 from kube.objects import Object
 from kube.resources import DEPLOYMENTS

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controller.cluster.rollouts import rolled_out
 from controller.rules import desired
+from controller.rules.rolling import rolled_out
 from crds.names import OPERATOR
 from crds.parse import parse_actor
 from kube.objects import Object

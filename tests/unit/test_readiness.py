@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controller.cluster import slim
+from controller.rules import slim
 from controller.rules.phase import replicas_of
 from controller.rules.pods import STABLE_SECONDS
 from controller.rules.readiness import Seen, counted, of_workload, pods_verdict, revision_of, selects

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from controller.cluster.rollouts import NoPlace, Rollouts, rolled_out
+from controller.cluster.rollouts import NoPlace, Rollouts
+from controller.rules.rolling import rolled_out
 
 Object = dict[str, Any]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from controller.cluster.labelled import digest, opted_out
-from controller.cluster.trim import trim_job
+from controller.rules.injected import digest, opted_out
 from controller.rules.phase import replicas_of
+from controller.rules.trim import trim_job
 
 Object = dict[str, Any]
 

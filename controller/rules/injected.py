@@ -1,0 +1,25 @@
+"""What a workload says of its injection: by which plan it was injected, and whether it opts out."""
+
+from injection.access import disabled
+from injection.kinds import KINDS
+from injection.record import read_record, unknown_version
+from kube.objects import Object
+
+_KIND_OF = {kind.name: kind for kind in KINDS.values()}
+
+UNKNOWN = "unknown"
+"""Stands for the digest of an injection by another release, which admission leaves in place."""
+
+
+def digest(workload: Object) -> str | None:
+    """Digest of the plan that the workload's template was injected by, if it was."""
+    template = _KIND_OF[workload["kind"]].template(workload) or {}
+    record = read_record(template)
+    if record is not None:
+        return record.digest
+    return UNKNOWN if unknown_version(template) is not None else None
+
+
+def opted_out(workload: Object) -> bool:
+    """Whether the workload or its template says ``asya.io/inject: disabled``."""
+    return disabled(workload) or disabled(_KIND_OF[workload["kind"]].template(workload) or {})
