@@ -4,11 +4,10 @@ They stand in an annotation of the workload, so that a restore from a backup, wh
 lose them. Operators before this one kept them in the actor's status alone; those are moved to the workload once.
 """
 
-from collections.abc import Callable
-
 from controller.cluster.access import Cluster
+from controller.cluster.reporter import Reporter
 from controller.cluster.scaling import Scaling
-from controller.cluster.workloads import Found
+from controller.cluster.workloads import WorkloadResult
 from controller.rules import desired
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
@@ -16,9 +15,6 @@ from injection.inject import map_of
 from kube.failures import ApiError
 from kube.informer import Informer
 from kube.objects import Key, Object
-
-Told = Callable[[Object, str, str], None]
-"""Records an Event about an actor: its reason and message."""
 
 
 def replicas_before(workload: Object) -> int | None:
@@ -39,8 +35,8 @@ def in_status(actor: Object, workload: Object) -> int | None:
 class Borrowed:
     """Remembers and restores them."""
 
-    def __init__(self, cluster: Cluster, scaling: Scaling, tell: Told) -> None:
-        self._cluster, self._scaling, self._tell = cluster, scaling, tell
+    def __init__(self, cluster: Cluster, scaling: Scaling, reporter: Reporter) -> None:
+        self._cluster, self._scaling, self._reporter = cluster, scaling, reporter
 
     def before(self, obj: Object, actor: AsyncActor) -> int | None:
         """Those of the workload that ``actor``, which is ``obj`` parsed, borrows now; None if it was not scaled yet."""
@@ -61,7 +57,7 @@ class Borrowed:
             if is_other and replicas is not None and not self._is_scaled(actor, live):
                 self._restore(obj, informer, live, replicas)
 
-    def borrow(self, obj: Object, actor: AsyncActor, found: Found, before: int | None) -> int | None:
+    def borrow(self, obj: Object, actor: AsyncActor, found: WorkloadResult, before: int | None) -> int | None:
         """Remember the replicas of the borrowed workload before it is scaled, or restore them after.
 
         They are on the workload before KEDA is told of it, so that they cannot be lost.
@@ -70,7 +66,7 @@ class Borrowed:
         if live is None or live["kind"] not in desired.SCALABLE:
             return None  # one that is gone needs none any more
         informer = self._cluster.workloads[live["kind"]]
-        if actor.spec.scaling.enabled and not found.strange:
+        if actor.spec.scaling.enabled and not found.is_unrelated:
             if before is None and found.verdict.status == "True" and self._cluster.keda is not None:
                 before = int(live["spec"].get("replicas", 1))
             if before is not None and replicas_before(live) != before:
@@ -144,7 +140,7 @@ class Borrowed:
                 return
             raise
         name = metadata["name"]
-        self._tell(obj, "ReplicasRestored", f"the {live['kind']} {name!r} has {replicas} replicas again")
+        self._reporter.event(obj, "ReplicasRestored", f"the {live['kind']} {name!r} has {replicas} replicas again")
 
 
 def _borrows(actor: AsyncActor) -> tuple[str, str]:

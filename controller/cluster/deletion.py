@@ -4,7 +4,6 @@ What the actor owns is left to garbage collection. With ``--cascade=orphan`` it 
 included; what the actor merely labelled or borrowed is let go all the same.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
@@ -12,6 +11,7 @@ import structlog
 from controller.cluster.access import Cluster
 from controller.cluster.borrowed import Borrowed
 from controller.cluster.labelled import WAITING_SECONDS, Labelled, Released
+from controller.cluster.reporter import Reporter
 from controller.cluster.scaling import Scaling
 from controller.rules import status
 from controller.rules.phase import Phase
@@ -29,10 +29,6 @@ BLOCKED_SECONDS = 15.0
 """An object that has been going for so long is stuck, unless something comes to its help."""
 LONGEST_PAUSE = 60.0
 
-Tell = Callable[[Object, str, str, bool], None]
-"""Records an Event about an actor: its reason, its message, and whether it warns."""
-WriteStatus = Callable[[Key, Object], bool]
-
 
 class Deletion:
     """Lets actors go."""
@@ -43,13 +39,25 @@ class Deletion:
         scaling: Scaling,
         labelled: Labelled,
         borrowed: Borrowed,
-        tell: Tell,
-        write_status: WriteStatus,
+        reporter: Reporter,
     ) -> None:
         self._cluster, self._scaling, self._labelled, self._borrowed = cluster, scaling, labelled, borrowed
-        self._tell, self._write_status = tell, write_status
+        self._reporter = reporter
 
-    def finalize(self, key: Key, obj: Object) -> float | None:
+    def reconcile(self, key: Key, obj: Object) -> float | None:
+        """Undo what garbage collection does not undo, then take the finalizer off; seconds until the next look.
+
+        Raises:
+            ApiError: if something cannot be undone; to be tried again.
+        """
+        if not holds_finalizer(obj):
+            return None
+        pause = self._finalize(key, obj)
+        if pause is None:
+            keep_finalizer(self._cluster, obj, needed=False)
+        return pause
+
+    def _finalize(self, key: Key, obj: Object) -> float | None:
         """Undo what garbage collection would not; seconds until it has to be looked at again, None when all is done.
 
         Raises:
@@ -65,19 +73,20 @@ class Deletion:
             released = self._labelled.release(key, metadata["uid"])
         except ApiError as error:
             if error.is_refusal:
-                told = f"a workload of this actor cannot be let go: {error.message}"
-                self._block(key, obj, f"{told}. {remedy('WorkloadForbidden')}")
+                message = f"a workload of this actor cannot be let go: {error.message}"
+                self._block(key, obj, f"{message}. {remedy('WorkloadForbidden')}")
             raise
-        self.tell_released(obj, released)
+        self._report_released(obj, released)
         return WAITING_SECONDS if released.waiting else None
 
-    def tell_released(self, obj: Object, released: Released) -> None:
+    def _report_released(self, obj: Object, released: Released) -> None:
         """An Event for each workload that was let go."""
         for workload in released.workloads:
             name = workload["metadata"]["name"]
             log.info("released", kind=workload["kind"], namespace=obj["metadata"]["namespace"], name=name)
-            told = f"the AsyncActor is deleted, so the label {LABEL_ACTOR} and with it the sidecar were taken off the "
-            self._tell(obj, "WorkloadReleased", f"{told}{workload['kind']} {name!r}, which goes on running", False)
+            reason = f"the AsyncActor is deleted, so the label {LABEL_ACTOR} and with it the sidecar were taken"
+            message = f"{reason} off the {workload['kind']} {name!r}, which goes on running"
+            self._reporter.event(obj, "WorkloadReleased", message)
 
     def _wait_for(self, key: Key, obj: Object, left: list[Object]) -> float:
         """Something of KEDA's is still there; that is said once it has been so for long."""
@@ -86,25 +95,25 @@ class Deletion:
             kind, name = left[0]["kind"], left[0]["metadata"]["name"]
             finalizers = left[0]["metadata"].get("finalizers") or []
             held = f"its finalizers are {', '.join(finalizers)}" if finalizers else "it has no finalizer"
-            told = f"the {kind} {name!r} must go first and has not for {BLOCKED_SECONDS:.0f} s: {held}"
-            self._block(key, obj, f"{told}. {remedy('DeletionBlocked', kind=kind.lower(), name=name)}")
+            message = f"the {kind} {name!r} must go first and has not for {BLOCKED_SECONDS:.0f} s: {held}"
+            self._block(key, obj, f"{message}. {remedy('DeletionBlocked', kind=kind.lower(), name=name)}")
         elif (obj.get("status") or {}).get("phase") != TERMINATING:
-            self._write_status(key, {"phase": TERMINATING})
+            self._reporter.write_status(key, {"phase": TERMINATING})
         # A watch tells when it is gone; the time tells when it should have been.
         return max(1.0, BLOCKED_SECONDS - age) if age < BLOCKED_SECONDS else LONGEST_PAUSE
 
-    def _block(self, key: Key, obj: Object, told: str) -> None:
+    def _block(self, key: Key, obj: Object, message: str) -> None:
         """Say what holds the deletion up, in the condition Ready and as an Event; once."""
         before = obj.get("status") or {}
-        verdict = status.deletion_blocked(told)
+        verdict = status.deletion_blocked(message)
         conditions = status.with_condition(
             before.get("conditions") or [], status.READY, verdict, obj["metadata"]["generation"], events.timestamp()
         )
         changes: Object = {"phase": TERMINATING, "reason": verdict.reason, "conditions": conditions}
         if all(before.get(part) == value for part, value in changes.items()):
             return
-        if self._write_status(key, changes):
-            self._tell(obj, verdict.reason, told, True)
+        if self._reporter.write_status(key, changes):
+            self._reporter.event(obj, verdict.reason, message, warning=True)
 
 
 def holds_finalizer(obj: Object) -> bool:

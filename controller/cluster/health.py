@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from controller.cluster.access import Cluster
-from controller.cluster.workloads import Found
+from controller.cluster.workloads import WorkloadResult
 from controller.rules.causes import cause_of
 from controller.rules.injected import opted_out
 from controller.rules.keda import broker_remedy
@@ -61,14 +61,14 @@ class Health:
         self._looks: dict[str, _Look] = {}
         """By the workload's uid."""
 
-    def examine(self, actor: AsyncActor, found: Found) -> tuple[Verdict | None, Replicas | None]:
+    def examine(self, actor: AsyncActor, found: WorkloadResult) -> tuple[Verdict | None, Replicas | None]:
         """The verdict on the workload's pods, and how many there are; None if there is no workload.
 
         Raises:
             ApiError: if Events cannot be read.
         """
         live = found.live
-        if live is None or found.strange or found.verdict.status == "Unknown":
+        if live is None or found.is_unrelated or found.verdict.status == "Unknown":
             return None, replicas_of(live, self._jobs(actor, live)) if live is not None else None
         jobs = self._jobs(actor, live)
         namespace, name = actor.metadata.namespace, actor.metadata.name

@@ -42,18 +42,18 @@ REMEMBERED = 10_000
 
 
 @dataclass
-class Census:
-    """What became of an actor's labelled workloads."""
+class Renewal:
+    """The result of a re-injection of an actor's labelled workloads."""
 
     outdated: int = 0
-    """Those that are still to be re-injected."""
-    foreign: int = 0
-    """Those that the actor has to let go when it is deleted."""
+    """Workloads that still have an earlier injection."""
+    to_release: int = 0
+    """Workloads that must be released when the actor is deleted."""
     refused: list[tuple[Object, Verdict]] = field(default_factory=list)
     retry: float | None = None
 
-    def again(self, seconds: float | None) -> None:
-        """Look again in ``seconds`` at the latest."""
+    def requeue_after(self, seconds: float | None) -> None:
+        """Requeue the actor in ``seconds`` at the latest."""
         if seconds is not None:
             self.retry = seconds if self.retry is None else min(self.retry, seconds)
 
@@ -102,7 +102,7 @@ class Labelled:
             for obj in self._cluster.client.list(informer.resource, namespace, labelSelector=f"{LABEL_ACTOR}={name}")
         ]
 
-    def renew(self, key: Key, uid: str, plan: Plan, skip: str = "") -> Census:
+    def renew(self, key: Key, uid: str, plan: Plan, skip: str = "") -> Renewal:
         """Have all of them injected by ``plan``, as far as there are places to roll over in.
 
         Args:
@@ -111,33 +111,33 @@ class Labelled:
             plan: what they should be injected by.
             skip: uid of a workload that is seen to elsewhere.
         """
-        census = Census()
+        renewal = Renewal()
         self._look_at_those_let_go()
         for informer, obj in self.find(key):
             relation = ownership(obj, key[1], uid)
-            census.foreign += relation in RELEASED
+            renewal.to_release += relation in RELEASED
             if relation not in RENEWED or obj["metadata"].get("deletionTimestamp") or opted_out(obj):
                 continue
             if obj["kind"] == "Job" or digest(obj) in (plan.digest, UNKNOWN):
                 continue
-            census.outdated += 1
-            if obj["metadata"]["uid"] != skip and self._readmit(informer, obj, key, plan, census):
-                census.outdated -= 1
-        return census
+            renewal.outdated += 1
+            if obj["metadata"]["uid"] != skip and self._readmit(informer, obj, key, plan, renewal):
+                renewal.outdated -= 1
+        return renewal
 
-    def _readmit(self, informer: Informer, obj: Object, key: Key, plan: Plan, census: Census) -> bool:
+    def _readmit(self, informer: Informer, obj: Object, key: Key, plan: Plan, renewal: Renewal) -> bool:
         """Show the workload to admission; whether it is injected by the plan then."""
         uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
         of = plan.digest, obj["metadata"].get("generation", 0)
         write = plan.digest, state_of(obj)
         known = self._refused.find(uid, write)
         if known is not None:
-            census.refused.append((obj, known))
-            census.again(known.retry)
+            renewal.refused.append((obj, known))
+            renewal.requeue_after(known.retry)
             return False
         before = self._tried(uid, of)
         if before is not None and time.monotonic() < before.until:
-            self._unconverged(obj, census, before)
+            self._unconverged(obj, renewal, before)
             return False
         try:
             result = self._rollouts.write(
@@ -147,7 +147,7 @@ class Labelled:
                 latest=lambda: informer.get(key[0], name),
             )
         except NoPlace:
-            census.again(WAITING_SECONDS)
+            renewal.requeue_after(WAITING_SECONDS)
             return False
         except ApiError as error:
             if error.code == 404:
@@ -156,13 +156,13 @@ class Labelled:
             if verdict is None:
                 raise
             self._refused.remember(uid, write, verdict)
-            census.refused.append((obj, verdict))
-            census.again(verdict.retry)
+            renewal.refused.append((obj, verdict))
+            renewal.requeue_after(verdict.retry)
             return False
         informer.observe(result)
         if digest(result) != plan.digest:
             of = plan.digest, result["metadata"].get("generation", 0)
-            self._unconverged(result, census, self._remember(uid, of, before))
+            self._unconverged(result, renewal, self._remember(uid, of, before))
             return False
         with self._lock:
             self._tries.pop(uid, None)
@@ -184,13 +184,13 @@ class Labelled:
             found = self._tries[uid] = _Tries(of, count, time.monotonic() + pause)
         return found
 
-    def _unconverged(self, obj: Object, census: Census, tries: _Tries) -> None:
+    def _unconverged(self, obj: Object, renewal: Renewal, tries: _Tries) -> None:
         pause = max(0.1, tries.until - time.monotonic())
-        census.again(pause)
+        renewal.requeue_after(pause)
         if tries.count >= PATIENT_TRIES:
             kind, name = obj["kind"], obj["metadata"]["name"]
             make = status.workload_not_injected if digest(obj) is None else status.workload_outdated
-            census.refused.append((obj, make(kind, name, pause)))
+            renewal.refused.append((obj, make(kind, name, pause)))
 
     def release(self, key: Key, uid: str, *, injected_only: bool = False) -> Released:
         """Take the actor's label off those that only bear it, so that admission takes the sidecar out.

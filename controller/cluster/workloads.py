@@ -26,15 +26,15 @@ REMEMBERED = 10_000
 
 
 @dataclass(frozen=True)
-class Found:
-    """What became of the workload."""
+class WorkloadResult:
+    """A workload as it is after a reconcile has written it."""
 
     verdict: Verdict
     live: Object | None = None
-    strange: bool = False
-    """Whether it is no workload of this actor's (any more): it is not there, or does not bear the label."""
-    waiting: bool = False
-    """Whether a write waits for a place to roll over in."""
+    is_unrelated: bool = False
+    """Whether the actor has no such workload: none exists, or it does not carry the actor's label."""
+    is_waiting: bool = False
+    """Whether a write waits for a place among the roll-outs."""
 
 
 class Workloads:
@@ -46,7 +46,7 @@ class Workloads:
         self._rolls: dict[str, tuple[Any, ...]] = {}
         """By uid: the last change that a dry run has shown to roll pods over."""
 
-    def ensure(self, actor: AsyncActor, plan_digest: str) -> Found:
+    def ensure(self, actor: AsyncActor, plan_digest: str) -> WorkloadResult:
         """Have the workload of ``actor``, which has a template, exist as desired; remove those that it had before.
 
         ``plan_digest`` is of what admission injects now.
@@ -64,7 +64,7 @@ class Workloads:
             if live is None and found.live is not None and starts_asleep(actor, keda=keda):
                 # Made with no replicas, which the operator owns; now KEDA is to own them, without a jump.
                 found = self._apply(actor, informer, wanted_workload(actor, found.live, keda=keda), plan_digest)
-        if found.verdict.status == "True" and not found.waiting and found.live is not None:
+        if found.verdict.status == "True" and not found.is_waiting and found.live is not None:
             left = self._prune(actor, found.live)
             if left:
                 return replace(found, verdict=status.before_it_goes(found.verdict, left[0]))
@@ -79,7 +79,7 @@ class Workloads:
             raise ApiError(404, "NotFound", "KEDA went away meanwhile")
         return self._cluster.keda.scaled_jobs
 
-    def existing(self, actor: AsyncActor) -> Found:
+    def existing(self, actor: AsyncActor) -> WorkloadResult:
         """The workload that ``actor``, which has no template, brings along.
 
         Raises:
@@ -88,49 +88,51 @@ class Workloads:
         kind, name = actor.spec.workload.type, desired.workload_name(actor)
         live = self._cluster.get(self._cluster.workloads[kind], actor.metadata.namespace, name)
         if live is None:
-            return Found(status.workload_not_found(kind, name), strange=True)
+            return WorkloadResult(status.workload_not_found(kind, name), is_unrelated=True)
         if (live["metadata"].get("labels") or {}).get(LABEL_ACTOR) != actor.metadata.name:
-            return Found(status.workload_not_labelled(kind, name, actor.metadata.name), live, strange=True)
+            return WorkloadResult(
+                status.workload_not_labelled(kind, name, actor.metadata.name), live, is_unrelated=True
+            )
         if opted_out(live):
-            return Found(status.workload_opted_out(kind, name), live)
+            return WorkloadResult(status.workload_opted_out(kind, name), live)
         if digest(live) is None:
-            return Found(status.workload_not_injected(kind, name), live)
-        return Found(status.workload_found(kind, name), live)
+            return WorkloadResult(status.workload_not_injected(kind, name), live)
+        return WorkloadResult(status.workload_found(kind, name), live)
 
-    def _apply(self, actor: AsyncActor, informer: Informer, wanted: Object, plan_digest: str) -> Found:
+    def _apply(self, actor: AsyncActor, informer: Informer, wanted: Object, plan_digest: str) -> WorkloadResult:
         kind, name = wanted["kind"], wanted["metadata"]["name"]
         live = self._cluster.get(informer, actor.metadata.namespace, name)
         refused = not_ours(actor, live, wanted) if live is not None else None
         if refused is not None:
-            return Found(refused)
+            return WorkloadResult(refused)
         if live is not None and live["metadata"].get("deletionTimestamp"):
-            return Found(status.workload_replaced(name), live)
+            return WorkloadResult(status.workload_replaced(name), live)
         write = actor.metadata.generation, annotation(wanted, ANNOTATION_APPLIED), plan_digest, state_of(live)
         known = self._refused.find(actor.metadata.uid, write)
         if known is not None:
-            return Found(known, live)
+            return WorkloadResult(known, live)
         try:
             if kind == "Job" and live is not None and not has_same_inputs(live, wanted):
                 self._rollouts.replace(live, _key(actor), lambda: self._cluster.delete(informer, live))
-                return Found(status.workload_replaced(name), live)
+                return WorkloadResult(status.workload_replaced(name), live)
             result = self._write(actor, informer, live, wanted, plan_digest)
             if kind == "Job" and live is None:
                 self._rollouts.succeeded(_key(actor), result)
         except NoPlace:
             return _waits(actor, kind, name, live)
         except Contested as contested:
-            return Found(contested.verdict, live)
+            return WorkloadResult(contested.verdict, live)
         except ApiError as error:
             verdict = status.workload_refused(kind, name, error)
             if verdict is None:
                 raise
             self._refused.remember(actor.metadata.uid, write, verdict)
-            return Found(verdict, live)
+            return WorkloadResult(verdict, live)
         if opted_out(result):
-            return Found(status.workload_opted_out(kind, name), result)
+            return WorkloadResult(status.workload_opted_out(kind, name), result)
         if digest(result) is None:
-            return Found(status.workload_not_injected(kind, name), result)
-        return Found(status.workload_created(kind, name), result)
+            return WorkloadResult(status.workload_not_injected(kind, name), result)
+        return WorkloadResult(status.workload_created(kind, name), result)
 
     def _write(
         self, actor: AsyncActor, informer: Informer, live: Object | None, wanted: Object, plan_digest: str
@@ -216,9 +218,9 @@ def _key(actor: AsyncActor) -> Key:
     return actor.metadata.namespace, actor.metadata.name
 
 
-def _waits(actor: AsyncActor, kind: str, name: str, live: Object | None) -> Found:
+def _waits(actor: AsyncActor, kind: str, name: str, live: Object | None) -> WorkloadResult:
     """The workload that is to be written as soon as there is a place; as it is, unless the user has changed it."""
     assert live is not None, "a new workload needs no place"
     if annotation(live, ANNOTATION_ACTOR_GENERATION) != str(actor.metadata.generation):
-        return Found(status.waiting_for_place(kind, name, WAITING_SECONDS), live, waiting=True)
-    return Found(replace(status.workload_created(kind, name), retry=WAITING_SECONDS), live, waiting=True)
+        return WorkloadResult(status.waiting_for_place(kind, name, WAITING_SECONDS), live, is_waiting=True)
+    return WorkloadResult(replace(status.workload_created(kind, name), retry=WAITING_SECONDS), live, is_waiting=True)

@@ -83,6 +83,13 @@ class Observation:
     """Replicas that a workload which the actor does not own had before it was scaled."""
 
 
+def earliest_retry(observation: Observation, *more: float | None) -> float | None:
+    """Seconds until the actor must be reconciled again at the latest; None if a watch reports every change."""
+    verdicts = (observation.workload, observation.pods, observation.scaling, observation.runtime)
+    retries = [*more, *(verdict.retry for verdict in verdicts if verdict is not None)]
+    return min((seconds for seconds in retries if seconds is not None), default=None)
+
+
 def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> Object:
     """The whole status: conditions, references and counts.
 

@@ -54,6 +54,6 @@ def test_one_that_has_rolled_out_before_the_answer_is_read_holds_no_place(gone: 
         return answer
 
     cluster = SimpleNamespace(injectable=[informer], client=SimpleNamespace(merge_patch=merge_patch))
-    census = Labelled(cast(Any, cluster), rollouts).renew(("x", "a"), "uid", PLAN)
-    assert census.outdated == 0
+    renewal = Labelled(cast(Any, cluster), rollouts).renew(("x", "a"), "uid", PLAN)
+    assert renewal.outdated == 0
     assert rollouts.in_flight == 0

@@ -61,10 +61,10 @@ def test_a_labelled_workload_that_is_denied_is_shown_to_admission_once() -> None
     cluster = SimpleNamespace(injectable=[informer], client=SimpleNamespace(merge_patch=merge_patch))
     labelled = Labelled(cast(Any, cluster), Rollouts(1, 300, lambda key: None))
     for _ in range(5):
-        census = labelled.renew(("x", "a"), "uid", PLAN)
-        assert [verdict.reason for _, verdict in census.refused] == ["InjectionDenied"]
-        assert census.retry is not None
-        assert census.retry > 290
+        renewal = labelled.renew(("x", "a"), "uid", PLAN)
+        assert [verdict.reason for _, verdict in renewal.refused] == ["InjectionDenied"]
+        assert renewal.retry is not None
+        assert renewal.retry > 290
     assert len(calls) == 1
     obj["metadata"]["annotations"] = {"mended": "yes"}
     labelled.renew(("x", "a"), "uid", PLAN)

@@ -1,0 +1,54 @@
+"""Labelled workloads whose AsyncActor does not exist: those that are injected are released, the others wait for it."""
+
+import structlog
+
+from controller.cluster.access import Cluster
+from controller.cluster.labelled import WAITING_SECONDS, Labelled
+from controller.cluster.reporter import Reporter
+from controller.rules.injected import digest, opted_out
+from injection.ownership import RELEASED, ownership
+from kube import events
+from kube.objects import Key, Object
+from kube.resources import ASYNC_ACTORS
+
+log = structlog.get_logger(__name__)
+
+NO_SUCH_ACTOR = "NoSuchAsyncActor"
+"""Reason of the Events on workloads whose label names an actor that does not exist."""
+
+
+class Absent:
+    """Handles the workloads of actors that do not exist, yet or any more."""
+
+    def __init__(self, cluster: Cluster, labelled: Labelled, reporter: Reporter) -> None:
+        self._cluster, self._labelled, self._reporter = cluster, labelled, reporter
+        self._notified: set[str] = set()
+        """Uids of workloads that have the Event :data:`NO_SUCH_ACTOR`."""
+
+    def reconcile(self, key: Key) -> float | None:
+        """Release what carries the label of the actor ``key``; seconds after which to do so again, or None.
+
+        Raises:
+            ApiError: if the API could not be read or written; to be tried again.
+        """
+        workloads = [obj for _, obj in self._labelled.find(key) if ownership(obj, key[1], "") in RELEASED]
+        if not workloads or self._cluster.client.get(ASYNC_ACTORS, *key) is not None:
+            return None
+        for workload in workloads:
+            self._notify(key, workload)
+        released = self._labelled.release(key, "", injected_only=True)
+        for workload in released.workloads:
+            log.info("released", kind=workload["kind"], namespace=key[0], name=workload["metadata"]["name"])
+        return WAITING_SECONDS if released.waiting else None
+
+    def _notify(self, key: Key, workload: Object) -> None:
+        """Record an Event on a workload that is not injected because its actor does not exist; once."""
+        metadata = workload["metadata"]
+        if metadata["uid"] in self._notified or metadata.get("deletionTimestamp") or opted_out(workload):
+            return
+        self._notified.add(metadata["uid"])
+        recent = events.warnings(self._cluster.client, workload["kind"], key[0], metadata["name"])
+        same = [e for e in recent if (e.get("involvedObject") or {}).get("uid") == metadata["uid"]]
+        if digest(workload) is None and all(e.get("reason") != NO_SUCH_ACTOR for e in same):
+            message = f"there is no AsyncActor {key[1]!r} in this namespace yet: it is injected as soon as there is"
+            self._reporter.event_about(workload, NO_SUCH_ACTOR, message, warning=True)

@@ -1,0 +1,83 @@
+"""What users read of a reconcile: an actor's status, and the Events about each of its changes."""
+
+from collections.abc import Callable
+
+import structlog
+
+from controller.cluster.access import Cluster
+from controller.rules import status
+from controller.rules.status import Observation, Verdict
+from crds.names import API_VERSION, KIND
+from kube import events
+from kube.failures import ApiError
+from kube.objects import Key, Object
+from kube.resources import ASYNC_ACTORS
+
+log = structlog.get_logger(__name__)
+
+StatusObserver = Callable[[Key, Object | None], None]
+"""Called with each actor's latest status, or with None once the actor is gone."""
+
+SPEC_WARNING = "SpecWarning"
+"""Reason of the Events that repeat admission's warnings, since whoever deploys by GitOps never sees those."""
+
+
+class Reporter:
+    """Writes statuses and Events. Safe to use from several threads."""
+
+    def __init__(self, cluster: Cluster, identity: str, on_status: StatusObserver) -> None:
+        self._cluster, self._on_status = cluster, on_status
+        self._events = events.Recorder(cluster.client, identity)
+        self._reported: dict[Key, dict[str, str]] = {}
+        """By actor: the refusal that the last Event about each labelled workload named, by the workload's uid."""
+
+    def report(self, key: Key, obj: Object, observation: Observation) -> None:
+        """Write the actor's status where it changes, and an Event for each change."""
+        latest = self._cluster.actors.get(*key)
+        if latest is None or latest["metadata"]["uid"] != obj["metadata"]["uid"]:
+            return  # it was deleted meanwhile, and the observation does not apply to another actor of its name
+        before = latest.get("status") or {}
+        after = status.status_of(obj["metadata"], observation, before, events.timestamp())
+        self._on_status(key, after)
+        if after == before or not self.write_status(key, {**dict.fromkeys(before), **after}):
+            return
+        changed = status.changes(before, after)
+        if changed:
+            conditions = {c["type"]: f"{c['status']}/{c['reason']}" for c in changed}
+            log.info("conditions", namespace=key[0], actor=key[1], **conditions)
+            reason, message, warning = status.summary(changed)
+            self.event(obj, reason, message, warning=warning)
+        for message in status.new_warnings(before, after):
+            self.event(obj, SPEC_WARNING, message, warning=True)
+
+    def report_refused(self, key: Key, obj: Object, refused: list[tuple[Object, Verdict]]) -> None:
+        """Record an Event for each labelled workload that cannot be injected; once, until the reason changes."""
+        for workload, verdict in refused:
+            reported, uid = self._reported.setdefault(key, {}), workload["metadata"]["uid"]
+            if reported.get(uid) != verdict.message:
+                reported[uid] = verdict.message
+                self.event(obj, verdict.reason, verdict.message, warning=True)
+
+    def write_status(self, key: Key, changes: Object) -> bool:
+        """Change the status; False if the actor was deleted meanwhile."""
+        try:
+            written = self._cluster.client.merge_patch(ASYNC_ACTORS, *key, {"status": changes}, subresource="status")
+        except ApiError as error:
+            if error.code == 404:
+                return False
+            raise
+        self._cluster.actors.observe(written)
+        return True
+
+    def event(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
+        """Record an Event about an actor."""
+        self.event_about({"apiVersion": API_VERSION, "kind": KIND, **obj}, reason, message, warning=warning)
+
+    def event_about(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
+        """Record an Event about any object."""
+        self._events.record(obj, reason, message, warning=warning)
+
+    def forget(self, key: Key) -> None:
+        """The actor is gone."""
+        self._on_status(key, None)
+        self._reported.pop(key, None)
