@@ -14,6 +14,8 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "docs" / "reference.md"
 CHART = ROOT / "charts" / "asya-operator"
 CHART_CRD = CHART / "files" / "asyncactors.yaml"
+WEBHOOKS = ROOT / "webhook" / "configurations.yaml"
+CHART_WEBHOOKS = CHART / "files" / "webhooks.yaml"
 CHART_DEFAULTS = CHART / "files" / "defaults.yaml"
 BEGIN, END = "<!-- generated -->", "<!-- end of generated -->"
 
@@ -99,6 +101,7 @@ def main() -> None:
     """Write every generated file."""
     MANIFEST.write_text(rendered())
     CHART_CRD.write_text(rendered())
+    CHART_WEBHOOKS.write_text(WEBHOOKS.read_text())
     REFERENCE.write_text(with_generated(REFERENCE.read_text(), reference()))
     chart_readme = CHART / "README.md"
     for name in ("Chart.yaml", "values.yaml"):
@@ -106,7 +109,7 @@ def main() -> None:
     CHART_DEFAULTS.write_text(defaults((CHART / "values.yaml").read_text()))
     made = values((CHART / "values.yaml").read_text())
     chart_readme.write_text(with_generated(chart_readme.read_text(), made))
-    sys.stdout.write("wrote the CRD, here and in the chart, the reference, and the chart's defaults and table\n")
+    sys.stdout.write("wrote the CRD, the reference, and the chart's defaults, table and webhook configurations\n")
 
 
 if __name__ == "__main__":

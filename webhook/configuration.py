@@ -1,27 +1,19 @@
-"""The webhook configurations: what the API server is told to ask us about, and when.
+"""The webhook configurations for a webhook outside of the cluster, from the file that the chart uses too."""
 
-They are as narrow as can be, since a webhook that is asked and does not answer stops what it is
-asked about: only labelled objects, never kube-system or the operator's own namespace, and, on
-Kubernetes 1.30 and newer, no pod whose template was injected already, and nothing that is being
-deleted: to take a finalizer off must not depend on us.
-"""
+from pathlib import Path
+from typing import Any, Final
 
-from typing import Any
-
-from crds.names import ANNOTATION_INJECTED, API_VERSION, GROUP, LABEL_ACTOR, PLURAL
-from injection.kinds import KINDS
+import yaml
 
 NAME = "asya-operator"
+SOURCE: Final = Path(__file__).with_name("configurations.yaml")
+"""When the API server calls the webhook; the chart has a copy."""
 
-SKIP_INJECTED = {
-    "name": "not-injected-already",
-    "expression": "request.resource.resource != 'pods' || !has(object.metadata.annotations) || "
-    f"!('{ANNOTATION_INJECTED}' in object.metadata.annotations)",
+KINDS: Final = {
+    "MutatingWebhookConfiguration": ("mutating", "/mutate"),
+    "ValidatingWebhookConfiguration": ("validating", "/validate"),
 }
-
-SKIP_DELETED = {"name": "not-being-deleted", "expression": "!has(object.metadata.deletionTimestamp)"}
-
-VERSIONS = {"keda.sh": "v1alpha1"}
+"""By kind: its section of :data:`SOURCE`, and the path that serves it."""
 
 
 def configurations(
@@ -31,70 +23,23 @@ def configurations(
 
     Args:
         client_config: their ``clientConfig``, without the path: ``url`` or ``service``, and ``caBundle``.
-        excluded_namespaces: namespaces that are never asked about.
-        match_conditions: whether the API server has ``matchConditions`` (Kubernetes 1.30).
+        excluded_namespaces: namespaces whose objects never reach the webhook.
+        match_conditions: whether the API server supports ``matchConditions`` (Kubernetes 1.30).
     """
-    rules = []
-    for group in dict.fromkeys(group for group, _ in KINDS):
-        resources = [resource for g, resource in KINDS if g == group]
-        rules.append(
-            {
-                "apiGroups": [group],
-                "apiVersions": [VERSIONS.get(group, "v1")],
-                "operations": ["CREATE"] if resources == ["pods"] else ["CREATE", "UPDATE"],
-                "resources": resources,
-                "scope": "Namespaced",
-            }
-        )
-    common = {"sideEffects": "None", "admissionReviewVersions": ["v1"], "timeoutSeconds": 5}
-    mutating = {
-        "name": f"inject.{GROUP}",
-        "clientConfig": _with_path(client_config, "/mutate"),
-        "rules": rules,
-        "objectSelector": {"matchExpressions": [{"key": LABEL_ACTOR, "operator": "Exists"}]},
-        "namespaceSelector": {
-            "matchExpressions": [
-                {
-                    "key": "kubernetes.io/metadata.name",
-                    "operator": "NotIn",
-                    "values": sorted({"kube-system", *excluded_namespaces}),
-                }
-            ]
-        },
-        "failurePolicy": "Fail",
-        "matchPolicy": "Equivalent",
-        "reinvocationPolicy": "IfNeeded",
-        **common,
-        **({"matchConditions": [SKIP_INJECTED, SKIP_DELETED]} if match_conditions else {}),
-    }
-    validating = {
-        "name": f"validate.{GROUP}",
-        "clientConfig": _with_path(client_config, "/validate"),
-        "rules": [
-            {
-                "apiGroups": [GROUP],
-                "apiVersions": [API_VERSION.rpartition("/")[2]],
-                "operations": ["CREATE", "UPDATE"],
-                "resources": [PLURAL],
-                "scope": "Namespaced",
-            }
-        ],
-        # The CRD's schema and CEL rules hold without us, and the controller reports what they let through.
-        "failurePolicy": "Ignore",
-        "matchPolicy": "Equivalent",
-        **common,
-    }
+    sections = yaml.safe_load(SOURCE.read_text())
+    namespaces = sorted({"kube-system", *excluded_namespaces})
+    excluded = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": namespaces}
+    sections["mutating"]["namespaceSelector"] = {"matchExpressions": [excluded]}
+    if not match_conditions:
+        del sections["mutating"]["matchConditions"]
     return [
         {
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": kind,
             "metadata": {"name": NAME},
-            "webhooks": [hook],
+            "webhooks": [{**sections[section], "clientConfig": _with_path(client_config, path)}],
         }
-        for kind, hook in (
-            ("MutatingWebhookConfiguration", mutating),
-            ("ValidatingWebhookConfiguration", validating),
-        )
+        for kind, (section, path) in KINDS.items()
     ]
 
 

@@ -3,12 +3,30 @@
 import re
 
 from cli.manual import DOCS, PAGES
-from crds.generate import CHART, REFERENCE, ROOT, reference, with_generated, with_version
+from crds.generate import CHART, CHART_WEBHOOKS, REFERENCE, ROOT, WEBHOOKS, reference, with_generated, with_version
 from crds.manifest import MANIFEST, manifest, rendered, structural
+from crds.names import ANNOTATION_INJECTED, GROUP, LABEL_ACTOR, PLURAL
+from injection.kinds import KINDS
+from webhook.configuration import configurations
 
 
 def test_the_manifest_is_generated_from_the_models() -> None:
     assert MANIFEST.read_text() == rendered(), "run `make generate`"
+
+
+def test_the_chart_has_the_webhook_configurations_of_the_code() -> None:
+    assert CHART_WEBHOOKS.read_text() == WEBHOOKS.read_text(), "run `make generate`"
+
+
+def test_the_webhook_is_called_for_every_kind_that_is_injected_and_no_other() -> None:
+    mutating, validating = configurations({"url": ""}, excluded_namespaces=[], match_conditions=True)
+    rules = mutating["webhooks"][0]["rules"]
+    assert [(group, resource) for r in rules for group in r["apiGroups"] for resource in r["resources"]] == [*KINDS]
+    labelled = [{"key": LABEL_ACTOR, "operator": "Exists"}]
+    assert mutating["webhooks"][0]["objectSelector"]["matchExpressions"] == labelled
+    assert f"'{ANNOTATION_INJECTED}' in object" in mutating["webhooks"][0]["matchConditions"][0]["expression"]
+    rule = validating["webhooks"][0]["rules"][0]
+    assert (rule["apiGroups"], rule["resources"]) == ([GROUP], [PLURAL])
 
 
 def test_the_pages_of_the_manual_are_generated_from_the_code() -> None:
