@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from dashboard.ports import Letter, Refused
 from kube.client import Client
@@ -67,6 +68,13 @@ class BrokerLetters:
                 if event["kind"] == "message"
             ]
 
+    def lengths(self, namespace: str, actor: str) -> dict[str, int | None]:
+        """The lengths of the actor's queue and of those at the end of routes; None for one that is not there."""
+        with _refusing():
+            session, target = self._session(namespace, actor)
+            events = list(_events(session, target.request(action="lengths")))
+        return {event["queue"]: event["length"] for event in events if event["kind"] == "length"}
+
     def replay(self, namespace: str, actor: str, ids: Sequence[str] | None) -> str:
         """Send those of these ids, or all that failed at this actor, to where they failed."""
         with _refusing():
@@ -85,7 +93,7 @@ class BrokerLetters:
         return self._open(self._client, target), target
 
 
-def _events(session: Session, request: Request) -> Iterator[dict[str, object]]:
+def _events(session: Session, request: Request) -> Iterator[dict[str, Any]]:
     """The events of a request; an error among them is raised.
 
     Raises:

@@ -141,6 +141,13 @@ def _actions(pages: Blueprint, services: Services) -> None:
         found = services.ports.letters.list(namespace, name)
         return _json({"letters": [redact_all(vars(letter)) for letter in found]})
 
+    @pages.get("/actors/<namespace>/<name>/lengths")
+    def lengths(namespace: str, name: str) -> Response:
+        _actor(services, namespace, name)
+        if services.ports.letters is None:
+            raise Refused("brokers are not reached here")
+        return _json({"lengths": services.ports.letters.lengths(namespace, name)})
+
     @pages.post("/actors/<namespace>/<name>/replay")
     def replay(namespace: str, name: str) -> Response:
         _actor(services, namespace, name)

@@ -46,10 +46,17 @@ class Explainer(Protocol):
 
 
 class Letters(Protocol):
-    """Reaches dead letters."""
+    """Reaches the queues of brokers, and the dead letters in them."""
 
     def list(self, namespace: str, actor: str) -> Sequence[Letter]:
         """The dead letters of an actor.
+
+        Raises:
+            Refused: if they cannot be had.
+        """
+
+    def lengths(self, namespace: str, actor: str) -> dict[str, int | None]:
+        """The lengths of the actor's queue and of those at the end of routes; None for one that is not there.
 
         Raises:
             Refused: if they cannot be had.

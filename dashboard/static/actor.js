@@ -64,6 +64,21 @@ export function actorView(place, namespace, name) {
   place.append(el("p", { class: "crumbs" }, el("a", { href: "#/" }, "Actors"), ` / ${namespace}`),
     el("h1", { tabindex: -1 }, name), title, now, rest, fold);
 
+  const lengths = el("dl", { class: "facts" });
+  const measure = el("button", { type: "button", class: "button", hidden: true, onclick: askBroker }, "Ask the broker");
+  async function askBroker() {
+    measure.disabled = true;
+    lengths.replaceChildren(el("dt", { class: "busy", role: "status" }, "A pod asks it, which takes some seconds …"));
+    try {
+      const found = (await ask(`${at}/lengths`)).lengths;
+      lengths.replaceChildren(...Object.entries(found).flatMap(([queue, length]) =>
+        fact(el("code", {}, queue), length === null ? "is not there" : short(length))));
+    } catch (error) {
+      lengths.replaceChildren(el("dt", { role: "status" }, error.message));
+    }
+    measure.disabled = false;
+  }
+
   const pause = el("button", { type: "button", class: "button", hidden: true, onclick: act });
   async function act() {
     const action = pause.dataset.action;
@@ -86,8 +101,7 @@ export function actorView(place, namespace, name) {
     pause.textContent = row.paused ? "Resume" : "Pause";
     pause.dataset.action = row.paused ? "resume" : "pause";
     title.replaceChildren(badge(row), el("span", { class: "meaning" }, (state.about.phases || {})[row.phase] || ""), pause);
-    const lengths = state.lengths.get(key) || [];
-    const chart = sparkline(lengths, { width: 600, height: 90 });
+    const chart = sparkline(state.lengths.get(key) || [], { width: 600, height: 90 });
     now.replaceChildren(
       part("Now", el("dl", { class: "facts" },
         fact("Pods", `${row.ready} of ${row.desired} ready`), fact("Workload", row.kind), fact("Scale", row.scale),
@@ -95,7 +109,7 @@ export function actorView(place, namespace, name) {
       part("Messages in the queue",
         el("p", { class: "big" }, row.length !== null ? short(row.length) : row.active ? "some" : "–",
           el("small", {}, row.length !== null ? ` · the last ${SAMPLE_MINUTES} minutes` : ` · not known: KEDA measures it while the actor has pods${row.scale === "off" ? ", and scaling is off" : ""}`)),
-        chart || ""));
+        chart || "", el("p", { class: "tools" }, measure), lengths));
   }
 
   async function load() {
@@ -111,6 +125,7 @@ export function actorView(place, namespace, name) {
     const first = !showing;
     showing = text;
     pause.hidden = !shown.can.pause;
+    measure.hidden = !shown.can.letters;
     const injected = [...shown.objects, "", ...shown.injection];
     rest.replaceChildren(...[missing(shown.missing),
       part("Conditions", conditions(shown.conditions)),

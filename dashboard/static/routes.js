@@ -17,18 +17,19 @@ const isBend = (id) => id.startsWith("bend:");
 const tall = (id) => (isBend(id) ? BOX.bend : BOX.height);
 
 function places(graph) {
+  const back = graph.edges.filter((edge) => edge.back).length;
+  const left = back ? 2.5 * BOX.edge : BOX.edge;
   const heights = graph.layers.map((layer) => layer.reduce((sum, id) => sum + tall(id) + BOX.down, -BOX.down));
   const height = Math.max(...heights);
   const found = new Map();
   graph.layers.forEach((layer, n) => {
     let y = BOX.edge + (height - heights[n]) / 2;
     for (const id of layer) {
-      found.set(id, { x: BOX.edge + n * (BOX.width + BOX.across), y, middle: y + tall(id) / 2 });
+      found.set(id, { x: left + n * (BOX.width + BOX.across), y, middle: y + tall(id) / 2 });
       y += tall(id) + BOX.down;
     }
   });
-  const back = graph.edges.filter((edge) => edge.back).length;
-  return { found, below: BOX.edge + height, height: height + 2 * BOX.edge + back * 26, width: graph.layers.length * (BOX.width + BOX.across) - BOX.across + 2 * BOX.edge };
+  return { found, below: BOX.edge + height, height: height + 2 * BOX.edge + back * 26, width: graph.layers.length * (BOX.width + BOX.across) - BOX.across + 2 * left };
 }
 
 /** A line from left to right through its bends, or, where it goes back, around below everything. */

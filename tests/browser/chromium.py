@@ -80,6 +80,16 @@ class Browser:
         """The first element of a selector, once there is one."""
         return self.until(selector, lambda: self.all(selector))[0]
 
+    def button(self, text: str) -> WebElement:
+        """The button that says ``text``, once there is one that can be pressed."""
+
+        def probe() -> WebElement | None:
+            return next((b for b in self.all("button") if b.text == text and b.is_enabled()), None)
+
+        found = self.until(f"the button {text!r}", probe)
+        assert found is not None
+        return found
+
     def text(self, selector: str = "main") -> str:
         """The visible text of an element; an empty one while there is none."""
         found = self.all(selector)

@@ -49,8 +49,8 @@ class Pods:
     started: float = field(default_factory=time.time)
     denied: bool = False
     """Whether the caller may reach no pod."""
-    silent: bool = False
-    """Whether no sidecar answers."""
+    peaceful: bool = False
+    """Whether logs hold neither secrets nor markup, as for a picture."""
 
     def answer(self, path: str) -> tuple[int, bytes] | None:
         """The answer for a path; None for one that is of no pod."""
@@ -59,17 +59,20 @@ class Pods:
         if found := _METRICS.match(path):
             if self.denied:
                 return 403, _status("Forbidden")
-            return (503, _status("no route to host")) if self.silent else (200, self._metrics(found[1], found[2]))
+            return 200, self._metrics(found[1], found[2])
         return None
 
     def _log(self, pod: str, container: str) -> str:
         first = datetime.now(UTC) - timedelta(seconds=40)
-        texts = [
-            f"{container} of {pod} is ready",
+        hostile = [
             f"connected to amqp://asya:{MARK}@rabbitmq:5672/",
             f"DB_PASSWORD={MARK} is set",
             *([f"plain words around {MARK}-plain and the end"] if pod.startswith("broken") else []),
             HOSTILE,
+        ]
+        texts = [
+            f"{container} of {pod} is ready",
+            *([] if self.peaceful else hostile),
             "\x1b[31mWARNING\x1b[0m the model answered after 2.4 s",
             "message 3f2a handled in 118 ms",
         ]
@@ -121,6 +124,10 @@ class FakeLetters:
             Letter("m-3", "x-sump", "TimeoutError", '{"id": "m-3", "payload": {"text": "a long story"}}'),
         ]
         return [letter for letter in letters if letter.id not in self.replayed]
+
+    def lengths(self, namespace: str, actor: str) -> dict[str, int | None]:
+        """Some, and a queue that is not there."""
+        return {f"asya-{namespace}-{actor}": 4711, f"asya-{namespace}-x-sump": None}
 
     def replay(self, namespace: str, actor: str, ids: Sequence[str] | None) -> str:
         """Send them anew."""

@@ -130,14 +130,16 @@ def test_an_actor_is_paused_and_resumed(browser: Browser, scene: Scene) -> None:
 
 def test_dead_letters_are_listed_and_replayed(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, f"#/actor/{scene.space.name}/summarizer", "Dead letters")
+    browser.button("Ask the broker").click()
+    browser.until_text("4711", "is not there")
     scene.letters.refuses = "the broker at rabbitmq:5672 does not answer"
-    browser.one(".wide:last-child .button").click()
+    browser.button("Look for dead letters").click()
     browser.until_text("does not answer")
     scene.letters.refuses = ""
-    browser.one(".wide:last-child .button").click()
+    browser.button("Look for dead letters").click()
     browser.until_text("ValueError: the text is empty", HOSTILE)
     browser.one("input[value='m-2']").send_keys(Keys.SPACE)
-    browser.all(".letters + *, .tools .button")[1].click()
+    browser.button("Replay the chosen").click()
     browser.until("the replay", lambda: scene.letters.replayed == ["m-2"])
     browser.until("the rest", lambda: len(browser.all(".letters > li")) == 2)
     assert browser.driver.title.startswith("summarizer")

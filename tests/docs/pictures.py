@@ -20,6 +20,7 @@ from kube.objects import Object
 from kube.resources import ASYNC_ACTORS
 from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.chart.test_monitoring import panels
+from tests.docs import page
 from tests.harness.clusters import wait_for
 from tests.harness.operator import alone
 from tests.harness.prometheus import Prometheus
@@ -89,6 +90,7 @@ def _plot(axis: Any, legend: str, series: Any) -> None:
 def main() -> None:
     """Make them."""
     PICTURES.mkdir(exist_ok=True)
+    page.draw(PICTURES)
     with alone() as operator:
         operator.start()
         targets = [f"127.0.0.1:{p}" for p in (operator.metrics_port, operator.controllers[0].port)]

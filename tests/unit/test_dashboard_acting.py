@@ -63,6 +63,12 @@ def test_dead_letters_of_the_actor_are_listed_with_what_went_wrong() -> None:
     assert (session.asked[0].action, session.asked[0].filter.actor) == ("dead", "a")
 
 
+def test_lengths_are_asked_once() -> None:
+    session = Session({"kind": "length", "queue": "q", "length": 3}, {"kind": "length", "queue": "r", "length": None})
+    assert letters(session).lengths("ns", "a") == {"q": 3, "r": None}
+    assert (session.asked[0].action, session.asked[0].every) == ("lengths", 0.0)
+
+
 def test_the_chosen_or_all_are_replayed_by_one_request() -> None:
     session = Session({"kind": "replayed", "id": "1"}, {"kind": "skipped", "id": "2", "why": "at no actor"})
     assert letters(session).replay("ns", "a", ["1", "2"]) == "1 replayed; 1 left where they are: at no actor"

@@ -34,6 +34,9 @@ class Actions:
     def list(self, namespace: str, actor: str) -> list[Letter]:
         return [Letter("1", "x-sump", "ValueError", json.dumps({"password": MARK, "max_tokens": 512}))]
 
+    def lengths(self, namespace: str, actor: str) -> dict[str, int | None]:
+        return {"q": 3, "gone": None}
+
     def replay(self, namespace: str, actor: str, ids: Any) -> str:
         self.done.append(("replay", namespace, actor, ids))
         return "1 replayed"
@@ -155,6 +158,7 @@ def test_letters_are_shown_without_secrets(client: FlaskClient, guard: Guard) ->
     shown = get(client, f"/{guard.token}/actors/ns/a/letters").get_json()["letters"][0]
     assert MARK not in shown["text"]
     assert "512" in shown["text"], "a number of tokens is no secret"
+    assert get(client, f"/{guard.token}/actors/ns/a/lengths").get_json() == {"lengths": {"q": 3, "gone": None}}
 
 
 def test_a_stream_sends_all_and_then_what_changed(client: FlaskClient) -> None:
