@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import dashboard, plugin, review
+from cli import acting, completion, dashboard, messaging, plugin, review
 from cli.connection import client, fail, no_cluster
 from cli.options import (
     Burst,
@@ -342,6 +342,9 @@ def _finish(offline: Any, show: Callable[[], bytes]) -> None:
 
 
 plugin.register(app)
+messaging.register(app)
+acting.register(app)
+completion.register(app)
 app.command()(dashboard.dashboard)
 review.register(app, _offline, _or_fail, _finish)
 certificates = typer.Typer(help="Certificates for the webhook.", no_args_is_help=True)

@@ -4,7 +4,9 @@ Installed as ``kubectl-asya`` too, they are ``kubectl asya status`` and so on; t
 kubectl does: results on standard output, the rest on standard error, colour on a terminal only.
 """
 
+import json
 import time
+from dataclasses import asdict
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -69,11 +71,18 @@ def doctor(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="The operator's own namespace.")] = "asya-system",
     secret: ServedFrom = "",
     name: ObjectsName = "asya-operator",
+    output: Annotated[str, typer.Option("--output", "-o", help="json; for people without it.")] = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Check the installation; exit code 1 if there is something to mend."""
     from cli.doctor import Doctor
 
+    if output not in ("", "json"):
+        fail(f"--output: must be json, or left out; found {output!r}", 2)
+    if output:
+        checks = list(Doctor(client(kubeconfig), namespace, secret, name).run())
+        typer.echo(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
+        raise typer.Exit(int(any(check.verdict == "bad" for check in checks)))
     marks = {"good": ("✔", "green"), "bad": ("✘", "red"), "warning": ("!", "yellow"), "unknown": ("?", "yellow")}
     wrong = False
     for check in Doctor(client(kubeconfig), namespace, secret, name).run():

@@ -13,6 +13,7 @@ from kube.failures import ApiError
 from kube.resources import Resource
 from messages.broker import BrokerError
 from messages.controls import MANAGER
+from messages.interrupts import held_back
 from messages.job import CONTAINER, LABEL, encoded, job, secrets
 from messages.requests import Request
 from messages.rights import explained
@@ -86,7 +87,11 @@ class PodSession:
                 self._create(resources.SECRETS, secret)
             yield from self._events(name, Sealer(key))
         finally:
-            self._delete(name)
+            try:
+                self._delete(name)
+            except BaseException:
+                self._delete(name)  # a signal came just before signals were held back
+                raise
 
     def _create(self, resource: Resource, obj: Object) -> Object:
         try:
@@ -98,7 +103,8 @@ class PodSession:
 
     def _delete(self, name: str) -> None:
         try:
-            self._client.delete(resources.JOBS, self._target.namespace, name)
+            with held_back():
+                self._client.delete(resources.JOBS, self._target.namespace, name)
         except ApiError as error:
             where = f"--namespace {self._target.namespace}"
             self._note(f"the Job {name} was not deleted, and ends by itself: {error.message} (kubectl {where} get job)")
