@@ -85,9 +85,9 @@ class Sqs:
         while given < most and empty < EMPTY_ANSWERS:
             messages = self._receive(queue, min(BATCH, most - given), HIDDEN_SECONDS)
             empty = 0 if messages else empty + 1
-            for message in messages:
-                held = _held(queue, message)
-                self._held[held.receipt] = held
+            batch = [(_held(queue, message), message) for message in messages]
+            self._held.update({held.receipt: held for held, _ in batch})  # whether they are looked at or not
+            for held, message in batch:
                 if message["MessageId"] not in known:
                     known.add(message["MessageId"])
                     given += 1

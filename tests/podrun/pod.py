@@ -154,9 +154,22 @@ class Pod:
             for key, text in self._data(CONFIG_MAPS, source["name"]).items():
                 (path / key).write_text(text)
                 (path / key).chmod(source.get("defaultMode", 0o644))
-        elif "emptyDir" not in volume and "projected" not in volume:
+        elif "projected" in volume:
+            self._project(path, volume["projected"])
+        elif "emptyDir" not in volume:
             raise CreateContainerConfigError(f"volumes[{volume['name']}]: neither emptyDir nor configMap")
         return path
+
+    def _project(self, path: Path, projected: Object) -> None:
+        """Write the Secrets of a projected volume; a token of the service account is left out."""
+        for source in projected["sources"]:
+            secret = source.get("secret")
+            if secret is None:
+                continue
+            data = self._data(SECRETS, secret["name"])
+            for item in secret.get("items") or [{"key": key, "path": key} for key in data]:
+                (path / item["path"]).parent.mkdir(exist_ok=True)
+                (path / item["path"]).write_bytes(base64.b64decode(data[item["key"]]))
 
     def _data(self, resource: Resource, name: str) -> Mapping[str, str]:
         found = self._client.get(resource, self.metadata["namespace"], name)
