@@ -261,10 +261,12 @@ class Api:
         if "deletionTimestamp" not in old["metadata"]:
             metadata.pop("deletionTimestamp", None)
         if subresource == "status":
-            managed = new["metadata"].get("managedFields")
+            written = {"managedFields": new["metadata"].get("managedFields")}
+            if resource.kind == "Deployment":  # its controller writes the revision with the status
+                written["annotations"] = new["metadata"].get("annotations") or {}
             return {
                 **old,
-                "metadata": {**old["metadata"], "managedFields": managed},
+                "metadata": {**old["metadata"], **written},
                 **({"status": new["status"]} if "status" in new else {}),
             }
         result = {**new, "metadata": metadata}
@@ -299,7 +301,7 @@ class Api:
             self.admission.validate({**request, "object": new}, resource, call.warnings)
         else:
             self._check(resource, old, new)
-        new = self._generation(old, new)
+        new = self._generation(old, new, call.subresource)
         if old is not None and _same(old, new):
             return old
         if call.dry_run:
@@ -312,9 +314,9 @@ class Api:
             self._establish(stored)
         return stored
 
-    def _generation(self, old: Object | None, new: Object) -> Object:
+    def _generation(self, old: Object | None, new: Object, subresource: str) -> Object:
         ignored = ("metadata", "status")
-        if old is None:
+        if old is None or subresource == "status":
             return new
         # A Deployment's annotations reach its ReplicaSets, so a change of them is one of the Deployment's too.
         annotated = new["kind"] == "Deployment" and old["metadata"].get("annotations") != new["metadata"].get(

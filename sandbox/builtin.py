@@ -37,9 +37,22 @@ class ResourceType:
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
+ALL = ("Pod", "Service", "Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob")
+"""The kinds that ``kubectl get all`` shows."""
+
+
 def _types(group: str, version: str, *rows: tuple[str, str, str, str], namespaced: bool = True) -> list[ResourceType]:
     return [
-        ResourceType(group, version, plural, kind, namespaced, tuple(short.split()), tuple(subresources.split()))
+        ResourceType(
+            group,
+            version,
+            plural,
+            kind,
+            namespaced,
+            tuple(short.split()),
+            tuple(subresources.split()),
+            categories=("all",) if kind in ALL else (),
+        )
         for plural, kind, short, subresources in rows
     ]
 

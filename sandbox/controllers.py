@@ -24,6 +24,7 @@ Item = tuple[str, Key]
 
 DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS = "deployments.apps", "replicasets.apps", "statefulsets.apps"
 JOBS, PODS, NAMESPACES = "jobs.batch", "pods", "namespaces"
+REVISION = "deployment.kubernetes.io/revision"
 RETRY_SECONDS = 0.5
 RUN_SECONDS = 0.3
 """How long a container that completes takes."""
@@ -152,17 +153,22 @@ class Controllers:
         metadata |= {"name": name} if name else {"generateName": owner["metadata"]["name"] + "-"}
         return self._create("v1", "pods", "Pod", owner, metadata, template["spec"])
 
-    def _status(self, obj: Object, status: Object) -> None:
+    def _status(self, obj: Object, status: Object, annotations: Object | None = None) -> None:
         group, _, version = obj["apiVersion"].rpartition("/")
         plural = _PLURALS.get(obj["kind"], PODS).partition(".")[0]
         metadata = obj["metadata"]
-        if {**(obj.get("status") or {}), **status} != (obj.get("status") or {}):
+        described = metadata.get("annotations") or {}
+        patch: Object = {"status": status}
+        if annotations:
+            patch["metadata"] = {"annotations": annotations}
+        is_new = {**(obj.get("status") or {}), **status} != (obj.get("status") or {})
+        if is_new or {**described, **(annotations or {})} != described:
             self._api.patch(
                 self._api.type(group, version, plural),
                 metadata["namespace"],
                 metadata["name"],
                 "application/merge-patch+json",
-                {"status": status},
+                patch,
                 Call("sandbox", subresource="status"),
             )
 
@@ -172,6 +178,7 @@ class Controllers:
         name = f"{deployment['metadata']['name']}-{digest}"
         sets = self._owned(deployment, REPLICA_SETS)
         current = next((s for s in sets if s["metadata"]["name"] == name), None)
+        latest = max((_revision(s) for s in sets), default=0)
         template = spec["template"]
         metadata = template.get("metadata") or {}
         labels = {**(metadata.get("labels") or {}), "pod-template-hash": digest}
@@ -181,7 +188,7 @@ class Controllers:
                 "replicasets",
                 "ReplicaSet",
                 deployment,
-                {"name": name, "labels": labels},
+                {"name": name, "labels": labels, "annotations": {REVISION: str(latest + 1)}},
                 {
                     "replicas": spec["replicas"],
                     "selector": {"matchLabels": labels},
@@ -189,15 +196,21 @@ class Controllers:
                 },
             )
             return 0
+        revision = _revision(current) if _revision(current) == latest else latest + 1
         for replica_set in sets:
             wanted = spec["replicas"] if replica_set is current else 0
+            patch: Object = {}
             if replica_set["spec"]["replicas"] != wanted:
+                patch["spec"] = {"replicas": wanted}
+            if replica_set is current and _revision(current) != revision:
+                patch["metadata"] = {"annotations": {REVISION: str(revision)}}
+            if patch:
                 self._api.patch(
                     self._api.type("apps", "v1", "replicasets"),
                     replica_set["metadata"]["namespace"],
                     replica_set["metadata"]["name"],
                     "application/merge-patch+json",
-                    {"spec": {"replicas": wanted}},
+                    patch,
                     _CALL,
                 )
         ready = (current.get("status") or {}).get("readyReplicas", 0)
@@ -211,6 +224,7 @@ class Controllers:
                 "updatedReplicas": (current.get("status") or {}).get("replicas", 0),
                 "availableReplicas": ready,
             },
+            {REVISION: str(revision)},
         )
         return 0
 
@@ -339,6 +353,10 @@ def _ready(pod: Object) -> bool:
     return any(
         c["type"] == "Ready" and c["status"] == "True" for c in (pod.get("status") or {}).get("conditions") or ()
     )
+
+
+def _revision(replica_set: Object) -> int:
+    return int((replica_set["metadata"].get("annotations") or {}).get(REVISION, 0))
 
 
 def _reference(owner: Object) -> Object:

@@ -34,6 +34,10 @@ _PATH = re.compile(
 )
 
 
+NEEDS_CONTAINERS = ("log", "exec", "attach", "portforward", "proxy")
+"""Subresources of a pod that only a container which runs can serve."""
+
+
 class Server(ThreadingHTTPServer):
     """Serves ``api`` until ``shutdown``."""
 
@@ -140,6 +144,10 @@ class _Handler(BaseHTTPRequestHandler):
         part = {k: unquote(v) if v else "" for k, v in match.groupdict().items()}
         api = self.server.api
         resource = api.type(part["group"], part["core"] or part["version"], part["plural"])
+        if resource.kind == "Pod" and part["subresource"] in NEEDS_CONTAINERS:
+            raise Failure(
+                400, f"the sandbox runs no containers, so the pod {part['name']!r} has no {part['subresource']}"
+            )
         if part["subresource"] and part["subresource"] not in resource.subresources:
             raise Failure(404, "the server could not find the requested resource")
         if resource.namespaced and part["name"] and not part["namespace"]:

@@ -1,35 +1,14 @@
-"""As much of Kubernetes' protobuf as Helm speaks, which keeps its releases in Secrets or ConfigMaps that way.
-
-Everything else is JSON here. Field numbers are from ``generated.proto`` in k8s.io/api and
-k8s.io/apimachinery.
-"""
+"""Reads the protobuf that kubectl and Helm send; every answer is JSON, which both accept."""
 
 import base64
 from collections.abc import Iterator
 from typing import Any
 
 from sandbox.errors import Failure, Object
+from sandbox.protobuf_kinds import KINDS, Schema
 
 MAGIC = b"k8s\x00"
 
-Schema = dict[int, tuple[str, Any]]
-"""Number to name and form: ``str``, ``int``, ``bool``, ``bytes``, a schema, or one of the last two in a list or map."""
-
-_META: Schema = {
-    1: ("name", "str"),
-    2: ("generateName", "str"),
-    3: ("namespace", "str"),
-    5: ("uid", "str"),
-    6: ("resourceVersion", "str"),
-    11: ("labels", "map str"),
-    12: ("annotations", "map str"),
-    14: ("finalizers", "list str"),
-}
-_OBJECTS: dict[str, Schema] = {
-    "Secret": {1: ("metadata", _META), 2: ("data", "map bytes"), 3: ("type", "str"), 4: ("stringData", "map str")},
-    "ConfigMap": {1: ("metadata", _META), 2: ("data", "map str"), 3: ("binaryData", "map bytes")},
-    "DeleteOptions": {1: ("gracePeriodSeconds", "int"), 4: ("propagationPolicy", "str"), 5: ("dryRun", "list str")},
-}
 _UNKNOWN: Schema = {1: ("typeMeta", {1: ("apiVersion", "str"), 2: ("kind", "str")}), 2: ("raw", "raw")}
 
 
@@ -37,36 +16,57 @@ def decode(data: bytes) -> Object:
     """The object in a protobuf body.
 
     Raises:
-        Failure: 415, if it is of a kind that is not known here.
+        Failure: 415, if its kind or one of its fields is not in :mod:`sandbox.protobuf_kinds`.
     """
     if not data.startswith(MAGIC):
         raise Failure(415, "the body of the request is no protobuf of Kubernetes")
     envelope = _message(data[len(MAGIC) :], _UNKNOWN)
     meta = envelope.get("typeMeta") or {}
-    schema = _OBJECTS.get(meta.get("kind", ""))
+    schema = KINDS.get(meta.get("kind", ""))
     if schema is None:
         raise Failure(415, f"the sandbox reads no protobuf of kind {meta.get('kind')}: use JSON or YAML")
     return {**meta, **_message(envelope.get("raw") or b"", schema)}
 
 
-def _message(data: bytes, schema: Schema) -> Object:
+def _message(data: bytes, schema: Schema, of: str = "") -> Object:
     result: Object = {}
     for number, value in _fields(data):
-        if number not in schema:
-            continue
-        name, form = schema[number]
-        if isinstance(form, dict):
-            result[name] = _message(value, form)
-        elif form.startswith("map "):
-            entry = dict(_fields(value))
-            result.setdefault(name, {})[entry.get(1, b"").decode()] = _scalar(entry.get(2, b""), form[4:])
-        elif form.startswith("list "):
-            result.setdefault(name, []).append(_scalar(value, form[5:]))
-        else:
-            scalar = _scalar(value, form)
-            if scalar != "":
-                result[name] = scalar
+        if number in schema:
+            name, form = schema[number]
+            _put(result, name, value, form, of)
+        elif not _is_empty(value):
+            raise Failure(
+                415, f"the sandbox does not read field {number} of {of or 'the object'} as protobuf: use YAML"
+            )
     return result
+
+
+def _put(result: Object, name: str, value: Any, form: Any, of: str) -> None:
+    """Set the field ``name`` of ``result``, or add to it where it is a list or map."""
+    path = f"{of}.{name}" if of else name
+    if isinstance(form, tuple):
+        result.setdefault(name, []).append(_message(value, form[1], path))
+    elif isinstance(form, dict):
+        result[name] = _message(value, form, path)
+    elif form.startswith("map "):
+        entry = dict(_fields(value))
+        result.setdefault(name, {})[entry.get(1, b"").decode()] = _scalar(entry.get(2, b""), form[4:])
+    elif form.startswith("list "):
+        result.setdefault(name, []).append(_scalar(value, form[5:]))
+    else:
+        scalar = _scalar(value, form)
+        if scalar != "" and not (form.endswith("0") and not scalar):
+            result[name] = scalar
+
+
+def _is_empty(value: Any) -> bool:
+    """Whether a field that is not read holds nothing: Go sends fields that are not pointers even when they are."""
+    if not isinstance(value, bytes):
+        return not value
+    try:
+        return all(_is_empty(inner) for _, inner in _fields(value))
+    except Failure:
+        return False
 
 
 def _scalar(value: Any, form: str) -> Any:
@@ -74,7 +74,12 @@ def _scalar(value: Any, form: str) -> Any:
         return value.decode()
     if form == "bytes":
         return base64.b64encode(value).decode()
-    return bool(value) if form == "bool" else value
+    if form == "quantity":
+        return dict(_fields(value)).get(1, b"").decode()
+    if form == "intstr":
+        fields = dict(_fields(value))
+        return fields.get(3, b"").decode() if fields.get(1) else fields.get(2, 0)
+    return bool(value) if form.startswith("bool") else value
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
