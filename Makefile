@@ -47,7 +47,7 @@ brokers: $(MOTO) ## Install what the operator is tested with: moto, and RabbitMQ
 demo: $(READY) ## Apply the examples to a cluster and show what happens (KEEP=1 leaves it running)
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
-sandbox: $(READY) ## Start a cluster in one process with the operator, in the background (make sandbox-stop ends it)
+sandbox: $(READY) ## Start a cluster with the operator, in the background (make sandbox-stop ends it)
 	@$(BIN)/python -m tests.demo.serve start
 
 sandbox-stop: $(READY) ## End it

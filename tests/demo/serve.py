@@ -1,4 +1,6 @@
-"""``make sandbox``: a cluster in one process with the operator, left running in the background, to try things on.
+"""``make sandbox``: a cluster with the operator, left running in the background, to try things on.
+
+The cluster is a real control plane where its binaries are at hand, and the sandbox elsewhere, as for ``make demo``.
 
 ``.run/kubeconfig`` is how to reach it; ``make sandbox-stop`` ends it.
 """
@@ -8,9 +10,11 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
-from tests.harness.clusters import ROOT, wait_for
+from tests.harness.clusters import ROOT, wait_for, why_not_real
+from tests.harness.clusters import start as start_cluster
 from tests.harness.operator import alone
 
 RUN = ROOT / ".run"
@@ -20,7 +24,7 @@ KUBECONFIG, PID, LOG = RUN / "kubeconfig", RUN / "sandbox.pid", RUN / "sandbox.l
 def serve() -> None:
     """Run it until told to stop."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with alone() as operator:
+    with alone(partial(start_cluster, real=not why_not_real())) as operator:
         try:
             operator.start()
             shutil.copy(operator.cluster.kubeconfig, KUBECONFIG)
@@ -45,7 +49,9 @@ def start() -> None:
             assert KUBECONFIG.exists(), "it ended"
         except AssertionError as error:
             sys.exit(f"the sandbox did not start: {error}; see {LOG}")
-    print("An in-memory imitation of the Kubernetes API is up, with the operator. Nothing in it runs for real.")
+    missing = why_not_real()
+    kind = f"An in-memory imitation of the Kubernetes API ({missing})" if missing else "A real control plane"
+    print(f"{kind} is up, with the operator. No container runs in it.")
     print("  export KUBECONFIG=$PWD/.run/kubeconfig")
 
 
