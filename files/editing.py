@@ -8,30 +8,18 @@ What is shared by an anchor or a merge key is un-shared where, and only where, i
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from files.alignment import align
 from files.emit import block, flow, scalar
 from files.layout import Layout
 from files.nodes import Node, same
+from files.place import Place
 from files.pointers import Path, above, pointer
+from files.sharing import Sharing
 
 MERGED = "<<"
 """Stands for the original text of what was not there itself, but came by a merge key."""
-
-
-@dataclass(frozen=True)
-class _Place:
-    """How a node hangs in the one above it."""
-
-    path: Path
-    start: int
-    """Where its text begins, the blanks behind a colon included."""
-    column: int
-    """Of the key or dash that it hangs on."""
-    inside_flow: bool
-    item: bool = False
-    """Whether it is a list's item, or the root."""
 
 
 class CannotEdit(Exception):
@@ -62,14 +50,14 @@ class Editor:
 
     def change(self, new: Any) -> str:
         """The text that says ``new``."""
-        place = _Place((), self._root.start, 0, inside_flow=False, item=True)
+        place = Place((), self._root.start, 0, inside_flow=False, item=True)
         self._change(self._root, new, place)
-        _Sharing(self).walk(self._root, new, place)
+        Sharing(self).walk(self._root, new, place)
         return self._apply()
 
     # -- one node ------------------------------------------------------------------------------------
 
-    def _change(self, node: Node, new: Any, place: _Place) -> None:
+    def _change(self, node: Node, new: Any, place: Place) -> None:
         if self._restore and self._restored(node, place):
             return
         if same(node.value, new) and not (self._above and pointer(place.path) in self._above):
@@ -92,7 +80,7 @@ class Editor:
         """Whether an original text is to be put back at or below ``path``."""
         return bool(self._restore) and (pointer(path) in self._above or pointer(path) in self._restore)
 
-    def _restored(self, node: Node, place: _Place) -> bool:
+    def _restored(self, node: Node, place: Place) -> bool:
         original = self._restore.get(pointer(place.path))
         if original is None or original == MERGED:
             return False
@@ -100,7 +88,7 @@ class Editor:
         self._written[id(node)] = ""
         return True
 
-    def _restore_bases(self, node: Node, place: _Place) -> None:
+    def _restore_bases(self, node: Node, place: Place) -> None:
         """Put back what stood behind a merge key, whole or in part."""
         if not self._restores(place.path) or self._restored(node, place):
             return
@@ -109,7 +97,7 @@ class Editor:
         for name, key, child in node.entries:
             self._restore_bases(child, self.child(node, key, child, name, place))
 
-    def replace(self, node: Node, new: Any, place: _Place, anchor: str = "") -> None:
+    def replace(self, node: Node, new: Any, place: Place, anchor: str = "") -> None:
         """Write ``new`` in place of ``node``."""
         lead = self._text[place.start : node.start]
         prefix = f"&{anchor or node.anchor} " if anchor or (node.anchor and node.kind == "scalar") else ""
@@ -139,11 +127,11 @@ class Editor:
         if not (node.empty and not inline):
             self.originals[pointer(place.path)] = self._text[start:end]
 
-    def _block(self, new: Any, place: _Place) -> list[str]:
+    def _block(self, new: Any, place: Place) -> list[str]:
         inner = 2 if isinstance(new, dict) else self._layout.offset
         return block(new, place.column + inner, self._layout.offset)
 
-    def _inline(self, new: Any, place: _Place) -> str:
+    def _inline(self, new: Any, place: Place) -> str:
         if self._json:
             return self._pretty(new, place.column)
         return flow(new)
@@ -174,7 +162,7 @@ class Editor:
 
     # -- maps ----------------------------------------------------------------------------------------
 
-    def _change_map(self, node: Node, new: dict[str, Any], place: _Place) -> None:
+    def _change_map(self, node: Node, new: dict[str, Any], place: Place) -> None:
         old, explicit = node.value, {name for name, _, _ in node.entries if name is not None}
         gone = {name for name in old if name not in new and not self._restores((*place.path, name))}
         unmerged = {
@@ -209,13 +197,13 @@ class Editor:
     def _leads(self, node: Node) -> bool:
         return self._layout.leads_line(self._layout.entry_start(node.entries[0][1]))
 
-    def child(self, node: Node, key: Node, child: Node, name: str | None, place: _Place) -> _Place:
+    def child(self, node: Node, key: Node, child: Node, name: str | None, place: Place) -> Place:
         """The place of a map's value."""
         start = self._layout.colon(key)
         column = self._layout.column(self._layout.entry_start(key)) if not node.flow else place.column
         if self._json:
             column = place.column + self._unit()
-        return _Place(
+        return Place(
             (*place.path, MERGED if name is None else name),
             child.start if start is None else start,
             column,
@@ -251,7 +239,7 @@ class Editor:
 
     # -- lists ---------------------------------------------------------------------------------------
 
-    def _change_list(self, node: Node, new: list[Any], place: _Place) -> None:
+    def _change_list(self, node: Node, new: list[Any], place: Place) -> None:
         old = node.value
         pairs, added, gone = align(old, new)
         if gone and not self._undo:
@@ -267,16 +255,16 @@ class Editor:
         for before, values in added.items():
             self._add_items(node, before, values, place, dashes, alone=len(gone) == len(old))
 
-    def item(self, node: Node, item: Node, index: int, place: _Place) -> _Place:
+    def item(self, node: Node, item: Node, index: int, place: Place) -> Place:
         """The place of a list's item."""
         if self._json:
             column = place.column + self._unit()
         else:
             column = place.column if node.flow else self._layout.column(item.start) - 2
-        return _Place((*place.path, index), item.start, column, inside_flow=node.flow, item=True)
+        return Place((*place.path, index), item.start, column, inside_flow=node.flow, item=True)
 
     def _add_items(
-        self, node: Node, before: int, values: list[Any], place: _Place, dashes: list[int], *, alone: bool
+        self, node: Node, before: int, values: list[Any], place: Place, dashes: list[int], *, alone: bool
     ) -> None:
         if node.flow:
             opening = self._layout.content(node)
@@ -298,7 +286,7 @@ class Editor:
         else:
             self._insert_lines(self._layout.line_end(node.items[before - 1].end), lines)
 
-    def _above_first(self, node: Node, place: _Place, dash: int) -> int:
+    def _above_first(self, node: Node, place: Place, dash: int) -> int:
         if place.item:
             return self._layout.line_start(dash)
         properties = self._text[node.start : dash].rstrip()
@@ -378,86 +366,3 @@ class Editor:
             # The last line was deleted, and with it the end of the line before, which had none of its own.
             result = result[: -len(newline)]
         return result
-
-
-class _Sharing:
-    """Sees to it that each alias goes on meaning what it is to mean."""
-
-    def __init__(self, editor: Editor) -> None:
-        self._editor = editor
-        self._meaning: dict[str, Any] = {}
-
-    def walk(self, node: Node, new: Any, place: _Place) -> None:
-        """Follow the document's order; an alias that would mean something else becomes a copy with its anchor."""
-        editor = self._editor
-        if "*" not in editor._text or not editor._edits:
-            return
-        self._walk(node, new, place)
-
-    def _walk(self, node: Node, new: Any, place: _Place) -> None:
-        editor = self._editor
-        written = editor._written.get(id(node))
-        if written is not None:
-            if written:
-                self._meaning[written] = new
-            return
-        if node.kind == "alias":
-            if node.anchor not in self._meaning or not same(self._meaning[node.anchor], new):
-                editor.replace(node, new, place, node.anchor)
-                self._meaning[node.anchor] = new
-            return
-        if node.kind == "map":
-            for name, key, child in node.entries:
-                below = editor.child(node, key, child, name, place)
-                self._walk_key(key)
-                if name is None or not isinstance(new, dict) or name not in new:
-                    wanted = child.value
-                else:
-                    wanted = new[name] if name not in node.merged else child.value
-                self._walk(child, wanted, below)
-        elif node.kind == "list":
-            places = dict(align(node.value, list(new))[0]) if isinstance(new, list | tuple) else {}
-            for i, item in enumerate(node.items):
-                j = places.get(i)
-                below = editor.item(node, item, i if j is None or not editor._undo else j, place)
-                self._walk(item, item.value if j is None else new[j], below)
-        if node.anchor:
-            self._meaning[node.anchor] = new
-
-    def _walk_key(self, key: Node) -> None:
-        if key.anchor and key.kind != "alias":
-            self._meaning[key.anchor] = key.value
-
-
-def align(old: list[Any], new: list[Any]) -> tuple[list[tuple[int, int]], dict[int, list[Any]], list[int]]:
-    """Which items of two versions of a list are the same: pairs of places, what is added before which, what is gone.
-
-    An item of the same name, or of the same value, is the same one.
-    """
-    pairs: list[tuple[int, int]] = []
-    added: dict[int, list[Any]] = {}
-    gone: list[int] = []
-    i = j = 0
-    while i < len(old) or j < len(new):
-        if i < len(old) and j < len(new) and _aligned(old[i], new[j]):
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-            continue
-        rest_new = next((k for k in range(j, len(new)) if i < len(old) and _aligned(old[i], new[k])), None)
-        rest_old = next((k for k in range(i, len(old)) if j < len(new) and _aligned(old[k], new[j])), None)
-        if rest_new is None and rest_old is None and len(old) - i == len(new) - j:
-            pairs.append((i, j))
-            i, j = i + 1, j + 1
-        elif i < len(old) and (rest_new is None or (rest_old is not None and rest_old - i <= rest_new - j)):
-            gone.append(i)
-            i += 1
-        else:
-            added.setdefault(i, []).append(new[j])
-            j += 1
-    return pairs, added, gone
-
-
-def _aligned(a: Any, b: Any) -> bool:
-    if isinstance(a, dict) and isinstance(b, dict) and ("name" in a or "name" in b):
-        return same(a.get("name"), b.get("name"))
-    return same(a, b)

@@ -69,34 +69,7 @@ class Client:
             raise ApiError(0, "NotLeading", f"{method} {path} was not sent: another process leads")
         if not self._throttle.wait(self._patience):
             raise ApiError(0, "Unreachable", f"{method} {path} was not sent: the API server has not been well just now")
-        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
-        headers = {
-            "Content-Type": content_type,
-            "Accept": "application/json",
-            "User-Agent": OPERATOR,
-            **self._headers(),
-        }
-        started = time.monotonic()
-        try:
-            response = self._pool.request(
-                method,
-                url,
-                body=None if body is None else orjson.dumps(body),
-                headers=headers,
-                timeout=timeout or self._timeout,
-                preload_content=not stream,
-                retries=False,
-            )
-        except urllib3.exceptions.HTTPError as failure:
-            API_REQUESTS.labels(method, "0").inc()
-            # A write waits for admission, so one that takes too long may be somebody's webhook.
-            late = isinstance(failure, urllib3.exceptions.ReadTimeoutError) and method != "GET"
-            self._throttle.failed(about=path if late else "")
-            self.forget_connections()
-            seconds = time.monotonic() - started
-            raise ApiError(
-                0, "Unreachable", f"no answer after {seconds:.1f}s from {self._host}: {failure}"
-            ) from failure
+        response = self._send(method, path, query, body, content_type, timeout or self._timeout, stream)
         API_REQUESTS.labels(method, str(response.status)).inc()
         if response.status >= 300:
             error = ApiError.of(response)
@@ -113,6 +86,44 @@ class Client:
             return orjson.loads(response.data)
         except orjson.JSONDecodeError as failure:
             raise ApiError(0, "Unreadable", f"answer of {path} is not JSON: {failure}") from None
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        body: Any,
+        content_type: str,
+        timeout: urllib3.Timeout,
+        stream: bool,
+    ) -> Any:
+        """Send one request and return the response, whatever its code.
+
+        Raises:
+            ApiError: with code 0, if there is no response.
+        """
+        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
+        headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": OPERATOR}
+        started = time.monotonic()
+        try:
+            return self._pool.request(
+                method,
+                url,
+                body=None if body is None else orjson.dumps(body),
+                headers={**headers, **self._headers()},
+                timeout=timeout,
+                preload_content=not stream,
+                retries=False,
+            )
+        except urllib3.exceptions.HTTPError as failure:
+            API_REQUESTS.labels(method, "0").inc()
+            # A write waits for admission, so one that takes too long may be somebody's webhook.
+            late = isinstance(failure, urllib3.exceptions.ReadTimeoutError) and method != "GET"
+            self._throttle.failed(about=path if late else "")
+            self.forget_connections()
+            seconds = time.monotonic() - started
+            message = f"no answer after {seconds:.1f}s from {self._host}: {failure}"
+            raise ApiError(0, "Unreachable", message) from failure
 
     def forget_connections(self) -> None:
         """Close those that are idle: what one has met the others may meet too, each after its whole time limit."""

@@ -9,20 +9,20 @@ import random
 import string
 import uuid
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
-from sandbox import builtin, ownership, patches, schema
+from sandbox import builtin, definitions, orphans, ownership, patches, schema, writes
 from sandbox.admission import Admission
 from sandbox.builtin import ResourceType
+from sandbox.definitions import CRDS, Types
 from sandbox.errors import Failure, invalid, not_found
 from sandbox.store import Key, Store
 from sandbox.structure import Shape
+from sandbox.writes import now
 
 Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 RETRIES = 5
-CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 @dataclass
@@ -37,19 +37,12 @@ class Call:
     warnings: list[str] = field(default_factory=list)
 
 
-def now() -> str:
-    """The time as Kubernetes writes it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 class Api:
     """An API server without its HTTP."""
 
     def __init__(self) -> None:
         self.store = Store()
-        self.types: dict[tuple[str, str, str], ResourceType] = {
-            (t.group, t.version, t.plural): t for t in builtin.BUILTIN
-        }
+        self.types: Types = {(t.group, t.version, t.plural): t for t in builtin.BUILTIN}
         self.admission = Admission(self.store.all, self._namespace_labels)
         for name in ("default", "kube-system"):
             self.create(
@@ -134,7 +127,7 @@ class Api:
             key = self._key(resource, namespace, name)
             try:
                 if (options or {}).get("propagationPolicy") == "Orphan":
-                    old = self._delete_orphaning(resource, key, old)
+                    old = orphans.delete_orphaning(self.store, resource, key, old)
                 if not old["metadata"].get("finalizers"):
                     return self.store.remove(resource.qualified, key, expect=old)
                 if old["metadata"].get("deletionTimestamp"):
@@ -238,43 +231,13 @@ class Api:
         return self._finish(resource, old, prepared, call)
 
     def _write(self, resource: ResourceType, old: Object, new: Object, call: Call) -> Object:
-        restricted = self._restrict(resource, old, new, call.subresource)
+        restricted = writes.restrict(resource, old, new, call.subresource)
         tracked = ownership.update(old, restricted, call.manager, self._shape(resource), call.subresource)
         return self._finish(resource, old, tracked, call)
 
     def _finish(self, resource: ResourceType, old: Object, new: Object, call: Call) -> Object:
-        new = self._restrict(resource, old, new, call.subresource)
+        new = writes.restrict(resource, old, new, call.subresource)
         return self._commit(resource, old, new, call, "UPDATE")
-
-    def _restrict(self, resource: ResourceType, old: Object, new: Object, subresource: str) -> Object:
-        """``new`` without what this endpoint does not write."""
-        kept = (
-            "uid",
-            "creationTimestamp",
-            "generation",
-            "resourceVersion",
-            "deletionTimestamp",
-            "namespace",
-            "name",
-        )
-        metadata = {**new["metadata"], **{k: old["metadata"][k] for k in kept if k in old["metadata"]}}
-        if "deletionTimestamp" not in old["metadata"]:
-            metadata.pop("deletionTimestamp", None)
-        if subresource == "status":
-            written = {"managedFields": new["metadata"].get("managedFields")}
-            if resource.kind == "Deployment":  # its controller writes the revision with the status
-                written["annotations"] = new["metadata"].get("annotations") or {}
-            return {
-                **old,
-                "metadata": {**old["metadata"], **written},
-                **({"status": new["status"]} if "status" in new else {}),
-            }
-        result = {**new, "metadata": metadata}
-        if "status" in resource.subresources:
-            result.pop("status", None)
-            if "status" in old:
-                result["status"] = old["status"]
-        return result
 
     def _commit(self, resource: ResourceType, old: Object | None, new: Object, call: Call, operation: str) -> Object:
         metadata = new["metadata"]
@@ -301,8 +264,8 @@ class Api:
             self.admission.validate({**request, "object": new}, resource, call.warnings)
         else:
             self._check(resource, old, new)
-        new = self._generation(old, new, call.subresource)
-        if old is not None and _same(old, new):
+        new = writes.with_generation(old, new, call.subresource)
+        if old is not None and writes.is_same(old, new):
             return old
         if call.dry_run:
             return new
@@ -311,25 +274,8 @@ class Api:
             return self.store.remove(resource.qualified, key, expect=old)
         stored = self.store.put(resource.qualified, key, new, expect=old)
         if resource.qualified == CRDS:
-            self._establish(stored)
+            definitions.establish(self.store, self.types, stored)
         return stored
-
-    def _generation(self, old: Object | None, new: Object, subresource: str) -> Object:
-        ignored = ("metadata", "status")
-        if old is None or subresource == "status":
-            return new
-        # A Deployment's annotations reach its ReplicaSets, so a change of them is one of the Deployment's too.
-        annotated = new["kind"] == "Deployment" and old["metadata"].get("annotations") != new["metadata"].get(
-            "annotations"
-        )
-        if annotated or {k: v for k, v in old.items() if k not in ignored} != {
-            k: v for k, v in new.items() if k not in ignored
-        }:
-            new = {
-                **new,
-                "metadata": {**new["metadata"], "generation": old["metadata"].get("generation", 0) + 1},
-            }
-        return new
 
     def _check(self, resource: ResourceType, old: Object | None, new: Object) -> None:
         found = builtin.faults(new, old)
@@ -394,70 +340,6 @@ class Api:
         }
         job["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
 
-    def _establish(self, crd: Object) -> None:
-        spec = crd["spec"]
-        for version in spec["versions"]:
-            names = spec["names"]
-            declared = version.get("subresources") or {}
-            self.types[spec["group"], version["name"], names["plural"]] = ResourceType(
-                spec["group"],
-                version["name"],
-                names["plural"],
-                names["kind"],
-                spec["scope"] == "Namespaced",
-                tuple(names.get("shortNames") or ()),
-                tuple(s for s in ("status", "scale") if s in declared),
-                (version.get("schema") or {}).get("openAPIV3Schema") or {},
-                tuple(version.get("additionalPrinterColumns") or ()),
-                tuple(names.get("categories") or ()),
-            )
-        if not (crd.get("status") or {}).get("conditions"):
-            status = {
-                "conditions": [
-                    {
-                        "type": t,
-                        "status": "True",
-                        "reason": "Sandbox",
-                        "message": "",
-                        "lastTransitionTime": now(),
-                    }
-                    for t in ("NamesAccepted", "Established")
-                ],
-                "acceptedNames": spec["names"],
-                "storedVersions": [v["name"] for v in spec["versions"]],
-            }
-            self.store.put(CRDS, ("", crd["metadata"]["name"]), {**crd, "status": status}, expect=crd)
-
-    def forget(self, crd: Object) -> None:
-        """Stop to serve what a deleted CRD had defined, and drop its objects."""
-        spec = crd["spec"]
-        for version in spec["versions"]:
-            resource = self.types.pop((spec["group"], version["name"], spec["names"]["plural"]), None)
-            for obj in self.store.all(resource.qualified) if resource else ():
-                key = (obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-                self.store.remove(resource.qualified if resource else "", key, expect=obj)
-
-    def _delete_orphaning(self, resource: ResourceType, key: Key, old: Object) -> Object:
-        """Mark an object as being deleted before its dependents lose it, as the finalizer ``orphan`` does."""
-        metadata = {**old["metadata"], "deletionTimestamp": old["metadata"].get("deletionTimestamp") or now()}
-        marked = {**metadata, "finalizers": [*(metadata.get("finalizers") or ()), "orphan"]}
-        stored = self.store.put(resource.qualified, key, {**old, "metadata": marked}, expect=old)
-        self._orphan(old["metadata"]["uid"])
-        # Written to meanwhile, it may have other finalizers: of this one only the mark goes.
-        latest = self.store.get(resource.qualified, key) or stored
-        left = [f for f in latest["metadata"].get("finalizers") or () if f != "orphan"]
-        return self.store.put(
-            resource.qualified, key, {**latest, "metadata": {**latest["metadata"], "finalizers": left}}, expect=latest
-        )
-
-    def _orphan(self, uid: str) -> None:
-        for resource, key in self.store.dependents(uid):
-            obj = self.store.get(resource, key)
-            if obj:
-                owners = [o for o in obj["metadata"]["ownerReferences"] if o["uid"] != uid]
-                metadata = {**obj["metadata"], "ownerReferences": owners}
-                self.store.put(resource, key, {**obj, "metadata": metadata}, expect=obj)
-
     def _require_namespace(self, resource: ResourceType, namespace: str) -> None:
         if resource.namespaced and self.store.get("namespaces", ("", namespace)) is None:
             raise not_found("namespaces", namespace)
@@ -478,10 +360,3 @@ class Api:
 def _another_uid(resource: ResourceType, name: str, uid: Any) -> Failure:
     told = f'{resource.kind}.{resource.qualified.partition(".")[2]} "{name}" is invalid: metadata.uid: '
     return Failure(422, f'{told}Invalid value: "{uid}": field is immutable')
-
-
-def _same(old: Object, new: Object) -> bool:
-    return old == new or old == {
-        **new,
-        "metadata": {**new["metadata"], "resourceVersion": old["metadata"].get("resourceVersion")},
-    }

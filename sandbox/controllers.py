@@ -15,9 +15,11 @@ from typing import Any
 
 import orjson
 
-from sandbox.api import CRDS, Api, Call, now
+from sandbox.api import Api, Call
+from sandbox.definitions import CRDS, withdraw
 from sandbox.errors import Failure
 from sandbox.store import Change, Key
+from sandbox.writes import now
 
 Object = dict[str, Any]
 Item = tuple[str, Key]
@@ -60,7 +62,7 @@ class Controllers:
         if resource == NAMESPACES and change.type == "DELETED":
             self._add(("empty:", ("", metadata["name"])))
         if resource == CRDS and change.type == "DELETED":
-            self._api.forget(change.object)
+            withdraw(self._api.store, self._api.types, change.object)
         for owner in metadata.get("ownerReferences") or ():
             plural = _PLURALS.get(owner["kind"])
             if plural:

@@ -1,93 +1,22 @@
 """From an applied AsyncActor to an injected, scaled, reported workload; on every tier."""
 
 import copy
-import threading
 import time
-from typing import Any
 
 import orjson
 
 from injection.environment import HOLDER_PATIENCE
 from kube.objects import Object
-from tests.harness.clusters import PATIENCE, Cluster, wait_for
+from tests.cluster.watching import SECONDS, environment, everything, ready, settle
+from tests.harness.clusters import Cluster, wait_for
 from tests.harness.operator import Operator
-from tests.harness.space import Space, actor, containers, example, fingerprint
-
-SECONDS = 3.0
-"""Within how many seconds the operator must have acted."""
-
-
-def ready(space: Space, name: str, timeout: float = PATIENCE) -> Object:
-    """Wait until the actor is set up; the actor."""
-    space.wait_condition(name, "Ready", "True", timeout=timeout)
-    found = space.get("AsyncActor", name)
-    assert found is not None
-    return found
-
-
-def everything(space: Space) -> list[Object]:
-    """All objects of the namespace that the operator owns, and the actors."""
-    kinds = (
-        "AsyncActor",
-        "Deployment",
-        "StatefulSet",
-        "Job",
-        "ScaledObject",
-        "ScaledJob",
-        "TriggerAuthentication",
-        "ConfigMap",
-    )
-    found = [obj for kind in kinds for obj in space.all(kind)]
-    return [obj for obj in found if not obj["metadata"]["name"].endswith(".crt")]
-
-
-def settle(space: Space) -> dict[str, Any]:
-    """Fingerprints of everything once nothing has moved for a while."""
-    seen: dict[str, Any] = {}
-
-    def quiet() -> bool:
-        nonlocal seen
-        before, seen = seen, {f"{o['kind']}/{o['metadata']['name']}": fingerprint(o) for o in everything(space)}
-        return bool(seen) and before == seen
-
-    wait_for("quiet", quiet, 20, pause=0.5)
-    return seen
-
-
-def environment(container: Object) -> dict[str, Any]:
-    return {e["name"]: e.get("value", e.get("valueFrom")) for e in container["env"]}
-
+from tests.harness.space import Space, actor, containers, example
 
 # -- the main path -------------------------------------------------------------------------------
 
 
-def test_rabbitmq_deployment(space: Space) -> None:
-    made = space.apply(example("rabbitmq-deployment"))
-    deployment = space.wait("Deployment", "text-processor", SECONDS)
-    found = ready(space, "text-processor", SECONDS)
-    assert containers(deployment) == ["sidecar", "runtime"]
-    sidecar, runtime = deployment["spec"]["template"]["spec"]["containers"]
-    env = environment(sidecar)
-    assert env == {
-        "ASYA_ACTOR_NAME": "text-processor",
-        "ASYA_NAMESPACE": space.name,
-        "ASYA_QUEUE_NAME": f"asya-{space.name}-text-processor",
-        "ASYA_TRANSPORT": "rabbitmq",
-        "ASYA_SOCKET_DIR": "/var/run/asya",
-        "ASYA_SOCKET_PATH": "/var/run/asya/asya-runtime.sock",
-        "ASYA_METRICS_ADDR": ":9095",
-        "ASYA_RUNTIME_TIMEOUT": f"{60 + HOLDER_PATIENCE}s",
-        "ASYA_RESILIENCY_ACTOR_TIMEOUT": f"{60 + HOLDER_PATIENCE}s",
-        "ASYA_RABBITMQ_HOST": "rabbitmq.messaging",
-        "ASYA_RABBITMQ_PORT": "5672",
-        "ASYA_RABBITMQ_USERNAME": "asya",
-        "ASYA_RABBITMQ_PASSWORD": {"secretKeyRef": {"name": "rabbitmq", "key": "password"}},
-        "ASYA_LOG_LEVEL": "INFO",
-    }
-    assert runtime["command"] == ["python3", "/opt/asya/asya_runtime.py"]
-    assert environment(runtime)["ASYA_SOCKET_MAX_SIZE"] == "10485760"
-    assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 90
-
+def check_scaling(space: Space) -> None:
+    """KEDA's objects for the actor ``text-processor``."""
     scaled = space.wait("ScaledObject", "text-processor", SECONDS)["spec"]
     assert scaled["scaleTargetRef"] == {
         "apiVersion": "apps/v1",
@@ -126,6 +55,36 @@ def test_rabbitmq_deployment(space: Space) -> None:
         {"parameter": "username", "name": "asya-keda", "key": "text-processor.username"}
     ]
     assert space.wait("ConfigMap", "asya-keda", SECONDS)["data"] == {"text-processor.username": "asya"}
+
+
+def test_rabbitmq_deployment(space: Space) -> None:
+    made = space.apply(example("rabbitmq-deployment"))
+    deployment = space.wait("Deployment", "text-processor", SECONDS)
+    found = ready(space, "text-processor", SECONDS)
+    assert containers(deployment) == ["sidecar", "runtime"]
+    sidecar, runtime = deployment["spec"]["template"]["spec"]["containers"]
+    env = environment(sidecar)
+    assert env == {
+        "ASYA_ACTOR_NAME": "text-processor",
+        "ASYA_NAMESPACE": space.name,
+        "ASYA_QUEUE_NAME": f"asya-{space.name}-text-processor",
+        "ASYA_TRANSPORT": "rabbitmq",
+        "ASYA_SOCKET_DIR": "/var/run/asya",
+        "ASYA_SOCKET_PATH": "/var/run/asya/asya-runtime.sock",
+        "ASYA_METRICS_ADDR": ":9095",
+        "ASYA_RUNTIME_TIMEOUT": f"{60 + HOLDER_PATIENCE}s",
+        "ASYA_RESILIENCY_ACTOR_TIMEOUT": f"{60 + HOLDER_PATIENCE}s",
+        "ASYA_RABBITMQ_HOST": "rabbitmq.messaging",
+        "ASYA_RABBITMQ_PORT": "5672",
+        "ASYA_RABBITMQ_USERNAME": "asya",
+        "ASYA_RABBITMQ_PASSWORD": {"secretKeyRef": {"name": "rabbitmq", "key": "password"}},
+        "ASYA_LOG_LEVEL": "INFO",
+    }
+    assert runtime["command"] == ["python3", "/opt/asya/asya_runtime.py"]
+    assert environment(runtime)["ASYA_SOCKET_MAX_SIZE"] == "10485760"
+    assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 90
+
+    check_scaling(space)
     conditions = {c["type"]: (c["status"], c["reason"]) for c in found["status"]["conditions"]}
     assert conditions == {
         "PodsReady": ("True", "NoPodsWanted"),
@@ -270,188 +229,6 @@ def test_every_change_of_a_condition_is_an_event(space: Space) -> None:
     )
     told = [e for e in events if "WorkloadReady=True (WorkloadCreated)" in e["message"]]
     assert [e["type"] for e in told] == ["Normal"]
-
-
-# -- at rest, and against others -----------------------------------------------------------------
-
-
-def writes(operator: Operator) -> float:
-    """How many writes the controller has sent, those that changed nothing included."""
-    lines = operator.controllers[0].get("/metrics").splitlines()
-    # PUT is used for the leader's lease alone.
-    reads = ('verb="GET"', 'verb="PUT"')
-    counted = [
-        line
-        for line in lines
-        if line.startswith("asya_kubernetes_requests_total{") and not any(verb in line for verb in reads)
-    ]
-    return sum(float(line.rpartition(" ")[2]) for line in counted)
-
-
-def test_fifty_reconciles_of_an_unchanged_actor_write_nothing(space: Space, operator: Operator) -> None:
-    for name in ("rabbitmq-deployment", "sqs-statefulset", "scaled-job"):
-        space.apply(example(name))
-    for name in ("text-processor", "indexer", "video-encoder"):
-        ready(space, name)
-    space.wait_for_others()
-    before = settle(space)
-    written = writes(operator)
-    assert written > 10
-    for n in range(50):
-        # A label that means nothing wakes the reconciler up.
-        for name in ("text-processor", "indexer", "video-encoder"):
-            space.patch("AsyncActor", name, {"metadata": {"labels": {"touched": str(n)}}})
-    after = settle(space)
-    assert writes(operator) == written
-    for key, (uid, generation, version) in before.items():
-        assert after[key][:2] == (uid, generation), key
-        if not key.startswith("AsyncActor/"):
-            assert after[key][2] == version, key
-
-
-def test_replicas_of_others_survive_while_scaling_is_on_and_come_back_when_it_is_off(space: Space) -> None:
-    obj = actor("a", scaling={"enabled": True})
-    obj["spec"]["workload"]["replicas"] = 3
-    space.apply(obj)
-    ready(space, "a")
-    space.scale("Deployment", "a", 7)
-    obj["spec"]["timeout"] = {"processing": 77}
-    space.apply(obj)
-    ready(space, "a")
-    wait_for("the new timeout", lambda: "77s" in str(space.get("Deployment", "a")))
-    assert space.wait("Deployment", "a")["spec"]["replicas"] == 7
-    obj["spec"]["scaling"]["enabled"] = False
-    space.apply(obj)
-    space.wait_gone("ScaledObject", "a")
-    space.wait_gone("TriggerAuthentication", "a")
-    wait_for("three replicas", lambda: space.wait("Deployment", "a")["spec"]["replicas"] == 3)
-    found = ready(space, "a")
-    assert "ScalingReady" not in {c["type"] for c in found["status"]["conditions"]}
-    assert "scaledObjectRef" not in found["status"]
-
-
-def test_switching_scaling_on_does_not_move_replicas(space: Space) -> None:
-    obj = actor("a")
-    obj["spec"]["workload"]["replicas"] = 4
-    space.apply(obj)
-    ready(space, "a")
-    seen: set[int] = set()
-    stop = threading.Event()
-
-    def look() -> None:
-        while not stop.wait(0.005):
-            seen.add(space.wait("Deployment", "a")["spec"]["replicas"])
-
-    looker = threading.Thread(target=look)
-    looker.start()
-    obj["spec"]["scaling"] = {"enabled": True}
-    space.apply(obj)
-    space.wait("ScaledObject", "a")
-    ready(space, "a")
-    stop.set()
-    looker.join()
-    assert seen == {4}
-    assert len(space.all("ReplicaSet")) == 1
-
-
-def test_deleted_objects_come_back(space: Space) -> None:
-    space.apply(example("rabbitmq-deployment"))
-    ready(space, "text-processor")
-    for kind in ("Deployment", "ScaledObject", "TriggerAuthentication"):
-        uid = space.wait(kind, "text-processor")["metadata"]["uid"]
-        space.delete(kind, "text-processor")
-        wait_for(
-            f"a new {kind}",
-            lambda kind=kind, uid=uid: space.wait(kind, "text-processor", SECONDS)["metadata"]["uid"] != uid,  # type: ignore[misc]
-            SECONDS,
-        )
-    space.delete("ConfigMap", "asya-runtime")
-    space.wait("ConfigMap", "asya-runtime", SECONDS)
-
-
-def test_edits_of_owned_fields_are_undone(space: Space) -> None:
-    space.apply(example("rabbitmq-deployment"))
-    ready(space, "text-processor")
-    settle(space)
-    space.patch("ScaledObject", "text-processor", {"spec": {"maxReplicaCount": 99}})
-    space.patch("Deployment", "text-processor", {"metadata": {"labels": {"app.kubernetes.io/instance": "mine"}}})
-    space.patch("ConfigMap", "asya-runtime", {"data": {"asya_runtime.py": "pass"}})
-    wait_for(
-        "maxReplicaCount",
-        lambda: space.wait("ScaledObject", "text-processor")["spec"]["maxReplicaCount"] == 20,
-        SECONDS,
-    )
-    wait_for(
-        "the label",
-        lambda: "mine" not in str(space.wait("Deployment", "text-processor")["metadata"]["labels"]),
-        SECONDS,
-    )
-    wait_for(
-        "the script", lambda: space.wait("ConfigMap", "asya-runtime")["data"]["asya_runtime.py"] != "pass", SECONDS
-    )
-
-
-def test_a_removed_sidecar_comes_back(space: Space) -> None:
-    space.apply(actor("a"))
-    ready(space, "a")
-    template = space.wait("Deployment", "a")["spec"]["template"]["spec"]
-    others = [c for c in template["containers"] if c["name"] != "sidecar"]
-    space.patch("Deployment", "a", {"spec": {"template": {"spec": {"containers": others}}}})
-    wait_for("the sidecar", lambda: containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"], SECONDS)
-
-
-def test_what_others_add_survives(space: Space) -> None:
-    space.apply(actor("a"))
-    ready(space, "a")
-    deployment = space.wait("Deployment", "a")
-    proxy = {"name": "istio-proxy", "image": "istio/proxyv2:1.24"}
-    theirs = [*deployment["spec"]["template"]["spec"]["containers"], proxy]
-    space.patch(
-        "Deployment",
-        "a",
-        {
-            "metadata": {"labels": {"team": "blue"}, "annotations": {"note": "kept"}},
-            "spec": {
-                "template": {
-                    "metadata": {"annotations": {"sidecar.istio.io/status": "injected"}},
-                    "spec": {"containers": theirs},
-                }
-            },
-        },
-    )
-    obj = actor("a", timeout={"processing": 42, "gracefulShutdown": 50})
-    space.apply(obj)
-    ready(space, "a")
-    wait_for("the new timeout", lambda: "42s" in str(space.get("Deployment", "a")))
-    changed = space.wait("Deployment", "a")
-    assert containers(changed) == ["sidecar", "runtime", "istio-proxy"]
-    assert changed["metadata"]["labels"]["team"] == "blue"
-    assert changed["metadata"]["annotations"]["note"] == "kept"
-    assert changed["spec"]["template"]["metadata"]["annotations"]["sidecar.istio.io/status"] == "injected"
-
-
-def test_a_foreign_workload_of_the_same_name_is_left_alone(space: Space) -> None:
-    labels = {"app": "theirs"}
-    theirs = {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
-        "metadata": {"name": "a"},
-        "spec": {
-            "replicas": 0,
-            "selector": {"matchLabels": labels},
-            "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "x", "image": "x:1"}]}},
-        },
-    }
-    space.apply(theirs)
-    wait_for("its status", lambda: space.wait("Deployment", "a")["status"]["observedGeneration"] == 1)
-    before = space.wait("Deployment", "a")
-    space.apply(actor("a", scaling={"enabled": True}))
-    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotOwned")
-    assert space.condition("a", "Ready")["reason"] == "WorkloadNotOwned"
-    assert space.get("ScaledObject", "a") is None
-    assert fingerprint(space.wait("Deployment", "a")) == fingerprint(before)
-    space.delete("Deployment", "a")
-    ready(space, "a")
 
 
 def test_garbage_goes_with_the_actor_and_the_script_with_the_last_one(space: Space) -> None:

@@ -9,9 +9,9 @@ import pytest
 from kube.failures import ApiError
 from kube.objects import Object
 from release.binaries import binary
-from tests.cluster.test_actors import ready, settle
-from tests.cluster.test_api import config_map
-from tests.cluster.test_labelled import roll_overs, template_of, workload
+from tests.cluster.labelling import roll_overs, template_of, workload
+from tests.cluster.shapes import config_map
+from tests.cluster.watching import ready, settle
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.injector import injector
 from tests.harness.operator import NAMESPACES, WEBHOOK_CONFIGURATION_SECONDS

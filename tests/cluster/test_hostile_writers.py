@@ -11,8 +11,8 @@ import yaml
 from kube.objects import Object
 from kube.resources import ASYNC_ACTORS
 from release.binaries import binary
-from tests.cluster.test_actors import ready, settle
-from tests.cluster.test_labelled import LABEL, roll_overs, sidecar_of, template_of, workload
+from tests.cluster.labelling import LABEL, roll_overs, sidecar_of, template_of, workload
+from tests.cluster.watching import ready, settle
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.history import History
 from tests.harness.space import Space, actor, containers

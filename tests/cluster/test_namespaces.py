@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from kube.failures import ApiError
-from tests.cluster.test_actors import ready
-from tests.cluster.test_labelled import workload
+from tests.cluster.labelling import workload
+from tests.cluster.watching import ready
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.kubelet import running
 from tests.harness.release import Release

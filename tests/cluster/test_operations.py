@@ -13,8 +13,8 @@ import pytest
 from kube import resources
 from kube.failures import ApiError
 from kube.informer import Informer
-from tests.cluster.test_actors import everything, ready, settle
-from tests.cluster.test_api import deployment
+from tests.cluster.shapes import deployment
+from tests.cluster.watching import everything, ready, settle
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.github import BETTER, GOOD, GitHub
 from tests.harness.operator import NAMESPACE, Operator, install_keda, leads, uninstall_keda

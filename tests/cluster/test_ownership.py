@@ -8,8 +8,8 @@ import pytest
 from cli.release import release_all
 from kube.failures import ApiError
 from kube.resources import ASYNC_ACTORS
-from tests.cluster.test_actors import ready, settle
-from tests.cluster.test_labelled import LABEL, label, own, roll_overs, sidecar_of, workload
+from tests.cluster.labelling import LABEL, label, own, roll_overs, sidecar_of, workload
+from tests.cluster.watching import ready, settle
 from tests.harness.clusters import wait_for
 from tests.harness.history import History
 from tests.harness.operator import NAMESPACE, Operator

@@ -8,7 +8,7 @@ from kube import client as kube_client
 from kube.failures import ApiError
 from kube.objects import Object
 from kube.resources import CONFIG_MAPS
-from tests.cluster.test_api import config_map
+from tests.cluster.shapes import config_map
 from tests.harness.space import Space
 
 

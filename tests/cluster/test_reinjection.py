@@ -11,9 +11,9 @@ from controller.rules.rolling import rolled_out
 from kube.informer import Informer
 from kube.objects import Object
 from kube.resources import DEPLOYMENTS
-from tests.cluster.test_actors import ready
-from tests.cluster.test_labelled import sidecar_of, workload
+from tests.cluster.labelling import sidecar_of, workload
 from tests.cluster.test_operations import expire_lease
+from tests.cluster.watching import ready
 from tests.harness.clusters import wait_for
 from tests.harness.operator import Operator
 from tests.harness.space import Space, actor

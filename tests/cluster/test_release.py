@@ -21,8 +21,8 @@ from kube.informer import Informer
 from kube.objects import Object
 from kube.resources import DEPLOYMENTS, EVENTS, PODS, SECRETS, Resource
 from tests.cases.troubles import TROUBLES, report, running_pod
-from tests.cluster.test_actors import ready
-from tests.cluster.test_labelled import label, own, workload
+from tests.cluster.labelling import label, own, workload
+from tests.cluster.watching import ready
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.helm import Helm
 from tests.harness.kubelet import running

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from kube.resources import Resource
-from tests.cluster.test_actors import ready, settle
-from tests.cluster.test_labelled import own, workload
+from tests.cluster.labelling import own, workload
+from tests.cluster.watching import ready, settle
 from tests.harness.clusters import ASSETS, Cluster, wait_for
 from tests.harness.history import History
 from tests.harness.operator import Operator, install_keda, uninstall_keda

@@ -20,9 +20,9 @@ from kube.resources import ASYNC_ACTORS, MUTATING_WEBHOOKS
 from release.binaries import binary
 from tests.chaos import FULL
 from tests.chaos.proxy import Proxy
-from tests.cluster.test_actors import ready
+from tests.cluster.labelling import sidecar_of, template_of, workload
 from tests.cluster.test_cohabitation import mirror_images
-from tests.cluster.test_labelled import sidecar_of, template_of, workload
+from tests.cluster.watching import ready
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.injector import injector
 from tests.harness.operator import NAMESPACE, WEBHOOK_CONFIGURATION_SECONDS, Operator, install_keda, uninstall_keda

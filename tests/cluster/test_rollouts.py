@@ -12,8 +12,8 @@ from crds.names import OPERATOR
 from crds.parse import parse_actor
 from kube.objects import Object
 from kube.resources import DEPLOYMENTS
-from tests.cluster.test_actors import ready
-from tests.cluster.test_labelled import template_of
+from tests.cluster.labelling import template_of
+from tests.cluster.watching import ready
 from tests.harness.clusters import wait_for
 from tests.harness.history import History
 from tests.harness.operator import Operator

@@ -82,6 +82,18 @@ class Demo:
 
     def run(self) -> None:
         """All steps."""
+        self.scale_a_deployment()
+        self.make_a_stateful_set_and_jobs()
+        self.refuse_a_wrong_one()
+        self.leave_a_plain_pod()
+        self.step("How it stands: kubectl get asya")
+        self.show_table()
+        self.step("An actor that is deleted takes everything with it")
+        self.space.delete("AsyncActor", "indexer")
+        self.check("the StatefulSet is gone", lambda: gone(self.space, "StatefulSet", "indexer"))
+
+    def scale_a_deployment(self) -> None:
+        """A RabbitMQ actor."""
         space = self.space
         self.step("A RabbitMQ actor: these twenty lines go in …")
         self.show_file("rabbitmq-deployment")
@@ -101,6 +113,10 @@ class Demo:
             self.show_spec(
                 self.check(f"there is a {kind}", lambda kind=kind: space.wait(kind, "text-processor"))  # type: ignore[misc]
             )
+
+    def make_a_stateful_set_and_jobs(self) -> None:
+        """An SQS actor, and one whose messages are Jobs."""
+        space = self.space
         self.step("An SQS actor as a StatefulSet, and a Job for each batch of messages")
         for name in ("sqs-statefulset", "scaled-job"):
             space.apply(example(name))
@@ -122,6 +138,10 @@ class Demo:
                 ),
             ),
         )
+
+    def refuse_a_wrong_one(self) -> None:
+        """An actor that is not valid."""
+        space = self.space
         self.step("A wrong one is refused")
         broken = example("invalid")
         told = [space.refused(broken)]
@@ -130,6 +150,10 @@ class Demo:
         for expected, message in zip(("minReplicas", "which one holds the function"), told, strict=True):
             self.check(f"the message tells of {expected!r}", lambda e=expected, m=message: expect(m, lambda _: e in m))  # type: ignore[misc]
             out.print(Text(f"    {message}", style="yellow"))
+
+    def leave_a_plain_pod(self) -> None:
+        """A pod without the label."""
+        space = self.space
         self.step("What is not labelled is not touched")
         pod = {
             "apiVersion": "v1",
@@ -141,11 +165,6 @@ class Demo:
             "a pod without the label has one container",
             lambda: expect(space.create_object(pod), lambda p: len(p["spec"]["containers"]) == 1),
         )
-        self.step("How it stands: kubectl get asya")
-        self.show_table()
-        self.step("An actor that is deleted takes everything with it")
-        space.delete("AsyncActor", "indexer")
-        self.check("the StatefulSet is gone", lambda: gone(space, "StatefulSet", "indexer"))
 
     def show_table(self) -> None:
         """What ``kubectl get`` prints."""

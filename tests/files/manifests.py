@@ -201,8 +201,8 @@ def plain(value: Any) -> Any:
     return value.text if isinstance(value, Plain) else value
 
 
-def deployment(rnd: random.Random) -> Any:
-    """A labelled Deployment with any of what injection changes in any state."""
+def _environment(rnd: random.Random) -> list[Any]:
+    """Variables of a container: ours, and odd ones."""
 
     def some(*choices: Any) -> Any:
         return rnd.choice(choices)
@@ -210,10 +210,6 @@ def deployment(rnd: random.Random) -> Any:
     def odd() -> Any:
         return some("x", "two words", "line\nline", Plain(rnd.choice(ODD)), "", "it's", 7, 443, True, None)
 
-    def shared(name: str, value: Any) -> Any:
-        return Shared(name, value) if rnd.random() < 0.35 else value
-
-    labels = shared("labels", {"app": "shop"} if rnd.random() < 0.8 else {"app": "shop", "asya.io/actor": "text"})
     env = [
         *([{"name": "ASYA_HANDLER", "value": "app.handle"}] if rnd.random() < 0.7 else []),
         *([{"name": "ASYA_SOCKET_DIR", "value": some("/else", "/var/run/asya")}] if rnd.random() < 0.2 else []),
@@ -224,34 +220,57 @@ def deployment(rnd: random.Random) -> Any:
         *({"name": f"E{i}", "value": odd()} for i in range(rnd.randint(0, 2))),
     ]
     env = [e for e in env if isinstance(e.get("value", ""), str | Plain)]
-    env = [
+    return [
         {**e, "value": e["value"] if isinstance(e["value"], str) else json.dumps(e["value"].text)[1:-1]}
         if "value" in e
         else e
         for e in env
     ]
+
+
+def _container(rnd: random.Random, name: str, base: Shared, env_value: Any, mounts: Any) -> Any:
+    """A container with any of what injection changes."""
+
+    def some(*choices: Any) -> Any:
+        return rnd.choice(choices)
+
+    own: dict[str, Any] = {"name": name}
+    if rnd.random() < 0.7:
+        own["env"] = env_value
+    if rnd.random() < 0.6:
+        own["volumeMounts"] = mounts
+    if rnd.random() < 0.3:
+        own["command"] = some([], None, ["python3", "x.py"])
+    for probe in ("startupProbe", "readinessProbe"):
+        if rnd.random() < 0.2:
+            own[probe] = some({}, None)
+    if rnd.random() < 0.3:
+        own["args"] = [some("a", Plain("'='"), Plain('"12e5"'), "line\nline")]
+    if rnd.random() < 0.3:
+        own["resources"] = {"limits": {"memory": "1Gi"}}
+    return Merged([base], own, last=rnd.random() < 0.1) if rnd.random() < 0.25 else {**own, "image": "app:2"}
+
+
+def deployment(rnd: random.Random) -> Any:
+    """A labelled Deployment with any of what injection changes in any state."""
+
+    def some(*choices: Any) -> Any:
+        return rnd.choice(choices)
+
+    def shared(name: str, value: Any) -> Any:
+        return Shared(name, value) if rnd.random() < 0.35 else value
+
+    labels = shared("labels", {"app": "shop"} if rnd.random() < 0.8 else {"app": "shop", "asya.io/actor": "text"})
+    env = _environment(rnd)
     env_value: Any = shared("env", env) if env else some([], None)
     mounts: Any = shared("mounts", [{"name": "data", "mountPath": "/data"}]) if rnd.random() < 0.5 else some([], None)
     base = Shared("base", {"image": "app:1", **({"env": env_value} if rnd.random() < 0.5 else {})})
 
-    def container(name: str) -> Any:
-        own: dict[str, Any] = {"name": name}
-        if rnd.random() < 0.7:
-            own["env"] = env_value
-        if rnd.random() < 0.6:
-            own["volumeMounts"] = mounts
-        if rnd.random() < 0.3:
-            own["command"] = some([], None, ["python3", "x.py"])
-        for probe in ("startupProbe", "readinessProbe"):
-            if rnd.random() < 0.2:
-                own[probe] = some({}, None)
-        if rnd.random() < 0.3:
-            own["args"] = [some("a", Plain("'='"), Plain('"12e5"'), "line\nline")]
-        if rnd.random() < 0.3:
-            own["resources"] = {"limits": {"memory": "1Gi"}}
-        return Merged([base], own, last=rnd.random() < 0.1) if rnd.random() < 0.25 else {**own, "image": "app:2"}
-
-    containers = [container("runtime"), *(container(n) for n in ("log", "two")[: rnd.randint(0, 2)])]
+    common = base, env_value, mounts
+    containers = [
+        _container(rnd, "runtime", *common),
+        *(_container(rnd, n, *common) for n in ("log", "two")[: rnd.randint(0, 2)]),
+    ]
     rnd.shuffle(containers)
     spec: dict[str, Any] = {"containers": containers}
     for key, value in (

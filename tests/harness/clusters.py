@@ -211,18 +211,8 @@ def start_sandbox(directory: Path) -> Cluster:
 def start_real(directory: Path, *, controller_manager: bool = True, api_flags: Sequence[str] = ()) -> Cluster:
     """Start etcd, kube-apiserver with ``api_flags``, and kube-controller-manager where it is at hand and wanted."""
     directory.mkdir(parents=True, exist_ok=True)
-    etcd_port, peer_port, port = free_port(), free_port(), free_port()
-    etcd = Process(
-        [
-            str(ASSETS / "etcd"),
-            f"--data-dir={directory / 'etcd'}",
-            f"--listen-client-urls=http://127.0.0.1:{etcd_port}",
-            f"--advertise-client-urls=http://127.0.0.1:{etcd_port}",
-            f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
-            "--unsafe-no-fsync",
-        ],
-        directory / "etcd.log",
-    ).start()
+    etcd, etcd_url = _start_etcd(directory)
+    port = free_port()
     authority = trustme.CA()
     serving = authority.issue_cert("127.0.0.1", "localhost")
     serving.private_key_and_cert_chain_pem.write_to_path(str(directory / "serving.pem"))
@@ -235,7 +225,7 @@ def start_real(directory: Path, *, controller_manager: bool = True, api_flags: S
     api = Process(
         [
             str(ASSETS / "kube-apiserver"),
-            f"--etcd-servers=http://127.0.0.1:{etcd_port}",
+            f"--etcd-servers={etcd_url}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
             f"--secure-port={port}",
@@ -263,20 +253,38 @@ def start_real(directory: Path, *, controller_manager: bool = True, api_flags: S
     _wait_until_up("kube-apiserver", api, lambda: _ready(client))
     processes = [etcd, api]
     if controller_manager and os.access(ASSETS / "kube-controller-manager", os.X_OK):
-        command = [
-            str(ASSETS / "kube-controller-manager"),
-            f"--kubeconfig={kubeconfig}",
-            f"--service-account-private-key-file={directory / 'sa.key'}",
-            "--leader-elect=false",
-            "--bind-address=127.0.0.1",
-            f"--secure-port={free_port()}",
-            f"--cert-dir={directory}",
-            "--kube-api-qps=500",
-            "--kube-api-burst=1000",
-            "--concurrent-gc-syncs=20",
-        ]
-        processes.append(Process(command, directory / "kube-controller-manager.log").start())
+        processes.append(_start_controller_manager(directory, kubeconfig))
     return Cluster("kube-apiserver", directory, kubeconfig, processes)
+
+
+def _start_etcd(directory: Path) -> tuple[Process, str]:
+    """etcd, and its URL."""
+    port, peer_port = free_port(), free_port()
+    command = [
+        str(ASSETS / "etcd"),
+        f"--data-dir={directory / 'etcd'}",
+        f"--listen-client-urls=http://127.0.0.1:{port}",
+        f"--advertise-client-urls=http://127.0.0.1:{port}",
+        f"--listen-peer-urls=http://127.0.0.1:{peer_port}",
+        "--unsafe-no-fsync",
+    ]
+    return Process(command, directory / "etcd.log").start(), f"http://127.0.0.1:{port}"
+
+
+def _start_controller_manager(directory: Path, kubeconfig: Path) -> Process:
+    command = [
+        str(ASSETS / "kube-controller-manager"),
+        f"--kubeconfig={kubeconfig}",
+        f"--service-account-private-key-file={directory / 'sa.key'}",
+        "--leader-elect=false",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={free_port()}",
+        f"--cert-dir={directory}",
+        "--kube-api-qps=500",
+        "--kube-api-burst=1000",
+        "--concurrent-gc-syncs=20",
+    ]
+    return Process(command, directory / "kube-controller-manager.log").start()
 
 
 def _service_account_keys(directory: Path) -> None:

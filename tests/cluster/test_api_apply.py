@@ -1,0 +1,137 @@
+"""Server-side apply: who owns which field; on every tier."""
+
+from collections.abc import Callable
+
+import pytest
+
+from kube import resources
+from kube.failures import ApiError
+from kube.objects import Object
+from tests.cluster.shapes import WIDGETS, config_map, deployment, widget
+from tests.harness.space import BY_KIND, Space
+
+
+def managers(obj: Object) -> dict[tuple[str, str], Object]:
+    return {(m["manager"], m["operation"]): m["fieldsV1"] for m in obj["metadata"].get("managedFields") or ()}
+
+
+def test_apply_creates_and_owns(bare: Space) -> None:
+    made = bare.apply(config_map("a", k="v"), "one")
+    assert managers(made) == {("one", "Apply"): {"f:data": {"f:k": {}}}}
+
+
+def test_apply_with_a_uid_changes_that_object_and_no_other_of_its_name(bare: Space) -> None:
+    client, resource = bare.client, BY_KIND["Deployment"]
+    obj = bare.here(deployment("a"))
+    with pytest.raises(ApiError) as absent:
+        client.apply(resource, obj, uid="c0ffee00-0000-4000-8000-000000000000")
+    assert absent.value.code == 409
+    made = client.apply(resource, obj, uid="")
+    uid = made["metadata"]["uid"]
+    assert client.apply(resource, obj, uid=uid)["metadata"]["generation"] == made["metadata"]["generation"]
+    with pytest.raises(ApiError) as exists:
+        client.apply(resource, obj, uid="")
+    assert exists.value.code == 409
+    changes: list[Callable[[str], Object]] = [
+        lambda other: client.apply(resource, obj, uid=other),
+        lambda other: client.merge_patch(resource, bare.name, "a", {"metadata": {"labels": {"x": "y"}}}, uid=other),
+        lambda other: client.merge_patch(
+            resource, bare.name, "a", {"spec": {"replicas": 3}}, subresource="scale", uid=other
+        ),
+    ]
+    for change in changes:
+        with pytest.raises(ApiError) as another:
+            change("c0ffee00-0000-4000-8000-000000000000")
+        assert another.value.code == 409
+        change(uid)
+    changed = bare.wait("Deployment", "a")
+    assert (changed["metadata"]["labels"]["x"], changed["spec"]["replicas"]) == ("y", 3)
+
+
+def test_of_two_that_create_by_an_apply_one_is_told_of_the_other(bare: Space) -> None:
+    obj = bare.here(config_map("a", k="1"))
+    resource = BY_KIND["ConfigMap"]
+    made = bare.client.create(resource, obj)
+    with pytest.raises(ApiError) as caught:
+        bare.client.apply(resource, obj | {"data": {"k": "2"}}, uid="")
+    assert caught.value.code == 409
+    assert bare.wait("ConfigMap", "a")["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
+    assert managers(bare.client.apply(resource, bare.here(config_map("b", k="1")), uid="")).keys() == {
+        ("asya-operator", "Apply")
+    }
+
+
+def test_a_dry_run_of_an_apply_tells_what_would_become_of_it(bare: Space) -> None:
+    made = bare.apply(deployment("a"))
+    wanted = bare.here(deployment("a"))
+    wanted["spec"]["template"]["spec"]["containers"][0]["image"] = "app:2"
+    told = bare.client.apply(BY_KIND["Deployment"], wanted, uid=made["metadata"]["uid"], dry_run=True)
+    assert told["spec"]["template"] != made["spec"]["template"]
+    assert bare.wait("Deployment", "a")["spec"]["template"] == made["spec"]["template"]
+
+
+def test_apply_removes_what_its_manager_drops_and_leaves_what_others_set(bare: Space) -> None:
+    bare.apply(config_map("a", mine="1", dropped="2"), "one")
+    bare.apply(config_map("a", theirs="3"), "two")
+    bare.patch("ConfigMap", "a", {"data": {"edited": "4"}})
+    assert bare.apply(config_map("a", mine="1"), "one")["data"] == {"mine": "1", "theirs": "3", "edited": "4"}
+
+
+def test_apply_without_force_conflicts_and_with_force_takes(bare: Space) -> None:
+    bare.apply(config_map("a", k="1"), "one")
+    path = resources.CONFIG_MAPS.path(bare.name, "a")
+    body = bare.here(config_map("a", k="2"))
+    kind = "application/apply-patch+yaml"
+    with pytest.raises(ApiError) as caught:
+        bare.client.request("PATCH", path, query={"fieldManager": "two"}, body=body, content_type=kind)
+    assert (caught.value.code, caught.value.reason) == (409, "Conflict")
+    assert 'conflict with "one"' in caught.value.message
+    taken = bare.apply(config_map("a", k="2"), "two")
+    assert ("one", "Apply") not in managers(taken)
+    # What the first manager applied before is not its own any more, so dropping it removes nothing.
+    assert bare.apply(config_map("a"), "one")["data"] == {"k": "2"}
+
+
+def test_a_field_with_two_owners_survives_one_of_them(bare: Space) -> None:
+    bare.apply(deployment("a", replicas=5), "one")
+    bare.apply(
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "a"},
+            "spec": {"replicas": 5},
+        },
+        "two",
+    )
+    assert bare.apply(deployment("a"), "one")["spec"]["replicas"] == 5
+
+
+def test_a_field_whose_only_owner_drops_it_goes_back_to_its_default(bare: Space) -> None:
+    bare.apply(deployment("a", replicas=5), "one")
+    assert bare.apply(deployment("a"), "one")["spec"]["replicas"] == 1
+
+
+def test_scaling_takes_the_field_from_whoever_applied_it(bare: Space) -> None:
+    bare.apply(deployment("a", replicas=5), "one")
+    bare.scale("Deployment", "a", 7)
+    assert bare.apply(deployment("a"), "one")["spec"]["replicas"] == 7
+
+
+def test_apply_merges_lists_by_key_and_keeps_the_elements_of_others(bare: Space) -> None:
+    bare.apply(deployment("a"), "one")
+    patch = [{"op": "add", "path": "/spec/template/spec/containers/0", "value": {"name": "first", "image": "f:1"}}]
+    path = resources.DEPLOYMENTS.path(bare.name, "a")
+    bare.client.request("PATCH", path, body=patch, content_type="application/json-patch+json")
+    changed = deployment("a")
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "app:2"
+    applied = bare.apply(changed, "one")["spec"]["template"]["spec"]["containers"]
+    assert [(c["name"], c["image"]) for c in applied] == [("first", "f:1"), ("app", "app:2")]
+
+
+def test_apply_to_the_status_owns_only_the_status(widgets: Space) -> None:
+    widgets.create_object(widget("a", size=1))
+    status = {**widget("a"), "status": {"phase": "Up"}}
+    del status["spec"]
+    applied = widgets.client.apply(WIDGETS, widgets.here(status), manager="one", subresource="status")
+    assert applied["status"] == {"phase": "Up"}
+    assert applied["spec"]["size"] == 1

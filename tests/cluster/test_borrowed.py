@@ -1,0 +1,149 @@
+"""Workloads that an actor brings along: injected, scaled and released, never rewritten; on every tier."""
+
+import time
+
+from tests.cluster.labelling import LABEL, label, own, sidecar_of, workload
+from tests.cluster.watching import ready, settle
+from tests.harness.clusters import wait_for
+from tests.harness.space import Space, actor, containers
+
+
+def test_bring_your_own(space: Space) -> None:
+    space.apply(own(scaling={"enabled": True, "maxReplicas": 7}))
+    assert "Create it" in space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")["message"]
+    space.apply(workload("Deployment", "x"))
+    told = space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled", timeout=20)["message"]
+    assert "kubectl label deployment x asya.io/actor=a" in told
+    assert containers(space.wait("Deployment", "x")) == ["app"]
+    assert space.get("ScaledObject", "a") is None
+    label(space, "Deployment", "x", "a")
+    space.wait_condition("a", "WorkloadReady", "True", "WorkloadFound")
+    scaled = space.wait("ScaledObject", "a")
+    assert scaled["spec"]["scaleTargetRef"]["name"] == "x"
+    found = ready(space, "a")
+    assert found["status"]["replicasBeforeScaling"] == 2
+    assert found["status"]["workloadRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
+    uid = space.wait("Deployment", "x")["metadata"]["uid"]
+    space.scale("Deployment", "x", 6)
+    settle(space)
+    assert space.wait("Deployment", "x")["spec"]["replicas"] == 6
+    space.delete("AsyncActor", "a")
+    space.wait_gone("AsyncActor", "a")
+    space.wait_gone("ScaledObject", "a")
+    left = space.wait("Deployment", "x")
+    assert left["metadata"]["uid"] == uid
+    assert containers(left) == ["app"]
+    assert LABEL not in (left["metadata"].get("labels") or {})
+    assert left["spec"]["replicas"] == 2
+    reasons = {e["reason"] for e in space.all("Event") if e["involvedObject"]["kind"] == "AsyncActor"}
+    assert {"WorkloadReleased", "ReplicasRestored"} <= reasons
+
+
+def test_bring_your_own_scaling_switched_off_puts_the_replicas_back(space: Space) -> None:
+    space.apply(workload("StatefulSet", "x", "a"))
+    obj = own(scaling={"enabled": True})
+    obj["spec"]["workload"]["type"] = "StatefulSet"
+    space.apply(obj)
+    space.wait("ScaledObject", "a")
+    ready(space, "a")
+    space.scale("StatefulSet", "x", 5)
+    obj["spec"]["scaling"] = {"enabled": False}
+    space.apply(obj)
+    wait_for("two replicas", lambda: space.wait("StatefulSet", "x")["spec"]["replicas"] == 2)
+    space.wait_gone("ScaledObject", "a")
+    wait_for("a clean status", lambda: "replicasBeforeScaling" not in (space.get("AsyncActor", "a") or {})["status"])
+
+
+def test_a_borrowed_workload_whose_label_comes_off_is_scaled_no_more(space: Space) -> None:
+    space.apply(workload("Deployment", "x", "a"))
+    space.apply(own(scaling={"enabled": True}))
+    space.wait("ScaledObject", "a")
+    ready(space, "a")
+    space.scale("Deployment", "x", 5)
+    label(space, "Deployment", "x", None)
+    space.wait_gone("ScaledObject", "a")
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled")
+    wait_for("two replicas", lambda: space.wait("Deployment", "x")["spec"]["replicas"] == 2)
+    space.scale("Deployment", "x", 3)
+    settle(space)
+    assert space.wait("Deployment", "x")["spec"]["replicas"] == 3
+    label(space, "Deployment", "x", "a")
+    space.wait("ScaledObject", "a")
+    assert ready(space, "a")["status"]["replicasBeforeScaling"] == 3
+
+
+def test_what_is_made_in_place_of_a_borrowed_workload_keeps_its_replicas(space: Space) -> None:
+    space.apply(workload("Deployment", "x", "a"))
+    space.apply(own(scaling={"enabled": True}))
+    ready(space, "a")
+    space.delete("Deployment", "x")
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound", timeout=20)
+    space.wait_gone("ScaledObject", "a")
+    fresh = workload("Deployment", "x")
+    fresh["spec"]["replicas"] = 1
+    space.apply(fresh)
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled", timeout=20)
+    space.apply(own(scaling={"enabled": False}))
+    settle(space)
+    assert space.wait("Deployment", "x")["spec"]["replicas"] == 1
+
+
+def test_borrowing_another_workload_puts_the_replicas_of_the_first_back(space: Space) -> None:
+    for name, replicas in (("x", 4), ("y", 3)):
+        made = workload("Deployment", name, "a")
+        made["spec"]["replicas"] = replicas
+        space.apply(made)
+    obj = own(scaling={"enabled": True})
+    space.apply(obj)
+    ready(space, "a")
+    space.scale("Deployment", "x", 0)
+    obj["spec"]["workload"]["name"] = "y"
+    space.apply(obj)
+    wait_for("another target", lambda: space.wait("ScaledObject", "a")["spec"]["scaleTargetRef"]["name"] == "y")
+    found = ready(space, "a")
+    assert (found["status"]["workloadRef"]["name"], found["status"]["replicasBeforeScaling"]) == ("y", 3)
+    assert space.wait("Deployment", "x")["spec"]["replicas"] == 4
+    space.delete("AsyncActor", "a")
+    space.wait_gone("AsyncActor", "a")
+    assert [space.wait("Deployment", name)["spec"]["replicas"] for name in ("x", "y")] == [4, 3]
+
+
+def test_bring_your_own_is_never_created_rewritten_or_deleted(space: Space) -> None:
+    space.apply(own())
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")
+    space.apply(workload("Deployment", "x", "a"))
+    ready(space, "a")
+    space.scale("Deployment", "x", 3)
+    space.patch("Deployment", "x", {"spec": {"minReadySeconds": 1}})
+    settle(space)
+    found = space.wait("Deployment", "x")
+    assert (found["spec"]["replicas"], found["spec"]["minReadySeconds"]) == (3, 1)
+    assert "ownerReferences" not in found["metadata"]
+    space.delete("Deployment", "x")
+    space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound", timeout=10)
+    time.sleep(1)
+    assert space.get("Deployment", "x") is None
+
+
+def test_an_actor_that_goes_lets_go_of_what_it_does_not_own(space: Space) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    for kind in ("Deployment", "CronJob", "DaemonSet"):
+        space.apply(workload(kind, "x", "a"))
+    wait_for("a finalizer", lambda: (space.get("AsyncActor", "a") or {})["metadata"]["finalizers"])
+    space.delete("AsyncActor", "a")
+    space.wait_gone("AsyncActor", "a")
+    for kind in ("Deployment", "CronJob", "DaemonSet"):
+        left = space.wait(kind, "x")
+        assert not sidecar_of(left)
+        assert LABEL not in (left["metadata"].get("labels") or {})
+    space.wait_gone("Deployment", "a")
+
+
+def test_an_actor_without_foreign_workloads_has_no_finalizer(space: Space) -> None:
+    space.apply(actor("a"))
+    ready(space, "a")
+    space.apply(workload("Deployment", "x", "a"))
+    wait_for("a finalizer", lambda: (space.get("AsyncActor", "a") or {})["metadata"].get("finalizers"))
+    label(space, "Deployment", "x", None)
+    wait_for("no finalizer", lambda: not (space.get("AsyncActor", "a") or {})["metadata"].get("finalizers"))
