@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import acting, completion, dashboard, messaging, plugin, review
+from cli import acting, completion, dashboard, lint, messaging, plugin, report, review
 from cli.connection import client, fail, no_cluster
 from cli.options import (
     Burst,
@@ -345,8 +345,10 @@ plugin.register(app)
 messaging.register(app)
 acting.register(app)
 completion.register(app)
+report.register(app)
 app.command()(dashboard.dashboard)
 review.register(app, _offline, _or_fail, _finish)
+lint.register(app, _offline)
 certificates = typer.Typer(help="Certificates for the webhook.", no_args_is_help=True)
 app.add_typer(certificates, name="certs")
 

@@ -1,5 +1,6 @@
 """``kubectl asya``: status, explain and doctor, as a user runs them."""
 
+import base64
 import json
 import os
 import pty
@@ -7,6 +8,7 @@ import select
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -202,6 +204,8 @@ def test_doctor(space: Space, operator: Operator, cluster: Cluster, installed: N
         *(["✔ the operator has the rights"] if cluster.real else []),
     ):
         assert part in told, part
+    checks = json.loads(run(cluster, "doctor", "--namespace", NAMESPACE, "-o", "json").stdout)
+    assert {"verdict": "good", "what": "the API server reaches the webhook", "remedy": ""} in checks
     space.client.delete(SECRETS, space.name, "rabbitmq")
     operator.stop_webhook()
     ill = run(cluster, "doctor", "--namespace", NAMESPACE)
@@ -226,3 +230,56 @@ def test_doctor_without_a_cluster(tmp_path: Path) -> None:
     missing = subprocess.run([*command[:-1], str(tmp_path / "no")], capture_output=True, text=True, timeout=60)
     assert missing.returncode == 1
     assert "no cluster to ask" in missing.stderr
+
+
+def test_wait(space: Space, cluster: Cluster) -> None:
+    space.apply(actor("a"))
+    met = run(cluster, "wait", "a", "-n", space.name, "--timeout", "60")
+    assert (met.returncode, met.stdout) == (0, "asyncactor.asya.io/a condition=Ready met\n"), met.stderr
+    space.apply(actor("b", workload={"name": "nobody"}))
+    late = run(cluster, "wait", "b", "-n", space.name, "--timeout", "1.5")
+    assert late.returncode == 1
+    assert "condition=Ready is not met within 1.5 s: " in late.stderr
+    assert "WorkloadNotFound" in late.stderr
+
+
+def test_what_the_plugin_controls(space: Space, cluster: Cluster) -> None:
+    """tests/cluster/test_controls.py tries what becomes of it."""
+    space.apply(actor("a", scaling={"enabled": True}))
+    space.wait_condition("a", "ScalingReady", "True")
+    name = ("-n", space.name)
+    assert run(cluster, "pause", "a", *name).stdout == "asyncactor.asya.io/a paused: it has no pods\n"
+    assert run(cluster, "scale", "a", "--min", "1", "--max", "3", *name).stdout.endswith("scaled: 1 to 3 pods\n")
+    assert run(cluster, "resume", "a", *name).stdout == "asyncactor.asya.io/a resumed: KEDA scales it\n"
+    refused = run(cluster, "scale", "a", "--min", "9", *name)
+    assert (refused.returncode, "minReplicas: must not be greater" in refused.stderr) == (1, True)
+
+
+def test_a_report_has_everything_but_secrets(space: Space, cluster: Cluster, tmp_path: Path) -> None:
+    marked = {name: f"MARKED-{name}-{'x' * 8}" for name in ("password", "plain", "annotation")}
+    data = {"password": base64.b64encode(marked["password"].encode()).decode()}
+    secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rabbitmq", "namespace": space.name}}
+    space.client.apply(SECRETS, {**secret, "data": data}, manager="kubectl")
+    obj = example("rabbitmq-deployment")
+    obj["spec"]["scaling"]["enabled"] = False  # else it has no pods
+    container = obj["spec"]["workload"]["template"]["spec"]["containers"][0]
+    container["env"].append({"name": "DB_PASSWORD", "value": marked["plain"]})
+    container["env"].append({"name": "NOTE", "value": f"amqp://u:{marked['annotation']}@host/ {marked['password']}"})
+    obj["metadata"]["annotations"] = {"note": f"the password is {marked['password']}"}
+    space.apply(obj)
+    space.wait_condition("text-processor", "Ready", "True")
+    archive = tmp_path / "report.tar.gz"
+    ran = run(cluster, "report", "-n", space.name, "-o", str(archive))
+    assert (ran.returncode, ran.stdout) == (0, f"{archive}\n"), ran.stderr
+    with tarfile.open(archive) as opened:
+        files = {m.name.partition("/")[2]: opened.extractfile(m).read().decode() for m in opened}  # type: ignore[union-attr]
+    assert {"versions.json", "events.json", "explain/text-processor.txt"} <= files.keys()
+    assert {"objects/AsyncActor-text-processor.yaml", "objects/Deployment-text-processor.yaml"} <= files.keys()
+    assert any(name.startswith("objects/Pod-text-processor") for name in files)
+    assert not any("Secret" in name for name in files)
+    everything = "\n".join(files.values()) + ran.stderr
+    for value in (*marked.values(), data["password"]):
+        assert value not in everything, value
+    assert "***" in files["objects/AsyncActor-text-processor.yaml"]
+    nothing = run(cluster, "report", "nobody", "-n", space.name)
+    assert (nothing.returncode, '"nobody" not found' in nothing.stderr) == (1, True)
