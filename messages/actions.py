@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from messages.broker import Broker, BrokerError, Held
+from messages.broker import Broker, BrokerError, Held, Watch
 from messages.envelope import CannotReplay, Message, replayed
 from messages.rabbitmq import CAREFUL_DELIVERIES, RabbitMQ
 from messages.requests import Request
@@ -76,19 +76,25 @@ def _send(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
         for body in request.bodies:
             broker.publish(request.queue, body.encode())
             yield {"kind": "sent", "id": Message(body.encode()).message_id, "queue": request.queue}
-        if watch is None:
-            return
-        until, left = time.monotonic() + request.seconds, set(request.wait_for)
-        while left and time.monotonic() < until and not stop():
-            for queue, answer in watch.arrivals(min(1.0, max(0.1, until - time.monotonic()))):
-                message = Message(answer)
-                answered = {message.message_id, message.parent_id} & set(request.wait_for)
-                if answered:
-                    left -= answered
-                    yield {"kind": "answer", "queue": queue, "body": _text(answer), "is_dead": queue in request.dead}
+        if watch is not None:
+            yield from _answers(watch, request, stop)
     finally:
         if watch is not None:
             watch.close()
+
+
+def _answers(watch: Watch, request: Request, stop: Stop) -> Iterator[Event]:
+    """The first answer to each message, as it arrives at the end of the route."""
+    until, left = time.monotonic() + request.seconds, set(request.wait_for)
+    while left and time.monotonic() < until and not stop():
+        for queue, body in watch.arrivals(min(1.0, max(0.1, until - time.monotonic()))):
+            message = Message(body)
+            answered = {message.message_id, message.parent_id} & left
+            if answered:
+                left -= answered
+                yield {"kind": "answer", "queue": queue, "body": _text(body), "is_dead": queue in request.dead}
+            if not left:
+                return
 
 
 def _peek(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:

@@ -221,7 +221,9 @@ class Arrivals:
     """A temporary queue, gone with its channel."""
 
     def __init__(self, channel: BlockingChannel, queues: Mapping[str, str], exchange: str) -> None:
-        self._channel, self._names = channel, {key: queue for queue, key in queues.items()}
+        self._channel = channel
+        # By the actor's name, and as the namespaced generation has it: by the queue's without its first part.
+        self._names = {name: queue for queue, key in queues.items() for name in (key, queue.removeprefix("asya-"))}
         channel.exchange_declare(exchange, "topic", passive=True)
         self._queue = f"asya-wait-{uuid4()}"
         channel.queue_declare(self._queue, exclusive=True, auto_delete=True)

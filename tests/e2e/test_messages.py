@@ -4,6 +4,7 @@ Every generation of the sidecar, by RabbitMQ and by SQS. What does not depend on
 ``MESSAGES=full`` runs the long forms.
 """
 
+import json
 import signal
 import time
 from collections import Counter
@@ -12,8 +13,11 @@ from contextlib import contextmanager
 
 import pytest
 
+from messages.envelope import Message, envelope
+from messages.local import LocalSession
+from messages.target import find_target
 from tests.e2e.rig import FULL, TAGS, TIER, Dialect, Route, another, measured, running
-from tests.harness.brokers import VHOST, Broker, RabbitMQ, why_no_rabbitmq, why_no_sqs
+from tests.harness.brokers import VHOST, Broker, RabbitMQ, sidecar_environment, why_no_rabbitmq, why_no_sqs
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.operator import Operator
 from tests.harness.space import Space
@@ -80,6 +84,29 @@ def test_a_route_of_a_function_an_async_function_and_a_generator(route: Route) -
     if route.dialect.is_http:  # the frames generations drop headers
         assert message["headers"] == {"trace": 0}
         assert (message["status"]["phase"], message["status"]["actor"]) == ("succeeded", "c")
+
+
+@pytest.mark.parametrize("route", [*BY_RABBITMQ, *(BY_SQS if FULL else BY_SQS[-1:])], indirect=True)
+def test_the_plugin_waits_for_the_answer_and_takes_none_of_others(
+    route: Route, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in sidecar_environment().items():
+        monkeypatch.setenv(name, value) if name.startswith("AWS_") else None
+    route.send(["a", "b", "c"], {"n": 90})
+    (other,) = route.receive(route.dialect.sink, 1)
+    route.broker.publish(route.queue(route.dialect.sink), [json.dumps(other).encode()])
+    target = find_target(route.space.client, route.space.name, "a")
+    assert (target.generation, target.queue) == (route.dialect.generation, route.queue("a"))
+    for name, payload, failed in (("w1", {"n": 91}, False), ("w2", {"n": 92, "do": "fail"}, True)):
+        body = json.dumps(envelope(target.generation, ["a", "b"], payload, name))
+        request = target.request(action="send", bodies=[body], wait_for=[name], seconds=30)
+        began = time.monotonic()
+        sent, answer = LocalSession(route.space.client, target).run(request)
+        message = Message(answer["body"].encode(), answer["is_dead"])
+        assert (sent["id"], message.message_id, bool(message.error)) == (name, name, failed)
+        assert time.monotonic() - began < 15
+    ended = [m["id"] for end in (route.dialect.sink, route.dialect.sump) for m in route.receive(end, 0)]
+    assert sorted(ended) == sorted([other["id"], "w1", "w2"])
 
 
 @by_any_broker
