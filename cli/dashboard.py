@@ -14,6 +14,7 @@ def dashboard(
     local: Annotated[
         bool, typer.Option("--local", help="Reach brokers by port-forward from this machine, not from a pod.")
     ] = False,
+    image: Annotated[str, typer.Option(help="The operator's image, for pods that reach brokers.")] = "",
     kubeconfig: Annotated[
         str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")
     ] = None,
@@ -26,19 +27,22 @@ def dashboard(
     options = Options(namespace, port, _context(kubeconfig))
     try:
         made = Dashboard(
-            lambda: client(kubeconfig), ports(client(kubeconfig), local=local, kubeconfig=kubeconfig), options
+            lambda: client(kubeconfig),
+            ports(client(kubeconfig), local=local, image=image, kubeconfig=kubeconfig),
+            options,
         )
     except CannotStart as error:
         fail(str(error))
     run(made, typer.echo, browser=browser)
 
 
-def ports(api: Any, *, local: bool = False, kubeconfig: str | None = None) -> Any:
+def ports(api: Any, *, local: bool = False, image: str = "", kubeconfig: str | None = None) -> Any:
     """What the dashboard has the other commands do.
 
     Args:
         api: a client with the caller's rights.
         local: reach brokers from this machine instead of from a pod.
+        image: the operator's image for that pod, where its Deployment cannot be read.
         kubeconfig: for ``kubectl port-forward``.
     """
     from cli import explain
@@ -59,7 +63,7 @@ def ports(api: Any, *, local: bool = False, kubeconfig: str | None = None) -> An
         )
 
     def opened(_: Any, target: Any) -> Any:
-        return open_session(api, target, local=local, kubeconfig=kubeconfig)
+        return open_session(api, target, local=local, image=image, kubeconfig=kubeconfig)
 
     return Ports(explained, BrokerLetters(api, opened), Controls(api))
 

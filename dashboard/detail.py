@@ -33,7 +33,7 @@ def detail(client: Client, ports: Ports, actor: Object) -> Object:
     metadata, status = actor["metadata"], actor.get("status") or {}
     namespace, name = metadata["namespace"], metadata["name"]
     missing: list[str] = []
-    explained = _part(lambda: ports.explain(namespace, name), None, missing, "list", "workloads", namespace)
+    explained = _part(lambda: ports.explain(namespace, name), None, missing, "", "objects of the actor", namespace)
     found = _part(
         lambda: client.list(PODS, namespace, labelSelector=f"{LABEL_ACTOR}={name}"),
         [],
@@ -59,11 +59,12 @@ def detail(client: Client, ports: Ports, actor: Object) -> Object:
 
 
 def _part(read: Callable[[], Any], otherwise: Any, missing: list[str], verb: str, what: str, namespace: str) -> Any:
-    """What ``read`` reads; a refusal is noted instead of raised."""
+    """What ``read`` reads; a refusal is noted instead of raised, by the right to ``verb``, if that is the one."""
     try:
         return read()
     except ApiError as error:
-        missing.append(missing_right(verb, what, namespace) if error.code == 403 else f"{what}: {error.message}")
+        denied = error.code == 403 and bool(verb)
+        missing.append(missing_right(verb, what, namespace) if denied else f"{what}: {redact(error.message)}")
         return otherwise
 
 

@@ -60,6 +60,7 @@ class Dashboard:
 
     def __init__(self, make_client: Callable[[], Client], ports: Ports, options: Options) -> None:
         client, reach = make_client(), make_client()
+        self._is_serving = False
         self.board = Board()
         with_autoscalers = _check(client, self.board, options.namespace)
         self._probe = make_client()
@@ -90,11 +91,14 @@ class Dashboard:
 
     def serve(self) -> None:
         """Serve until interrupted."""
+        self._is_serving = True
         self._server.serve_forever(poll_interval=0.1)
 
     def close(self) -> None:
         """Stop to serve and to watch."""
-        self._server.shutdown()
+        if self._is_serving:
+            self._server.shutdown()  # which waits for ever for a server that was never started
+        self._server.server_close()
         self.services.scraper.stop()
         for informer in self._informers:
             informer.stop()

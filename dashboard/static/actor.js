@@ -51,102 +51,128 @@ function missing(list) {
   return list.length ? el("div", { class: "notice" }, el("ul", {}, list.map((text) => el("li", {}, text)))) : null;
 }
 
-/** Show an actor in `place`; what to do when it is left. */
-export function actorView(place, namespace, name) {
-  const key = `${namespace}/${name}`;
-  const at = `actors/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
-  const title = el("div", { class: "title" });
-  const now = el("div", { class: "now-part" });
-  const rest = el("div", { class: "columns" });
-  const fold = el("div", {});
-  let gone = false;
-  let showing = "";
-  place.append(el("p", { class: "crumbs" }, el("a", { href: "#/" }, "Actors"), ` / ${namespace}`),
-    el("h1", { tabindex: -1 }, name), title, now, rest, fold);
-
-  const lengths = el("dl", { class: "facts" });
-  const measure = el("button", { type: "button", class: "button", hidden: true, onclick: askBroker }, "Ask the broker");
-  async function askBroker() {
-    measure.disabled = true;
-    lengths.replaceChildren(el("dt", { class: "busy", role: "status" }, "A pod asks it, which takes some seconds …"));
-    try {
-      const found = (await ask(`${at}/lengths`)).lengths;
-      lengths.replaceChildren(...Object.entries(found).flatMap(([queue, length]) =>
-        fact(el("code", {}, queue), length === null ? "is not there" : short(length))));
-    } catch (error) {
-      lengths.replaceChildren(el("dt", { role: "status" }, error.message));
-    }
-    measure.disabled = false;
+/** One actor's page, in `place`. */
+class ActorPage {
+  constructor(place, namespace, name) {
+    this.key = `${namespace}/${name}`;
+    this.at = `actors/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
+    this.isGone = false;
+    this.showing = "";
+    this.title = el("div", { class: "title" });
+    this.now = el("div", { class: "now-part" });
+    this.rest = el("div", { class: "columns" });
+    this.fold = el("div", {});
+    this.lengths = el("dl", { class: "facts" });
+    this.measure = el("button", { type: "button", class: "button", hidden: true, onclick: () => this.askBroker() }, "Ask the broker");
+    this.pause = el("button", { type: "button", class: "button", hidden: true, onclick: () => this.act() });
+    place.append(el("p", { class: "crumbs" }, el("a", { href: "#/" }, "Actors"), ` / ${namespace}`),
+      el("h1", { tabindex: -1 }, name), this.title, this.now, this.rest, this.fold);
   }
 
-  const pause = el("button", { type: "button", class: "button", hidden: true, onclick: act });
-  async function act() {
-    const action = pause.dataset.action;
-    pause.disabled = true;
+  /** Pause or resume. */
+  async act() {
+    this.pause.disabled = true;
     try {
-      say((await ask(`${at}/${action}`, {})).done);
+      say((await ask(`${this.at}/${this.pause.dataset.action}`, {})).done);
     } catch (error) {
       say(error.message);
     }
-    pause.disabled = false;
+    this.pause.disabled = false;
   }
 
-  function drawTop() {
-    const row = state.rows.get(key);
+  async askBroker() {
+    this.measure.disabled = true;
+    this.lengths.replaceChildren(el("dt", { class: "busy", role: "status" }, "A pod asks it, which takes some seconds …"));
+    try {
+      const found = (await ask(`${this.at}/lengths`)).lengths;
+      this.lengths.replaceChildren(...Object.entries(found).flatMap(([queue, length]) =>
+        fact(el("code", {}, queue), length === null ? "is not there" : short(length))));
+    } catch (error) {
+      this.lengths.replaceChildren(el("dt", { role: "status" }, error.message));
+    }
+    this.measure.disabled = false;
+  }
+
+  /** What the row says, which changes by itself. */
+  drawTop() {
+    const row = state.rows.get(this.key);
     if (!row) {
-      title.replaceChildren(none("There is no such actor, or not any more."));
-      now.replaceChildren();
+      this.title.replaceChildren(none("There is no such actor, or not any more."));
+      this.now.replaceChildren();
       return;
     }
-    pause.textContent = row.paused ? "Resume" : "Pause";
-    pause.dataset.action = row.paused ? "resume" : "pause";
-    title.replaceChildren(badge(row), el("span", { class: "meaning" }, (state.about.phases || {})[row.phase] || ""), pause);
-    const chart = sparkline(state.lengths.get(key) || [], { width: 600, height: 90 });
-    now.replaceChildren(
+    this.pause.textContent = row.paused ? "Resume" : "Pause";
+    this.pause.dataset.action = row.paused ? "resume" : "pause";
+    const meaning = ((state.about.phases || {})[row.phase] || "").replaceAll("`", "");
+    this.title.replaceChildren(badge(row), el("span", { class: "meaning" }, meaning), this.pause);
+    const off = row.scale === "off" ? ", and scaling is off" : "";
+    this.now.replaceChildren(
       part("Now", el("dl", { class: "facts" },
         fact("Pods", `${row.ready} of ${row.desired} ready`), fact("Workload", row.kind), fact("Scale", row.scale),
         fact("Transport", row.transport), fact("Queue", el("code", {}, row.queue)), fact("Age", age(row.created)))),
       part("Messages in the queue",
         el("p", { class: "big" }, row.length !== null ? short(row.length) : row.active ? "some" : "–",
-          el("small", {}, row.length !== null ? ` · the last ${SAMPLE_MINUTES} minutes` : ` · not known: KEDA measures it while the actor has pods${row.scale === "off" ? ", and scaling is off" : ""}`)),
-        chart || "", el("p", { class: "tools" }, measure), lengths));
+          el("small", {}, row.length !== null ? ` · the last ${SAMPLE_MINUTES} minutes` : ` · not known: KEDA measures it while the actor has pods${off}`)),
+        sparkline(state.lengths.get(this.key) || [], { width: 600, height: 90 }) || "",
+        el("p", { class: "tools" }, this.measure), this.lengths));
   }
 
-  async function load() {
+  /** Read the rest, and draw it if it is not as before. */
+  async load() {
     let shown;
     try {
-      shown = await ask(at);
+      shown = await ask(this.at);
     } catch (error) {
-      if (!gone && !showing) rest.replaceChildren(missing([error.message]));
+      if (!this.isGone && !this.showing) this.rest.replaceChildren(missing([error.message]));
       return;
     }
     const text = JSON.stringify(shown);
-    if (gone || text === showing) return;
-    const first = !showing;
-    showing = text;
-    pause.hidden = !shown.can.pause;
-    measure.hidden = !shown.can.letters;
-    const injected = [...shown.objects, "", ...shown.injection];
-    rest.replaceChildren(...[missing(shown.missing),
-      part("Conditions", conditions(shown.conditions)),
-      shown.warnings.length ? part("Warnings", lines(shown.warnings.slice(1))) : null,
-      part("What was injected", injected.length > 1 ? lines(injected) : none("Nothing yet.")),
-      shown.queueing.length ? part("Where messages go", lines(shown.queueing.slice(1))) : null,
-      part("Messages, by the sidecars", traffic(shown)),
-      part(`Pods (${shown.pods.length})`, pods(shown.pods)),
-      part("Events", events(shown.events))].filter(Boolean));
-    if (first) fold.replaceChildren(logs(at, () => gone), ...(shown.can.letters ? [letters(at)] : []));
+    if (this.isGone || text === this.showing) return;
+    const isFirst = !this.showing;
+    this.showing = text;
+    this.pause.hidden = !shown.can.pause;
+    this.measure.hidden = !shown.can.letters;
+    this.drawRest(shown);
+    if (isFirst) this.fold.replaceChildren(logs(this.at, () => this.isGone), ...(shown.can.letters ? [letters(this.at)] : []));
   }
 
-  drawTop();
-  load();
-  const timer = setInterval(() => { if (!document.hidden) load(); }, REFRESH);
+  /** Draw the parts that are not as before, so that what somebody reads stays where it is. */
+  drawRest(shown) {
+    const injected = [...shown.objects, "", ...shown.injection];
+    const wanted = [
+      shown.missing.length && [shown.missing, () => missing(shown.missing)],
+      [shown.conditions, () => part("Conditions", conditions(shown.conditions))],
+      shown.warnings.length && [shown.warnings, () => part("Warnings", lines(shown.warnings.slice(1)))],
+      [injected, () => part("What was injected", injected.length > 1 ? lines(injected) : none("Nothing yet."))],
+      shown.queueing.length && [shown.queueing, () => part("Where messages go", lines(shown.queueing.slice(1)))],
+      [[shown.traffic, shown.metrics], () => part("Messages, by the sidecars", traffic(shown))],
+      [shown.pods, () => part(`Pods (${shown.pods.length})`, pods(shown.pods))],
+      [shown.events, () => part("Events", events(shown.events))],
+    ].map((one) => one && { text: JSON.stringify(one[0]), make: one[1] });
+    const isAlike = this.drawn && wanted.every((one, n) => Boolean(one) === Boolean(this.drawn[n]));
+    for (const [n, one] of wanted.entries()) {
+      if (!one) continue;
+      const before = isAlike ? this.drawn[n] : null;
+      one.element = before && before.text === one.text ? before.element : one.make();
+      if (before && before.element !== one.element) before.element.replaceWith(one.element);
+    }
+    if (!isAlike) this.rest.replaceChildren(...wanted.filter(Boolean).map((one) => one.element));
+    this.drawn = wanted;
+  }
+}
+
+/** Show an actor in `place`; what to do when it is left. */
+export function actorView(place, namespace, name) {
+  const page = new ActorPage(place, namespace, name);
+  page.drawTop();
+  page.load();
+  const timer = setInterval(() => { if (!document.hidden) page.load(); }, REFRESH);
   const unlisten = listen((changed, kind) => {
     if (kind === "link") return;
-    drawTop();
-    if (changed.has(key) || kind === "snapshot") load();
+    page.drawTop();
+    if (changed.has(page.key) || kind === "snapshot") page.load();
   });
-  return () => { gone = true; clearInterval(timer); unlisten(); };
+  return () => { page.isGone = true; clearInterval(timer); unlisten(); };
 }
 
 function logs(at, isGone) {

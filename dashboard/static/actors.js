@@ -6,6 +6,7 @@ import { keyOf, listen, state } from "./live.js";
 const FIRST = 40;
 const THEN = 60;
 const TONES = [["wrong", "Wrong"], ["moving", "Moving"], ["good", "Well"], ["rest", "At rest"], ["unknown", "Not seen yet"]];
+const COLUMNS = ["Actor", "Phase", "Pods", "Queue, last 10 minutes", "Consumes", "What is wrong"];
 const chosen = { text: "", tone: "", namespace: "" };
 const soon = window.requestIdleCallback || ((work) => setTimeout(work, 16));
 
@@ -17,15 +18,14 @@ const isShown = (row) => (!chosen.tone || row.tone === chosen.tone)
 function queueCell(row) {
   const lengths = state.lengths.get(keyOf(row)) || [];
   const number = row.length !== null ? short(row.length) : row.active ? "some" : "–";
-  return el("span", { role: "cell", class: "queue", "data-unknown": row.length === null },
+  return el("span", { role: "cell", class: "queue" },
     el("span", { class: "length", title: row.length === null ? "The length of the queue is not known" : "Messages in the queue" }, number),
     sparkline(lengths));
 }
 
 function drawRow(row) {
-  const key = keyOf(row);
   const path = `#/actor/${encodeURIComponent(row.ns)}/${encodeURIComponent(row.name)}`;
-  return el("div", { role: "row", class: "row", "data-key": key, "data-tone": row.tone },
+  return el("div", { role: "row", class: "row", "data-key": keyOf(row), "data-tone": row.tone },
     el("span", { role: "cell", class: "name" },
       el("a", { href: path }, row.name),
       el("small", {}, `${row.kind} · ${age(row.created)}`)),
@@ -38,157 +38,176 @@ function drawRow(row) {
       row.message && el("b", {}, row.reason), row.message && ` ${row.message}`));
 }
 
-function head() {
-  return el("div", { role: "row", class: "row titles" },
-    ...["Actor", "Phase", "Pods", "Queue, last 10 minutes", "Consumes", "What is wrong"].map((text) =>
-      el("span", { role: "columnheader" }, text)));
+const titles = () => el("div", { role: "row", class: "row titles" }, COLUMNS.map((text) => el("span", { role: "columnheader" }, text)));
+
+/** The chips, the choice of a namespace and the search field; `changed` is called when the choice is another. */
+class Bar {
+  constructor(changed) {
+    this.changed = changed;
+    this.chips = el("div", { class: "chips", role: "group", "aria-label": "Show by state" });
+    this.search = el("input", {
+      id: "search", type: "search", placeholder: "Find an actor ( / )", "aria-label": "Find an actor by name, queue or phase",
+      value: chosen.text, oninput: () => this.find(this.search.value),
+      onkeydown: (event) => { if (event.key === "Escape") this.find(""); },
+    });
+    this.spaces = el("select", { "aria-label": "Namespace", onchange: () => { chosen.namespace = this.spaces.value; changed(); } });
+    this.element = el("div", { class: "bar" }, el("h1", { tabindex: -1 }, "Actors"), this.chips, this.spaces, this.search);
+  }
+
+  find(text) {
+    if (!text) this.search.value = "";
+    chosen.text = text.trim().toLowerCase();
+    this.changed();
+  }
+
+  draw() {
+    const counts = { "": state.rows.size };
+    for (const row of state.rows.values()) counts[row.tone] = (counts[row.tone] || 0) + 1;
+    const focused = this.chips.contains(document.activeElement) ? document.activeElement.dataset.tone : null;
+    this.chips.replaceChildren(...[["", "All"], ...TONES.filter(([tone]) => counts[tone])].map(([tone, text]) => el("button", {
+      type: "button", class: `chip ${tone}`, "data-tone": tone, "aria-pressed": String(chosen.tone === tone),
+      onclick: () => { chosen.tone = chosen.tone === tone ? "" : tone; this.changed(); },
+    }, `${text} `, el("b", {}, String(counts[tone])))));
+    const again = [...this.chips.children].find((chip) => chip.dataset.tone === focused);
+    if (again) again.focus();
+    this.drawSpaces();
+  }
+
+  drawSpaces() {
+    const names = [...new Set([...state.rows.values()].map((row) => row.ns))].sort();
+    this.spaces.hidden = names.length < 2;
+    if (this.names === names.join(" ")) return;
+    this.names = names.join(" ");
+    this.spaces.replaceChildren(el("option", { value: "" }, "All namespaces"),
+      ...names.map((name) => el("option", { value: name, selected: name === chosen.namespace }, name)));
+  }
 }
 
-/** Show the view in `place`; what to do when it is left. */
-export function actorsView(place) {
-  let pass = 0;
-  const drawn = new Map();
-  const sections = new Map();
-  const list = el("div", { class: "list" });
-  const chips = el("div", { class: "chips", role: "group", "aria-label": "Show by state" });
-  const search = el("input", {
-    id: "search", type: "search", placeholder: "Find an actor ( / )", "aria-label": "Find an actor by name, queue or phase",
-    value: chosen.text, oninput: () => { chosen.text = search.value.trim().toLowerCase(); drawAll(); },
-    onkeydown: (event) => { if (event.key === "Escape") { search.value = ""; chosen.text = ""; drawAll(); } },
-  });
-  const spaces = el("select", { "aria-label": "Namespace", onchange: () => { chosen.namespace = spaces.value; drawAll(); } });
-  place.append(el("div", { class: "bar" }, el("h1", { tabindex: -1 }, "Actors"), chips, spaces, search), list);
+/** The rows that are drawn, in a section for each namespace. */
+class List {
+  constructor() {
+    this.element = el("div", { class: "list" });
+    this.drawn = new Map();
+    this.sections = new Map();
+    this.pass = 0;
+  }
 
-  function drawBar() {
-    const counts = {};
-    const names = new Set();
-    for (const row of state.rows.values()) {
-      counts[row.tone] = (counts[row.tone] || 0) + 1;
-      names.add(row.ns);
+  get isComplete() { return Boolean(this.element.dataset.complete) && this.drawn.size > 0; }
+
+  /** Draw all rows anew: some at once, the others soon. */
+  drawAll() {
+    this.pass += 1;
+    this.drawn.clear();
+    this.sections.clear();
+    this.element.replaceChildren();
+    delete this.element.dataset.complete;
+    const rows = [...state.rows.values()].filter(isShown).sort(compare);
+    if (!rows.length) {
+      this.element.append(el("p", { class: "empty" }, state.rows.size ? "No actor is like that." : "There are no actors here yet."));
     }
-    const wanted = [["", "All", state.rows.size], ...TONES.filter(([tone]) => counts[tone]).map(([tone, text]) => [tone, text, counts[tone]])];
-    const focused = document.activeElement && document.activeElement.dataset.tone;
-    chips.replaceChildren(...wanted.map(([tone, text, count]) => el("button", {
-      type: "button", class: `chip ${tone}`, "data-tone": tone, "aria-pressed": String(chosen.tone === tone),
-      onclick: () => { chosen.tone = chosen.tone === tone ? "" : tone; drawAll(); },
-    }, `${text} `, el("b", {}, String(count)))));
-    if (focused !== undefined) {
-      const again = [...chips.children].find((chip) => chip.dataset.tone === focused);
-      if (again) again.focus();
+    this.drawSome(rows, 0, FIRST, this.pass);
+    this.drawCounts();
+  }
+
+  drawSome(rows, first, most, pass) {
+    if (pass !== this.pass) return;
+    for (const { ns, name } of rows.slice(first, first + most)) {
+      const row = state.rows.get(`${ns}/${name}`);
+      if (!row) continue;
+      const made = drawRow(row);
+      this.drawn.set(keyOf(row), made);
+      this.sectionOf(ns).table.append(made);
     }
-    const listed = [...names].sort();
-    if (spaces.dataset.names !== listed.join(" ")) {
-      spaces.dataset.names = listed.join(" ");
-      spaces.replaceChildren(el("option", { value: "" }, "All namespaces"),
-        ...listed.map((name) => el("option", { value: name, selected: name === chosen.namespace }, name)));
-    }
-    spaces.hidden = listed.length < 2;
+    if (first + most < rows.length) soon(() => this.drawSome(rows, first + most, THEN, pass));
+    else this.element.dataset.complete = "true";
   }
 
   /** The section of a namespace, made in its place if there is none. */
-  function sectionOf(namespace) {
-    let found = sections.get(namespace);
-    if (found) return found;
+  sectionOf(namespace) {
+    if (this.sections.has(namespace)) return this.sections.get(namespace);
     const count = el("small", {});
-    const table = el("div", { role: "table", class: "table", "aria-label": `Actors of ${namespace}` }, head());
-    const whole = el("section", { class: "space" }, el("h2", {}, namespace, count), table);
-    found = { count, table, whole };
-    const after = [...sections.keys()].filter((name) => name > namespace).sort()[0];
-    list.insertBefore(whole, after === undefined ? null : sections.get(after).whole);
-    sections.set(namespace, found);
-    return found;
+    const table = el("div", { role: "table", class: "table", "aria-label": `Actors of ${namespace}` }, titles());
+    const made = { count, table, whole: el("section", { class: "space" }, el("h2", {}, namespace, count), table) };
+    const after = [...this.sections.keys()].filter((name) => name > namespace).sort()[0];
+    this.element.insertBefore(made.whole, after === undefined ? null : this.sections.get(after).whole);
+    this.sections.set(namespace, made);
+    return made;
   }
 
-  function drawCounts() {
+  drawCounts() {
     const counts = {};
     for (const row of state.rows.values()) if (isShown(row)) counts[row.ns] = (counts[row.ns] || 0) + 1;
-    for (const [namespace, { count, table }] of sections) {
+    for (const [namespace, { count, table }] of this.sections) {
       count.textContent = ` ${counts[namespace] || 0}`;
       table.setAttribute("aria-rowcount", (counts[namespace] || 0) + 1);
     }
   }
 
-  function drawAll() {
-    pass += 1;
-    const mine = pass;
-    drawn.clear();
-    sections.clear();
-    list.replaceChildren();
-    delete list.dataset.complete;
-    drawBar();
-    const rows = [...state.rows.values()].filter(isShown).sort(compare);
-    if (!rows.length) {
-      list.append(el("p", { class: "empty" }, state.rows.size ? "No actor is like that." : "There are no actors here yet."));
-    }
-    let next = 0;
-    const some = (most) => {
-      if (mine !== pass) return;
-      for (const end = Math.min(rows.length, next + most); next < end; next += 1) {
-        const row = state.rows.get(keyOf(rows[next]));
-        if (!row) continue;
-        const made = drawRow(row);
-        drawn.set(keyOf(row), made);
-        sectionOf(row.ns).table.append(made);
-      }
-      if (next < rows.length) soon(() => some(THEN));
-      else list.dataset.complete = "true";
-    };
-    some(FIRST);
-    drawCounts();
-    if (!actorsView.painted) {
-      actorsView.painted = true;
-      requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("actors-shown")));
-    }
-  }
-
-  function remove(key) {
-    const made = drawn.get(key);
-    if (!made) return;
-    drawn.delete(key);
-    made.remove();
-    const namespace = key.split("/")[0];
-    const { table, whole } = sections.get(namespace);
-    if (table.children.length > 1) return;
-    sections.delete(namespace);
-    whole.remove();
-  }
-
-  function put(row) {
+  /** Draw one row, in the place of the one before or in its order. */
+  put(row) {
     const key = keyOf(row);
     const made = drawRow(row);
-    const before = drawn.get(key);
+    const before = this.drawn.get(key);
     if (before) {
       const focused = before.contains(document.activeElement);
       before.replaceWith(made);
       if (focused) made.querySelector("a").focus();
     } else {
-      const { table } = sectionOf(row.ns);
-      const after = [...table.children].find((other) => other.dataset.key > key);
-      table.insertBefore(made, after || null);
+      const { table } = this.sectionOf(row.ns);
+      table.insertBefore(made, [...table.children].find((other) => other.dataset.key > key) || null);
     }
-    drawn.set(key, made);
+    this.drawn.set(key, made);
+  }
+
+  remove(key) {
+    const made = this.drawn.get(key);
+    if (!made) return;
+    this.drawn.delete(key);
+    made.remove();
+    const namespace = key.split("/")[0];
+    const { table, whole } = this.sections.get(namespace);
+    if (table.children.length > 1) return;
+    this.sections.delete(namespace);
+    whole.remove();
+  }
+
+  /** Draw the lengths of queues as they are after a sample. */
+  tick() {
+    for (const [key, made] of this.drawn) {
+      const row = state.rows.get(key);
+      if (row && state.lengths.has(key)) made.querySelector(".queue").replaceWith(queueCell(row));
+    }
+  }
+}
+
+/** Show the view in `place`; what to do when it is left. */
+export function actorsView(place) {
+  const list = new List();
+  const bar = new Bar(() => drawAll());
+
+  function drawAll() {
+    bar.draw();
+    list.drawAll();
   }
 
   function heard(changed, kind) {
     if (kind === "link") return;
-    if (kind === "tick") {
-      for (const [key, made] of drawn) {
-        const row = state.rows.get(key);
-        if (row && state.lengths.has(key)) made.querySelector(".queue").replaceWith(queueCell(row));
-      }
-      return;
-    }
-    if (kind === "snapshot" || !list.dataset.complete || !drawn.size) return drawAll();
+    if (kind === "tick") { list.tick(); return; }
+    if (kind === "snapshot" || !list.isComplete) { drawAll(); return; }
     for (const key of changed) {
       const row = state.rows.get(key);
-      if (row && isShown(row)) put(row);
-      else remove(key);
+      if (row && isShown(row)) list.put(row);
+      else list.remove(key);
     }
-    if (!drawn.size) return drawAll();
-    drawBar();
-    drawCounts();
+    if (!list.drawn.size) { drawAll(); return; }
+    bar.draw();
+    list.drawCounts();
   }
 
+  place.append(bar.element, list.element);
   drawAll();
+  if (!performance.getEntriesByName("actors-shown").length) {
+    requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("actors-shown")));
+  }
   return listen(heard);
 }

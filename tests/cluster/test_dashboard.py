@@ -1,0 +1,81 @@
+"""The dashboard of somebody with few rights, on a real control plane: each that is missing is named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli import dashboard as command
+from dashboard.acting import Controls
+from dashboard.detail import detail, logs
+from dashboard.ports import Refused
+from dashboard.scraper import Scraper
+from dashboard.server import CannotStart, Dashboard, Options
+from kube.client import Client
+from kube.credentials import load_configuration
+from kube.objects import Object
+from kube.resources import Resource
+from tests.harness.clusters import Cluster, wait_for
+from tests.harness.space import Space, actor
+
+pytestmark = pytest.mark.only("kube-apiserver")
+
+RBAC = "rbac.authorization.k8s.io/v1"
+ROLES, BINDINGS = Resource(RBAC, "Role", "roles"), Resource(RBAC, "RoleBinding", "rolebindings")
+ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
+
+
+def account(space: Space, cluster: Cluster, directory: Path, name: str, rules: list[Object]) -> Path:
+    """A kubeconfig of a new ServiceAccount with these rights in the namespace."""
+    metadata = {"name": name, "namespace": space.name}
+    space.client.create(ACCOUNTS, {"metadata": metadata})
+    space.client.create(ROLES, {"metadata": metadata, "rules": rules})
+    subject = {"kind": "ServiceAccount", "name": name, "namespace": space.name}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name}
+    space.client.create(BINDINGS, {"metadata": metadata, "roleRef": reference, "subjects": [subject]})
+    path = ACCOUNTS.path(space.name, name, "token")
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 3600}}
+    token = space.client.request("POST", path, body=request)["status"]["token"]
+    config: Any = yaml.safe_load(cluster.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": token}
+    made = directory / name
+    made.write_text(yaml.safe_dump(config))
+    return made
+
+
+@pytest.fixture
+def looker(space: Space, cluster: Cluster, tmp_path: Path) -> Client:
+    """A client of somebody who may look at AsyncActors and at nothing else."""
+    rules = [{"apiGroups": ["asya.io"], "resources": ["asyncactors"], "verbs": ["get", "list", "watch"]}]
+    return Client(load_configuration(str(account(space, cluster, tmp_path, "looker", rules))))
+
+
+def test_each_right_that_is_missing_is_named(space: Space, looker: Client) -> None:
+    space.apply(actor("a"))
+    space.wait_condition("a", "Ready", "True")
+    made = Dashboard(lambda: looker, command.ports(looker), Options(space.name, 0, "test"))
+    made.start()
+    try:
+        wait_for("the actor", lambda: made.board.row(space.name, "a"))
+        notices = [notice["text"] for notice in made.board.changes(None).notices or ()]
+        assert [text for text in notices if "list horizontalpodautoscalers.autoscaling" in text], notices
+        found = made.board.actor(space.name, "a")
+        assert found is not None
+        shown = detail(looker, made.services.ports, found)
+        assert shown["conditions"][0]["type"] == "Ready"
+        told = " ".join(shown["missing"])
+        for part in ('cannot list resource "deployments"', "right to list pods in", "right to list events in"):
+            assert part in told, part
+        assert "lack the right to list pods" in logs(looker, looker, space.name, "a", "runtime")["missing"][0]
+        scraper = Scraper(looker, looker, space.name)
+        assert "You lack the right to list pods" in scraper.look(space.name).problem
+        with pytest.raises(Refused, match="you may not get deployments"):
+            Controls(looker).pause(space.name, "a")
+    finally:
+        made.close()
+
+
+def test_without_the_right_to_list_actors_it_does_not_start(space: Space, looker: Client) -> None:
+    with pytest.raises(CannotStart, match=r"you lack the right to list asyncactors\.asya\.io in all namespaces.*NAME"):
+        Dashboard(lambda: looker, command.ports(looker), Options("", 0, "test"))
