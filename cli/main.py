@@ -200,6 +200,25 @@ def messages(directory: Annotated[Path, typer.Argument(help="Where the request i
 
 
 @app.command()
+def cleanup(
+    secret: Annotated[list[str], typer.Option(help="Secret to delete; may be repeated.")] = [],  # noqa: B006
+    namespace: Namespace = "asya-system",
+    lease_name: LeaseName = "asya-operator",
+    kubeconfig: Kubeconfig = None,
+) -> None:
+    """Delete what an uninstalled operator made in its own namespace: its Lease, its ConfigMaps, the Secrets named."""
+    from cli.release import remove_leftovers
+    from kube.failures import ApiError
+
+    try:
+        removed = remove_leftovers(client(kubeconfig), namespace, lease=lease_name, secrets=secret)
+    except ApiError as error:
+        fail(error.message)
+    for name in removed:
+        typer.echo(f"{name} deleted")
+
+
+@app.command()
 def crd() -> None:
     """Print the CustomResourceDefinition of AsyncActor."""
     from crds.manifest import rendered

@@ -1,4 +1,6 @@
-"""Lets every AsyncActor go for an operator that is uninstalled: its finalizer comes off, and what runs goes on.
+"""Before and after an uninstall: every AsyncActor is let go, and what the processes made in their namespace goes.
+
+An actor that is let go has no finalizer of ours any more, and what runs goes on.
 
 A controller that still runs would put the finalizers back, so its Lease is taken first, and it is waited for until
 it has noticed.
@@ -8,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from crds.names import FINALIZER, OPERATOR
+from crds.names import FINALIZER, KEDA_CONFIGMAP, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
 from kube.client import Client
 from kube.failures import ApiError
 from kube.leader import LeaseTimes, microtime
 from kube.objects import Object
-from kube.resources import ASYNC_ACTORS, LEASES
+from kube.resources import ASYNC_ACTORS, CONFIG_MAPS, LEASES, SECRETS
 
 HOLDER = f"{OPERATOR}-release"
 TRIES = 5
@@ -51,6 +53,30 @@ def release_all(
             return []  # the resource definition is gone, and all actors with it
         raise
     return [f"{a['metadata']['namespace']}/{a['metadata']['name']}" for a in actors if _let_go(client, a)]
+
+
+def remove_leftovers(client: Client, namespace: str, *, lease: str, secrets: Sequence[str]) -> list[str]:
+    """Delete what the processes made in the operator's own namespace; what is deleted, as kind and name.
+
+    Args:
+        client: a client of the cluster.
+        namespace: the operator's own.
+        lease: name of the Lease.
+        secrets: those with the certificate and its CA.
+
+    Raises:
+        ApiError: if something cannot be deleted.
+    """
+    removed = [f"secret/{name}" for name in secrets if client.delete(SECRETS, namespace, name)]
+    for name in (KEDA_CONFIGMAP, RUNTIME_CONFIGMAP):
+        found = client.get(CONFIG_MAPS, namespace, name)
+        labels = ((found or {}).get("metadata") or {}).get("labels") or {}
+        if labels.get(LABEL_MANAGED_BY) == OPERATOR and client.delete(CONFIG_MAPS, namespace, name):
+            removed.append(f"configmap/{name}")
+    # Last: whoever leads now must not find anything of the one before.
+    if client.delete(LEASES, namespace, lease):
+        removed.append(f"lease/{lease}")
+    return removed
 
 
 def _let_go(client: Client, actor: Object) -> bool:

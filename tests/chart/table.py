@@ -261,6 +261,8 @@ GENERAL = [
     _environment("controller", "reinjection.parallel", 3, "ASYA_REINJECTION_PARALLEL"),
     _environment("controller", "reinjection.timeout", 90, "ASYA_REINJECTION_TIMEOUT"),
     Case("uninstall.release", False, "Job/asya-operator-release", "", None),
+    Case("uninstall.cleanup", False, "Job/asya-operator-cleanup", "", None),
+    Case("uninstall.cleanup", False, "ServiceAccount/asya-operator-cleanup", "", None),
     _environment("controller", "controller.workers", 5, "ASYA_WORKERS"),
     Case("controller.podDisruptionBudget", True, "PodDisruptionBudget/asya-operator", "spec.maxUnavailable", 1),
     Case("controller.updateStrategy", {"type": "Recreate"}, CONTROLLER, "spec.strategy.type", "Recreate"),

@@ -230,7 +230,7 @@ def test_users_and_groups_can_be_left_to_the_cluster() -> None:
     """OpenShift's restricted-v2 refuses a user or group outside of the namespace's own range."""
     ids: Object = {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
     pods = _pods(rendered({"controller": ids, "webhook": ids}))
-    assert len(pods) == 4
+    assert len(pods) == 5
     for pod in pods.values():
         assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
         assert not any("runAs" in key for container in pod["containers"] for key in container["securityContext"])

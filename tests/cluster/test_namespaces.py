@@ -1,8 +1,6 @@
 """An operator that is limited to some namespaces: it works there by Roles alone, and asks for nothing elsewhere."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -10,17 +8,8 @@ from kube.failures import ApiError
 from tests.cluster.labelling import workload
 from tests.cluster.watching import ready
 from tests.harness.clusters import Cluster, wait_for
-from tests.harness.kubelet import running
 from tests.harness.release import Release
 from tests.harness.space import Space, actor, containers
-
-
-@pytest.fixture
-def release(tier: str, tmp_path: Path) -> Iterator[Release]:
-    with running(tmp_path / "cluster", real=tier != "sandbox") as fresh:
-        made = Release(fresh, tmp_path / "release")
-        yield made
-        made.stop()
 
 
 def refusals(cluster: Cluster) -> set[str]:

@@ -3,12 +3,8 @@
 import base64
 import json
 import signal
-import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import yaml
@@ -17,85 +13,23 @@ from typer.testing import CliRunner
 from cli.main import app
 from kube.contests import FREE
 from kube.failures import ApiError
-from kube.informer import Informer
 from kube.objects import Object
 from kube.resources import DEPLOYMENTS, EVENTS, PODS, SECRETS, Resource
 from tests.cases.troubles import TROUBLES, report, running_pod
-from tests.cluster.labelling import label, own, workload
+from tests.cluster.labelling import own, workload
 from tests.cluster.watching import ready
-from tests.harness.clusters import Cluster, wait_for
+from tests.harness.clusters import wait_for
 from tests.harness.helm import Helm
-from tests.harness.kubelet import running
+from tests.harness.load import Load
 from tests.harness.operator import NAMESPACES, WEBHOOKS, install_keda, uninstall_keda
 from tests.harness.release import NAMESPACE, Release
-from tests.harness.space import Space, actor, containers, example
+from tests.harness.space import Space, actor, example
 
 pytestmark = pytest.mark.best_tier
 
 SECRET = "asya-operator-webhook-cert"
 SHORT = {"caLifetime": "9s", "lifetime": "4s", "overlap": "1s"}
 POD = workload("Pod", "", "a")
-
-
-@pytest.fixture
-def empty(tier: str, tmp_path: Any) -> Iterator[Cluster]:
-    """A cluster of its own, with nothing in it."""
-    with running(tmp_path / "cluster", real=tier != "sandbox") as fresh:
-        yield fresh
-
-
-@pytest.fixture
-def release(empty: Cluster, tmp_path: Any) -> Iterator[Release]:
-    made = Release(empty, tmp_path / "release")
-    yield made
-    made.stop()
-
-
-class Load:
-    """Creates labelled pods all along, and watches that no published CA bundle is ever empty."""
-
-    def __init__(self, space: Space, rate: float = 10.0) -> None:
-        self._space, self._pause = space, 1 / rate
-        self.created, self.errors, self.blank = 0, list[str](), 0
-        self._stop = threading.Event()
-        self._bundles = [Informer(space.client, resource, self._seen) for resource in WEBHOOKS.values()]
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def _seen(self, configuration: Object, deleted: bool) -> None:
-        if configuration["metadata"]["name"] == "asya-operator":
-            self.blank += any(not hook["clientConfig"].get("caBundle") for hook in configuration["webhooks"])
-
-    def _run(self) -> None:
-        while not self._stop.wait(self._pause):
-            pod = {**POD, "metadata": {"generateName": "load-", "labels": {"asya.io/actor": "a"}}}
-            try:
-                made = self._space.create_object(pod)
-                assert made["spec"]["containers"][0]["name"] == "sidecar"
-                self.created += 1
-            except ApiError as error:
-                self.errors.append(f"{time.time():.2f} {error}")
-
-    @contextmanager
-    def running(self) -> Iterator["Load"]:
-        """While the block runs; then it must have seen no error and no blank bundle."""
-        for informer in self._bundles:
-            informer.start()
-        self._thread.start()
-        yield self
-        self._stop.set()
-        self._thread.join(20)
-        for informer in self._bundles:
-            informer.stop()
-        assert self.errors == []
-        assert self.blank == 0
-        assert self.created > 10
-
-
-@pytest.fixture
-def place(release: Release) -> Iterator[Space]:
-    """A namespace on the release's cluster."""
-    with Space.create(release.client, "place") as made:
-        yield made
 
 
 def bundle(release: Release) -> str:
@@ -112,34 +46,6 @@ def blank(release: Release, resource: Resource) -> None:
         body=[{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}],
         content_type="application/json-patch+json",
     )
-
-
-def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Release, place: Space) -> None:
-    install_keda(release.client)
-    release.install()
-    place.apply(example("rabbitmq-deployment"))  # before any process runs
-    release.start_controller()
-    release.start_webhook()
-    ready(place, "text-processor")
-    place.apply(workload("Deployment", "x", "text-processor"))
-    assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"]
-    release.uninstall()
-    release.stop(signal.SIGTERM)
-    for kind in WEBHOOKS.values():
-        assert release.client.get(kind, "", "asya-operator") is None
-    time.sleep(1.5)
-    place.create_object(workload("Pod", "plain"))
-    place.create_object(workload("Pod", "labelled", "text-processor"))
-    assert place.get("AsyncActor", "text-processor"), "the CRD and the actors stay"
-    assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"], "and what runs goes on running"
-    again = Release(release.cluster, release.directory / "again")
-    try:
-        again.start()
-        place.apply(actor("b"))
-        ready(place, "b")
-        assert place.wait("Deployment", "x")["metadata"]["generation"] <= 3
-    finally:
-        again.stop()
 
 
 def test_five_upgrades_under_load(release: Release, place: Space) -> None:
@@ -417,9 +323,11 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space)
         space.delete("AsyncActor", obj["metadata"]["name"])
     space.delete("Job", "x")  # which cannot be un-injected, and so keeps the script
     space.wait_gone("ConfigMap", "asya-runtime")
-    # KEDA comes and goes.
+    # KEDA comes and goes, and so does the operator.
     uninstall_keda(client)
     time.sleep(2)
+    release.stop(signal.SIGTERM)
+    release.uninstall()
 
     used, forbidden = set[tuple[str, str, str, str]](), []
     for line in (release.cluster.directory / "audit.log").read_text().splitlines():
@@ -463,15 +371,3 @@ def test_owners_that_block_their_deletion_need_the_right_to_their_finalizers(rel
     place.apply(actor("a"))
     told = place.wait_condition("a", "WorkloadReady", "False", "WorkloadForbidden", timeout=15)["message"]
     assert "cannot set blockOwnerDeletion" in told
-
-
-def test_labels_come_off_by_hand_while_the_operator_is_away(release: Release, place: Space) -> None:
-    """Nothing that runs depends on the operator."""
-    release.start(webhooks=1)
-    place.apply(actor("a"))
-    ready(place, "a")
-    place.apply(workload("Deployment", "x", "a"))
-    release.uninstall()
-    time.sleep(1.5)
-    label(place, "Deployment", "x", None)
-    assert place.wait("Deployment", "x")["metadata"].get("labels", {}).get("asya.io/actor") is None

@@ -1,5 +1,6 @@
 """A Service in a few lines: one loopback port in front of the webhook's replicas, by TCP."""
 
+import contextlib
 import itertools
 import selectors
 import socket
@@ -13,6 +14,7 @@ class Balancer:
         self.backends: list[int] = []
         """Ports on loopback; those that are taken out keep their open connections."""
         self._turn = itertools.count()
+        self._open = set[socket.socket]()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -20,6 +22,12 @@ class Balancer:
     def close(self) -> None:
         """Stop to accept."""
         self._listener.close()
+
+    def disconnect(self) -> None:
+        """End all connections, so that the next request needs one of its own, with a handshake."""
+        for client in list(self._open):
+            with contextlib.suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
 
     def _accept(self) -> None:
         while True:
@@ -37,7 +45,9 @@ class Balancer:
                 server = socket.create_connection(("127.0.0.1", backends[(start + n) % len(backends)]), 2)
             except OSError:
                 continue
+            self._open.add(client)
             self._pump(client, server)
+            self._open.discard(client)
             return
         client.close()
 

@@ -25,8 +25,8 @@ from tests.harness.helm import Helm
 from tests.harness.operator import install_keda
 
 NAMESPACE = "asya-system"
-HOOK = "app.kubernetes.io/component=release"
-"""Labels the pods of the chart's hook."""
+HOOK = "app.kubernetes.io/component in (release,cleanup)"
+"""Selects the pods of the chart's hooks."""
 SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
 
 

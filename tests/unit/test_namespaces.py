@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.options import namespaces
-from cli.release import release_all
+from cli.release import release_all, remove_leftovers
 from kube.client import Client
 from kube.informer import Informer
 from kube.informers import SeveralInformers, watching
@@ -137,3 +137,23 @@ def test_the_hook_asks_for_the_namespaces_alone_and_waits_out_the_lease() -> Non
     cluster, slept = Cluster(), list[float]()
     release_all(cast(Client, cluster), "asya-system", slept.append, lease="mine", namespaces=("a", "b"))
     assert (cluster.listed, slept) == (["a", "b"], [60.0])
+
+
+def test_what_is_left_is_removed_but_for_what_is_somebody_elses() -> None:
+    class Cluster:
+        def __init__(self) -> None:
+            self.there = {"secrets/tls", "leases/mine", "configmaps/asya-keda", "configmaps/asya-runtime"}
+
+        def get(self, resource: Any, _namespace: str, name: str) -> Object | None:
+            manager = "asya-operator" if name == "asya-keda" else "somebody"
+            return {"metadata": {"labels": {"app.kubernetes.io/managed-by": manager}}}
+
+        def delete(self, resource: Any, _namespace: str, name: str) -> bool:
+            known = f"{resource.plural}/{name}" in self.there
+            self.there.discard(f"{resource.plural}/{name}")
+            return known
+
+    cluster = Cluster()
+    removed = remove_leftovers(cast(Client, cluster), "asya-system", lease="mine", secrets=["tls", "tls-ca"])
+    assert removed == ["secret/tls", "configmap/asya-keda", "lease/mine"]
+    assert cluster.there == {"configmaps/asya-runtime"}

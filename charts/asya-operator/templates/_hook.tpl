@@ -1,0 +1,54 @@
+{{/* Annotations of a hook's object, which goes once the hooks have succeeded. hook, weight */}}
+{{- define "asya.hookAnnotations" -}}
+helm.sh/hook: {{ .hook }}
+helm.sh/hook-weight: {{ .weight | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end }}
+
+{{/* A Job of ours, run by Helm. root, name, hook, account, args */}}
+{{- define "asya.hook" -}}
+{{- $process := .root.Values.controller -}}
+apiVersion: batch/v1
+kind: Job
+metadata:
+  name: {{ include "asya.fullname" .root }}-{{ .name }}
+  namespace: {{ .root.Release.Namespace }}
+  labels: {{- include "asya.labels" .root | nindent 4 }}
+    app.kubernetes.io/component: {{ .name }}
+  annotations: {{- include "asya.hookAnnotations" (dict "hook" .hook "weight" 0) | nindent 4 }}
+spec:
+  backoffLimit: 3
+  activeDeadlineSeconds: 240
+  template:
+    metadata:
+      labels: {{- include "asya.labels" .root | nindent 8 }}
+        app.kubernetes.io/component: {{ .name }}
+      {{- with $process.podAnnotations }}
+      annotations: {{- toYaml . | nindent 8 }}
+      {{- end }}
+    spec:
+      serviceAccountName: {{ .account }}
+      restartPolicy: Never
+      {{- include "asya.imagePullSecrets" .root | nindent 6 }}
+      {{- with $process.podSecurityContext }}
+      securityContext: {{- toYaml . | nindent 8 }}
+      {{- end }}
+      containers:
+      - name: {{ .name }}
+        image: {{ include "asya.image" .root }}
+        imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+        args: {{ toJson .args }}
+        env: {{- include "asya.identity" .root | nindent 8 }}
+        {{- with $process.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
+        resources: {{- toYaml $process.resources | nindent 10 }}
+        {{- with $process.securityContext }}
+        securityContext: {{- toYaml . | nindent 10 }}
+        {{- end }}
+        volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+      volumes:
+      - {name: tmp, emptyDir: {medium: Memory, sizeLimit: 64Mi}}
+      {{- include "asya.scheduling" $process | nindent 6 }}
+{{- end }}
