@@ -135,7 +135,7 @@ class LocalSession:
             raise SessionError(f"{host}:{port} is not reachable from here, and there is no kubectl to forward a port")
         command = [kubectl, "port-forward", "--namespace", namespace, f"service/{service}", f":{port}"]
         command += ["--kubeconfig", self._kubeconfig] if self._kubeconfig else []
-        with subprocess.Popen(
+        with subprocess.Popen(  # nosec B603 - kubectl, and names that are arguments of their own
             command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         ) as process:
             try:

@@ -30,7 +30,10 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "charts/asya-opera
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
 INLINE = re.compile(r"`((?:kubectl|helm|asya-operator|make) [^`]+)`")
-FOLLOWS = ("--watch", "asya dashboard", "logs ", "rollout restart", " exec ")
+FOLLOWS = (
+    *("--watch", "asya dashboard", "logs ", "rollout restart", " exec ", "asya send", "asya peek", "asya dlq"),
+    *("asya report", "asya wait", "asya completion"),
+)
 """Words of commands that do not end by themselves, or need pods that run."""
 
 
