@@ -56,9 +56,10 @@ def manifest(plugin: Path, version: str, url: str) -> str:
     """Krew's manifest of the plugin, https://krew.sigs.k8s.io/docs/developer-guide/plugin-manifest/"""
     spec = {
         "version": f"v{version}",
-        "shortDescription": "See how AsyncActors are, and why",
+        "shortDescription": "See and act on AsyncActors",
         "description": "Status of Asya's AsyncActors, what was injected into their workloads and why, and what to do "
-        "about what is wrong. The same program injects manifests in files, without a cluster.\n",
+        "about what is wrong. Sends messages, looks at those that wait, replays what failed; pauses, scales and "
+        "restarts actors. The same program injects manifests in files, without a cluster.\n",
         "caveats": "It needs Python 3.11 or newer, and installs what it depends on when it is first run.\n",
         "platforms": [
             {
