@@ -42,7 +42,7 @@ app = typer.Typer(
 def _stop_on_bad_setting(run: Any, *arguments: Any) -> Any:
     from certs.settings import InvalidCertificateSetting
     from injection.settings import InvalidSetting
-    from kube.leader import InvalidLeaseTimes
+    from kube.lease import InvalidLeaseTimes
     from telemetry.logs import InvalidLogSetting
     from telemetry.tracing import TracingUnavailable
 
@@ -91,7 +91,7 @@ def controller(
 ) -> None:
     """Run the controller: workloads, KEDA objects, runtime ConfigMaps, status."""
     from controller.process import Options, run
-    from kube.leader import LeaseTimes
+    from kube.lease import LeaseTimes
 
     times = _stop_on_bad_setting(LeaseTimes, lease_seconds, lease_renew_seconds, lease_retry_seconds)
     options = Options(

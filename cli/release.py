@@ -13,7 +13,8 @@ from typing import Any
 from crds.names import FINALIZER, KEDA_CONFIGMAP, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
 from kube.client import Client
 from kube.failures import ApiError
-from kube.leader import LeaseTimes, microtime
+from kube.leader import microtime
+from kube.lease import LeaseTimes
 from kube.objects import Object
 from kube.resources import ASYNC_ACTORS, CONFIG_MAPS, LEASES, SECRETS
 

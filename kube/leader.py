@@ -15,7 +15,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +24,7 @@ import urllib3
 from crds.names import OPERATOR
 from kube.client import Client
 from kube.failures import ApiError
-from kube.lease import DURATION_SECONDS, RENEW_SECONDS, RETRY_SECONDS
+from kube.lease import LeaseTimes
 from kube.objects import Object
 from kube.resources import LEASES
 from telemetry import threads
@@ -33,29 +32,6 @@ from telemetry import threads
 log = structlog.get_logger(__name__)
 
 REQUEST_SECONDS = 4
-
-
-class InvalidLeaseTimes(ValueError):
-    """Times that would let two lead at once, or nobody; the message names them."""
-
-
-@dataclass(frozen=True)
-class LeaseTimes:
-    """Seconds."""
-
-    lease: int = DURATION_SECONDS
-    """How long the Lease holds once its holder is silent."""
-    renew: int = RENEW_SECONDS
-    """A leader that could not renew it for so long stops."""
-    retry: int = RETRY_SECONDS
-    """Between two tries."""
-
-    def __post_init__(self) -> None:
-        if not self.retry < self.renew < self.lease:
-            raise InvalidLeaseTimes(
-                "ASYA_LEASE_RETRY_SECONDS < ASYA_LEASE_RENEW_SECONDS < ASYA_LEASE_SECONDS: required, as a leader that "
-                f"cannot renew has to stop before another may lead; found {self.retry}, {self.renew} and {self.lease}"
-            )
 
 
 class Election:

@@ -7,7 +7,8 @@ import pytest
 
 from kube.client import Client
 from kube.failures import ApiError
-from kube.leader import Election, LeaseTimes
+from kube.leader import Election
+from kube.lease import LeaseTimes
 from kube.objects import Object
 from tests.harness.clock import Clock
 from tests.harness.clusters import wait_for

@@ -12,7 +12,7 @@ from cli.release import release_all, remove_leftovers
 from kube.client import Client
 from kube.informer import Informer
 from kube.informers import SeveralInformers, watching
-from kube.leader import InvalidLeaseTimes, LeaseTimes
+from kube.lease import InvalidLeaseTimes, LeaseTimes
 from kube.objects import Object
 from kube.resources import CONFIG_MAPS
 

@@ -1,0 +1,56 @@
+"""What a worker does with a key: reconcile it, count the outcome, and requeue it as that asks for."""
+
+import time
+
+import structlog
+
+from controller.reconciler import Reconciler
+from kube.failures import ApiError
+from kube.objects import Key
+from kube.workqueue import WorkQueue
+from telemetry import tracing
+from telemetry.metrics.controller import RECONCILE_SECONDS, RECONCILES
+
+log = structlog.get_logger(__name__)
+
+UNWELL_SECONDS = 5.0
+"""Between two tries at an actor, at most, while the API server is not well."""
+
+
+def handle(reconciler: Reconciler, queue: WorkQueue[Key], key: Key) -> None:
+    """Reconcile ``key``; whatever fails is logged and retried."""
+    started = time.perf_counter()
+    try:
+        with tracing.span("reconcile") as span:
+            outcome = _reconcile(reconciler, queue, key)
+            span.set(namespace=key[0], actor=key[1], outcome=outcome)
+        if outcome:
+            RECONCILES.labels(outcome).inc()
+    finally:
+        RECONCILE_SECONDS.observe(time.perf_counter() - started)
+
+
+def _reconcile(reconciler: Reconciler, queue: WorkQueue[Key], key: Key) -> str:
+    """Reconcile ``key`` and requeue it as needed; the outcome, empty where this process does not lead."""
+    try:
+        pause = reconciler.reconcile(key)
+    except ApiError as error:
+        if error.reason == "NotLeading":
+            queue.retry(key)  # the lease may be renewed late, and then no other process handles the key
+            return ""
+        if error.namespace_is_going:
+            queue.forget(key)
+            return "success"
+        # While nothing answers, the throttle holds requests back; once something does, the key must not wait long.
+        pause = queue.retry(key, UNWELL_SECONDS if error.server_is_unwell else None)
+        log.warning("reconcile_failed", namespace=key[0], actor=key[1], error=str(error), retry_in=round(pause, 2))
+        return "error"
+    except Exception:
+        pause = queue.retry(key)
+        log.exception("reconcile_crashed", namespace=key[0], actor=key[1], retry_in=round(pause, 2))
+        return "error"
+    if pause is None:
+        queue.forget(key)
+        return "success"
+    queue.look_again(key, pause)
+    return "waiting"

@@ -1,0 +1,61 @@
+"""Which keys go into the work queue when something changes.
+
+A key is an actor's namespace and name. A key without a name stands for a namespace and its runtime ConfigMap.
+"""
+
+from controller.cluster.access import Cluster
+from controller.cluster.parameters import is_intact
+from controller.cluster.rollouts import Rollouts
+from controller.cluster.runtime_maps import RuntimeMaps
+from crds.names import KIND, LABEL_ACTOR
+from kube.objects import Key, Object, key_of
+from kube.workqueue import WorkQueue
+
+
+class Triggers:
+    """Called by the watch caches with each change."""
+
+    cluster: Cluster
+    rollouts: Rollouts
+    runtime: RuntimeMaps
+
+    def __init__(self, queue: WorkQueue[Key]) -> None:
+        """The caches call this and are read by it, so they are set once they are made, before they start."""
+        self._queue = queue
+
+    def on_actor(self, actor: Object, deleted: bool) -> None:
+        """An AsyncActor changed."""
+        self._queue.add(key_of(actor))
+
+    def on_owned(self, obj: Object, deleted: bool) -> None:
+        """An object changed that an actor owns, or that carries an actor's label."""
+        metadata = obj["metadata"]
+        self.rollouts.seen(obj, deleted)
+        scaled_job = self.cluster.scaled_job_of(obj)
+        if scaled_job is not None and self.rollouts.holds(scaled_job["metadata"]["uid"]):
+            self.rollouts.seen(scaled_job)
+        names = {o["name"] for o in metadata.get("ownerReferences") or () if o.get("kind") == KIND}
+        label = (metadata.get("labels") or {}).get(LABEL_ACTOR)
+        for name in names | ({label} if label else set()):
+            self._queue.add((metadata["namespace"], name))
+        if self.runtime.changes_with(obj, deleted):
+            self._queue.add((metadata["namespace"], ""))
+
+    def on_config_map(self, config_map: Object, deleted: bool) -> None:
+        """A runtime ConfigMap changed."""
+        self._queue.add((config_map["metadata"]["namespace"], ""))
+
+    def on_parameters(self, config_map: Object, deleted: bool) -> None:
+        """KEDA's parameters changed: all actors of the namespace, unless they are as the operator applied them."""
+        namespace = config_map["metadata"]["namespace"]
+        if deleted or not is_intact(config_map):
+            for key in map(key_of, self.cluster.actors.all()):
+                if key[0] == namespace:
+                    self._queue.add(key)
+
+    def on_everything(self) -> None:
+        """Every actor and namespace: at a resync, and when the script or KEDA's presence changes."""
+        for namespace in self.runtime.namespaces():
+            self._queue.add((namespace, ""))
+        for actor in self.cluster.actors.all():
+            self._queue.add(key_of(actor))
