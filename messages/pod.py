@@ -31,6 +31,7 @@ LOOK_SECONDS = 3.0
 """After which events are looked at to learn why there is no pod, or why it does not start."""
 SILENCE = urllib3.Timeout(connect=5.0, read=45.0)
 """The pod prints a line every ten seconds at least."""
+OTHERWISE = "or reach the broker from here with --local"
 REOPENED = 10
 """How often a log that breaks off is opened again."""
 BROKEN = (
@@ -99,7 +100,7 @@ class PodSession:
             created: Object = self._client.request("POST", path, query={"fieldManager": MANAGER}, body=obj)
             return created
         except ApiError as error:
-            raise SessionError(explained(error, "or reach the broker from here with --local")) from None
+            raise SessionError(explained(error, OTHERWISE)) from None
 
     def _delete(self, name: str) -> None:
         try:
@@ -141,7 +142,7 @@ class PodSession:
         try:
             response = self._client.request("GET", path, query=query, stream=True, timeout=SILENCE)
         except ApiError as error:
-            raise SessionError(explained(error, "or reach the broker from here with --local")) from None
+            raise SessionError(explained(error, OTHERWISE)) from None
         try:
             for line in response:
                 yield line.decode(errors="replace").rstrip("\n")
@@ -201,7 +202,7 @@ class PodSession:
         try:
             pods = self._client.list(resources.PODS, self._target.namespace, labelSelector=f"{LABEL}={name}")
         except ApiError as error:
-            raise SessionError(explained(error, "or reach the broker from here with --local")) from None
+            raise SessionError(explained(error, OTHERWISE)) from None
         return pods[0] if pods else None
 
     def _state(self, name: str) -> Object | None:

@@ -15,7 +15,7 @@ def explained(error: ApiError, otherwise: str = "") -> str:
     """What was refused; for a missing right, which one and how to check it."""
     match = FORBIDDEN.search(error.message) if error.code == 403 else None
     if match is None:
-        return error.message
+        return f"{error.message}; {otherwise}" if otherwise else error.message
     resource = match["resource"] + (f".{match['group']}" if match["group"] else "")
     place = f" in the namespace {match['namespace']!r}" if match["namespace"] else ""
     flag = f" --namespace {match['namespace']}" if match["namespace"] else ""
