@@ -1,4 +1,4 @@
-"""``kubectl asya`` on a real node: by its pod with the operator's real image, and from here through a forwarded port."""
+"""``kubectl asya`` on a real node: by its pod with the operator's real image, and from here by a forwarded port."""
 
 import json
 import signal
