@@ -1,0 +1,23 @@
+"""What an admission takes while two thousand rude connections of one address are there, and how many fail."""
+
+from tests.bench.measure import Result
+from tests.bench.webhook import NAME, servers
+from tests.chaos.good import CROWD, meet_a_crowd
+
+SECONDS = 20.0
+P99_MS = 100.0
+
+
+def run() -> list[Result]:
+    """Failed admissions, p50, p99 and the slowest; a failure or a late p99 misses the limit."""
+    with servers() as found:
+        port, _ = found["webhook"]
+        met = meet_a_crowd(port, SECONDS, NAME, "default")
+    title = f"{CROWD} rude connections"
+    return [
+        Result("crowd", f"{title}, that came", float(CROWD - met.come), "missing", limit=0.0),
+        Result("crowd", f"{title}, {len(met.seconds)} admissions", float(len(met.problems)), "failed", limit=0.0),
+        Result("crowd", title, met.share(0.5), "p50 ms"),
+        Result("crowd", title, met.share(0.99), "p99 ms", limit=P99_MS),
+        Result("crowd", title, met.share(1.0), "most ms"),
+    ]

@@ -1,0 +1,137 @@
+"""Clients of the webhook as an API server is one, while others are rude."""
+
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from tests.harness.clusters import ROOT
+
+PAUSE_SECONDS = 0.02
+API_SECONDS = 5
+"""For which an API server waits."""
+CROWD = 2000
+CROWD_GOOD_CLIENTS = 8
+
+
+class Good(threading.Thread):
+    """A client as an API server is one: a kept-alive connection, or a fresh one each time, and a review at a time."""
+
+    def __init__(
+        self, port: int, until: float, *, fresh: bool = False, actor: str = "actor-0", namespace: str = "load"
+    ) -> None:
+        super().__init__(daemon=True)
+        self._port, self._until, self._fresh = port, until, fresh
+        self.seconds: list[float] = []
+        self.problems: list[str] = []
+        pod = {
+            "metadata": {"name": "x", "labels": {"asya.io/actor": actor}},
+            "spec": {"containers": [{"name": "app", "image": "app:1", "env": [{"name": "A", "value": "x" * 2000}]}]},
+        }
+        request = {"operation": "CREATE", "namespace": namespace, "object": pod} | {
+            "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
+            "userInfo": {"username": "system:admin"},
+            "resource": {"group": "", "version": "v1", "resource": "pods"},
+        }
+        body = orjson.dumps({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request})
+        head = (
+            f"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        self._request = head.encode() + body
+
+    def run(self) -> None:
+        """Ask until the time is over."""
+        connection = None
+        try:
+            while time.monotonic() < self._until:
+                began = time.perf_counter()
+                connection = connection or self._connect()
+                connection.sendall(self._request)
+                answer = _answer(connection)
+                self.seconds.append(time.perf_counter() - began)
+                if b"200 OK" not in answer or b'"patch"' not in answer:
+                    self.problems.append(answer[:200].decode(errors="replace"))
+                    return
+                if self._fresh:
+                    connection.close()
+                    connection = None
+                time.sleep(PAUSE_SECONDS)
+        except OSError as error:
+            self.problems.append(repr(error))
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _connect(self) -> ssl.SSLSocket:
+        context = ssl._create_unverified_context()
+        # From another address than rude clients, as an API server is: connections are capped by address.
+        return context.wrap_socket(socket.create_connection(("127.0.0.1", self._port), API_SECONDS, ("127.0.0.2", 0)))
+
+
+def _answer(connection: ssl.SSLSocket) -> bytes:
+    """All of one answer."""
+    answer = b""
+    while True:
+        part = connection.recv(65536)
+        if not part:
+            return answer
+        answer += part
+        head, found, body = answer.partition(b"\r\n\r\n")
+        if found and len(body) >= int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
+            return answer
+
+
+@dataclass(frozen=True)
+class Met:
+    """What good clients saw of the webhook amid a crowd."""
+
+    come: int
+    """Rude connections."""
+    seconds: list[float]
+    """Each admission, the fastest first."""
+    problems: list[str]
+
+    def share(self, part: float) -> float:
+        """The milliseconds that this part of the admissions took at most."""
+        return self.seconds[min(len(self.seconds) - 1, int(len(self.seconds) * part))] * 1000
+
+    def __str__(self) -> str:
+        figures = f"p50 {self.share(0.5):.1f}, p99 {self.share(0.99):.1f}, most {self.share(1):.1f} ms"
+        return f"{self.come} rude connections, {len(self.seconds)} admissions, {len(self.problems)} failed: {figures}"
+
+
+def meet_a_crowd(
+    port: int, seconds: float, actor: str = "actor-0", namespace: str = "load", arrived: Callable[[], None] = print
+) -> Met:
+    """Good clients for so many seconds among :data:`CROWD` rude ones; half of them connect afresh each time.
+
+    ``arrived`` is called when all of the crowd have come.
+    """
+    arguments = [sys.executable, "-m", "tests.chaos.crowd", str(port), str(CROWD), str(seconds + 4)]
+    crowd = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert crowd.stdout is not None
+    try:
+        come = int(crowd.stdout.readline().split()[0])
+        arrived()
+        until = time.monotonic() + seconds
+        good = [
+            Good(port, until, fresh=n % 2 == 0, actor=actor, namespace=namespace) for n in range(CROWD_GOOD_CLIENTS)
+        ]
+        for client in good:
+            client.start()
+        for client in good:
+            client.join(seconds + 30)
+    finally:
+        crowd.terminate()
+        crowd.wait(10)
+    return Met(
+        come,
+        sorted(s for client in good for s in client.seconds),
+        [problem for client in good for problem in client.problems],
+    )
