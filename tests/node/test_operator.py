@@ -251,7 +251,7 @@ def left_in_namespace() -> list[str]:
     """What a person or Helm would have to remove from the operator's namespace by hand."""
     kinds = "deployments,pods,jobs,services,secrets,configmaps,leases,serviceaccounts,roles,rolebindings,pdb"
     names = kubectl("-n", SYSTEM, "get", kinds, "--output=name").split()
-    by_kubernetes = ("serviceaccount/default", "configmap/kube-root-ca.crt")
+    by_kubernetes = ("serviceaccount/default", "configmap/kube-root-ca.crt", "configmap/openshift-service-ca.crt")
     return [name for name in names if name not in by_kubernetes]
 
 
