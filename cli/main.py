@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import acting, completion, dashboard, lint, messaging, plugin, report, review
+from cli import acting, completion, convert, dashboard, lint, messaging, plugin, report, review
 from cli.certificates import certificates
 from cli.connection import client, fail, no_cluster
 from cli.options import (
@@ -358,6 +358,7 @@ def _finish(offline: Any, show: Callable[[], bytes]) -> None:
     typer.echo(show(), nl=False)
 
 
+convert.register(app)
 plugin.register(app)
 messaging.register(app)
 acting.register(app)
