@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from kube.resources import DEPLOYMENTS, Resource
+from release.binaries import binary
 from tests.docs.test_manual import _kubeconfig
 from tests.docs.test_transcripts import steps
-from tests.harness.binaries import binary
 from tests.harness.clusters import ROOT, Cluster, wait_for
 from tests.harness.space import Space
 
@@ -77,5 +77,6 @@ def test_an_actor_moves_over_as_the_page_says(space: Space, cluster: Cluster, tm
     (stopped,) = client.list(DEPLOYMENTS, "asya-old")
     assert stopped["spec"]["replicas"] == 0
     ours = space.get("Deployment", "upper")
+    assert ours is not None
     assert [o["apiVersion"] for o in ours["metadata"]["ownerReferences"]] == ["asya.io/v1alpha1"]
     assert "sidecar" in [c["name"] for c in ours["spec"]["template"]["spec"]["containers"]]
