@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.broker import Image, Kubeconfig, Local, OperatorNamespace
 from cli.connection import client, fail
 
 
@@ -11,13 +12,10 @@ def dashboard(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="One namespace; all without it.")] = "",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 for a free one.")] = 0,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Whether to open a browser.")] = True,
-    local: Annotated[
-        bool, typer.Option("--local", help="Reach brokers by port-forward from this machine, not from a pod.")
-    ] = False,
-    image: Annotated[str, typer.Option(help="The operator's image, for pods that reach brokers.")] = "",
-    kubeconfig: Annotated[
-        str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")
-    ] = None,
+    local: Local = False,
+    image: Image = "",
+    operator_namespace: OperatorNamespace = "asya-system",
+    kubeconfig: Kubeconfig = None,
 ) -> None:
     """Serve a page on this machine that shows actors live, with your own rights, until Ctrl-C."""
     from dashboard.server import CannotStart, Dashboard, Options, run
@@ -25,30 +23,20 @@ def dashboard(
 
     logs.configure("ERROR")
     options = Options(namespace, port, _context(kubeconfig))
+    api = client(kubeconfig)
+    offered = ports(api, letters(api, local, image, operator_namespace, kubeconfig))
     try:
-        made = Dashboard(
-            lambda: client(kubeconfig),
-            ports(client(kubeconfig), local=local, image=image, kubeconfig=kubeconfig),
-            options,
-        )
+        made = Dashboard(lambda: client(kubeconfig), offered, options)
     except CannotStart as error:
         fail(str(error))
     run(made, typer.echo, browser=browser)
 
 
-def ports(api: Any, *, local: bool = False, image: str = "", kubeconfig: str | None = None) -> Any:
-    """What the dashboard has the other commands do.
-
-    Args:
-        api: a client with the caller's rights.
-        local: reach brokers from this machine instead of from a pod.
-        image: the operator's image for that pod, where its Deployment cannot be read.
-        kubeconfig: for ``kubectl port-forward``.
-    """
+def ports(api: Any, reached: Any = None) -> Any:
+    """What the dashboard has the other commands do, with the rights of ``api``; ``reached`` are its dead letters."""
     from cli import explain
-    from dashboard.acting import BrokerLetters, Controls
+    from dashboard.acting import Controls
     from dashboard.ports import Explained, Ports
-    from messages.sessions import open_session
 
     def explained(namespace: str, name: str) -> Explained | None:
         story = explain.read(api, namespace, name)
@@ -62,10 +50,18 @@ def ports(api: Any, *, local: bool = False, image: str = "", kubeconfig: str | N
             story.workloads,
         )
 
+    return Ports(explained, reached, Controls(api))
+
+
+def letters(api: Any, local: bool, image: str, operator_namespace: str, kubeconfig: str | None) -> Any:
+    """Dead letters, reached as the other commands reach a broker."""
+    from dashboard.acting import BrokerLetters
+    from messages.sessions import open_session
+
     def opened(_: Any, target: Any) -> Any:
         return open_session(api, target, local=local, image=image, kubeconfig=kubeconfig)
 
-    return Ports(explained, BrokerLetters(api, opened), Controls(api))
+    return BrokerLetters(api, opened, operator_namespace)
 
 
 def _context(kubeconfig: str | None) -> str:

@@ -69,6 +69,9 @@ class Letters(Protocol):
             Refused: if that cannot be done.
         """
 
+    def close(self) -> None:
+        """Take away what was started, and start nothing more."""
+
 
 class Pauser(Protocol):
     """Stops and starts the consumption of messages."""

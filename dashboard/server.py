@@ -1,5 +1,6 @@
 """Runs the dashboard until Ctrl-C: its watches, a server on 127.0.0.1 alone, and a browser."""
 
+import signal
 import socket
 import time
 import webbrowser
@@ -100,6 +101,8 @@ class Dashboard:
             self._server.shutdown()  # which waits for ever for a server that was never started
         self._server.server_close()
         self.services.scraper.stop()
+        if self.services.ports.letters is not None:
+            self.services.ports.letters.close()
         for informer in self._informers:
             informer.stop()
 
@@ -165,7 +168,8 @@ def _bind(services: Services, port: int) -> tuple[BaseWSGIServer, Guard]:
 
 
 def run(dashboard: Dashboard, say: Callable[[str], None], *, browser: bool) -> None:
-    """Serve until Ctrl-C, and end at once then."""
+    """Serve until Ctrl-C or SIGTERM; end at once then, or once what was started in the cluster is taken away."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         dashboard.start()
         say(f"The dashboard is at {dashboard.url}")
@@ -174,7 +178,9 @@ def run(dashboard: Dashboard, say: Callable[[str], None], *, browser: bool) -> N
             say("No browser could be started; open the address yourself")
         dashboard.serve()
     except KeyboardInterrupt:
-        return
+        pass
+    finally:
+        dashboard.close()
 
 
 def _opened(url: str) -> bool:

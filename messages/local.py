@@ -50,7 +50,9 @@ class LocalSession:
         kubeconfig: str | None = None,
         stop: Callable[[], bool] = lambda: False,
     ) -> None:
-        self._client, self._target, self._kubeconfig, self._stop = client, target, kubeconfig, stop
+        self._client, self._target, self._kubeconfig = client, target, kubeconfig
+        self._is_abandoned = False
+        self._stop = lambda: self._is_abandoned or stop()
 
     def run(self, request: Request) -> Iterator[Event]:
         """The events of ``request``.
@@ -62,6 +64,10 @@ class LocalSession:
         with ExitStack() as stack:
             broker = stack.enter_context(self._broker())
             yield from run(broker, request, self._stop)
+
+    def abandon(self) -> None:
+        """Have :meth:`run` end soon, from another thread: the program ends."""
+        self._is_abandoned = True
 
     @contextmanager
     def _broker(self) -> Iterator[Broker]:

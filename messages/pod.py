@@ -65,6 +65,9 @@ class PodSession:
             SessionError: if the image is not known.
         """
         self._client, self._target, self._note = client, target, note
+        self._present: set[str] = set()
+        """Jobs that were made and not deleted."""
+        self._is_abandoned = False
         self._image = image or target.image
         if not self._image:
             raise SessionError(
@@ -82,6 +85,7 @@ class PodSession:
         name, namespace = f"asya-messages-{uuid4().hex[:10]}", self._target.namespace
         key = new_key()
         parts = encoded(request, key)
+        self._present.add(name)
         try:
             made = self._create(resources.JOBS, job(self._target, name, self._image, request, len(parts)))
             for secret in secrets(name, namespace, made["metadata"]["uid"], parts):
@@ -94,18 +98,27 @@ class PodSession:
                 self._delete(name)  # a signal came just before signals were held back
                 raise
 
+    def abandon(self) -> None:
+        """Take away what was started, from another thread: the program ends, and :meth:`run` soon after."""
+        self._is_abandoned = True
+        for name in list(self._present):
+            self._delete(name)
+
     def _create(self, resource: Resource, obj: Object) -> Object:
         try:
             path = resource.path(self._target.namespace)
             created: Object = self._client.request("POST", path, query={"fieldManager": MANAGER}, body=obj)
-            return created
         except ApiError as error:
             raise SessionError(explained(error, OTHERWISE)) from None
+        if self._is_abandoned:
+            raise SessionError("the program ends")
+        return created
 
     def _delete(self, name: str) -> None:
         try:
             with held_back():
                 self._client.delete(resources.JOBS, self._target.namespace, name)
+                self._present.discard(name)
         except ApiError as error:
             where = f"--namespace {self._target.namespace}"
             self._note(f"the Job {name} was not deleted, and ends by itself: {error.message} (kubectl {where} get job)")
@@ -160,6 +173,8 @@ class PodSession:
         while True:
             pod = self._pod(name)
             state = _container_state(pod)
+            if self._is_abandoned:
+                raise SessionError("the program ends")
             if pod is not None and ("running" in state or "terminated" in state):
                 return str(pod["metadata"]["name"])
             waiting = state.get("waiting") or {}

@@ -21,6 +21,9 @@ class Session(Protocol):
             BrokerError: if it refuses.
         """
 
+    def abandon(self) -> None:
+        """Take away what was started, from another thread, since the program ends."""
+
 
 def open_session(
     client: Client,

@@ -129,6 +129,9 @@ class FakeLetters:
         """Some, and a queue that is not there."""
         return {f"asya-{namespace}-{actor}": 4711, f"asya-{namespace}-x-sump": None}
 
+    def close(self) -> None:
+        """Nothing was started."""
+
     def replay(self, namespace: str, actor: str, ids: Sequence[str] | None) -> str:
         """Send them anew."""
         chosen = [letter.id for letter in self.list(namespace, actor)] if ids is None else ids

@@ -3,12 +3,16 @@
 import json
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import urllib3
 
+from dashboard.acting import BrokerLetters
+from messages.local import LocalSession
 from messages.requests import Filter
 from tests.e2e.desk import MARKED, Desk, desk, kubeconfig_of, node
 from tests.e2e.rig import FULL, TIER
@@ -86,6 +90,20 @@ def test_dead_letters_are_replayed_as_they_were_none_lost_or_doubled(at: Desk) -
     assert at.broker.receive(at.queue(at.dialect.failed), 1) == [json.loads(others)]
 
 
+def test_the_dashboard_lists_dead_letters_and_replays_the_chosen_and_then_all(at: Desk) -> None:
+    sent = at.fail(6)
+    letters = BrokerLetters(at.space.client, lambda client, target: LocalSession(client, target))
+    listed = letters.list(at.space.name, "a")
+    assert sorted(letter.id for letter in listed) == [f"m{n}" for n in range(6)]
+    assert all("ValueError: no good" in letter.error for letter in listed)
+    assert letters.lengths(at.space.name, "a")[at.queue(at.dialect.failed)] == 6
+    assert letters.replay(at.space.name, "a", ["m1", "m4"]) == "2 replayed"
+    assert by_id(at.broker.receive(at.queue("a"), 2)) == [sent[1], sent[4]]
+    assert sorted(letter.id for letter in letters.list(at.space.name, "a")) == ["m0", "m2", "m3", "m5"]
+    assert letters.replay(at.space.name, "a", None) == "4 replayed"
+    assert by_id(at.broker.receive(at.queue("a"), 4)) == [sent[n] for n in (0, 2, 3, 5)]
+
+
 def test_dead_letters_are_dropped_by_their_error(at: Desk) -> None:
     at.fail(3, "ValueError")
     at.fail(2, "TypeError")
@@ -119,6 +137,41 @@ def test_the_plugin_sends_peeks_and_replays_by_a_pod(at: Desk, pods: ProcessNode
     for text in (printed, sent.stderr, peeked.stderr, replayed.stdout + replayed.stderr):
         assert MARKED not in text, "a pod's log is the node's"
         assert PASSWORD not in text
+
+
+@by_pod
+@pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
+def test_the_dashboard_leaves_nothing_behind_when_it_ends_midway(at: Desk, pods: ProcessNode) -> None:
+    sent = at.fail(600)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    command = at.command("dashboard", "--no-browser")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=at.environment()) as running:
+        signal.signal(signal.SIGINT, before)
+        assert running.stdout is not None
+        url = running.stdout.readline().decode().split()[-1]
+        origin = "/".join(url.split("/")[:3])
+        asked = ("POST", f"{url}actors/{at.space.name}/a/replay", {"Origin": origin}, {"all": True})
+        threading.Thread(target=_ask, args=asked, daemon=True).start()
+        wait_for("the replay", lambda: replayed_so_far(at))
+        running.send_signal(signal.SIGINT)
+        _, said = running.communicate(timeout=60)
+    assert (running.returncode, said) == (0, b"")
+    assert at.left_over() == [], "it ends once all is taken away"
+    wait_for("its pod to end", lambda: all(pod.complete for pod in pods.pods.values()))
+    replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
+    assert sorted(m["id"] for m in [*replayed, *left]) == sorted(m["id"] for m in sent)
+
+
+def replayed_so_far(at: Desk) -> int | None:
+    assert isinstance(at.broker, RabbitMQ)
+    return at.broker.count(at.queue("a"))
+
+
+def _ask(method: str, url: str, headers: dict[str, str], body: Any) -> None:
+    try:
+        urllib3.request(method, url, headers=headers, json=body, retries=False)
+    except urllib3.exceptions.HTTPError:
+        return  # the dashboard has ended
 
 
 @by_pod

@@ -1,6 +1,7 @@
 """What the dashboard's buttons do with the plugin's sessions."""
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,10 +42,32 @@ class Session:
                 raise event
             yield event
 
+    def abandon(self) -> None:
+        self.events = ()
+
+
+class Endless(Session):
+    """Goes on until it is abandoned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.abandoned, self.closed = threading.Event(), threading.Event(), False
+
+    def run(self, request: Request) -> Iterator[Any]:
+        try:
+            while not self.abandoned.wait(0.01):
+                self.begun.set()
+                yield {"kind": "progress"}
+        finally:
+            self.closed = True
+
+    def abandon(self) -> None:
+        self.abandoned.set()
+
 
 @pytest.fixture(autouse=True)
 def target(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(acting, "find_target", lambda client, namespace, name: TARGET)
+    monkeypatch.setattr(acting, "find_target", lambda client, namespace, name, operator: TARGET)
 
 
 def letters(session: Session) -> BrokerLetters:
@@ -61,6 +84,27 @@ def test_dead_letters_of_the_actor_are_listed_with_what_went_wrong() -> None:
     assert json.loads(first.text) == DEAD
     assert (second.id, second.text) == ("", "no JSON")
     assert (session.asked[0].action, session.asked[0].filter.actor) == ("dead", "a")
+
+
+def test_what_runs_when_the_dashboard_ends_is_taken_away_first() -> None:
+    session = Endless()
+    asked = letters(session)
+    thread = threading.Thread(target=asked.replay, args=("ns", "a", None))
+    thread.start()
+    assert session.begun.wait(5)
+    asked.close()
+    assert session.closed
+    thread.join(5)
+    with pytest.raises(Refused, match="the dashboard ends"):
+        asked.list("ns", "a")
+
+
+def test_an_error_midway_closes_the_session() -> None:
+    session = Endless()
+    events = acting._events(session, TARGET.request(action="dead"))
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert session.closed
 
 
 def test_lengths_are_asked_once() -> None:

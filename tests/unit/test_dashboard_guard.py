@@ -37,6 +37,9 @@ class Actions:
     def lengths(self, namespace: str, actor: str) -> dict[str, int | None]:
         return {"q": 3, "gone": None}
 
+    def close(self) -> None:
+        pass
+
     def replay(self, namespace: str, actor: str, ids: Any) -> str:
         self.done.append(("replay", namespace, actor, ids))
         return "1 replayed"
