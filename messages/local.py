@@ -48,11 +48,10 @@ class LocalSession:
         client: Client,
         target: Target,
         kubeconfig: str | None = None,
-        stop: Callable[[], bool] = lambda: False,
+        note: Callable[[str], None] = lambda text: None,
     ) -> None:
-        self._client, self._target, self._kubeconfig = client, target, kubeconfig
+        self._client, self._target, self._kubeconfig, self._note = client, target, kubeconfig, note
         self._is_abandoned = False
-        self._stop = lambda: self._is_abandoned or stop()
 
     def run(self, request: Request) -> Iterator[Event]:
         """The events of ``request``.
@@ -63,7 +62,7 @@ class LocalSession:
         """
         with ExitStack() as stack:
             broker = stack.enter_context(self._broker())
-            yield from run(broker, request, self._stop)
+            yield from run(broker, request, lambda: self._is_abandoned)
 
     def abandon(self) -> None:
         """Have :meth:`run` end soon, from another thread: the program ends."""
@@ -76,6 +75,7 @@ class LocalSession:
             host, port = _address(env)
             address = None
             if not _is_reachable(host, port):
+                self._note(f"{host}:{port} is not reachable from here; kubectl forwards a port")
                 address = ("127.0.0.1", stack.enter_context(self._forwarded(host, port)))
             broker = connect(env, address)
             try:

@@ -48,5 +48,5 @@ def open_session(
         SessionError: if the image for the pod is not known.
     """
     if local:
-        return LocalSession(client, target, kubeconfig)
+        return LocalSession(client, target, kubeconfig, note)
     return PodSession(client, target, image, note)

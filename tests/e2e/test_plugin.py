@@ -12,7 +12,9 @@ import pytest
 import urllib3
 
 from dashboard.acting import BrokerLetters
+from messages.broker import Held
 from messages.local import LocalSession
+from messages.rabbitmq import RabbitMQ as Amqp
 from messages.requests import Filter
 from tests.e2e.desk import MARKED, Desk, desk, kubeconfig_of, node
 from tests.e2e.rig import FULL, TIER
@@ -102,6 +104,29 @@ def test_the_dashboard_lists_dead_letters_and_replays_the_chosen_and_then_all(at
     assert sorted(letter.id for letter in letters.list(at.space.name, "a")) == ["m0", "m2", "m3", "m5"]
     assert letters.replay(at.space.name, "a", None) == "4 replayed"
     assert by_id(at.broker.receive(at.queue("a"), 4)) == [sent[n] for n in (0, 2, 3, 5)]
+
+
+@pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
+def test_a_replay_that_dies_doubles_one_message_at_most_and_loses_none(
+    at: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It dies between the broker's confirmation and the removal."""
+    sent, removed = at.fail(6), list[object]()
+    remove = Amqp.remove
+
+    def die(broker: Amqp, held: Held) -> None:
+        if len(removed) == 3:
+            raise ConnectionError("killed")
+        removed.append(held)
+        remove(broker, held)
+
+    monkeypatch.setattr(Amqp, "remove", die)
+    with pytest.raises(ConnectionError):
+        at.ask(action="replay", count=100)
+    replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
+    assert [m["id"] for m in replayed] == ["m0", "m1", "m2", "m3"]
+    assert [m["id"] for m in left] == ["m3", "m4", "m5"], "in their places"
+    assert len(sent) == 6
 
 
 def test_dead_letters_are_dropped_by_their_error(at: Desk) -> None:
@@ -194,6 +219,21 @@ def test_a_signal_leaves_nothing_behind_and_loses_nothing(at: Desk, pods: Proces
     replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
     assert len(replayed) < 600, "it was not interrupted"
     assert sorted(m["id"] for m in [*replayed, *left]) == sorted(m["id"] for m in sent)
+
+
+@by_pod
+@pytest.mark.skipif(not FULL, reason="takes 70 s: MESSAGES=full")
+@pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
+def test_a_plugin_that_is_killed_leaves_nothing_for_long(at: Desk, pods: ProcessNode) -> None:
+    at.fail(600)
+    with subprocess.Popen(at.command("dlq", "replay", "a"), stdout=subprocess.PIPE, env=at.environment()) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith(b"replayed")
+        running.kill()
+    assert at.left_over()
+    wait_for("its pod to end", lambda: all(pod.complete for pod in pods.pods.values()))
+    wait_for("Kubernetes to remove it", lambda: not at.left_over(), timeout=110, pause=1)
+    assert len(at.broker.receive(at.queue("a"), 600)) == 600, "what was begun is done"
 
 
 @by_pod
