@@ -110,17 +110,17 @@ def _pages(services: Services, guard: Guard) -> Blueprint:
     @pages.get("/routes")
     def routes() -> Response:
         namespace = request.args.get("namespace", "")
-        seen = services.scraper.look(namespace)
+        scan = services.scraper.look(namespace)
         edges = graph.edges_of(services.scraper.flows(namespace), services.board.queues())
-        return _json({**graph.drawn(edges), **_scraped(seen)})
+        return _json({**graph.drawn(edges), **_scraped(scan)})
 
     @pages.get("/actors/<namespace>/<name>")
     def one(namespace: str, name: str) -> Response:
-        found = _actor(services, namespace, name)
-        seen = services.scraper.look(namespace, name)
+        result = _actor(services, namespace, name)
+        scan = services.scraper.look(namespace, name)
         flow = services.scraper.flow((namespace, name))
-        shown = detail.detail(services.client, services.ports, found)
-        return _json({**shown, "traffic": _traffic(flow), **_scraped(seen)})
+        shown = detail.detail(services.client, services.ports, result)
+        return _json({**shown, "traffic": _traffic(flow), **_scraped(scan)})
 
     @pages.get("/actors/<namespace>/<name>/logs")
     def logs(namespace: str, name: str) -> Response:
@@ -138,8 +138,8 @@ def _actions(pages: Blueprint, services: Services) -> None:
         _actor(services, namespace, name)
         if services.ports.letters is None:
             raise Refused("dead letters are not offered here")
-        found = services.ports.letters.list(namespace, name)
-        return _json({"letters": [redact_all(vars(letter)) for letter in found]})
+        result = services.ports.letters.list(namespace, name)
+        return _json({"letters": [redact_all(vars(letter)) for letter in result]})
 
     @pages.get("/actors/<namespace>/<name>/lengths")
     def lengths(namespace: str, name: str) -> Response:
@@ -181,10 +181,10 @@ def _chosen(asked: Any) -> list[str] | None:
 
 
 def _actor(services: Services, namespace: str, name: str) -> Object:
-    found = services.board.actor(namespace, name)
-    if found is None:
+    result = services.board.actor(namespace, name)
+    if result is None:
         abort(404)
-    return found
+    return result
 
 
 def stream(services: Services, last: str, ping: float = PING_SECONDS) -> Iterator[bytes]:
@@ -228,8 +228,8 @@ def _event(kind: str, data: Object, run: str, version: int) -> bytes:
     return b"event: %b\nid: %b-%d\ndata: %b\n\n" % (kind.encode(), run.encode(), version, orjson.dumps(data))
 
 
-def _scraped(seen: Pass) -> Object:
-    return {"metrics": {"pods": seen.pods, "failed": seen.failed, "problem": redact(seen.problem)}}
+def _scraped(scan: Pass) -> Object:
+    return {"metrics": {"pods": scan.pods, "failed": scan.failed, "problem": redact(scan.problem)}}
 
 
 def _traffic(flow: Flow) -> Object:

@@ -140,17 +140,17 @@ class Board:
 
     def row(self, namespace: str, name: str) -> Object | None:
         """The row of an actor; None if there is none."""
-        found = self._rows.get((namespace, name))
-        return found[1] if found is not None else None
+        result = self._rows.get((namespace, name))
+        return result[1] if result is not None else None
 
     def queues(self) -> dict[str, list[Key]]:
         """The actors that consume each queue."""
         with self._changed:
-            found: dict[str, list[Key]] = {}
+            result: dict[str, list[Key]] = {}
             for key, (_, made) in self._rows.items():
                 if made["queue"]:
-                    found.setdefault(made["queue"], []).append(key)
-            return found
+                    result.setdefault(made["queue"], []).append(key)
+            return result
 
     # -- with the lock ----------------------------------------------------------------------------
 
@@ -178,10 +178,10 @@ class Board:
 
 def informers(client: Client, board: Board, namespace: str, *, with_autoscalers: bool) -> list[Informer]:
     """The watches that keep ``board``: one for each kind, in a namespace or, if that is empty, in all."""
-    found = [Informer(client, ASYNC_ACTORS, board.take_actor, namespace=namespace, reduce=_without_template)]
+    result = [Informer(client, ASYNC_ACTORS, board.take_actor, namespace=namespace, reduce=_without_template)]
     if with_autoscalers:
-        found.append(Informer(client, AUTOSCALERS, board.take_autoscaler, namespace=namespace))
-    return found
+        result.append(Informer(client, AUTOSCALERS, board.take_autoscaler, namespace=namespace))
+    return result
 
 
 def _without_template(actor: Object) -> Object:

@@ -34,7 +34,7 @@ def detail(client: Client, ports: Ports, actor: Object) -> Object:
     namespace, name = metadata["namespace"], metadata["name"]
     missing: list[str] = []
     explained = _part(lambda: ports.explain(namespace, name), None, missing, "", "objects of the actor", namespace)
-    found = _part(
+    result = _part(
         lambda: client.list(PODS, namespace, labelSelector=f"{LABEL_ACTOR}={name}"),
         [],
         missing,
@@ -42,16 +42,16 @@ def detail(client: Client, ports: Ports, actor: Object) -> Object:
         "pods",
         namespace,
     )
-    happened = _part(lambda: _events(client, actor, found), [], missing, "list", "events", namespace)
-    known = known_secrets(explained, found)
-    told = explained or Explained()
+    happened = _part(lambda: _events(client, actor, result), [], missing, "list", "events", namespace)
+    known = known_secrets(explained, result)
+    story = explained or Explained()
     return {
         "conditions": [shown_condition(c) for c in _ordered(status.get("conditions") or ())],
-        "objects": told.objects,
-        "injection": told.injection,
-        "queueing": told.queue,
-        "warnings": told.warnings,
-        "pods": [redact_all(shown_pod(pod), known) for pod in found[:MAX_PODS]],
+        "objects": story.objects,
+        "injection": story.injection,
+        "queueing": story.queue,
+        "warnings": story.warnings,
+        "pods": [redact_all(shown_pod(pod), known) for pod in result[:MAX_PODS]],
         "events": [redact_all(shown_event(event), known) for event in happened[-MAX_EVENTS:][::-1]],
         "missing": missing,
         "can": {"pause": ports.pauser is not None, "letters": ports.letters is not None},
@@ -68,11 +68,11 @@ def _part(read: Callable[[], Any], otherwise: Any, missing: list[str], verb: str
         return otherwise
 
 
-def known_secrets(explained: Explained | None, found: list[Object]) -> list[str]:
+def known_secrets(explained: Explained | None, result: list[Object]) -> list[str]:
     """Values that are secret by the names of their variables, in an actor's workloads and pods."""
     workloads = explained.workloads if explained is not None else []
     templates = [(w.get("spec") or {}).get("template") or {} for w in workloads]
-    return plain_secrets([(obj.get("spec") or {}) for obj in (*templates, *found)])
+    return plain_secrets([(obj.get("spec") or {}) for obj in (*templates, *result)])
 
 
 def _ordered(conditions: Any) -> list[Object]:
@@ -108,14 +108,14 @@ _PREFIXES: Final = sorted({prefix for r in REMEDIES.values() if len(prefix := r.
 """How remedies begin, up to the first word that is filled in."""
 
 
-def _events(client: Client, actor: Object, found: list[Object]) -> list[Object]:
+def _events(client: Client, actor: Object, result: list[Object]) -> list[Object]:
     """Events about the actor, its workload and those of its pods that are not ready, the latest last."""
     metadata, status = actor["metadata"], actor.get("status") or {}
     about = [("AsyncActor", metadata["name"])]
     for field in ("workloadRef", "scaledObjectRef", "scaledJobRef"):
         if field in status:
             about.append((status[field]["kind"], status[field]["name"]))
-    about += [("Pod", pod["metadata"]["name"]) for pod in found if not is_ready(pod)][:ASKED_PODS]
+    about += [("Pod", pod["metadata"]["name"]) for pod in result if not is_ready(pod)][:ASKED_PODS]
     happened = [e for kind, name in about for e in events.about(client, kind, metadata["namespace"], name)]
     return sorted(happened, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
 
@@ -162,7 +162,7 @@ def logs(client: Client, reach: Client, namespace: str, name: str, container: st
         container: ``sidecar``, or the runtime's for any other word.
     """
     missing: list[str] = []
-    found = _part(
+    result = _part(
         lambda: client.list(PODS, namespace, labelSelector=f"{LABEL_ACTOR}={name}"),
         [],
         missing,
@@ -170,10 +170,10 @@ def logs(client: Client, reach: Client, namespace: str, name: str, container: st
         "pods",
         namespace,
     )
-    found.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
-    known = known_secrets(None, found)
+    result.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
+    known = known_secrets(None, result)
     lines: list[tuple[str, str, str]] = []
-    for pod in found[:LOGGED_PODS]:
+    for pod in result[:LOGGED_PODS]:
         pod_name = pod["metadata"]["name"]
         wanted = SIDECAR if container == SIDECAR else runtime_of(pod)
         try:
@@ -185,7 +185,7 @@ def logs(client: Client, reach: Client, namespace: str, name: str, container: st
         lines += [(*_stamped(line), pod_name) for line in text.splitlines()]
     lines.sort(key=lambda line: line[0])
     shown = [{"at": at, "text": redact(text, known), "pod": pod} for at, text, pod in lines[-LOG_LINES:]]
-    return {"lines": shown, "missing": sorted(set(missing)), "pods": len(found), "read": min(len(found), LOGGED_PODS)}
+    return {"lines": shown, "missing": sorted(set(missing)), "pods": len(result), "read": min(len(result), LOGGED_PODS)}
 
 
 def _stamped(line: str) -> tuple[str, str]:

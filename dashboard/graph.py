@@ -38,7 +38,7 @@ def edges_of(flows: Mapping[Key, Flow], queues: Mapping[str, list[Key]]) -> list
         flows: by actor.
         queues: the actors that consume each queue. A queue that no actor consumes is a node of its own.
     """
-    found = []
+    result = []
     for (namespace, name), flow in flows.items():
         for queue, total in flow.totals.items():
             if total <= 0:
@@ -47,8 +47,8 @@ def edges_of(flows: Mapping[Key, Flow], queues: Mapping[str, list[Key]]) -> list
             near = [key for key in consumers if key[0] == namespace] or consumers
             target = "/".join(near[0]) if near else f"queue:{queue}"
             rate = flow.rates.get(queue, 0.0) if flow.measured else None
-            found.append(Edge(f"{namespace}/{name}", target, rate, total))
-    return sorted(found, key=lambda edge: (-(edge.rate or 0.0), -edge.total, edge.source, edge.target))
+            result.append(Edge(f"{namespace}/{name}", target, rate, total))
+    return sorted(result, key=lambda edge: (-(edge.rate or 0.0), -edge.total, edge.source, edge.target))
 
 
 def drawn(edges: list[Edge]) -> Object:

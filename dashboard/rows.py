@@ -74,17 +74,17 @@ def measured_length(autoscaler: Object) -> int | None:
     Its status has the length for each pod, rounded up to a thousandth.
     """
     status = autoscaler.get("status") or {}
-    found = []
+    result = []
     for metric in status.get("currentMetrics") or ():
         current = (metric.get("external") or {}).get("current") or {}
         try:
             if "averageValue" in current:
-                found.append(parse_quantity(current["averageValue"]) * int(status.get("currentReplicas") or 0))
+                result.append(parse_quantity(current["averageValue"]) * int(status.get("currentReplicas") or 0))
             elif "value" in current:
-                found.append(parse_quantity(current["value"]))
+                result.append(parse_quantity(current["value"]))
         except ValueError:
             continue
-    return round(max(found)) if found else None
+    return round(max(result)) if result else None
 
 
 def scaled_object_of(autoscaler: Object) -> str:

@@ -40,11 +40,11 @@ function events(list) {
 
 function traffic(shown) {
   if (shown.metrics.problem && !shown.traffic.measured) return none(`No rates: ${shown.metrics.problem}`);
-  const seen = shown.traffic;
-  if (!seen.measured) return none("Rates appear after the second look at the sidecars, in some seconds.");
+  const flow = shown.traffic;
+  if (!flow.measured) return none("Rates appear after the second look at the sidecars, in some seconds.");
   return el("dl", { class: "facts" },
-    fact("Received", rate(seen.received)), fact("Failed", rate(seen.failed)), fact("In hand", String(seen.active)),
-    fact("Mean time", seen.seconds === null ? "–" : `${Number(seen.seconds.toPrecision(2))} s`));
+    fact("Received", rate(flow.received)), fact("Failed", rate(flow.failed)), fact("In hand", String(flow.active)),
+    fact("Mean time", flow.seconds === null ? "–" : `${Number(flow.seconds.toPrecision(2))} s`));
 }
 
 function missing(list) {
@@ -84,8 +84,8 @@ class ActorPage {
     this.measure.disabled = true;
     this.lengths.replaceChildren(el("dt", { class: "busy", role: "status" }, "A pod asks it, which takes some seconds …"));
     try {
-      const found = (await ask(`${this.at}/lengths`)).lengths;
-      this.lengths.replaceChildren(...Object.entries(found).flatMap(([queue, length]) =>
+      const answer = (await ask(`${this.at}/lengths`)).lengths;
+      this.lengths.replaceChildren(...Object.entries(answer).flatMap(([queue, length]) =>
         fact(el("code", {}, queue), length === null ? "is not there" : short(length))));
     } catch (error) {
       this.lengths.replaceChildren(el("dt", { role: "status" }, error.message));
@@ -177,35 +177,35 @@ export function actorView(place, namespace, name) {
 
 function logs(at, isGone) {
   const output = el("pre", { class: "log", tabindex: 0, role: "log", "aria-live": "off", "aria-label": "Log" });
-  const told = el("p", { class: "none" });
+  const note = el("p", { class: "none" });
   const container = el("select", { "aria-label": "Container", onchange: () => read(true) },
     el("option", { value: "runtime" }, "your function"), el("option", { value: "sidecar" }, "sidecar"));
   const follow = el("input", { type: "checkbox", checked: true, onchange: () => read(false) });
   let before = "";
   let timer = 0;
 
-  async function read(again) {
+  async function read(anew) {
     clearTimeout(timer);
     try {
-      const found = await ask(`${at}/logs?container=${container.value}`);
-      const text = JSON.stringify(found);
-      if (text !== before || again) {
+      const answer = await ask(`${at}/logs?container=${container.value}`);
+      const text = JSON.stringify(answer);
+      if (text !== before || anew) {
         before = text;
-        output.replaceChildren(...found.lines.map((line) => el("span", { class: "log-line" },
+        output.replaceChildren(...answer.lines.map((line) => el("span", { class: "log-line" },
           el("time", { datetime: line.at, title: line.pod }, clock(line.at)), ` ${line.text}\n`)));
-        told.textContent = [...found.missing, found.lines.length ? "" : "No lines.",
-          found.pods > found.read ? `The newest ${found.read} of ${found.pods} pods.` : ""].filter(Boolean).join(" ");
+        note.textContent = [...answer.missing, answer.lines.length ? "" : "No lines.",
+          answer.pods > answer.read ? `The newest ${answer.read} of ${answer.pods} pods.` : ""].filter(Boolean).join(" ");
         output.scrollTop = output.scrollHeight;
       }
     } catch (error) {
-      told.textContent = error.message;
+      note.textContent = error.message;
     }
     if (!isGone() && follow.checked) timer = setTimeout(() => read(false), document.hidden ? 5 * FOLLOW : FOLLOW);
   }
 
   read(true);
   return el("section", { class: "card wide" }, el("h2", {}, "Logs"),
-    el("p", { class: "tools" }, container, el("label", {}, follow, " follow")), told, output);
+    el("p", { class: "tools" }, container, el("label", {}, follow, " follow")), note, output);
 }
 
 function letters(at) {

@@ -68,8 +68,8 @@ class Bar {
       type: "button", class: `chip ${tone}`, "data-tone": tone, "aria-pressed": String(chosen.tone === tone),
       onclick: () => { chosen.tone = chosen.tone === tone ? "" : tone; this.changed(); },
     }, `${text} `, el("b", {}, String(counts[tone])))));
-    const again = [...this.chips.children].find((chip) => chip.dataset.tone === focused);
-    if (again) again.focus();
+    const same = [...this.chips.children].find((chip) => chip.dataset.tone === focused);
+    if (same) same.focus();
     this.drawSpaces();
   }
 

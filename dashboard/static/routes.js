@@ -1,4 +1,4 @@
-// The graph of routes as they were seen, and the same as a table.
+// The graph of routes as sidecars report them, and the same as a table.
 
 import { el, rate, short, svg } from "./dom.js";
 import { ask, state } from "./live.js";
@@ -21,21 +21,21 @@ function places(graph) {
   const left = back ? 2.5 * BOX.edge : BOX.edge;
   const heights = graph.layers.map((layer) => layer.reduce((sum, id) => sum + tall(id) + BOX.down, -BOX.down));
   const height = Math.max(...heights);
-  const found = new Map();
+  const spots = new Map();
   graph.layers.forEach((layer, n) => {
     let y = BOX.edge + (height - heights[n]) / 2;
     for (const id of layer) {
-      found.set(id, { x: left + n * (BOX.width + BOX.across), y, middle: y + tall(id) / 2 });
+      spots.set(id, { x: left + n * (BOX.width + BOX.across), y, middle: y + tall(id) / 2 });
       y += tall(id) + BOX.down;
     }
   });
-  return { found, below: BOX.edge + height, height: height + 2 * BOX.edge + back * 26, width: graph.layers.length * (BOX.width + BOX.across) - BOX.across + 2 * left };
+  return { spots, below: BOX.edge + height, height: height + 2 * BOX.edge + back * 26, width: graph.layers.length * (BOX.width + BOX.across) - BOX.across + 2 * left };
 }
 
 /** A line from left to right through its bends, or, where it goes back, around below everything. */
-function line(edge, found, below) {
-  const from = found.get(edge.from);
-  const to = found.get(edge.to);
+function line(edge, spots, below) {
+  const from = spots.get(edge.from);
+  const to = spots.get(edge.to);
   const start = [from.x + BOX.width, from.middle];
   const end = [to.x - 1, to.middle];
   if (edge.back) {
@@ -44,7 +44,7 @@ function line(edge, found, below) {
   }
   const points = [start];
   for (const bend of edge.via) {
-    const { x, middle } = found.get(bend);
+    const { x, middle } = spots.get(bend);
     points.push([x, middle], [x + BOX.width, middle]);
   }
   points.push(end);
@@ -57,8 +57,8 @@ function line(edge, found, below) {
   return { d, middle: [(points[last][0] + points[last + 1][0]) / 2, (points[last][1] + points[last + 1][1]) / 2] };
 }
 
-function drawEdge(edge, found, fastest, below) {
-  const { d, middle } = line(edge, found, below);
+function drawEdge(edge, spots, fastest, below) {
+  const { d, middle } = line(edge, spots, below);
   const width = edge.rate > 0 ? 1.5 + 3.5 * Math.sqrt(edge.rate / fastest) : 1.2;
   return svg("g", { class: edge.rate > 0 ? "edge" : "edge idle" },
     svg("path", { d, "stroke-width": width.toFixed(1), "marker-end": "url(#tip)" }),
@@ -66,8 +66,8 @@ function drawEdge(edge, found, fastest, below) {
     svg("title", {}, `${label(edge.from)} sends to ${label(edge.to)}: ${shownRate(edge)}, ${short(edge.total)} in all`));
 }
 
-function drawNode(id, found) {
-  const { x, y } = found.get(id);
+function drawNode(id, spots) {
+  const { x, y } = spots.get(id);
   const row = state.rows.get(id);
   const box = [
     svg("rect", { x, y, width: BOX.width, height: BOX.height, rx: 9 }),
@@ -81,14 +81,14 @@ function drawNode(id, found) {
 }
 
 function picture(graph) {
-  const { found, below, height, width } = places(graph);
+  const { spots, below, height, width } = places(graph);
   let back = below;
   const fastest = Math.max(...graph.edges.map((edge) => edge.rate), 0.001);
   const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}` },
     svg("defs", {}, svg("marker", { id: "tip", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 9, markerHeight: 9, markerUnits: "userSpaceOnUse", orient: "auto" },
       svg("path", { d: "M0 0 8 4 0 8Z" }))),
-    graph.edges.map((edge) => drawEdge(edge, found, fastest, edge.back ? (back += 24) : 0)),
-    graph.layers.flat().filter((id) => !isBend(id)).map((id) => drawNode(id, found)));
+    graph.edges.map((edge) => drawEdge(edge, spots, fastest, edge.back ? (back += 24) : 0)),
+    graph.layers.flat().filter((id) => !isBend(id)).map((id) => drawNode(id, spots)));
   drawing.style.width = "100%";
   drawing.style.maxWidth = `${width}px`;
   drawing.style.minWidth = `${width * LEAST}px`;
@@ -113,29 +113,29 @@ function from(metrics) {
 export function routesView(place) {
   let gone = false;
   let before = "";
-  const told = el("p", { class: "told", role: "status" }, "Reading the sidecars' metrics …");
+  const note = el("p", { class: "note", role: "status" }, "Reading the sidecars' metrics …");
   const shown = el("div", {});
   const names = [...new Set([...state.rows.values()].map((row) => row.ns))].sort();
   if (chosen.namespace && !names.includes(chosen.namespace)) chosen.namespace = "";
   const spaces = el("select", { "aria-label": "Namespace", onchange: () => { chosen.namespace = spaces.value; before = ""; read(); } },
     el("option", { value: "" }, "All namespaces"),
     names.map((name) => el("option", { value: name, selected: name === chosen.namespace }, name)));
-  place.append(el("div", { class: "bar" }, el("h1", { tabindex: -1 }, "Routes"), spaces), told, shown);
+  place.append(el("div", { class: "bar" }, el("h1", { tabindex: -1 }, "Routes"), spaces), note, shown);
 
   async function read() {
     let graph;
     try {
       graph = await ask(`routes?namespace=${encodeURIComponent(chosen.namespace)}`);
     } catch (error) {
-      told.textContent = error.message;
+      note.textContent = error.message;
       return;
     }
     const text = JSON.stringify(graph);
     if (gone || text === before) return;
     before = text;
     const problem = graph.metrics.problem;
-    told.className = problem ? "told notice" : "told";
-    told.textContent = problem
+    note.className = problem ? "note notice" : "note";
+    note.textContent = problem
       ? `${graph.metrics.pods > graph.metrics.failed ? `${from(graph.metrics)} ` : "No routes can be shown. "}${problem}`
       : from(graph.metrics) || "No pods with a sidecar run here, or their metrics are just being read.";
     const focused = document.activeElement && document.activeElement.closest ? document.activeElement.closest("a.node") : null;
@@ -147,8 +147,8 @@ export function routesView(place) {
     const drawn = shown.querySelector(".graph");
     if (drawn) drawn.scrollLeft = scrolled;
     if (href) {
-      const again = [...shown.querySelectorAll("a.node")].find((node) => node.getAttribute("href") === href);
-      if (again) again.focus({ preventScroll: true });
+      const same = [...shown.querySelectorAll("a.node")].find((node) => node.getAttribute("href") === href);
+      if (same) same.focus({ preventScroll: true });
     }
   }
 
