@@ -32,9 +32,9 @@ SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
 INLINE = re.compile(r"`((?:kubectl|helm|asya-operator|make) [^`]+)`")
 FOLLOWS = (
     *("--watch", "asya dashboard", "logs ", "rollout restart", " exec ", "asya send", "asya peek", "asya dlq"),
-    *("asya report", "asya wait", "asya completion"),
+    *("asya report", "asya wait", "asya completion", "asya pause", "asya resume"),
 )
-"""Words of commands that do not end by themselves, or need pods that run."""
+"""Words of commands that do not end by themselves, need pods that run, or leave the shared actor paused."""
 
 
 @dataclass(frozen=True)
