@@ -3,10 +3,9 @@
 What both processes have is rendered at once, the rest a value at a time.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
-Object = dict[str, Any]
+from tests.chart.cases import Case, Object, merged, values_of
 
 CONTROLLER, WEBHOOK = "Deployment/asya-operator", "Deployment/asya-operator-webhook"
 POD = "spec.template.spec"
@@ -22,37 +21,15 @@ VOLUME = {"name": "more", "configMap": {"name": "more"}}
 MOUNT = {"name": "more", "mountPath": "/more"}
 
 
-@dataclass(frozen=True)
-class Case:
-    """``value`` at the dotted ``key`` of the values has ``seen`` at ``path`` of the object."""
-
-    key: str
-    value: Any
-    target: str
-    path: str
-    seen: Any
-    beside: Object | None = None
-    """Other values that it needs."""
-
-
 def _environment(process: str, key: str, value: Any, name: str, seen: Any = None) -> Case:
     target = {"controller": CONTROLLER, "webhook": WEBHOOK}[process]
     return Case(key, value, target, f"{POD}.containers.0.env.{name}.value", str(value) if seen is None else seen)
 
 
-def _of_process(name: str, target: str) -> list[Case]:
-    """What both processes have."""
+def _security(target: str) -> list[Any]:
+    """Security contexts of a process's pod and container, field by field."""
     container = f"{POD}.containers.0"
-    disruptions = f"PodDisruptionBudget/{target.split('/')[1]}"
-    budget = {"controller": {"podDisruptionBudget": True}}
-    account = f"ServiceAccount/{name}-account"
-    named = {name: {"serviceAccount": {"name": f"{name}-account"}}}
-    found: list[Any] = [
-        ("replicas", 3, target, "spec.replicas", 3),
-        ("resources.requests", {"cpu": "2"}, target, f"{container}.resources.requests.cpu", "2"),
-        ("resources.limits", {"cpu": "3"}, target, f"{container}.resources.limits.cpu", "3"),
-        ("podAnnotations", {"a": "b"}, target, "spec.template.metadata.annotations.a", "b"),
-        ("podLabels", {"team": name}, target, "spec.template.metadata.labels.team", name),
+    return [
         ("podSecurityContext.runAsUser", 1000, target, f"{POD}.securityContext.runAsUser", 1000),
         ("podSecurityContext.runAsGroup", 1001, target, f"{POD}.securityContext.runAsGroup", 1001),
         ("podSecurityContext.fsGroup", 1002, target, f"{POD}.securityContext.fsGroup", 1002),
@@ -85,6 +62,23 @@ def _of_process(name: str, target: str) -> list[Case]:
             f"{container}.securityContext.capabilities.drop",
             ["NET_RAW"],
         ),
+    ]
+
+
+def _of_process(name: str, target: str) -> list[Case]:
+    """What both processes have."""
+    container = f"{POD}.containers.0"
+    disruptions = f"PodDisruptionBudget/{target.split('/')[1]}"
+    budget = {"controller": {"podDisruptionBudget": True}}
+    account = f"ServiceAccount/{name}-account"
+    named = {name: {"serviceAccount": {"name": f"{name}-account"}}}
+    found: list[Any] = [
+        ("replicas", 3, target, "spec.replicas", 3),
+        ("resources.requests", {"cpu": "2"}, target, f"{container}.resources.requests.cpu", "2"),
+        ("resources.limits", {"cpu": "3"}, target, f"{container}.resources.limits.cpu", "3"),
+        ("podAnnotations", {"a": "b"}, target, "spec.template.metadata.annotations.a", "b"),
+        ("podLabels", {"team": name}, target, "spec.template.metadata.labels.team", name),
+        *_security(target),
         ("nodeSelector", {"zone": "a"}, target, f"{POD}.nodeSelector", {"zone": "a"}),
         ("tolerations", [TOLERATION], target, f"{POD}.tolerations.0", TOLERATION),
         ("affinity", AFFINITY, target, f"{POD}.affinity", AFFINITY),
@@ -379,28 +373,6 @@ GENERAL = [
 TABLE = [*PROCESSES, *GENERAL]
 
 
-def nested(key: str, value: Any) -> Object:
-    """Values with ``value`` at the dotted ``key``."""
-    for part in reversed(key.split(".")):
-        value = {part: value}
-    made: Object = value
-    return made
-
-
-def merged(values: Object, more: Object) -> Object:
-    """Both."""
-    made = dict(values)
-    for key, value in more.items():
-        both = isinstance(value, dict) and isinstance(made.get(key), dict)
-        made[key] = merged(made[key], value) if both else value
-    return made
-
-
-def values_of(case: Case) -> Object:
-    """The values of one case."""
-    return merged(case.beside or {}, nested(case.key, case.value))
-
-
 def values_of_processes() -> Object:
     """All cases of both processes at once, but for those that take an object away."""
     made: Object = {}
@@ -408,22 +380,3 @@ def values_of_processes() -> Object:
         if case.path:
             made = merged(made, values_of(case))
     return made
-
-
-def reached(objects: list[Object], target: str, path: str) -> Any:
-    """What is at ``path`` of the last object of that kind and name; None if there is none.
-
-    A part that is no index finds the item of that name in a list; ``app_kubernetes_io`` is the one key with dots.
-    """
-    kind, name = target.split("/")
-    found: Any = next((o for o in reversed(objects) if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
-    for part in filter(None, path.split(".")):
-        if isinstance(found, list) and part.isdecimal():
-            found = found[int(part)] if int(part) < len(found) else None
-        elif isinstance(found, list):
-            found = next((item for item in found if item["name"] == part), None)
-        elif isinstance(found, dict):
-            found = found.get(part.replace("app_kubernetes_io", "app.kubernetes.io"))
-        else:
-            return None
-    return found

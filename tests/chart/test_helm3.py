@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from kube.resources import DEPLOYMENTS, MUTATING_WEBHOOKS
-from tests.chart.table import MONITORED, merged, values_of_processes
+from tests.chart.cases import merged
+from tests.chart.table import MONITORED, values_of_processes
 from tests.harness.clusters import start_sandbox
 from tests.harness.helm import CHART, Helm, HelmError
 

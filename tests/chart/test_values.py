@@ -12,21 +12,9 @@ from typer.main import get_command
 
 from cli.main import app
 from crds.generate import CHART, CHART_DEFAULTS, defaults
+from tests.chart.cases import Case, Object, merged, reached, values_of
 from tests.chart.schemas import VERSIONS, complaints, is_foreign
-from tests.chart.table import (
-    CONTROLLER,
-    MONITORED,
-    POD,
-    PROCESSES,
-    TABLE,
-    WEBHOOK,
-    Case,
-    Object,
-    merged,
-    reached,
-    values_of,
-    values_of_processes,
-)
+from tests.chart.table import CONTROLLER, MONITORED, POD, PROCESSES, TABLE, WEBHOOK, values_of_processes
 from tests.harness.helm import Helm, HelmError
 
 HELM = Helm()

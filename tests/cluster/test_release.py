@@ -1,29 +1,24 @@
 """The chart on a cluster, from `helm install` to `helm uninstall`, under load all along."""
 
 import base64
-import json
 import signal
 import time
 from collections import Counter
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from cli.main import app
 from kube.contests import FREE
 from kube.failures import ApiError
-from kube.objects import Object
 from kube.resources import DEPLOYMENTS, EVENTS, PODS, SECRETS, Resource
-from tests.cases.troubles import TROUBLES, report, running_pod
-from tests.cluster.labelling import own, workload
+from tests.cluster.labelling import workload
 from tests.cluster.watching import ready
 from tests.harness.clusters import wait_for
-from tests.harness.helm import Helm
 from tests.harness.load import Load
-from tests.harness.operator import NAMESPACES, WEBHOOKS, install_keda, uninstall_keda
+from tests.harness.operator import NAMESPACES, WEBHOOKS, install_keda
 from tests.harness.release import NAMESPACE, Release
-from tests.harness.space import Space, actor, example
+from tests.harness.space import Space, actor
 
 pytestmark = pytest.mark.best_tier
 
@@ -205,169 +200,3 @@ def test_certs_show(release: Release) -> None:
     release.controllers[0].process.stop(signal.SIGKILL)
     release.client.delete(SECRETS, NAMESPACE, SECRET)
     assert CliRunner().invoke(app, command).exit_code == 1
-
-
-# -- rights --------------------------------------------------------------------------------------
-
-
-def rules(objects: list[Object]) -> set[tuple[str, str, str, str]]:
-    """(ServiceAccount, verb, group, resource) of every right that the chart gives."""
-    given = set()
-    for obj in objects:
-        aggregated = any("aggregate-to-" in label for label in obj["metadata"].get("labels") or ())
-        if obj["kind"] in ("ClusterRole", "Role") and not aggregated:
-            for rule in obj["rules"]:
-                for group in rule["apiGroups"]:
-                    for resource in rule["resources"]:
-                        given |= {(obj["metadata"]["name"], verb, group, resource) for verb in rule["verbs"]}
-    return given
-
-
-def test_no_right_is_a_wildcard_or_reaches_secrets_of_others() -> None:
-    for values in ({}, {"certs": {"mode": "secret"}}, {"certs": {"mode": "cert-manager"}}):
-        objects = Helm().template(values)
-        for _, *parts in rules(objects):
-            assert "*" not in parts
-        for obj in objects:
-            for rule in obj.get("rules") or ():
-                if "configmaps" in rule["resources"]:
-                    assert set(rule["resourceNames"]) <= {"asya-runtime", "asya-keda"}
-                if "secrets" in rule["resources"]:
-                    assert obj["kind"] == "Role"
-                    assert obj["metadata"]["namespace"] == NAMESPACE
-                    own = SECRET + ("-manager" if values.get("certs") == {"mode": "cert-manager"} else "")
-                    allowed = {own} if obj["metadata"]["name"].endswith("-webhook") else {own, f"{own}-ca"}
-                    assert set(rule.get("resourceNames", [])) <= allowed
-                    assert rule.get("resourceNames") or rule["verbs"] == ["create"]
-
-
-def test_every_right_is_used_and_none_is_missing(release: Release, place: Space) -> None:
-    """What the two ServiceAccounts ask for in a whole life is just what the chart allows them.
-
-    A right that is taken away turns a request of this list into a 403, so each one is needed.
-    """
-    if not release.cluster.real:
-        pytest.skip("the sandbox checks no rights")
-    release.start(webhooks=1)
-    space, client = place, release.client
-    space.apply(example("rabbitmq-deployment"))
-    space.apply(example("sqs-statefulset"))
-    space.apply(example("scaled-job"))
-    job = actor("job")
-    job["spec"]["workload"]["type"] = "Job"
-    space.apply(job)
-    for name in ("text-processor", "indexer", "video-encoder", "job"):
-        ready(space, name)
-    # Every kind is labelled, re-injected and let go.
-    for kind in ("Deployment", "StatefulSet", "DaemonSet", "CronJob"):
-        space.apply(workload(kind, "x", "text-processor"))
-    scaled_job = {
-        **space.wait("ScaledJob", "video-encoder"),
-        "metadata": {"name": "x", "labels": {"asya.io/actor": "indexer"}},
-    }
-    scaled_job.pop("status", None)
-    space.apply(scaled_job)
-    space.apply(workload("Job", "x", "text-processor"))
-    changed = example("rabbitmq-deployment")
-    changed["spec"]["timeout"]["processing"] = 61
-    space.apply(changed)
-    wait_for("re-injection", lambda: "61s" in str(space.wait("CronJob", "x")))
-    # Bring your own of both kinds, scaled and given back.
-    for name, kind in (("own-a", "Deployment"), ("own-b", "StatefulSet")):
-        space.apply(workload(kind, name, name))
-        obj = own(name, scaling={"enabled": True})
-        obj["spec"]["workload"] = {"name": name, "type": kind}
-        space.apply(obj)
-        ready(space, name)
-        space.scale(kind, name, 5)
-        space.delete("AsyncActor", name)
-        space.wait_gone("AsyncActor", name)
-        assert space.wait(kind, name)["spec"]["replicas"] == 2
-    # Jobs are replaced, workloads change their type, scaling is switched off, KEDA complains.
-    job["spec"]["timeout"] = {"processing": 7}
-    space.apply(job)
-    job["spec"]["workload"]["type"] = "StatefulSet"
-    time.sleep(2)
-    space.apply(job)
-    space.wait("StatefulSet", "job")
-    job["spec"]["workload"]["type"] = "Deployment"
-    space.apply(job)
-    space.wait("Deployment", "job")
-    space.wait_gone("StatefulSet", "job")
-    job["spec"]["workload"]["type"] = "StatefulSet"
-    space.apply(job)
-    space.wait_gone("Deployment", "job")
-    for ready_now in ("False", "True", "False"):  # the second time it is the same Event, said again
-        told = {"status": {"conditions": [{"type": "Ready", "status": ready_now, "message": "no"}]}}
-        space.patch("ScaledObject", "text-processor", told, "status")
-        space.wait_condition("text-processor", "ScalingReady", ready_now, timeout=10)
-    # A pod that is not ready is looked at.
-    space.apply(actor("broken"))
-    ready(space, "broken")
-    report(space, running_pod(space, "broken"), ready=False, status=TROUBLES["ImagePullError"][0])
-    space.wait_condition("broken", "PodsReady", "False", "ImagePullError")
-    changed["spec"]["scaling"]["enabled"] = False
-    space.apply(changed)
-    space.wait_gone("ScaledObject", "text-processor")
-    encoder = example("scaled-job")
-    encoder["spec"]["scaling"]["enabled"] = False
-    space.apply(encoder)
-    space.wait_gone("ScaledJob", "video-encoder")
-    # Everything is let go, the script with the last actor; the Secret is restored.
-    client.delete(SECRETS, NAMESPACE, SECRET)
-    wait_for("the Secret", lambda: client.get(SECRETS, NAMESPACE, SECRET))
-    pod = workload("Pod", "unknown", "nobody")
-    with pytest.raises(ApiError, match="there is no AsyncActor 'nobody'"):
-        space.create_object(pod)
-    for obj in space.all("AsyncActor"):
-        space.delete("AsyncActor", obj["metadata"]["name"])
-    space.delete("Job", "x")  # which cannot be un-injected, and so keeps the script
-    space.wait_gone("ConfigMap", "asya-runtime")
-    # KEDA comes and goes, and so does the operator.
-    uninstall_keda(client)
-    time.sleep(2)
-    release.stop(signal.SIGTERM)
-    release.uninstall()
-
-    used, forbidden = set[tuple[str, str, str, str]](), []
-    for line in (release.cluster.directory / "audit.log").read_text().splitlines():
-        event = json.loads(line)
-        if "objectRef" not in event:
-            continue
-        reference = event["objectRef"]
-        account = event["user"]["username"].rpartition(":")[2]
-        resource = reference["resource"] + (f"/{reference['subresource']}" if reference.get("subresource") else "")
-        request = (account, event["verb"], reference.get("apiGroup", ""), resource)
-        used.add(request)
-        status = event.get("responseStatus") or {}
-        if event["verb"] == "patch" and status.get("code") == 201:
-            # An apply that creates asks for the right to create as well.
-            used.add((account, "create", *request[2:]))
-        if status.get("code") == 403 and "is being terminated" not in status.get("message", ""):
-            forbidden.append((request, status.get("message")))
-    assert forbidden == []
-    # Asked of the API server by itself, when an owner reference blocks its owner's deletion.
-    implied = {("asya-operator", "update", "asya.io", "asyncactors/finalizers")}
-    # Read only where a watch is behind what a re-injection wrote, which happens or does not.
-    for group, resource in (("apps", "daemonsets"), ("batch", "cronjobs"), ("keda.sh", "scaledjobs")):
-        implied.add(("asya-operator", "get", group, resource))
-    given = rules([d for d in Helm().template({}) if d]) - implied
-    assert yaml.safe_dump(sorted(map(list, given - used))) == "[]\n", "given and never used"
-
-
-CLUSTER_ROLES = Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles")
-
-
-def test_owners_that_block_their_deletion_need_the_right_to_their_finalizers(release: Release, place: Space) -> None:
-    """Only where the admission plugin OwnerReferencesPermissionEnforcement is on, as on OpenShift."""
-    if not release.cluster.real:
-        pytest.skip("the sandbox checks no rights")
-    release.start(webhooks=1)
-    role = release.client.get(CLUSTER_ROLES, "", "asya-operator")
-    assert role
-    role["rules"] = [rule for rule in role["rules"] if "asyncactors/finalizers" not in rule["resources"]]
-    release.client.request("PUT", CLUSTER_ROLES.path(name="asya-operator"), body=role)
-    time.sleep(0.5)
-    place.apply(actor("a"))
-    told = place.wait_condition("a", "WorkloadReady", "False", "WorkloadForbidden", timeout=15)["message"]
-    assert "cannot set blockOwnerDeletion" in told

@@ -1,0 +1,60 @@
+"""A value of the chart and what is to be seen of it, and ways through values and objects."""
+
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """``value`` at the dotted ``key`` of the values has ``seen`` at ``path`` of the object."""
+
+    key: str
+    value: Any
+    target: str
+    path: str
+    seen: Any
+    beside: Object | None = None
+    """Other values that it needs."""
+
+
+def nested(key: str, value: Any) -> Object:
+    """Values with ``value`` at the dotted ``key``."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    made: Object = value
+    return made
+
+
+def merged(values: Object, more: Object) -> Object:
+    """Both."""
+    made = dict(values)
+    for key, value in more.items():
+        both = isinstance(value, dict) and isinstance(made.get(key), dict)
+        made[key] = merged(made[key], value) if both else value
+    return made
+
+
+def values_of(case: Case) -> Object:
+    """The values of one case."""
+    return merged(case.beside or {}, nested(case.key, case.value))
+
+
+def reached(objects: list[Object], target: str, path: str) -> Any:
+    """What is at ``path`` of the last object of that kind and name; None if there is none.
+
+    A part that is no index finds the item of that name in a list; ``app_kubernetes_io`` is the one key with dots.
+    """
+    kind, name = target.split("/")
+    found: Any = next((o for o in reversed(objects) if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
+    for part in filter(None, path.split(".")):
+        if isinstance(found, list) and part.isdecimal():
+            found = found[int(part)] if int(part) < len(found) else None
+        elif isinstance(found, list):
+            found = next((item for item in found if item["name"] == part), None)
+        elif isinstance(found, dict):
+            found = found.get(part.replace("app_kubernetes_io", "app.kubernetes.io"))
+        else:
+            return None
+    return found
