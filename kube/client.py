@@ -3,6 +3,7 @@
 ``kubernetes.client`` builds a model object for every field of every object it reads; the operator needs the JSON.
 """
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, cast
@@ -29,6 +30,21 @@ LIST_TIMEOUT = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=60.0)
 LIST_ATTEMPTS = 3
 READ_TIMEOUT = 15.0
 """Seconds. Server-side apply through an admission webhook may take the webhook's whole timeout."""
+
+
+def version_of(info: Object) -> tuple[int, int]:
+    """Major and minor version in what ``/version`` answers.
+
+    Some builds leave ``major`` and ``minor`` blank, and some put a ``+`` behind ``minor``; ``gitVersion`` is always whole.
+
+    Raises:
+        ApiError: if it names no version.
+    """
+    match = re.match(r"v(\d+)\.(\d+)", str(info.get("gitVersion")))
+    match = match or re.match(r"(\d+)\.(\d+)", f"{info.get('major')}.{info.get('minor')}")
+    if match is None:
+        raise ApiError(0, "NoVersion", f"the API server names no version in /version; it answers {info!r}")
+    return int(match[1]), int(match[2])
 
 
 class Client:
@@ -277,6 +293,9 @@ class Client:
         return any(r.get("name") == plural for r in found.get("resources") or ())
 
     def version(self) -> tuple[int, int]:
-        """Kubernetes' major and minor version."""
-        found = self.request("GET", "/version")
-        return int(found["major"]), int("".join(c for c in found["minor"] if c.isdigit()))
+        """Kubernetes' major and minor version.
+
+        Raises:
+            ApiError: if the server does not answer, or by nothing that has a version.
+        """
+        return version_of(self.request("GET", "/version"))
