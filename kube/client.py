@@ -35,7 +35,7 @@ READ_TIMEOUT = 15.0
 def version_of(info: Object) -> tuple[int, int]:
     """Major and minor version in what ``/version`` answers.
 
-    Some builds leave ``major`` and ``minor`` blank, and some put a ``+`` behind ``minor``; ``gitVersion`` is always whole.
+    Some builds leave ``major`` and ``minor`` blank, and some put a ``+`` behind ``minor``; ``gitVersion`` is whole.
 
     Raises:
         ApiError: if it names no version.
