@@ -70,10 +70,10 @@ def _control(actor: str, namespace: str, kubeconfig: str | None, do: Callable[[A
     from messages.controls import CannotControl
 
     try:
-        told = do(client(kubeconfig), namespace or own_namespace(kubeconfig))
+        sentence = do(client(kubeconfig), namespace or own_namespace(kubeconfig))
     except CannotControl as error:
         fail(str(error))
-    typer.echo(f"asyncactor.asya.io/{actor} {told}")
+    typer.echo(f"asyncactor.asya.io/{actor} {sentence}")
 
 
 def wait(

@@ -59,8 +59,8 @@ class Gatherer:
         objects["AsyncActor"] = actors
         names = {obj["metadata"]["name"] for obj in actors}
         for resource in KINDS:
-            found = self._try(repr(resource), lambda resource=resource: self._labelled(resource)) or []  # type: ignore[misc]
-            objects[resource.kind] = [obj for obj in found if _label(obj) in names or obj["metadata"]["name"] in names]
+            listed = self._try(repr(resource), lambda resource=resource: self._labelled(resource)) or []  # type: ignore[misc]
+            objects[resource.kind] = [obj for obj in listed if _label(obj) in names or obj["metadata"]["name"] in names]
         pods = objects["Pod"]
         self._secrets = self._known_secrets([*pods, *actors])
         for file, text in self._all(actors, objects, pods):
@@ -72,8 +72,8 @@ class Gatherer:
         self, actors: list[Object], objects: dict[str, list[Object]], pods: list[Object]
     ) -> Iterator[tuple[str, str]]:
         yield "versions.json", _json(self._versions(pods))
-        for kind, found in objects.items():
-            for obj in found:
+        for kind, members in objects.items():
+            for obj in members:
                 text = dump([redact_all(_plain({"kind": kind, **obj}), self._secrets)], "yaml")
                 yield f"objects/{kind}-{obj['metadata']['name']}.yaml", text
         events = self._try("events", lambda: self._client.list(resources.EVENTS, self._namespace))
@@ -90,8 +90,8 @@ class Gatherer:
     def _actors(self, actor: str) -> list[Object]:
         if not actor:
             return self._client.list(resources.ASYNC_ACTORS, self._namespace)
-        found = self._client.get(resources.ASYNC_ACTORS, self._namespace, actor)
-        return [found] if found is not None else []
+        actor_object = self._client.get(resources.ASYNC_ACTORS, self._namespace, actor)
+        return [actor_object] if actor_object is not None else []
 
     def _labelled(self, resource: Resource) -> list[Object]:
         if resource.api_version.startswith("keda.sh") and not self._client.serves(

@@ -223,11 +223,11 @@ def drop(
     with interruptible():
         desk = Desk(Where(actor, namespace, kubeconfig, local, image, operator_namespace))
         if not yes:
-            found = _kept(desk, _about(desk, "dead", of, error, message_id, queue, count=limit))
-            if not found or not typer.confirm(f"Drop {len(found)} messages for ever?", err=True):
+            listed = _kept(desk, _about(desk, "dead", of, error, message_id, queue, count=limit))
+            if not listed or not typer.confirm(f"Drop {len(listed)} messages for ever?", err=True):
                 typer.echo("nothing was dropped", err=True)
-                raise typer.Exit(0 if not found else 1)
-            limit = min(limit, len(found))  # what came meanwhile was not asked about
+                raise typer.Exit(0 if not listed else 1)
+            limit = min(limit, len(listed))  # what came meanwhile was not asked about
         _acted(desk, _about(desk, "drop", of, error, message_id, queue, count=limit), "dropped")
 
 

@@ -29,6 +29,7 @@ def test_an_actor_that_keda_scales(space: Space) -> None:
     assert pause(space.client, space.name, "a") == "paused: it has no pods"
     wait_for("KEDA's annotation", lambda: _annotations(space, "ScaledObject", "a")[f"{keda}-replicas"] == "0")
     wait_for("the phase", lambda: _phase(space, "a") == "Paused")
+    space.wait_condition("a", "Ready", "True")
     assert pause(space.client, space.name, "a") == "is paused already"
     assert "stays as it is" in pause(space.client, space.name, "a", keep=True)
     wait_for("KEDA's other annotation", lambda: _annotations(space, "ScaledObject", "a")[keda] == "true")
@@ -55,6 +56,7 @@ def test_an_actor_that_nobody_scales(space: Space, stated: bool) -> None:
     assert pause(space.client, space.name, "a") == "paused: it has no pods; it had 3"
     wait_for("no replicas", lambda: _replicas(space, "a") == 0)
     wait_for("the phase", lambda: _phase(space, "a") == "Paused")
+    space.wait_condition("a", "Ready", "True")
     assert pause(space.client, space.name, "a") == "is paused already"
     assert resume(space.client, space.name, "a") == "resumed: it has 3 pods"
     wait_for("the replicas", lambda: _replicas(space, "a") == 3)
