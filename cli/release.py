@@ -70,8 +70,8 @@ def remove_leftovers(client: Client, namespace: str, *, lease: str, secrets: Seq
     """
     removed = [f"secret/{name}" for name in secrets if client.delete(SECRETS, namespace, name)]
     for name in (KEDA_CONFIGMAP, RUNTIME_CONFIGMAP):
-        found = client.get(CONFIG_MAPS, namespace, name)
-        labels = ((found or {}).get("metadata") or {}).get("labels") or {}
+        live = client.get(CONFIG_MAPS, namespace, name)
+        labels = ((live or {}).get("metadata") or {}).get("labels") or {}
         if labels.get(LABEL_MANAGED_BY) == OPERATOR and client.delete(CONFIG_MAPS, namespace, name):
             removed.append(f"configmap/{name}")
     # Last: whoever leads now must not find anything of the one before.

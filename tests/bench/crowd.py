@@ -10,8 +10,8 @@ P99_MS = 100.0
 
 def run() -> list[Result]:
     """Failed admissions, p50, p99 and the slowest; a failure or a late p99 misses the limit."""
-    with servers() as found:
-        port, _ = found["webhook"]
+    with servers() as both:
+        port, _ = both["webhook"]
         met = meet_a_crowd(port, SECONDS, NAME, "default")
     title = f"{CROWD} rude connections"
     return [

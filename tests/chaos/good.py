@@ -82,8 +82,8 @@ def _answer(connection: ssl.SSLSocket) -> bytes:
         if not part:
             return answer
         answer += part
-        head, found, body = answer.partition(b"\r\n\r\n")
-        if found and len(body) >= int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
+        head, end, body = answer.partition(b"\r\n\r\n")
+        if end and len(body) >= int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0]):
             return answer
 
 

@@ -26,7 +26,7 @@ def test_they_are_of_two_major_versions() -> None:
 def test_both_render_the_same(certs: str) -> None:
     values = merged(merged(values_of_processes(), MONITORED), {"certs": {"mode": certs}})
     objects = [helm.template(values, "--kube-version", "1.33.0") for helm in (OLD, NEW)]
-    texts = [sorted(json.dumps(obj, sort_keys=True) for obj in found) for found in objects]
+    texts = [sorted(json.dumps(obj, sort_keys=True) for obj in live) for live in objects]
     assert texts[0] == texts[1]
 
 
@@ -52,17 +52,17 @@ def test_a_release_of_helm_3_goes_on_with_helm_4(tmp_path_factory: pytest.TempPa
     client = cluster.client()
 
     def replicas() -> int:
-        found = client.get(DEPLOYMENTS, "asya-system", "asya-operator-webhook")
-        assert found is not None
-        return int(found["spec"]["replicas"])
+        live = client.get(DEPLOYMENTS, "asya-system", "asya-operator-webhook")
+        assert live is not None
+        return int(live["spec"]["replicas"])
 
     try:
         old, new = Helm(cluster.kubeconfig, program="helm3"), Helm(cluster.kubeconfig)
         old.install({"webhook": {"replicas": 3}})
         # What the controller does: it owns this field alone, and no version may blank it.
-        found = client.get(MUTATING_WEBHOOKS, "", "asya-operator")
-        assert found is not None
-        hooks = [{"name": hook["name"], "clientConfig": {"caBundle": "Q0E="}} for hook in found["webhooks"]]
+        live = client.get(MUTATING_WEBHOOKS, "", "asya-operator")
+        assert live is not None
+        hooks = [{"name": hook["name"], "clientConfig": {"caBundle": "Q0E="}} for hook in live["webhooks"]]
         kind = {"apiVersion": MUTATING_WEBHOOKS.api_version, "kind": MUTATING_WEBHOOKS.kind}
         published: Object = {**kind, "metadata": {"name": "asya-operator"}, "webhooks": hooks}
         client.apply(MUTATING_WEBHOOKS, published, manager="asya-operator-certs")
@@ -72,9 +72,9 @@ def test_a_release_of_helm_3_goes_on_with_helm_4(tmp_path_factory: pytest.TempPa
             before = json.loads(helm.run("history", "asya-operator", "--output", "json"))[-2]
             helm.run("rollback", "asya-operator", str(before["revision"]))
             assert replicas() == 3
-            found = client.get(MUTATING_WEBHOOKS, "", "asya-operator")
-            assert found is not None
-            assert {hook["clientConfig"].get("caBundle") for hook in found["webhooks"]} == {"Q0E="}
+            live = client.get(MUTATING_WEBHOOKS, "", "asya-operator")
+            assert live is not None
+            assert {hook["clientConfig"].get("caBundle") for hook in live["webhooks"]} == {"Q0E="}
         new.run("upgrade", "asya-operator", str(CHART), "--reuse-values")
         assert replicas() == 3
         for helm in (old, new):

@@ -40,8 +40,8 @@ def manager(release: Release, tmp_path: Path) -> Iterator[CertManager]:
 
 def published(release: Release) -> str:
     """The CA that the API server trusts."""
-    found: Any = release.client.get(MUTATING_WEBHOOKS, "", "asya-operator")
-    return str(found["webhooks"][0]["clientConfig"].get("caBundle", ""))
+    live: Any = release.client.get(MUTATING_WEBHOOKS, "", "asya-operator")
+    return str(live["webhooks"][0]["clientConfig"].get("caBundle", ""))
 
 
 def certificate(release: Release, name: str) -> x509.Certificate:
@@ -100,7 +100,7 @@ def test_an_issuer_of_ones_own_signs(release: Release, place: Space, manager: Ce
     cluster_issuer: Object = {"metadata": {"name": "ours"}, "spec": {"selfSigned": {}}}
     client.create(resource, {"apiVersion": resource.api_version, "kind": resource.kind, **cluster_issuer})
     release.start(certs={"mode": "cert-manager", "certManager": {"issuerRef": issuer}})
-    found: Any = client.get(CERTIFICATES, NAMESPACE, LEAF)
-    assert found["spec"]["issuerRef"] == issuer
+    live: Any = client.get(CERTIFICATES, NAMESPACE, LEAF)
+    assert live["spec"]["issuerRef"] == issuer
     place.apply(actor("a"))
     ready(place, "a")

@@ -123,8 +123,8 @@ def _change_types(space: Space) -> None:
 def _have_troubles(space: Space) -> None:
     """KEDA complains, and a pod that is not ready is looked at."""
     for ready_now in ("False", "True", "False"):  # the second time it is the same Event, said again
-        told = {"status": {"conditions": [{"type": "Ready", "status": ready_now, "message": "no"}]}}
-        space.patch("ScaledObject", "text-processor", told, "status")
+        status = {"status": {"conditions": [{"type": "Ready", "status": ready_now, "message": "no"}]}}
+        space.patch("ScaledObject", "text-processor", status, "status")
         space.wait_condition("text-processor", "ScalingReady", ready_now, timeout=10)
     space.apply(actor("broken"))
     ready(space, "broken")
@@ -219,5 +219,5 @@ def test_owners_that_block_their_deletion_need_the_right_to_their_finalizers(rel
     release.client.request("PUT", CLUSTER_ROLES.path(name="asya-operator"), body=role)
     time.sleep(0.5)
     place.apply(actor("a"))
-    told = place.wait_condition("a", "WorkloadReady", "False", "WorkloadForbidden", timeout=15)["message"]
-    assert "cannot set blockOwnerDeletion" in told
+    message = place.wait_condition("a", "WorkloadReady", "False", "WorkloadForbidden", timeout=15)["message"]
+    assert "cannot set blockOwnerDeletion" in message

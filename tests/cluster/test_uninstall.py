@@ -25,8 +25,8 @@ KINDS = (CONFIG_MAPS, DEPLOYMENTS, JOBS, LEASES, SECRETS, SERVICE_ACCOUNTS, ROLE
 
 def left(release: Release) -> list[str]:
     """What is in the operator's namespace, but for what Kubernetes, or OpenShift, puts into each."""
-    found = (f"{kind.kind}/{obj['metadata']['name']}" for kind in KINDS for obj in release.client.list(kind, NAMESPACE))
-    return [name for name in found if not name.endswith(("kube-root-ca.crt", "openshift-service-ca.crt", "/default"))]
+    names = (f"{kind.kind}/{obj['metadata']['name']}" for kind in KINDS for obj in release.client.list(kind, NAMESPACE))
+    return [name for name in names if not name.endswith(("kube-root-ca.crt", "openshift-service-ca.crt", "/default"))]
 
 
 class Creating:
@@ -91,14 +91,14 @@ def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Rele
     for kind in WEBHOOKS.values():
         assert release.client.get(kind, "", "asya-operator") is None
     assert place.get("ConfigMap", "asya-runtime"), "which pods of this namespace mount"
-    again = Release(release.cluster, release.directory / "again")
+    second = Release(release.cluster, release.directory / "again")
     try:
         with Creating(place, "text-processor").running() as creating:
             time.sleep(1.5)
             assert {outcome for _, outcome in creating.outcomes} == {"plain"}
             assert place.get("AsyncActor", "text-processor"), "the CRD and the actors stay"
             assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"], "and what runs goes on running"
-            again.start()
+            second.start()
             is_ready = time.monotonic()
             time.sleep(2)
         print(f"reinstall: refused for {creating.refused():.1f} s, once ready for {creating.refused(is_ready):.1f} s")
@@ -109,7 +109,7 @@ def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Rele
         ready(place, "b")
         assert place.wait("Deployment", "x")["metadata"]["generation"] <= 3
     finally:
-        again.stop()
+        second.stop()
 
 
 def test_labels_come_off_by_hand_while_the_operator_is_away(release: Release, place: Space) -> None:

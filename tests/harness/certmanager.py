@@ -84,10 +84,10 @@ class CertManager:
 
     def renew(self, namespace: str, name: str) -> int:
         """Have a certificate issued again, as ``cmctl renew`` does, and wait until it is; its revision."""
-        found = self._client.get(CERTIFICATES, namespace, name)
-        assert found is not None, name
-        before = found["status"].get("revision", 0)
-        kept = [c for c in found["status"].get("conditions") or () if c["type"] != "Issuing"]
+        live = self._client.get(CERTIFICATES, namespace, name)
+        assert live is not None, name
+        before = live["status"].get("revision", 0)
+        kept = [c for c in live["status"].get("conditions") or () if c["type"] != "Issuing"]
         wanted = {"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "a test"}
         patch = {"status": {"conditions": [*kept, {**wanted, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}
         self._client.merge_patch(CERTIFICATES, namespace, name, patch, subresource="status")
