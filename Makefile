@@ -72,11 +72,12 @@ matrix: $(READY) ## Run the cluster tests on each control plane that KUBEBUILDER
 bench: $(READY) ## Run the benchmarks (ONLY="webhook start": some of them)
 	$(BIN)/python -m tests.bench $(ONLY)
 
-lint: $(READY) ## ruff, mypy --strict, import contracts, hadolint, shellcheck, actionlint (on Linux)
+lint: $(READY) ## ruff, mypy --strict, import contracts, names and sizes, hadolint, shellcheck, actionlint (on Linux)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m tests.style
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/shellcheck .ci/run examples/minikube/*.sh
 	[ ! -x $(BIN)/actionlint ] || $(BIN)/actionlint -shellcheck $(BIN)/shellcheck -pyflakes= .github/workflows/*.yml

@@ -56,7 +56,7 @@ class Keeper:
         self._client, self._settings, self._leading = client, settings, leading
         self._any_time = any_time or client
         self._events, self._contests = events.Recorder(client, identity), Contests()
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         """What is contested, and an Event has said so."""
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._known: State | None = None
@@ -151,24 +151,26 @@ class Keeper:
 
     def _trusted(self) -> bytes:
         """What is published, as PEM; an empty text where that is no certificate."""
-        hooks = [hook for _, configuration in self._found() for hook in configuration.get("webhooks") or ()]
+        hooks = self._hooks()
         bundles = {_bundle(hook) for hook in hooks} - {""}
         try:
-            found = {c for b in bundles for c in x509.load_pem_x509_certificates(base64.b64decode(b))}
+            authorities = {c for b in bundles for c in x509.load_pem_x509_certificates(base64.b64decode(b))}
         except ValueError:
             return b""
-        return b"".join(sorted(certificate.public_bytes(Encoding.PEM) for certificate in found))
+        return b"".join(sorted(certificate.public_bytes(Encoding.PEM) for certificate in authorities))
 
     def _is_of_cert_manager(self, secret: Object | None) -> bool:
         """Whether cert-manager writes this Secret: two that issue into one would do so for ever."""
         metadata = (secret or {}).get("metadata") or {}
         certificate = (metadata.get("annotations") or {}).get(CERT_MANAGER)
-        if certificate and "cert-manager" not in self._told:
-            told = f"the Secret {self._settings.secret!r} is cert-manager's, of the Certificate {certificate!r}"
+        if certificate and "cert-manager" not in self._reported:
+            message = f"the Secret {self._settings.secret!r} is cert-manager's, of the Certificate {certificate!r}"
             log.error("certificates_refused", secret=self._settings.secret, certificate=certificate)
             do = "Set certs.secretName to another name, or delete the Certificate and then the Secret"
-            self._record("SecretOfCertManager", f"{told}, so that certs.mode self leaves it alone. {do}", warning=True)
-        self._told = self._told | {"cert-manager"} if certificate else self._told - {"cert-manager"}
+            self._record(
+                "SecretOfCertManager", f"{message}, so that certs.mode self leaves it alone. {do}", warning=True
+            )
+        self._reported = self._reported | {"cert-manager"} if certificate else self._reported - {"cert-manager"}
         return bool(certificate)
 
     def _publish_where_blank(self) -> None:
@@ -178,7 +180,7 @@ class Keeper:
         bundle = data.get("ca.crt")
         if not bundle or not data.get("tls.crt"):
             return
-        for informer, configuration in self._found():
+        for informer, configuration in self._webhook_configurations():
             hooks = configuration.get("webhooks") or ()
             if hooks and not any(map(_bundle, hooks)):
                 wanted = self._configuration(informer, hooks, bundle)
@@ -227,17 +229,21 @@ class Keeper:
         return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": data}
 
     def _published(self, bundle: str) -> bool:
-        hooks = [hook for _, configuration in self._found() for hook in configuration.get("webhooks") or ()]
+        hooks = self._hooks()
         return all(_bundle(hook) == bundle for hook in hooks)
 
-    def _found(self) -> list[tuple[Informer, Object]]:
+    def _hooks(self) -> list[Object]:
+        """The webhooks of all configurations."""
+        return [hook for _, obj in self._webhook_configurations() for hook in obj.get("webhooks") or ()]
+
+    def _webhook_configurations(self) -> list[tuple[Informer, Object]]:
         pairs = [(i, i.get("", self._settings.configuration)) for i in self._configurations]
         return [(informer, obj) for informer, obj in pairs if obj is not None]
 
     def _publish(self, bundle: str) -> float:
         """Publish it wherever it is not, unless that is contested; seconds until the next look, at most."""
         soonest = TICK_SECONDS
-        for informer, configuration in self._found():
+        for informer, configuration in self._webhook_configurations():
             hooks = configuration.get("webhooks") or ()
             if all(_bundle(hook) == bundle for hook in hooks):
                 continue
@@ -261,13 +267,13 @@ class Keeper:
         try:
             written = self._contests.restore(f"{kind}/{name}", wanted, live, write)
         except NotYet as later:
-            if kind not in self._told:
-                self._told.add(kind)
-                told = f"something else keeps changing the {kind} {name!r}, and it is put right ever more slowly"
+            if kind not in self._reported:
+                self._reported.add(kind)
+                message = f"something else keeps changing the {kind} {name!r}, and it is put right ever more slowly"
                 do = f"kubectl get {kind.lower()} {name} -o yaml --show-managed-fields tells what it is: have it stop"
-                self._record("Contested", f"{told}. {do}", warning=True)
+                self._record("Contested", f"{message}. {do}", warning=True)
             return later.seconds
-        self._told.discard(kind)
+        self._reported.discard(kind)
         informer.observe(written)
         return 0.0
 

@@ -39,10 +39,10 @@ def rows(secret: Object | None, configurations: Iterable[Object], now: datetime)
         configurations: the webhook configurations.
         now: the time.
     """
-    found: list[Row] = []
+    rows: list[Row] = []
     serving = _serving(secret)
     if serving is not None:
-        found.append(
+        rows.append(
             Row(
                 "served",
                 _who(serving),
@@ -60,17 +60,17 @@ def rows(secret: Object | None, configurations: Iterable[Object], now: datetime)
             name = _called_by(hook)
             if serving is not None and name and not any(_matches(name, n) for n in _names(serving)):
                 wrong = f"the API server calls it {name}, which the served certificate does not name"
-                found.append(Row(where, name, serving.not_valid_after_utc, wrong))
+                rows.append(Row(where, name, serving.not_valid_after_utc, wrong))
             if not authorities:
-                found.append(Row(where, "nothing", now, "the API server trusts no certificate of the webhook"))
+                rows.append(Row(where, "nothing", now, "the API server trusts no certificate of the webhook"))
             for ca in authorities:
                 # An old one may be kept beside the one that counts.
                 verdict = "" if used else "the served certificate is not signed by it"
                 if not used or ca in used:
                     verdict = _expired(ca, now) or verdict
                 ends, starts = ca.not_valid_after_utc, ca.not_valid_before_utc
-                found.append(Row(where, _who(ca), ends, verdict, ca in used, starts))
-    return found
+                rows.append(Row(where, _who(ca), ends, verdict, ca in used, starts))
+    return rows
 
 
 def served_from(name: str, configurations: Iterable[Object]) -> str:

@@ -61,11 +61,11 @@ def show(
     try:
         published = [obj for r in CONFIGURATIONS if (obj := api.get(r, "", name)) is not None]
         secret = secret or served_from(name, published)
-        found = api.get(SECRETS, namespace, secret)
+        live = api.get(SECRETS, namespace, secret)
     except ApiError as error:
         fail(error.message)
     now = datetime.now(UTC)
-    listed = rows(found, published, now)
+    listed = rows(live, published, now)
     table = Table(box=None, pad_edge=False)
     for column in ("WHERE", "WHO", "EXPIRES", "DAYS LEFT", ""):
         table.add_column(column)

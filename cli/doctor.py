@@ -79,8 +79,8 @@ class Doctor:
     @cached_property
     def _published(self) -> dict[str, Object]:
         """The webhook configurations that there are, by kind."""
-        found = {resource.kind: self._client.get(resource, "", self._name) for resource in CONFIGURATIONS}
-        return {kind: obj for kind, obj in found.items() if obj is not None}
+        live = {resource.kind: self._client.get(resource, "", self._name) for resource in CONFIGURATIONS}
+        return {kind: obj for kind, obj in live.items() if obj is not None}
 
     @cached_property
     def _listed(self) -> list[Object]:
@@ -118,17 +118,17 @@ class Doctor:
 
     def _kubernetes(self) -> Iterator[Check]:
         version = self._client.version()
-        told = f"Kubernetes {version[0]}.{version[1]} answers"
+        message = f"Kubernetes {version[0]}.{version[1]} answers"
         if version < OLDEST_KUBERNETES:
-            yield bad(told, f"Upgrade to Kubernetes {OLDEST_KUBERNETES[0]}.{OLDEST_KUBERNETES[1]} or newer")
+            yield bad(message, f"Upgrade to Kubernetes {OLDEST_KUBERNETES[0]}.{OLDEST_KUBERNETES[1]} or newer")
         else:
-            yield good(told)
+            yield good(message)
 
     def _crd(self) -> Iterator[Check]:
-        found = self._client.get(CRDS, "", CRD_NAME)
-        if found is None:
+        obj = self._client.get(CRDS, "", CRD_NAME)
+        if obj is None:
             yield bad("there is no CustomResourceDefinition asyncactors.asya.io", self._upgrade)
-        elif not contains(found["spec"]["versions"], manifest()["spec"]["versions"]):
+        elif not contains(obj["spec"]["versions"], manifest()["spec"]["versions"]):
             yield bad(
                 "the CustomResourceDefinition is of another version than this command",
                 self._upgrade,
@@ -233,8 +233,8 @@ class Doctor:
 
     def _deployed(self, suffix: str) -> tuple[str, list[str]]:
         """A process's ServiceAccount, and the namespaces that it is limited to; an empty name for all."""
-        found = self._client.get(resources.DEPLOYMENTS, self._namespace, f"{self._name}{suffix}") or {}
-        pod = ((found.get("spec") or {}).get("template") or {}).get("spec") or {}
+        obj = self._client.get(resources.DEPLOYMENTS, self._namespace, f"{self._name}{suffix}") or {}
+        pod = ((obj.get("spec") or {}).get("template") or {}).get("spec") or {}
         environment = {e["name"]: e.get("value") for c in pod.get("containers") or () for e in c.get("env") or ()}
         account = pod.get("serviceAccountName") or f"{self._name}{suffix}"
         return account, (environment.get("ASYA_WATCH_NAMESPACES") or "").split(",")
@@ -260,12 +260,12 @@ class Doctor:
         return bool(answer["status"]["allowed"])
 
     def _keda(self) -> Iterator[Check]:
-        found = self._client.get(CRDS, "", "scaledobjects.keda.sh")
-        if found is None:
+        obj = self._client.get(CRDS, "", "scaledobjects.keda.sh")
+        if obj is None:
             yield bad("KEDA is not installed, so nothing is scaled", "Install it: https://keda.sh/docs/latest/deploy/")
             return
         operators = self._client.list(resources.DEPLOYMENTS, labelSelector="app=keda-operator")
-        version = _keda_version(found, operators)
+        version = _keda_version(obj, operators)
         if version is None:
             yield Check("unknown", "KEDA is installed; its version is not known")
         elif version < OLDEST_KEDA:

@@ -60,8 +60,8 @@ def read(client: Client, namespace: str, name: str) -> Story | None:
     for resource in WORKLOADS:
         story.workloads += _list(client, resource, namespace, selector)
     for resource in KEDA:
-        found = _list(client, resource, namespace, selector)
-        (story.workloads if resource is resources.SCALED_JOBS else story.others).extend(found)
+        result = _list(client, resource, namespace, selector)
+        (story.workloads if resource is resources.SCALED_JOBS else story.others).extend(result)
     config_map = client.get(resources.CONFIG_MAPS, namespace, RUNTIME_CONFIGMAP)
     story.others += [config_map] if config_map is not None else []
     reference = (actor.get("status") or {}).get("workloadRef") or {}
@@ -71,19 +71,19 @@ def read(client: Client, namespace: str, name: str) -> Story | None:
         unlabelled = client.get(by_kind[reference["kind"]], namespace, reference["name"])
         story.workloads += [unlabelled] if unlabelled is not None else []
     if (actor.get("status") or {}).get("outdatedWorkloads"):
-        found = events.warnings(client, "AsyncActor", namespace, name)
-        story.refusals = list({e["reason"]: e for e in found if e.get("reason") in REFUSED}.values())
+        result = events.warnings(client, "AsyncActor", namespace, name)
+        story.refusals = list({e["reason"]: e for e in result if e.get("reason") in REFUSED}.values())
     return story
 
 
 def _list(client: Client, resource: Resource, namespace: str, selector: str) -> list[Object]:
     try:
-        found = client.list(resource, namespace, labelSelector=selector)
+        listed = client.list(resource, namespace, labelSelector=selector)
     except ApiError as error:
         if error.code == 404:
             return []  # KEDA is not installed
         raise
-    return [{**obj, "kind": resource.kind} for obj in found]
+    return [{**obj, "kind": resource.kind} for obj in listed]
 
 
 def lines(story: Story) -> Iterator[str]:

@@ -21,7 +21,7 @@ def phases() -> str:
 def remedies() -> str:
     """A table of what can be wrong, and what to do."""
     made = ["| reason or phase | what is seen | what to do |", "|---|---|---|"]
-    return "\n".join([*made, *(f"| `{cause}` | {r.seen} | {general(cause)}. |" for cause, r in REMEDIES.items())])
+    return "\n".join([*made, *(f"| `{cause}` | {r.symptom} | {general(cause)}. |" for cause, r in REMEDIES.items())])
 
 
 def metrics() -> str:

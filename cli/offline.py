@@ -108,7 +108,7 @@ class Offline:
 
     def _decided(self, document: Document, *, report: bool = False) -> dict[str, Object]:
         """The objects that admission would change, as it would make them, by JSON pointer."""
-        found: dict[str, Object] = {}
+        matches: dict[str, Object] = {}
         for where, obj in document.objects():
             resource = _resource(obj)
             label = map_of(obj, "labels").get(LABEL_ACTOR)
@@ -123,8 +123,8 @@ class Offline:
                 self.errors += [f"{name}: {decision.message}"] if decision.outcome == "denied" else []
                 self.warnings += [f"{name}: {warning}" for warning in decision.warnings]
             if decision.patch:
-                found[where] = patched(obj, decision.patch)
-        return found
+                matches[where] = patched(obj, decision.patch)
+        return matches
 
     @staticmethod
     def uninject(document: Document, *, unlabel: bool = False, only: Sequence[str] | None = None) -> Document:
@@ -221,8 +221,8 @@ def _in_vain(obj: Object) -> str:
 
 def _metadata(obj: Object) -> Object:
     """An object's metadata; empty where a file has something else there, which no API server would take."""
-    found = obj.get("metadata")
-    return found if isinstance(found, dict) else {}
+    value = obj.get("metadata")
+    return value if isinstance(value, dict) else {}
 
 
 def _template_path(obj: Object) -> tuple[str, ...]:

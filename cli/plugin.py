@@ -100,10 +100,10 @@ def _actors(api: Any, namespace: str, name: str) -> list[Any]:
 
     try:
         if name:
-            found = api.get(ASYNC_ACTORS, namespace, name)
-            if found is None:
+            obj = api.get(ASYNC_ACTORS, namespace, name)
+            if obj is None:
                 _not_found(name)
-            return [found]
+            return [obj]
         return list(api.list(ASYNC_ACTORS, namespace))
     except ApiError as error:
         if error.code == 404:

@@ -83,19 +83,19 @@ def remove_leftovers(client: Client, namespace: str, *, lease: str, secrets: Seq
 def _let_go(client: Client, actor: Object) -> bool:
     """Whether there was something to take off."""
     namespace, name, uid = (actor["metadata"][part] for part in ("namespace", "name", "uid"))
-    found: Object | None = actor
+    result: Object | None = actor
     for attempt in range(TRIES):
-        if found is None or found["metadata"]["uid"] != uid or FINALIZER not in _finalizers(found):
+        if result is None or result["metadata"]["uid"] != uid or FINALIZER not in _finalizers(result):
             return attempt > 0
-        kept = [f for f in _finalizers(found) if f != FINALIZER]
-        version = found["metadata"]["resourceVersion"]
+        kept = [f for f in _finalizers(result) if f != FINALIZER]
+        version = result["metadata"]["resourceVersion"]
         patch: Object = {"metadata": {"finalizers": kept or None, "resourceVersion": version}}
         try:
             client.merge_patch(ASYNC_ACTORS, namespace, name, patch)
         except ApiError as error:
             if error.code not in (404, 409) or attempt == TRIES - 1:
                 raise
-            found = client.get(ASYNC_ACTORS, namespace, name)
+            result = client.get(ASYNC_ACTORS, namespace, name)
         else:
             return True
     return False

@@ -30,10 +30,10 @@ class Triggers:
     def on_owned(self, obj: Object, deleted: bool) -> None:
         """An object changed that an actor owns, or that carries an actor's label."""
         metadata = obj["metadata"]
-        self.rollouts.seen(obj, deleted)
+        self.rollouts.observe(obj, deleted)
         scaled_job = self.cluster.scaled_job_of(obj)
         if scaled_job is not None and self.rollouts.holds(scaled_job["metadata"]["uid"]):
-            self.rollouts.seen(scaled_job)
+            self.rollouts.observe(scaled_job)
         names = {o["name"] for o in metadata.get("ownerReferences") or () if o.get("kind") == KIND}
         label = (metadata.get("labels") or {}).get(LABEL_ACTOR)
         for name in names | ({label} if label else set()):

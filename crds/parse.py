@@ -42,6 +42,6 @@ def _message(error: Any) -> str:
         return f"{path}{separator}{context['path']}: {context['message']}"
     if error["type"] == "missing":
         return f"{path}: required"
-    found = error.get("input")
-    shown = "" if isinstance(found, dict | list) else f"; found {found!r}"
+    value = error.get("input")
+    shown = "" if isinstance(value, dict | list) else f"; found {value!r}"
     return f"{path}: {error['msg'][:1].lower()}{error['msg'][1:]}{shown}"

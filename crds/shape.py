@@ -115,6 +115,6 @@ def _path(path: str, parts: tuple[int | str, ...]) -> str:
     return path
 
 
-def _word(found: Any) -> str:
+def _word(value: Any) -> str:
     words = {dict: "an object", list: "a list", bool: "a boolean", str: "a string", float: "a fraction"}
-    return "null" if found is None else words.get(type(found), "a number")
+    return "null" if value is None else words.get(type(value), "a number")

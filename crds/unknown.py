@@ -21,17 +21,17 @@ def unknown_fields(actor: Mapping[str, Any]) -> list[str]:
 def _unknown(value: Any, schema: Mapping[str, Any], path: str) -> list[str]:
     if schema.get("x-kubernetes-preserve-unknown-fields"):
         return []
-    found: list[str] = []
+    unknown: list[str] = []
     if isinstance(value, list):
         for n, item in enumerate(value):
-            found += _unknown(item, schema.get("items") or {}, f"{path}[{n}]")
+            unknown += _unknown(item, schema.get("items") or {}, f"{path}[{n}]")
     elif isinstance(value, dict):
         properties, others = schema.get("properties"), schema.get("additionalProperties")
         for name, item in value.items():
             if properties and name in properties:
-                found += _unknown(item, properties[name], f"{path}.{name}")
+                unknown += _unknown(item, properties[name], f"{path}.{name}")
             elif isinstance(others, dict):
-                found += _unknown(item, others, f"{path}.{name}")
+                unknown += _unknown(item, others, f"{path}.{name}")
             elif properties:
-                found.append(f"{path}.{name}")
-    return found
+                unknown.append(f"{path}.{name}")
+    return unknown

@@ -199,7 +199,7 @@ def stream(services: Services, last: str, ping: float = PING_SECONDS) -> Iterato
             "namespace": services.namespace,
             "sample": SAMPLE_SECONDS,
             "phases": MEANINGS,
-            "remedies": {cause: f"{remedy.seen}. {general(cause)}" for cause, remedy in REMEDIES.items()},
+            "remedies": {cause: f"{remedy.symptom}. {general(cause)}" for cause, remedy in REMEDIES.items()},
             "lengths": board.lengths(),
         }
         yield _event("snapshot", {**about, **_changed(known)}, board.run, known.version)

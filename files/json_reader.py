@@ -36,9 +36,9 @@ def read_json(text: str, position: int) -> Node:
 
 
 def _skip(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    assert found is not None, "it matches nothing too"
-    return found.end()
+    match = _SPACE.match(text, position)
+    assert match is not None, "it matches nothing too"
+    return match.end()
 
 
 def _value(text: str, at: int) -> Node:

@@ -25,8 +25,8 @@ class Layout:
 
     def line_end(self, position: int) -> int:
         """Where the line behind that of ``position`` begins, or the text ends."""
-        found = self.text.find(self.break_at, position)
-        return len(self.text) if found < 0 else found + 1
+        end = self.text.find(self.break_at, position)
+        return len(self.text) if end < 0 else end + 1
 
     def column(self, position: int) -> int:
         """How far into its line ``position`` is."""
@@ -51,8 +51,8 @@ class Layout:
     def content(self, node: Node) -> int:
         """Where a node begins behind its anchor and tag."""
         position = node.start
-        while (found := _PROPERTY.match(self.text, position)) and position < node.end:
-            position = self.token(found.end())
+        while (match := _PROPERTY.match(self.text, position)) and position < node.end:
+            position = self.token(match.end())
         return position
 
     def entry_start(self, key: Node) -> int:
@@ -69,9 +69,9 @@ class Layout:
 
     def dashes(self, node: Node) -> list[int]:
         """The positions of a block list's dashes."""
-        found, position = [], self.content(node)
+        positions, position = [], self.content(node)
         for item in node.items:
             position = self.token(position)
-            found.append(position)
+            positions.append(position)
             position = item.end
-        return found
+        return positions

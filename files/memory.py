@@ -25,10 +25,10 @@ def remembering(record: str, originals: Mapping[str, str]) -> str:
 def remembered(record: Any) -> dict[str, str]:
     """The original texts in what may be a record's JSON."""
     try:
-        found = json.loads(record).get(MEMBER) if isinstance(record, str) else None
+        parsed = json.loads(record).get(MEMBER) if isinstance(record, str) else None
     except (ValueError, AttributeError, RecursionError):
         return {}
-    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
+    return {k: v for k, v in parsed.items() if isinstance(v, str)} if isinstance(parsed, dict) else {}
 
 
 def changed(document: Document, new: Any) -> tuple[Document, dict[str, str]]:

@@ -144,9 +144,9 @@ def split(text: str, origin: str = "") -> list[Document]:
 
 
 def _end_of_space(text: str, position: int) -> int:
-    found = _SPACE.match(text, position)
-    assert found is not None, "it matches nothing too"
-    return found.end()
+    match = _SPACE.match(text, position)
+    assert match is not None, "it matches nothing too"
+    return match.end()
 
 
 def _json_stream(text: str, start: int, origin: str) -> tuple[list[Document], int]:

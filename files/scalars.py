@@ -52,9 +52,9 @@ def resolve(text: str) -> Any:
     digits = text.replace("_", "")
     for pattern, base in _INTEGERS:
         if pattern.fullmatch(digits):
-            found = _integer(digits, base)
-            if found is not None:
-                return found
+            number = _integer(digits, base)
+            if number is not None:
+                return number
     return _float(digits, text) if _FLOAT.fullmatch(digits) else text
 
 

@@ -45,8 +45,8 @@ def read_yaml(text: str, place: Place) -> tuple[Node | None, int]:
         return builder.document()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        told = ", ".join(part for part in (error.context, error.problem) if part)
-        place.fail(mark.index if mark is not None else 0, told)
+        message = ", ".join(part for part in (error.context, error.problem) if part)
+        place.fail(mark.index if mark is not None else 0, message)
     except yaml.YAMLError as error:
         place.fail(0, " ".join(str(error).split()))
     except RecursionError:
@@ -87,10 +87,10 @@ class _Builder:
             return self._scalar(event), 1
         anchor = event.anchor
         if kind is yaml.AliasEvent:
-            found, size = self._anchors.get(anchor, (None, -1))
-            if found is None:
+            node, size = self._anchors.get(anchor, (None, -1))
+            if node is None:
                 self._place.fail(start, f"anchor {anchor!r} {'is not known' if size < 0 else 'contains itself'}")
-            node = Node("alias", start, event.end_mark.index, found.value, anchor=anchor)
+            node = Node("alias", start, event.end_mark.index, node.value, anchor=anchor)
             return node, size
         if anchor:
             self._anchors[anchor] = (None, 0)

@@ -11,8 +11,8 @@ Object = dict[str, Any]
 def map_of(obj: Object | None, part: str) -> Object:
     """A map of the metadata of an object: its ``labels`` or its ``annotations``."""
     metadata = (obj or {}).get("metadata")
-    found = metadata.get(part) if isinstance(metadata, dict) else None
-    return found if isinstance(found, dict) else {}
+    value = metadata.get(part) if isinstance(metadata, dict) else None
+    return value if isinstance(value, dict) else {}
 
 
 def name_of(item: Any) -> Any:
@@ -22,18 +22,18 @@ def name_of(item: Any) -> Any:
 
 def list_of(holder: Any, key: str) -> list[Any]:
     """A list of an object; an empty one where there is none."""
-    found = holder.get(key) if isinstance(holder, dict) else None
-    return found if isinstance(found, list) else []
+    value = holder.get(key) if isinstance(holder, dict) else None
+    return value if isinstance(value, list) else []
 
 
 def value_of(container: Any, variable: str) -> str | None:
     """The plain value of a container's variable; None where it has none, or one from elsewhere."""
-    found = None
+    result = None
     for entry in list_of(container, "env"):
         if name_of(entry) == variable:
             value = entry.get("value")
-            found = value if isinstance(value, str) else None
-    return found
+            result = value if isinstance(value, str) else None
+    return result
 
 
 def disabled(obj: Object) -> bool:

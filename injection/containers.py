@@ -15,7 +15,7 @@ CARRIED: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "ASYA_SOCKET_CHMOD")
 _RUN_AS: Final = ("runAsUser", "runAsGroup", "runAsNonRoot")
 
 
-def sidecar_container(spec: Object, runtime: Object, plan: Plan, found: Situation) -> Object:
+def sidecar_container(spec: Object, runtime: Object, plan: Plan, situation: Situation) -> Object:
     """The sidecar for a pod's ``spec``: the same user as the runtime, so that both may use the socket."""
     theirs = runtime.get("securityContext") or {}
     run_as = {key: theirs[key] for key in _RUN_AS if key in theirs}
@@ -27,13 +27,13 @@ def sidecar_container(spec: Object, runtime: Object, plan: Plan, found: Situatio
     ours = plan.sidecar["securityContext"]
     followed = {key: value for key, value in run_as.items() if key not in ours}  # what the operator sets wins
     sidecar = {**plan.sidecar, "securityContext": {**ours, **followed}}
-    if found.holder:
+    if situation.holder:
         sidecar["env"] = plan.patient_env
-    if found.native:
+    if situation.native:
         return {**sidecar, "restartPolicy": "Always"}
-    if found.port is not None:
+    if situation.port is not None:
         # Released sidecars end at once when they are told to, and the message in hand would be done twice.
-        drain = {"httpGet": {"path": "/drain", "port": found.port, "scheme": "HTTP"}}
+        drain = {"httpGet": {"path": "/drain", "port": situation.port, "scheme": "HTTP"}}
         sidecar["lifecycle"] = {"preStop": drain}
     return sidecar
 

@@ -61,24 +61,24 @@ def _warnings(
             continue
         for field in sorted({*changed, *was}):
             if changed.get(field) != was.get(field) and container.get(field) != changed.get(field):
-                told = _told(f"{at}.{field}", changed.get(field), container.get(field))
-                yield told + _where(name, field, record) + _hint(name, record, submitted)
+                message = _describe(f"{at}.{field}", changed.get(field), container.get(field))
+                yield message + _where(name, field, record) + _hint(name, record, submitted)
     at = f"{path}.spec.containers[{record.runtime}]"
     for group in ("env", "mounts", "probes"):
         for name, part in ours[group].items():
             changed, was = theirs[group].get(name), stored[group].get(name)
             if was is not None and changed != was and part != changed:
                 field = {"env": f".env[{name}]", "mounts": f".volumeMounts[{name}]", "probes": f".{name}"}[group]
-                yield _told(at + field, changed, part) + _set(_VARIABLES.get(name, ""), record)
+                yield _describe(at + field, changed, part) + _set(_VARIABLES.get(name, ""), record)
     if theirs["command"] != stored["command"] and ours["command"] not in (None, theirs["command"]):
-        yield _told(f"{at}.command", theirs["command"], ours["command"]) + _set("", record)
+        yield _describe(f"{at}.command", theirs["command"], ours["command"]) + _set("", record)
 
 
-def _told(at: str, found: Any, kept: Any) -> str:
-    shown = [f"{value!r}" for value in (found, kept)]
-    if any(len(text) > _SHOWN or isinstance(v, list | dict) for text, v in zip(shown, (found, kept), strict=True)):
+def _describe(at: str, value: Any, kept: Any) -> str:
+    shown = [f"{value!r}" for value in (value, kept)]
+    if any(len(text) > _SHOWN or isinstance(v, list | dict) for text, v in zip(shown, (value, kept), strict=True)):
         return f"{at}: the change was put back; "
-    if found is None:
+    if value is None:
         return f"{at}: its removal was put back to {shown[1]}; "
     return f"{at}: {shown[0]} was put back to {shown[1]}; "
 

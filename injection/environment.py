@@ -82,7 +82,7 @@ def _resiliency(env: _Environment, actor: AsyncActor) -> None:
     resiliency = actor.spec.resiliency
     if resiliency is None:
         return
-    found = resiliency.model_dump(mode="json", by_alias=True, exclude_none=True)
+    settings = resiliency.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, part in (("ASYA_RESILIENCY_POLICIES", "policies"), ("ASYA_RESILIENCY_RULES", "rules")):
-        if found.get(part):
-            env.value(name, orjson.dumps(found[part], option=orjson.OPT_SORT_KEYS).decode())
+        if settings.get(part):
+            env.value(name, orjson.dumps(settings[part], option=orjson.OPT_SORT_KEYS).decode())

@@ -69,9 +69,9 @@ def extras(env: Mapping[str, str]) -> Extras:
 
 def _json(env: Mapping[str, str], name: str, default: str, kind: type) -> Any:
     try:
-        found = orjson.loads(env.get(name) or default)
+        parsed = orjson.loads(env.get(name) or default)
     except orjson.JSONDecodeError as error:
         raise InvalidExtra(f"{name}: must be JSON: {error}") from None
-    if not isinstance(found, kind):
-        raise InvalidExtra(f"{name}: must be a JSON {'list' if kind is list else 'object'}; found {found!r}")
-    return found
+    if not isinstance(parsed, kind):
+        raise InvalidExtra(f"{name}: must be a JSON {'list' if kind is list else 'object'}; found {parsed!r}")
+    return parsed

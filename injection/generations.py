@@ -75,8 +75,8 @@ def _prefix(actor: AsyncActor, defaults: SidecarDefaults) -> str:
 
 def own_value(actor: AsyncActor, name: str) -> str | None:
     """The plain value that the actor itself gives a variable of its sidecar; the last of a name counts."""
-    found = None
+    result = None
     for entry in actor.spec.sidecar.env or ():
         if entry["name"] == name:
-            found = entry.get("value")
-    return found if isinstance(found, str) and "$(" not in found else None
+            result = entry.get("value")
+    return result if isinstance(result, str) and "$(" not in result else None

@@ -102,14 +102,14 @@ def _inject(template: Object, record: Record | None, plan: Plan, job: bool, scal
         )
     index = runtime_index(template, record)
     runtime = spec["containers"][index]
-    found = situation(spec, runtime, plan, native=native, scaled=scaled)
-    deny_taken_names(spec, holder=found.holder)
-    note = Record(actor=plan.actor, digest=plan.digest, runtime=runtime["name"], native=native, holder=found.holder)
+    context = situation(spec, runtime, plan, native=native, scaled=scaled)
+    deny_taken_names(spec, holder=context.holder)
+    note = Record(actor=plan.actor, digest=plan.digest, runtime=runtime["name"], native=native, holder=context.holder)
     new_spec = dict(spec)
     containers = list(spec["containers"])
-    containers[index] = inject_runtime(runtime, plan, note, index, found)
-    sidecar = sidecar_container(spec, runtime, plan, found)
-    init = [holder_container(runtime, plan)] if found.holder else []
+    containers[index] = inject_runtime(runtime, plan, note, index, context)
+    sidecar = sidecar_container(spec, runtime, plan, context)
+    init = [holder_container(runtime, plan)] if context.holder else []
     init += [sidecar] if native else []
     if init:
         note.created += [] if "initContainers" in spec else ["initContainers"]

@@ -51,8 +51,8 @@ def ownership(obj: Object, name: str, uid: str, borrows: tuple[str, str] | None 
 
 def controlling_actor(obj: Object) -> Object | None:
     """The owner reference to the AsyncActor that controls ``obj``; None if another object does, or none."""
-    found = _controller(obj)
-    return found if found is not None and _is_actor(found) else None
+    owner = _controller(obj)
+    return owner if owner is not None and _is_actor(owner) else None
 
 
 def _controller(obj: Object) -> Object | None:

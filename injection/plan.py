@@ -129,12 +129,12 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
 
 
 def _check(actor: AsyncActor, defaults: SidecarDefaults) -> None:
-    found = generation(actor, defaults)
-    if actor.spec.resiliency is not None and found != "http":
+    kind = generation(actor, defaults)
+    if actor.spec.resiliency is not None and kind != "http":
         raise InvalidActor(
             [
                 f"spec.resiliency: the actor's sidecar ({sidecar_image(actor, defaults)}) is of the generation "
-                f"{found!r}, which knows no retries or error routes; use an image of 0.5.1 or newer, set "
+                f"{kind!r}, which knows no retries or error routes; use an image of 0.5.1 or newer, set "
                 "spec.sidecar.generation if its tag misleads, or leave spec.resiliency out"
             ]
         )

@@ -132,10 +132,10 @@ def unknown_version_warning(version: int) -> str:
 
 def _version(text: str) -> int | None:
     try:
-        found = orjson.loads(text)
+        parsed = orjson.loads(text)
     except orjson.JSONDecodeError:
         return None
-    version = found.get("version") if isinstance(found, dict) else None
+    version = parsed.get("version") if isinstance(parsed, dict) else None
     return version if isinstance(version, int) and not isinstance(version, bool) else None
 
 
@@ -219,5 +219,5 @@ def is_our_probe(probe: Any) -> bool:
 def our_handlers(probe: Object) -> list[str]:
     """Which ways to ask in ``probe`` are ours: another writer's may stand beside it, until ours goes."""
     request, command = probe.get("httpGet"), probe.get("exec")
-    found = ["httpGet"] if isinstance(request, dict) and request.get("path") == "/ready" else []
-    return found + (["exec"] if list_of(command, "command") == [*COMMAND, "ready"] else [])
+    handlers = ["httpGet"] if isinstance(request, dict) and request.get("path") == "/ready" else []
+    return handlers + (["exec"] if list_of(command, "command") == [*COMMAND, "ready"] else [])

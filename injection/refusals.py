@@ -108,8 +108,8 @@ def _windows(spec: Object) -> str:
 
 
 def _wants_windows(expression: Any) -> bool:
-    found = _map(expression)
-    wanted = (found.get("key"), found.get("operator"), found.get("values"))
+    expression_map = _map(expression)
+    wanted = (expression_map.get("key"), expression_map.get("operator"), expression_map.get("values"))
     return wanted == ("kubernetes.io/os", "In", ["windows"])
 
 

@@ -123,7 +123,7 @@ def runtime_index(template: Object, record: Record | None = None) -> int:
     )
 
 
-def inject_runtime(runtime: Object, plan: Plan, note: Record, index: int, found: Situation) -> Object:
+def inject_runtime(runtime: Object, plan: Plan, note: Record, index: int, situation: Situation) -> Object:
     """``runtime`` with our parts; what was there before goes into ``note``.
 
     Raises:
@@ -131,7 +131,7 @@ def inject_runtime(runtime: Object, plan: Plan, note: Record, index: int, found:
     """
     result = dict(runtime)
     mounts = _with_mounts(runtime, plan, note, index)
-    env = _with_variables(runtime, plan, note, found)
+    env = _with_variables(runtime, plan, note, situation)
     for key, items in (("volumeMounts", mounts), ("env", env)):
         if items != (runtime.get(key) or []):
             note.created += [] if key in runtime else [key]
@@ -140,10 +140,10 @@ def inject_runtime(runtime: Object, plan: Plan, note: Record, index: int, found:
         note.command = True
         note.created += ["command"] if "command" not in runtime else []
         result["command"] = COMMAND
-    if found.script and not found.native and not any(runtime.get(kind) for kind in OUR_PROBES):
+    if situation.script and not situation.native and not any(runtime.get(kind) for kind in OUR_PROBES):
         note.probes = list(OUR_PROBES)
         note.created += [kind for kind in OUR_PROBES if kind not in runtime]
-        result.update(_probes(found.port))
+        result.update(_probes(situation.port))
     return result
 
 
@@ -171,9 +171,11 @@ def _deny_unlike(mount: Object, ours: Object, at: str) -> None:
     """Refuse a mount of our volume in whose place the kubelet would not put what ours does."""
     unlike = [key for key in ("subPath", "subPathExpr", "readOnly") if (mount.get(key) or None) != ours.get(key)]
     if unlike:
-        found = " and ".join(f"with {key} {mount.get(key)!r}" if mount.get(key) else f"without {key}" for key in unlike)
+        differences = " and ".join(
+            f"with {key} {mount.get(key)!r}" if mount.get(key) else f"without {key}" for key in unlike
+        )
         raise Denied(
-            f"{at} is a mount of {ours['name']!r} {found}, so that sidecar and runtime would not find what they "
+            f"{at} is a mount of {ours['name']!r} {differences}, so that sidecar and runtime would not find what they "
             "share; take the mount out, since injection adds its own"
         )
 
@@ -188,10 +190,10 @@ def first_places(env: list[Any]) -> dict[Any, int]:
     return {name_of(entry): i for i, entry in reversed(list(enumerate(env)))}
 
 
-def _with_variables(runtime: Object, plan: Plan, note: Record, found: Situation) -> list[Any]:
+def _with_variables(runtime: Object, plan: Plan, note: Record, situation: Situation) -> list[Any]:
     env = list(runtime.get("env") or ())
     places = last_places(env)
-    forced = (*plan.env, plan.holder_env) if found.holder else plan.env
+    forced = (*plan.env, plan.holder_env) if situation.holder else plan.env
     for variable in forced:
         at = places.get(variable["name"])
         if at is None:
@@ -200,7 +202,7 @@ def _with_variables(runtime: Object, plan: Plan, note: Record, found: Situation)
         elif not contains(env[at], variable) or "valueFrom" in env[at]:
             note.env_was[variable["name"]] = env[at]
             env[at] = variable
-    for variable in found.variables:
+    for variable in situation.variables:
         if variable["name"] not in places:
             env.append(variable)
             note.env_set[variable["name"]] = variable["value"]

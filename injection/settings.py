@@ -123,14 +123,14 @@ def _extras(env: Mapping[str, str]) -> Extras:
 
 
 def _choice(env: Mapping[str, str], name: str, default: str, valid: Sequence[str]) -> str:
-    found = env.get(name) or default
-    if found != default and found not in valid:
-        raise InvalidSetting(f"{name}: must be {' or '.join([', '.join(valid[:-1]), valid[-1]])}; found {found!r}")
-    return found
+    value = env.get(name) or default
+    if value != default and value not in valid:
+        raise InvalidSetting(f"{name}: must be {' or '.join([', '.join(valid[:-1]), valid[-1]])}; found {value!r}")
+    return value
 
 
 def _number(env: Mapping[str, str], name: str, default: int, most: int, what: str) -> int:
-    found = env.get(name) or str(default)
-    if not (found.isascii() and found.isdigit() and len(found) < 11) or not 0 < int(found) <= most:
-        raise InvalidSetting(f"{name}: must be {what} from 1 to {most}; found {found!r}")
-    return int(found)
+    value = env.get(name) or str(default)
+    if not (value.isascii() and value.isdigit() and len(value) < 11) or not 0 < int(value) <= most:
+        raise InvalidSetting(f"{name}: must be {what} from 1 to {most}; found {value!r}")
+    return int(value)

@@ -25,9 +25,9 @@ def _retries(actor: AsyncActor) -> Iterator[str]:
     policies = actor.spec.resiliency.policies if actor.spec.resiliency is not None else None
     names = sorted(name for name, policy in (policies or {}).items() if policy.max_attempts > 1)
     if names and actor.spec.transport.type == "rabbitmq":
-        found = ", ".join(f"{name}: {(policies or {})[name].max_attempts}" for name in names)
+        listed = ", ".join(f"{name}: {(policies or {})[name].max_attempts}" for name in names)
         yield (
-            f"spec.resiliency.policies[].maxAttempts: more than one attempt ({found}), but sidecars cannot delay a "
+            f"spec.resiliency.policies[].maxAttempts: more than one attempt ({listed}), but sidecars cannot delay a "
             "message by RabbitMQ, where one fails at its first error; set 1 and name actors in onExhausted, or use "
             "the transport sqs"
         )

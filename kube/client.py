@@ -177,16 +177,16 @@ class Client:
             on_page: called for each page that has arrived.
         """
         for attempt in range(LIST_ATTEMPTS):
-            found: Objects = []
+            objects: Objects = []
             page: Mapping[str, Any] = {**query, "limit": PAGE}
             try:
                 while True:
                     answer = self.request("GET", resource.path(namespace), query=page, timeout=LIST_TIMEOUT)
                     on_page()
-                    found += map(each, answer["items"])
+                    objects += map(each, answer["items"])
                     metadata = answer.get("metadata") or {}
                     if not metadata.get("continue"):
-                        return found, str(metadata.get("resourceVersion", ""))
+                        return objects, str(metadata.get("resourceVersion", ""))
                     # The version of the first page holds for the others.
                     rest = {k: v for k, v in query.items() if not k.startswith("resourceVersion")}
                     page = {**rest, "limit": PAGE, "continue": metadata["continue"]}
@@ -253,8 +253,8 @@ class Client:
             return cast(Object, self.request("PATCH", path, query=query, body=body, content_type=content_type))
         except ApiError as error:
             if error.code == 422 and "metadata.uid: Invalid value" in error.message:
-                told = f"{path} names another object than the one that was read: {error.message}"
-                raise ApiError(409, "Conflict", told) from None
+                message = f"{path} names another object than the one that was read: {error.message}"
+                raise ApiError(409, "Conflict", message) from None
             raise
 
     def create(self, resource: Resource, obj: Object) -> Object:
@@ -285,12 +285,12 @@ class Client:
     def serves(self, api_version: str, plural: str) -> bool:
         """Whether the API server serves a resource, from discovery."""
         try:
-            found = self.request("GET", f"/apis/{api_version}")
+            answer = self.request("GET", f"/apis/{api_version}")
         except ApiError as error:
             if error.code == 404:
                 return False
             raise
-        return any(r.get("name") == plural for r in found.get("resources") or ())
+        return any(r.get("name") == plural for r in answer.get("resources") or ())
 
     def version(self) -> tuple[int, int]:
         """Kubernetes' major and minor version.

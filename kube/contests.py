@@ -4,7 +4,7 @@ An owned object that drifts is put right at once, the first few times. If it goe
 writer insists: then each restoration waits twice as long as the one before, and once it stays as it is
 for a while all is forgotten.
 
-A restoration that the API server refuses has not taken place and tells of no other writer. It would be refused
+A restoration that the API server refuses has not taken place, so it is no sign of another writer. It would be refused
 again, so for a while what it was refused for is the answer to whatever happens to the object meanwhile.
 """
 
@@ -60,7 +60,7 @@ class Contests:
         Args:
             uid: names the object.
             wanted: stands for what is wanted, a digest say.
-            live: the object as it is known; None if there is none, which nobody contests.
+            live: the object as it is known; None if it does not exist, so that no other writer changes it.
             write: makes it what is wanted.
 
         Raises:
@@ -84,11 +84,11 @@ class Contests:
         """Seconds until the object is contested no more, if it holds still; 0 if it is not contested."""
         now = self._clock()
         with self._lock:
-            found = self._current(uid, now)
-            if found is None or found.count < FREE:
+            contest = self._current(uid, now)
+            if contest is None or contest.count < FREE:
                 return 0.0
             # Holding still counts from the last restoration on; the pace of the next one is remembered for longer.
-            return max(0.0, found.last + CALM_SECONDS - now)
+            return max(0.0, contest.last + CALM_SECONDS - now)
 
     def _ask(self, uid: str, wanted: str, version: int) -> float:
         """Seconds until the object may be made ``wanted`` (a digest); 0 if it may now, which counts as done.
@@ -101,43 +101,43 @@ class Contests:
         """
         now = self._clock()
         with self._lock:
-            found = self._current(uid, now)
-            if found is None or found.wanted != wanted:
-                found = self._contests[uid] = _Contest(wanted)
-            elif version <= found.version:
+            contest = self._current(uid, now)
+            if contest is None or contest.wanted != wanted:
+                contest = self._contests[uid] = _Contest(wanted)
+            elif version <= contest.version:
                 return 0.0
-            elif now < found.last + found.pause:
-                if found.refusal is not None:
-                    raise found.refusal.with_traceback(None)
-                return found.last + found.pause - now
-            found.count, found.last, found.refusal = found.count + 1, now, None
-            found.pause = _pause(found.count)
+            elif now < contest.last + contest.pause:
+                if contest.refusal is not None:
+                    raise contest.refusal.with_traceback(None)
+                return contest.last + contest.pause - now
+            contest.count, contest.last, contest.refusal = contest.count + 1, now, None
+            contest.pause = _pause(contest.count)
             return 0.0
 
     def _done(self, uid: str, version: int) -> None:
         """The object was made what was wanted, and has that version since."""
         with self._lock:
-            found = self._contests.get(uid)
-            if found is not None:
-                found.version = max(found.version, version)
+            contest = self._contests.get(uid)
+            if contest is not None:
+                contest.version = max(contest.version, version)
 
     def _failed(self, uid: str, error: ApiError) -> None:
         """The object was not made what was wanted."""
         with self._lock:
-            found = self._contests.get(uid)
-            if found is not None:
-                found.count = max(0, found.count - 1)  # an old view was not counted
+            contest = self._contests.get(uid)
+            if contest is not None:
+                contest.count = max(0, contest.count - 1)  # an old view was not counted
                 if error.is_refusal:
-                    found.refusal, found.pause = error, max(found.pause, REFUSED_PAUSE)
+                    contest.refusal, contest.pause = error, max(contest.pause, REFUSED_PAUSE)
 
     def _current(self, uid: str, now: float) -> _Contest | None:
         if len(self._contests) > REMEMBERED:
             self._contests = {u: c for u, c in self._contests.items() if not _over(c, now)}
-        found = self._contests.get(uid)
-        if found is not None and _over(found, now):
+        contest = self._contests.get(uid)
+        if contest is not None and _over(contest, now):
             del self._contests[uid]
             return None
-        return found
+        return contest
 
 
 def _pause(count: int) -> float:

@@ -126,8 +126,8 @@ class Recorder:
                 raise
         else:
             return 1
-        found = self._client.get(EVENTS, made["metadata"]["namespace"], name) or made
-        count = int(found.get("count") or 1) + 1
+        stored = self._client.get(EVENTS, made["metadata"]["namespace"], name) or made
+        count = int(stored.get("count") or 1) + 1
         self._raise_count(made, count)
         return count
 

@@ -126,14 +126,14 @@ class Informer:
 
     def get(self, namespace: str, name: str) -> Object | None:
         """The cached object, or None. Shared: never change it."""
-        found = self._reflector.objects.get((namespace, name))
+        live = self._reflector.objects.get((namespace, name))
         written = self._written.get((namespace, name))
         if written is not None:
             until, obj = written
-            if time.monotonic() < until and (found is None or version_of(found) < version_of(obj)):
+            if time.monotonic() < until and (live is None or version_of(live) < version_of(obj)):
                 return obj
             self._written.pop((namespace, name), None)
-        return found
+        return live
 
     def observe(self, obj: Object) -> None:
         """Have :meth:`get` answer with ``obj``, which was just written, until the watch has caught up."""

@@ -59,7 +59,7 @@ class Election:
         """When the last renewal that succeeded was sent."""
         self._leads = False
         self._closed = threading.Event()
-        self._seen: tuple[Any, float] = (None, 0.0)
+        self._latest: tuple[Any, float] = (None, 0.0)
         """The Lease's last spec, and when it was first seen."""
 
     @property
@@ -123,11 +123,11 @@ class Election:
             return self._write("POST", self._lease(now))
         spec = _spec(lease)
         holder = spec.get("holderIdentity") or ""
-        if spec != self._seen[0]:
-            self._seen = spec, self._clock()
+        if spec != self._latest[0]:
+            self._latest = spec, self._clock()
         duration = spec.get("leaseDurationSeconds")
         seconds = duration if isinstance(duration, int) and duration > 0 else self._times.lease
-        if holder not in ("", self.identity) and self._clock() - self._seen[1] < seconds:
+        if holder not in ("", self.identity) and self._clock() - self._latest[1] < seconds:
             return False
         changes: Object = {"holderIdentity": self.identity, "leaseDurationSeconds": self._times.lease, "renewTime": now}
         if holder != self.identity:
@@ -163,12 +163,12 @@ class Election:
     def _request(self, method: str, body: Object | None = None) -> Object:
         path = LEASES.path(self._namespace, "" if method == "POST" else self._name)
         query = None if method == "GET" else {"fieldManager": OPERATOR}
-        found = self._client.request(
+        answer = self._client.request(
             method, path, query=query, body=body, timeout=urllib3.Timeout(total=REQUEST_SECONDS)
         )
-        if not isinstance(found, dict):
+        if not isinstance(answer, dict):
             raise ApiError(0, "Unreadable", f"the answer of {path} is no Lease")
-        return found
+        return answer
 
 
 def microtime() -> str:

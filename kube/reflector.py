@@ -234,7 +234,7 @@ def _decoded(line: bytes) -> Object:
     try:
         event = orjson.loads(line)
     except orjson.JSONDecodeError as broken:
-        raise ApiError(0, "Unreadable", f"the watch brought what is no event: {broken}") from broken
+        raise ApiError(0, "Unreadable", f"the watch sent something that is not an event: {broken}") from broken
     if not isinstance(event, dict) or not isinstance(event.get("object"), dict) or "type" not in event:
-        raise ApiError(0, "Unreadable", f"the watch brought what is no event: {line[:200]!r}")
+        raise ApiError(0, "Unreadable", f"the watch sent something that is not an event: {line[:200]!r}")
     return event

@@ -1,4 +1,4 @@
-"""Looks after watches: one whose thread hangs is started anew, and one that stays silent is told of.
+"""Looks after watches: one whose thread hangs is started anew, and one that stays silent is reported.
 
 An informer that is alive does something every minute or so: it reads a bookmark, gives up on a silent
 connection, tries to connect. One that does nothing for longer hangs where no time limit reaches, in the
@@ -51,8 +51,8 @@ class Watchdog:
         """Which caches have had no word from the API server for long, for a readiness check; empty if none."""
         now = time.monotonic()
         quiet = {repr(i.resource): now - i.last_contact for i in self._informers()}
-        found = [f"{name} for {age:.0f} s" for name, age in sorted(quiet.items()) if age > SILENCE_SECONDS]
-        return f"no word from the API server about {', '.join(found)}" if found else ""
+        silent = [f"{name} for {age:.0f} s" for name, age in sorted(quiet.items()) if age > SILENCE_SECONDS]
+        return f"no word from the API server about {', '.join(silent)}" if silent else ""
 
     def dead(self) -> str:
         """What a restart of the process would help, for a liveness check; empty if nothing."""

@@ -55,13 +55,13 @@ class WorkQueue(Generic[K]):
 
     def retry(self, key: K, limit: float | None = None) -> float:
         """``key`` failed: have it worked on again after a pause that doubles each time; the pause in seconds."""
-        return self._again(self._failures, key, limit or self._limit)
+        return self._add_later(self._failures, key, limit or self._limit)
 
     def look_again(self, key: K, seconds: float) -> None:
         """``key`` succeeded, and is to be worked on in ``seconds`` at the latest: soon at first, then ever later."""
         with self._condition:
             self._failures.pop(key, None)
-        self._again(self._looks, key, seconds)
+        self._add_later(self._looks, key, seconds)
 
     def forget(self, key: K) -> None:
         """``key`` succeeded: its next failure is its first."""
@@ -69,7 +69,7 @@ class WorkQueue(Generic[K]):
             self._failures.pop(key, None)
             self._looks.pop(key, None)
 
-    def _again(self, counts: dict[K, int], key: K, limit: float) -> float:
+    def _add_later(self, counts: dict[K, int], key: K, limit: float) -> float:
         with self._condition:
             count = counts[key] = counts.get(key, 0) + 1
         pause = min(limit, self._base * 2.0 ** min(count - 1, 20)) * random.uniform(0.75, 1.25)

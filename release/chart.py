@@ -24,10 +24,10 @@ def parts_of(image: str) -> tuple[str, str, str]:
     Raises:
         BadImage: if it is no image with a tag or digest.
     """
-    found = REFERENCE.fullmatch(image)
-    if found is None or not (found["tag"] or found["digest"]):
+    match = REFERENCE.fullmatch(image)
+    if match is None or not (match["tag"] or match["digest"]):
         raise BadImage(f"IMAGE: must be NAME:TAG or NAME@sha256:DIGEST; found {image!r}")
-    return found["repository"], found["tag"] or "", found["digest"] or ""
+    return match["repository"], match["tag"] or "", match["digest"] or ""
 
 
 def image_values(values: str, image: str) -> str:

@@ -82,8 +82,8 @@ def readable(sockets, seconds):
     poller = select.poll()  # not select(): the user's code may hold more than 1024 files open
     for one in sockets:
         poller.register(one, select.POLLIN)
-    found = {number for number, _event in poller.poll(None if seconds is None else max(0.0, seconds) * 1000)}
-    return [one for one in sockets if one.fileno() in found]
+    ready = {number for number, _event in poller.poll(None if seconds is None else max(0.0, seconds) * 1000)}
+    return [one for one in sockets if one.fileno() in ready]
 
 
 def listen(path, chmod):
@@ -513,17 +513,17 @@ def parse_path(path):
     """The keys, indexes and slices that a path such as ``.headers["a.b"]`` or ``.route.next[:0]`` names."""
     steps, at = [], 0  # type: tuple[list[Any], int]
     while isinstance(path, str) and at < len(path):
-        found = STEP.match(path, at)
-        if found is None:
+        match = STEP.match(path, at)
+        if match is None:
             break
-        quoted, key, index, start, end = found.groups()
+        quoted, key, index, start, end = match.groups()
         if quoted is not None or key is not None:
             steps.append(key or json.loads('"%s"' % quoted))
         elif index is not None:
             steps.append(int(index))
         else:
             steps.append(slice(int(start) if start else None, int(end) if end else None))
-        at = found.end()
+        at = match.end()
     if not steps or at < len(path):
         raise ValueError("path %r cannot be read: write it as .headers.trace_id or .route.next[0]" % (path,))
     return tuple(steps)
@@ -560,10 +560,10 @@ class Envelope:
         steps = parse_path(path)
         if steps[0] not in self.READABLE:
             raise ValueError("GET %s: readable are .id, .parent_id, .route, .headers and .status" % path)
-        found = self.data
+        result = self.data
         for step in steps:
-            found = _child(found, step, path)
-        return plain(found)
+            result = _child(result, step, path)
+        return plain(result)
 
     def allowed(self, command, path, sections):
         """The steps of ``path``, if ``command`` may change it."""
@@ -610,10 +610,10 @@ def _child(parent, step, path):
         return None
     if isinstance(step, str):
         if not isinstance(parent, dict):
-            raise ValueError("%s: %r is looked up in what is no object" % (path, step))
+            raise ValueError("%s: %r is looked up in a value that is not an object" % (path, step))
         return parent.get(step)
     if not isinstance(parent, list):
-        raise ValueError("%s: [%d] is looked up in what is no array" % (path, step))
+        raise ValueError("%s: [%d] is looked up in a value that is not an array" % (path, step))
     return parent[step] if -len(parent) <= step < len(parent) else None
 
 
@@ -838,7 +838,7 @@ def response(status, body=b""):
 class HttpExchange(Exchange):
     """One request of the http generation.
 
-    What is no success is 400 or 500 with ``error``: the sidecar takes all else for one.
+    A failure is 400 or 500 with ``error``: the sidecar takes every other answer for a success.
     """
 
     def run(self):
@@ -895,10 +895,10 @@ class HttpExchange(Exchange):
         body = []  # type: list[bytes]
         while True:
             line = yield from self.client.take_until(b"\r\n", 1024)
-            found = re.match(r"\s*([0-9a-fA-F]{1,8})\s*(;|$)", line.decode("latin-1"))
-            if found is None:
+            match = re.match(r"\s*([0-9a-fA-F]{1,8})\s*(;|$)", line.decode("latin-1"))
+            if match is None:
                 raise BadMessage("chunk size %r: must be hexadecimal" % line[:100])
-            size = int(found.group(1), 16)
+            size = int(match.group(1), 16)
             if size == 0:
                 while (yield from self.client.take_until(b"\r\n", HEAD_LIMIT)):
                     pass  # trailers
@@ -1018,12 +1018,12 @@ def load(name):
     parts = name.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
         raise Refused("ASYA_HANDLER is %r: set it to module.function or module.Class.method" % name)
-    found, rest = _import(name, parts)
+    result, rest = _import(name, parts)
     for part in rest[:-1]:
-        found = _attribute(name, found, part)
-        if inspect.isclass(found):
-            found = found()
-    function = _attribute(name, found, rest[-1])
+        result = _attribute(name, result, part)
+        if inspect.isclass(result):
+            result = result()
+    function = _attribute(name, result, rest[-1])
     if inspect.isclass(function):
         raise Refused("ASYA_HANDLER is %r, which is a class: add the name of a method" % name)
     if not callable(function):

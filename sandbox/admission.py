@@ -43,9 +43,11 @@ class Admission:
         obj: Object = request["object"]
         changed_after: dict[str, Object] = {}
         hooks = list(self._hooks("mutatingwebhookconfigurations.admissionregistration.k8s.io"))
-        for again in (False, True):
+        for repeated in (False, True):
             for name, hook in hooks:
-                if again and (hook.get("reinvocationPolicy") != "IfNeeded" or changed_after.get(name) in (None, obj)):
+                if repeated and (
+                    hook.get("reinvocationPolicy") != "IfNeeded" or changed_after.get(name) in (None, obj)
+                ):
                     continue
                 current = {**request, "object": obj}
                 if not self._applies(hook, current, resource):

@@ -1,7 +1,7 @@
 """The verbs: create, read, update, patch, apply, delete, for every resource alike.
 
 A write is worked out without the store's lock, since admission calls out, and then stored only if
-nothing changed meanwhile; a patch tries again, an update is told of the conflict, as in Kubernetes.
+nothing changed meanwhile; a patch tries again, an update fails with the conflict, as in Kubernetes.
 """
 
 import copy
@@ -58,17 +58,17 @@ class Api:
         Raises:
             Failure: 404, if there is none.
         """
-        found = self.types.get((group, version, plural))
-        if found is None:
+        resource = self.types.get((group, version, plural))
+        if resource is None:
             raise Failure(404, "the server could not find the requested resource")
-        return found
+        return resource
 
     def get(self, resource: ResourceType, namespace: str, name: str) -> Object:
         """The object, or a 404 :class:`Failure`."""
-        found = self.store.get(resource.qualified, self._key(resource, namespace, name))
-        if found is None:
+        obj = self.store.get(resource.qualified, self._key(resource, namespace, name))
+        if obj is None:
             raise not_found(resource.qualified, name)
-        return found
+        return obj
 
     def create(self, resource: ResourceType, namespace: str, obj: Object, call: Call) -> Object:
         """Store a new object."""
@@ -278,15 +278,15 @@ class Api:
         return stored
 
     def _check(self, resource: ResourceType, old: Object | None, new: Object) -> None:
-        found = builtin.faults(new, old)
+        wrong = builtin.faults(new, old)
         if resource.schema is not None:
-            found += schema.faults(new, resource.schema)
+            wrong += schema.faults(new, resource.schema)
         if resource.qualified == CRDS:
             for version in new["spec"]["versions"]:
-                found += schema.default_faults((version.get("schema") or {}).get("openAPIV3Schema") or {})
-        if found:
+                wrong += schema.default_faults((version.get("schema") or {}).get("openAPIV3Schema") or {})
+        if wrong:
             kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-            raise invalid(kind, new["metadata"]["name"], found)
+            raise invalid(kind, new["metadata"]["name"], wrong)
 
     def _incoming(self, resource: ResourceType, namespace: str, obj: Any) -> Object:
         """A copy of ``obj``, checked for what every object has, with defaults, pruned by its schema."""
@@ -345,8 +345,8 @@ class Api:
             raise not_found("namespaces", namespace)
 
     def _namespace_labels(self, namespace: str) -> dict[str, str]:
-        found = self.store.get("namespaces", ("", namespace))
-        return ((found or {}).get("metadata") or {}).get("labels") or {}
+        stored = self.store.get("namespaces", ("", namespace))
+        return ((stored or {}).get("metadata") or {}).get("labels") or {}
 
     @staticmethod
     def _key(resource: ResourceType, namespace: str, name: str) -> Key:
@@ -358,5 +358,5 @@ class Api:
 
 
 def _another_uid(resource: ResourceType, name: str, uid: Any) -> Failure:
-    told = f'{resource.kind}.{resource.qualified.partition(".")[2]} "{name}" is invalid: metadata.uid: '
-    return Failure(422, f'{told}Invalid value: "{uid}": field is immutable')
+    message = f'{resource.kind}.{resource.qualified.partition(".")[2]} "{name}" is invalid: metadata.uid: '
+    return Failure(422, f'{message}Invalid value: "{uid}": field is immutable')

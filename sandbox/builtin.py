@@ -236,28 +236,28 @@ _NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
 
 def faults(obj: Object, old: Object | None) -> list[str]:
     """Sentences that start with a field's path, one a broken rule."""
-    found = _metadata_faults(obj["metadata"], "metadata")
+    wrong = _metadata_faults(obj["metadata"], "metadata")
     spec = obj.get("spec") or {}
     template = template_of(obj)
     if obj["kind"] in TEMPLATES or obj["kind"] == "Pod":
         path = "" if obj["kind"] == "Pod" else ".".join(TEMPLATES[obj["kind"]]) + "."
-        found += _template_faults(template, path, pod=obj["kind"] == "Pod")
+        wrong += _template_faults(template, path, pod=obj["kind"] == "Pod")
     if obj["kind"] in ("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"):
         selector = spec.get("selector")
         labels = ((template or {}).get("metadata") or {}).get("labels") or {}
         if not selector:
-            found.append("spec.selector: Required value")
+            wrong.append("spec.selector: Required value")
         elif not matches(selector, labels):
-            found.append(
+            wrong.append(
                 f"spec.template.metadata.labels: Invalid value: {labels}: `selector` does not match template `labels`"
             )
         if old and (old.get("spec") or {}).get("selector") != selector:
-            found.append("spec.selector: Invalid value: field is immutable")
+            wrong.append("spec.selector: Invalid value: field is immutable")
     if obj["kind"] == "Job":
         if ((template or {}).get("spec") or {}).get("restartPolicy") not in ("Never", "OnFailure"):
-            found.append('spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"')
+            wrong.append('spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"')
         if old and (old.get("spec") or {}).get("template") != template:
-            found.append("spec.template: Invalid value: field is immutable")
+            wrong.append("spec.template: Invalid value: field is immutable")
     if obj["kind"] == "StatefulSet" and old:
         free = {
             "replicas",
@@ -270,53 +270,53 @@ def faults(obj: Object, old: Object | None) -> list[str]:
         }
         before = old.get("spec") or {}
         if any(spec.get(k) != before.get(k) for k in (set(spec) | set(before)) - free):
-            found.append(
+            wrong.append(
                 "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', "
                 "'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' "
                 "and 'minReadySeconds' are forbidden"
             )
-    return found
+    return wrong
 
 
 def _metadata_faults(metadata: Object, path: str) -> list[str]:
-    found = []
+    wrong = []
     name = metadata.get("name", "")
     if path == "metadata" and (not _NAME.match(name) or len(name) > 253):
-        found.append(
+        wrong.append(
             f'metadata.name: Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case '
             "alphanumeric characters, '-' or '.'"
         )
     for key, value in (metadata.get("labels") or {}).items():
         if not isinstance(value, str) or not _LABEL_VALUE.match(value) or len(value) > 63:
-            found.append(
+            wrong.append(
                 f'{path}.labels: Invalid value: "{value}": a valid label must be at most 63 characters of '
                 f"alphanumerics, '-', '_' or '.' (key {key})"
             )
-    return found
+    return wrong
 
 
 def _template_faults(template: Any, path: str, *, pod: bool) -> list[str]:
     if not isinstance(template, dict):
         return [f"{path.rstrip('.')}: Required value"]
-    found = [] if pod else _metadata_faults(template.get("metadata") or {}, f"{path}metadata")
+    wrong = [] if pod else _metadata_faults(template.get("metadata") or {}, f"{path}metadata")
     spec = template.get("spec") or {}
     volumes = {v.get("name") for v in spec.get("volumes") or ()}
-    seen: set[str] = set()
+    names: set[str] = set()
     if not spec.get("containers"):
-        found.append(f"{path}spec.containers: Required value")
+        wrong.append(f"{path}spec.containers: Required value")
     for place in ("initContainers", "containers"):
         for i, container in enumerate(spec.get(place) or ()):
             here = f"{path}spec.{place}[{i}]"
             name = container.get("name")
             if not name:
-                found.append(f"{here}.name: Required value")
-            if name in seen:
-                found.append(f'{here}.name: Duplicate value: "{name}"')
-            seen.add(name)
+                wrong.append(f"{here}.name: Required value")
+            if name in names:
+                wrong.append(f'{here}.name: Duplicate value: "{name}"')
+            names.add(name)
             if not container.get("image"):
-                found.append(f"{here}.image: Required value")
+                wrong.append(f"{here}.image: Required value")
             for n, mount in enumerate(container.get("volumeMounts") or ()):
                 # Only in a Pod: a StatefulSet's claims are volumes too, which its template does not show.
                 if pod and mount.get("name") not in volumes:
-                    found.append(f'{here}.volumeMounts[{n}].name: Not found: "{mount.get("name")}"')
-    return found
+                    wrong.append(f'{here}.volumeMounts[{n}].name: Not found: "{mount.get("name")}"')
+    return wrong

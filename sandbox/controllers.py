@@ -88,11 +88,11 @@ class Controllers:
                 _, _, item = heapq.heappop(self._due)
                 self._queued.discard(item)
             try:
-                again = self._reconcile(*item)
+                pause = self._reconcile(*item)
             except Failure:
-                again = RETRY_SECONDS
-            if again:
-                self._add(item, again)
+                pause = RETRY_SECONDS
+            if pause:
+                self._add(item, pause)
 
     def _reconcile(self, resource: str, key: Key) -> float:
         if resource.startswith("gone:"):
@@ -107,8 +107,8 @@ class Controllers:
             return 0
         if obj["metadata"].get("deletionTimestamp"):
             return 0
-        again: float = _RECONCILERS[resource](self, obj)
-        return again
+        pause: float = _RECONCILERS[resource](self, obj)
+        return pause
 
     def _collect(self, uid: str) -> float:
         for resource, key in self._api.store.dependents(uid):
@@ -134,8 +134,8 @@ class Controllers:
 
     def _owned(self, owner: Object, resource: str) -> list[Object]:
         uid = owner["metadata"]["uid"]
-        found = [self._api.store.get(r, k) for r, k in self._api.store.dependents(uid) if r == resource]
-        return [obj for obj in found if obj is not None]
+        dependents = [self._api.store.get(r, k) for r, k in self._api.store.dependents(uid) if r == resource]
+        return [obj for obj in dependents if obj is not None]
 
     def _create(
         self, api_version: str, plural: str, kind: str, owner: Object, metadata: Object, spec: Object

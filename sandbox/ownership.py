@@ -230,12 +230,12 @@ def _tree(paths: set[Path]) -> Object:
 
 
 def _paths(tree: Object, path: Path = ()) -> list[Path]:
-    found: list[Path] = []
+    paths: list[Path] = []
     for element, child in tree.items():
         if element == ".":
-            found.append(path)
+            paths.append(path)
         elif child:
-            found += _paths(child, (*path, element))
+            paths += _paths(child, (*path, element))
         else:
-            found.append((*path, element))
-    return found
+            paths.append((*path, element))
+    return paths

@@ -42,37 +42,37 @@ def prepare(value: Any, schema: Object, *, root: bool = True) -> Any:
 
 def unknown_fields(value: Any, schema: Object, path: str = "") -> list[str]:
     """Paths of the fields that pruning would drop."""
-    found: list[str] = []
+    unknown: list[str] = []
     if isinstance(value, dict) and "properties" in schema:
         for name, child in value.items():
             if not path and name in ("apiVersion", "kind", "metadata"):
                 continue
             here = f"{path}.{name}".lstrip(".")
             if name in schema["properties"]:
-                found += unknown_fields(child, schema["properties"][name], here)
+                unknown += unknown_fields(child, schema["properties"][name], here)
             elif not schema.get(PRESERVE) and not schema.get("additionalProperties"):
-                found.append(here)
+                unknown.append(here)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for i, item in enumerate(value):
-            found += unknown_fields(item, schema["items"], f"{path}[{i}]")
-    return found
+            unknown += unknown_fields(item, schema["items"], f"{path}[{i}]")
+    return unknown
 
 
 def faults(obj: Object, schema: Object) -> list[str]:
     """Sentences that start with a field's path, one a broken rule."""
     validator = jsonschema.Draft202012Validator(_as_json_schema(schema))
-    found = []
+    wrong = []
     for error in validator.iter_errors(obj):
         path = _dotted(error.absolute_path)
         if error.validator == "required":
             missing = re.sub(r"^'(.*)' is a required property$", r"\1", error.message)
-            found.append(f"{path + '.' if path else ''}{missing}: Required value")
+            wrong.append(f"{path + '.' if path else ''}{missing}: Required value")
         elif error.validator == "enum":
             listed = ", ".join(f'"{v}"' for v in error.validator_value)
-            found.append(f'{path}: Unsupported value: "{error.instance}": supported values: {listed}')
+            wrong.append(f'{path}: Unsupported value: "{error.instance}": supported values: {listed}')
         else:
-            found.append(f"{path}: Invalid value: {error.message}")
-    return found or _cel_faults(obj, schema, "", obj)
+            wrong.append(f"{path}: Invalid value: {error.message}")
+    return wrong or _cel_faults(obj, schema, "", obj)
 
 
 _EXPECTED = {
@@ -100,32 +100,32 @@ def _dotted(path: Any) -> str:
 
 
 def _cel_faults(value: Any, schema: Object, path: str, root: Any) -> list[str]:
-    found = []
+    wrong = []
     for rule in schema.get("x-kubernetes-validations") or ():
         if not evaluate(rule["rule"], {"self": value}):
-            found.append(f"{path or '<nil>'}: Invalid value: {rule.get('message') or 'failed rule: ' + rule['rule']}")
+            wrong.append(f"{path or '<nil>'}: Invalid value: {rule.get('message') or 'failed rule: ' + rule['rule']}")
     if isinstance(value, dict):
         for name, child in (schema.get("properties") or {}).items():
             if name in value:
-                found += _cel_faults(value[name], child, f"{path}.{name}".lstrip("."), root)
+                wrong += _cel_faults(value[name], child, f"{path}.{name}".lstrip("."), root)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for i, item in enumerate(value):
-            found += _cel_faults(item, schema["items"], f"{path}[{i}]", root)
-    return found
+            wrong += _cel_faults(item, schema["items"], f"{path}[{i}]", root)
+    return wrong
 
 
 def default_faults(schema: Object, path: str = "spec.validation.openAPIV3Schema") -> list[str]:
     """Defaults that the schema beside them refuses, one sentence each; it sees them without nested defaults."""
-    found = []
+    wrong = []
     if "default" in schema:
         try:
             broken = faults(schema["default"], schema)
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
             broken = [f": Invalid value: no such key: {str(error).strip(chr(39))}"]
-        found += [f"{path}.default{'' if fault[:1] in ':<' else '.'}{fault.removeprefix('<nil>')}" for fault in broken]
+        wrong += [f"{path}.default{'' if fault[:1] in ':<' else '.'}{fault.removeprefix('<nil>')}" for fault in broken]
     for name, child in (schema.get("properties") or {}).items():
-        found += default_faults(child, f"{path}.properties[{name}]")
-    return found
+        wrong += default_faults(child, f"{path}.properties[{name}]")
+    return wrong
 
 
 @lru_cache(maxsize=512)

@@ -202,11 +202,11 @@ def _keep_owned(request: Object, owner: Object, lookup: PlanLookup) -> Decision:
     namespace, name = request.get("namespace") or "default", str(owner.get("name", ""))
     if lookup(Wanted(namespace, name, 0, str(owner.get("uid", "")))) is None:
         return UNCHANGED  # its actor is deleted, and garbage collection takes it
-    told = (
+    message = (
         f"metadata.labels[{LABEL_ACTOR}]: the AsyncActor {name!r} owns this workload, so the operator puts the label "
         f"back and the sidecar stays; delete the AsyncActor, or opt out by the annotation {INJECT}: disabled"
     )
-    return Decision("unchanged", warnings=[told])
+    return Decision("unchanged", warnings=[message])
 
 
 def _in_vain(obj: Object) -> list[str]:

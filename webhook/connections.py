@@ -187,10 +187,10 @@ class Connection:
 
     def _take(self, tls: ssl.SSLSocket) -> bool:
         """Put the first request, if it is whole, where gunicorn reads it."""
-        found = request_end(self._input) if self._input else None
-        if found is None or found[0] > len(self._input):
+        end = request_end(self._input) if self._input else None
+        if end is None or end[0] > len(self._input):
             return False
-        self._in_work, self._may_go_on = found
+        self._in_work, self._may_go_on = end
         request = bytes(self._input[: self._in_work])
         del self._input[: self._in_work]
         self.sock = Outbox(tls.getpeercert())

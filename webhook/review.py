@@ -76,9 +76,9 @@ class Clients:
         if not certificate:
             raise Stranger("a client certificate is required (webhook.clientCA)")
         subject = [pair for part in certificate.get("subject", ()) for pair in part]
-        found = {value for key, value in subject if key == "commonName"}
-        found |= {value for _, value in certificate.get("subjectAltName", ())}
-        if self.names and not found & set(self.names):
+        common_names = {value for key, value in subject if key == "commonName"}
+        common_names |= {value for _, value in certificate.get("subjectAltName", ())}
+        if self.names and not common_names & set(self.names):
             raise Stranger(f"the client certificate must name one of {', '.join(self.names)} (webhook.clientNames)")
 
 
@@ -108,7 +108,7 @@ def request_of(body: Any) -> Object:
         raise BadRequest("request.namespace: required, as all that is asked about is in a namespace")
     metadata = (review.get("object") or {}).get("metadata")
     for field in ("namespace", "name"):
-        found = metadata.get(field) if isinstance(metadata, dict) else None
-        if found and review.get(field) and found != review[field]:
+        value = metadata.get(field) if isinstance(metadata, dict) else None
+        if value and review.get(field) and value != review[field]:
             raise BadRequest(f"request.{field}: must be that of the object")
     return review

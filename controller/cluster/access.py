@@ -42,8 +42,8 @@ class Contested(ApiError):
 
     def __init__(self, obj: Object, retry_after: float) -> None:
         kind, name = obj["kind"], obj["metadata"]["name"]
-        told = f"something else keeps changing the {kind} {name!r}, and the operator puts it right ever more slowly"
-        message = f"{told}. {remedy('Contested', kind=kind.lower(), name=name)}"
+        problem = f"something else keeps changing the {kind} {name!r}, and the operator puts it right ever more slowly"
+        message = f"{problem}. {remedy('Contested', kind=kind.lower(), name=name)}"
         super().__init__(409, "Contested", message, retry_after)
 
     @property
@@ -189,8 +189,8 @@ class Cluster:
 
     def get(self, informer: Informer, namespace: str, name: str) -> Object | None:
         """The object, from the cache or, as the cache may hold labelled ones only, from the API."""
-        found = informer.get(namespace, name)
-        return found if found is not None else self.client.get(informer.resource, namespace, name)
+        obj = informer.get(namespace, name)
+        return obj if obj is not None else self.client.get(informer.resource, namespace, name)
 
     def jobs_of(self, scaled_job: Object) -> list[Object]:
         """The Jobs that KEDA made for a ScaledJob; they bear its labels."""
@@ -205,8 +205,8 @@ class Cluster:
             return None
         owners = job["metadata"].get("ownerReferences") or ()
         name = next((o["name"] for o in owners if o.get("kind") == "ScaledJob" and o.get("controller")), "")
-        found = self.keda.scaled_jobs.get(job["metadata"]["namespace"], name) if name else None
-        return found if found is not None and found["metadata"]["uid"] == controller_of(job) else None
+        scaled_job = self.keda.scaled_jobs.get(job["metadata"]["namespace"], name) if name else None
+        return scaled_job if scaled_job is not None and scaled_job["metadata"]["uid"] == controller_of(job) else None
 
     def ensure(self, informer: Informer, live: Object | None, desired: Object) -> Object:
         """Apply ``desired`` unless ``live`` holds it; the object as it is then.
@@ -261,8 +261,8 @@ class Cluster:
             actor = self.client.get(resources.ASYNC_ACTORS, desired["metadata"]["namespace"], owner["name"])
             if actor is None or actor["metadata"]["uid"] != owner["uid"] or actor["metadata"].get("deletionTimestamp"):
                 kind, name = desired["kind"], desired["metadata"]["name"]
-                told = f"the {kind} {name!r} is not adopted: the AsyncActor {owner['name']!r} is being deleted"
-                raise ApiError(409, "Conflict", told)
+                message = f"the {kind} {name!r} is not adopted: the AsyncActor {owner['name']!r} is being deleted"
+                raise ApiError(409, "Conflict", message)
 
     def delete(self, informer: Informer, obj: Object) -> None:
         """Delete ``obj``, and no other of its name."""

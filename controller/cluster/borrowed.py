@@ -57,17 +57,17 @@ class Borrowed:
             if is_other and replicas is not None and not self._is_scaled(actor, live):
                 self._restore(obj, informer, live, replicas)
 
-    def borrow(self, obj: Object, actor: AsyncActor, found: WorkloadResult, before: int | None) -> int | None:
+    def borrow(self, obj: Object, actor: AsyncActor, workload: WorkloadResult, before: int | None) -> int | None:
         """Remember the replicas of the borrowed workload before it is scaled, or restore them after.
 
-        They are on the workload before KEDA is told of it, so that they cannot be lost.
+        They are written to the workload before KEDA scales it, so that they cannot be lost.
         """
-        live = found.live
+        live = workload.live
         if live is None or live["kind"] not in desired.SCALABLE:
             return None  # one that is gone needs none any more
         informer = self._cluster.workloads[live["kind"]]
-        if actor.spec.scaling.enabled and not found.is_unrelated:
-            if before is None and found.verdict.status == "True" and self._cluster.keda is not None:
+        if actor.spec.scaling.enabled and not workload.is_unrelated:
+            if before is None and workload.verdict.status == "True" and self._cluster.keda is not None:
                 before = int(live["spec"].get("replicas", 1))
             if before is not None and replicas_before(live) != before:
                 self._annotate(informer, live, str(before))
@@ -86,7 +86,7 @@ class Borrowed:
 
     def _all(self, key: Key, obj: Object) -> list[tuple[Informer, Object]]:
         """The workloads that may have been borrowed: those with the label, and the one that the status names."""
-        found = {
+        borrowed = {
             (kind, live["metadata"]["name"]): (self._cluster.workloads[kind], live)
             for kind in desired.SCALABLE
             for live in self._cluster.workloads[kind].labelled(*key)
@@ -94,12 +94,12 @@ class Borrowed:
         stored = obj.get("status") or {}
         reference = stored.get("workloadRef") or {}
         named = reference.get("kind", ""), reference.get("name", "")
-        if "replicasBeforeScaling" in stored and named[0] in desired.SCALABLE and named not in found:
+        if "replicasBeforeScaling" in stored and named[0] in desired.SCALABLE and named not in borrowed:
             informer = self._cluster.workloads[named[0]]
             live = self._cluster.get(informer, key[0], named[1])
             if live is not None:
-                found[named] = informer, {"kind": named[0], **live}
-        return list(found.values())
+                borrowed[named] = informer, {"kind": named[0], **live}
+        return list(borrowed.values())
 
     def _known(self, obj: Object, live: Object) -> int | None:
         replicas = replicas_before(live)

@@ -16,7 +16,7 @@ from controller.rules.injected import opted_out
 from controller.rules.keda import broker_remedy
 from controller.rules.phase import Replicas, replicas_of
 from controller.rules.pods import Trouble, refused, starting, unready
-from controller.rules.readiness import Seen, counted, of_workload, pods_verdict
+from controller.rules.readiness import WorkloadView, counted, of_workload, pods_verdict
 from controller.rules.slim import slim_pod
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
@@ -61,55 +61,57 @@ class Health:
         self._looks: dict[str, _Look] = {}
         """By the workload's uid."""
 
-    def examine(self, actor: AsyncActor, found: WorkloadResult) -> tuple[Verdict | None, Replicas | None]:
+    def examine(self, actor: AsyncActor, workload: WorkloadResult) -> tuple[Verdict | None, Replicas | None]:
         """The verdict on the workload's pods, and how many there are; None if there is no workload.
 
         Raises:
             ApiError: if Events cannot be read.
         """
-        live = found.live
-        if live is None or found.is_unrelated or found.verdict.status == "Unknown":
+        live = workload.live
+        if live is None or workload.is_unrelated or workload.verdict.status == "Unknown":
             return None, replicas_of(live, self._jobs(actor, live)) if live is not None else None
         jobs = self._jobs(actor, live)
         namespace, name = actor.metadata.namespace, actor.metadata.name
         pods = of_workload(live, jobs, self._cluster.pods.labelled(namespace, name))
-        seen = Seen(live, replicas_of(live, jobs), pods)
+        observation = WorkloadView(live, replicas_of(live, jobs), pods)
         makers = jobs if live["kind"] == "ScaledJob" else [live] if live["kind"] != "Deployment" else []
-        fine = seen.replicas.completed or counted(seen).ready >= max(seen.replicas.current, seen.replicas.desired)
-        if fine or not (seen.replicas.current or pods or makers):
+        fine = observation.replicas.completed or counted(observation).ready >= max(
+            observation.replicas.current, observation.replicas.desired
+        )
+        if fine or not (observation.replicas.current or pods or makers):
             self._looks.pop(live["metadata"]["uid"], None)
-            return self._verdict(actor, seen), counted(seen)
-        look = self._look(seen, makers)
-        seen = replace(seen, events=look.events, refused=look.refused, pods=pods or look.pods)
-        verdict = self._verdict(actor, seen)
+            return self._verdict(actor, observation), counted(observation)
+        look = self._look(observation, makers)
+        observation = replace(observation, events=look.events, refused=look.refused, pods=pods or look.pods)
+        verdict = self._verdict(actor, observation)
         pause = max(look.at + look.pause - time.monotonic(), 0.1)
         retry = pause if verdict.retry is None else min(pause, verdict.retry)
-        return replace(verdict, retry=retry), counted(seen)
+        return replace(verdict, retry=retry), counted(observation)
 
-    def _verdict(self, actor: AsyncActor, seen: Seen) -> Verdict:
+    def _verdict(self, actor: AsyncActor, observation: WorkloadView) -> Verdict:
         def advise(last_words: str) -> str:
             cause = cause_of(last_words)
             return broker_remedy(actor, queue_name(actor, self._defaults), cause) if cause is not None else ""
 
-        return pods_verdict(seen, datetime.now(UTC), advise)
+        return pods_verdict(observation, datetime.now(UTC), advise)
 
     def _jobs(self, actor: AsyncActor, live: Object) -> list[Object]:
         if live["kind"] != "ScaledJob":
             return []
         return self._cluster.workloads["Job"].labelled(actor.metadata.namespace, actor.metadata.name)
 
-    def _look(self, seen: Seen, makers: list[Object]) -> _Look:
+    def _look(self, observation: WorkloadView, makers: list[Object]) -> _Look:
         """What Events tell of pods that do not start and of what makes them, or told when they were last read."""
-        live, now = seen.live, time.monotonic()
+        live, now = observation.live, time.monotonic()
         uid, namespace = live["metadata"]["uid"], live["metadata"]["namespace"]
-        of = counted(seen), live["metadata"].get("generation", 0)
+        of = counted(observation), live["metadata"].get("generation", 0)
         last = self._looks.get(uid)
         if last is None:
             look = _Look(now, of)
         elif not last.due(of, now):
             return last
         else:
-            pods = seen.pods or self._unlabelled(live)
+            pods = observation.pods or self._unlabelled(live)
             waiting = unready(pods)
             long = bool(waiting) and (datetime.now(UTC) - waiting[0][0]).total_seconds() >= LONG_SECONDS
             pause = LATER_SECONDS if long else SOON_SECONDS
@@ -127,12 +129,12 @@ class Health:
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels))
         if not selector:
             return ()
-        found = self._cluster.client.list(PODS, live["metadata"]["namespace"], labelSelector=selector)
-        return tuple(slim_pod(pod) for pod in found if LABEL_ACTOR not in (pod["metadata"].get("labels") or {}))
+        pods = self._cluster.client.list(PODS, live["metadata"]["namespace"], labelSelector=selector)
+        return tuple(slim_pod(pod) for pod in pods if LABEL_ACTOR not in (pod["metadata"].get("labels") or {}))
 
     def _refused(self, makers: list[Object]) -> Trouble | None:
         """What those of ``makers`` that lack pods say of it."""
-        lacking = [m for m in makers if (found := replicas_of(m)).current < found.desired]
+        lacking = [m for m in makers if (replicas := replicas_of(m)).current < replicas.desired]
         for maker in lacking[:ASKED]:
             metadata = maker["metadata"]
             recent = events.about(self._cluster.client, maker["kind"], metadata["namespace"], metadata["name"])

@@ -172,8 +172,8 @@ class Labelled:
     def _tried(self, uid: str, of: tuple[str, int]) -> _Tries | None:
         """The tries at the workload as it is, for the plan as it is."""
         with self._lock:
-            found = self._tries.get(uid)
-        return found if found is not None and found.of == of else None
+            tries = self._tries.get(uid)
+        return tries if tries is not None and tries.of == of else None
 
     def _remember(self, uid: str, of: tuple[str, int], before: _Tries | None) -> _Tries:
         count = before.count + 1 if before is not None else 1
@@ -181,8 +181,8 @@ class Labelled:
         with self._lock:
             if len(self._tries) >= REMEMBERED:
                 self._tries.clear()  # of workloads that are gone, most likely
-            found = self._tries[uid] = _Tries(of, count, time.monotonic() + pause)
-        return found
+            tries = self._tries[uid] = _Tries(of, count, time.monotonic() + pause)
+        return tries
 
     def _unconverged(self, obj: Object, renewal: Renewal, tries: _Tries) -> None:
         pause = max(0.1, tries.until - time.monotonic())
@@ -242,11 +242,11 @@ class Labelled:
             if not self._let_go_of or now < self._looked + LOOK_SECONDS:
                 return
             self._looked = now
-            found = list(self._let_go_of.items())
-        for uid, (resource, key) in found:
+            released = list(self._let_go_of.items())
+        for uid, (resource, key) in released:
             live = self._cluster.client.get(resource, *key) if self._rollouts.holds(uid) else None
             if live is not None and live["metadata"]["uid"] == uid:
-                self._rollouts.seen({"kind": resource.kind, **live})
+                self._rollouts.observe({"kind": resource.kind, **live})
             else:
                 self._rollouts.give_back(uid)
             if not self._rollouts.holds(uid):

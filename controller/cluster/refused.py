@@ -35,13 +35,13 @@ class Refused:
         """The verdict on the same write, where it was refused a while ago; it tells when to try it again."""
         now = self._clock()
         with self._lock:
-            found = self._refusals.get(uid)
-            if found is None:
+            refusal = self._refusals.get(uid)
+            if refusal is None:
                 return None
-            if found.of != of or now >= found.until:
+            if refusal.of != of or now >= refusal.until:
                 del self._refusals[uid]
                 return None
-        return replace(found.verdict, retry=found.until - now)
+        return replace(refusal.verdict, retry=refusal.until - now)
 
     def remember(self, uid: str, of: tuple[Any, ...], verdict: Verdict) -> None:
         """The write was refused. One that may be let through without a change of it, by a policy say, is forgotten."""

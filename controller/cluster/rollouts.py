@@ -81,7 +81,7 @@ class Rollouts:
             write: writes it.
             rolls: whether that would roll pods over; asked only where there is no place for it.
             latest: the workload as the watch knows it after the write, None if it is gone; no such function where
-                the write takes it out of the watch's sight, so that whoever waits has to look (:meth:`seen`).
+                the write takes it out of the watch's sight, so that whoever waits has to look (:meth:`observe`).
 
         Raises:
             NoPlace: if it has to wait.
@@ -106,8 +106,8 @@ class Rollouts:
         if latest is None:
             return result
         # It may have rolled out, or have gone, before this answer was read; what the watch told then was for nobody.
-        found = latest()
-        self.seen(found or result, deleted=found is None)
+        live_now = latest()
+        self.observe(live_now or result, deleted=live_now is None)
         return result
 
     def replace(self, job: Object, actor: Key, delete: Callable[[], None]) -> None:
@@ -160,13 +160,13 @@ class Rollouts:
             if metadata["uid"] in self._taken:
                 until = time.monotonic() + self._seconds
                 self._taken[metadata["uid"]] = _Place(metadata.get("generation", 0), until, unwatched)
-        self.seen(workload)
+        self.observe(workload)
 
     def holds(self, uid: str) -> bool:
         """Whether the workload of that uid has a place."""
         return uid in self._taken
 
-    def seen(self, workload: Object, deleted: bool = False) -> None:
+    def observe(self, workload: Object, deleted: bool = False) -> None:
         """The workload is as given now: give its place back if it has rolled out."""
         metadata = workload["metadata"]
         place = self._taken.get(metadata["uid"])

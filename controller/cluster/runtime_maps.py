@@ -62,13 +62,13 @@ class RuntimeMaps:
 
     def _current(self) -> str | None:
         """The source's script; but where that may change without anybody's decision, the one that was taken before."""
-        found = self._source.script
-        if found is None or not self._source.moves_to or not self._cluster.config_maps.synced:
-            return found
+        script = self._source.script
+        if script is None or not self._source.moves_to or not self._cluster.config_maps.synced:
+            return script
         if self._taken is None:
             stored = self._stored()
             is_same = map_of(stored, "annotations").get(ANNOTATION_SCRIPT_ORIGIN) == self._source.identity
-            self._taken = (_script(stored) if is_same else None) or found
+            self._taken = (_script(stored) if is_same else None) or script
         return self._taken
 
     def _stored(self) -> Object:
@@ -86,16 +86,16 @@ class RuntimeMaps:
         if script is None:
             script = _script(self._stored())
         if script is None:
-            told = f"there is no runtime script: {problem}. {remedy('RuntimeUnavailable')}"
-            return false("RuntimeUnavailable", told, phase="ConfigError")
+            message = f"there is no runtime script: {problem}. {remedy('RuntimeUnavailable')}"
+            return false("RuntimeUnavailable", message, phase="ConfigError")
         with self._locks[namespace]:
             informer = self._cluster.config_maps
             live = self._cluster.get(informer, namespace, RUNTIME_CONFIGMAP)
             self._note(namespace, is_foreign=live is not None and not _ours(live))
             if live is not None and not _ours(live):
-                told = f"the ConfigMap {RUNTIME_CONFIGMAP!r} of this namespace is not the operator's"
+                message = f"the ConfigMap {RUNTIME_CONFIGMAP!r} of this namespace is not the operator's"
                 do = remedy("ConfigMapNotOwned")
-                return false("ConfigMapNotOwned", f"{told}. {do}", UNWATCHED_SECONDS, "ConfigError")
+                return false("ConfigMapNotOwned", f"{message}. {do}", UNWATCHED_SECONDS, "ConfigError")
             origin = self._source.identity if moves_to else ""
             try:
                 self._cluster.ensure(informer, live, runtime_config_map(namespace, script, origin))
@@ -105,17 +105,17 @@ class RuntimeMaps:
                 if not error.is_refusal:
                     raise
                 log.warning("script_refused", namespace=namespace, error=error.message)
-                told = f"the API server refuses the ConfigMap {RUNTIME_CONFIGMAP!r}: {error.message}"
+                message = f"the API server refuses the ConfigMap {RUNTIME_CONFIGMAP!r}: {error.message}"
                 do = remedy("ConfigMapRefused")
-                return false("ConfigMapRefused", f"{told}. {do}", UNWATCHED_SECONDS, "ConfigError")
+                return false("ConfigMapRefused", f"{message}. {do}", UNWATCHED_SECONDS, "ConfigError")
         if problem:
-            told = f"the last good runtime script is in use, since: {problem}"
-            return false("RuntimeSourceFailed", f"{told}. {remedy('RuntimeSourceFailed')}")
+            message = f"the last good runtime script is in use, since: {problem}"
+            return false("RuntimeSourceFailed", f"{message}. {remedy('RuntimeSourceFailed')}")
         if moves_to:
-            told = f"the runtime script of {self._source.origin} is not pinned"
+            message = f"the runtime script of {self._source.origin} is not pinned"
             if self._source.script not in (None, script):
-                told += ", and another one is there now, which is not taken by itself"
-            return true("RuntimeNotPinned", f"{told}. To pin it, or to take what is there now: {moves_to}")
+                message += ", and another one is there now, which is not taken by itself"
+            return true("RuntimeNotPinned", f"{message}. To pin it, or to take what is there now: {moves_to}")
         return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")
 
     def reconcile(self, namespace: str) -> float | None:
@@ -137,9 +137,9 @@ class RuntimeMaps:
 
     def namespaces(self) -> set[str]:
         """Every namespace that has the ConfigMap or should have it."""
-        found = {obj["metadata"]["namespace"] for obj in self._cluster.config_maps.all()}
-        found |= {obj["metadata"]["namespace"] for obj in self._users()}
-        return found | ({self._home} if self._home else set())
+        namespaces = {obj["metadata"]["namespace"] for obj in self._cluster.config_maps.all()}
+        namespaces |= {obj["metadata"]["namespace"] for obj in self._users()}
+        return namespaces | ({self._home} if self._home else set())
 
     def changes_with(self, workload: Object, deleted: bool) -> bool:
         """Whether a ``workload`` that came, changed or went may change what its namespace needs."""

@@ -144,7 +144,7 @@ class Scaling:
             self._looks.pop(live["metadata"]["uid"], None)
             return keda.scaling_verdict(actor, queue, live, [], before, now)
         look = self._look(live)
-        verdict = keda.scaling_verdict(actor, queue, live, look.told, before, now)
+        verdict = keda.scaling_verdict(actor, queue, live, look.messages, before, now)
         retry = max(0.1, look.at + EVENTS_SECONDS - time.monotonic())
         return replace(verdict, retry=retry if verdict.retry is None else min(verdict.retry, retry))
 
@@ -163,10 +163,10 @@ class Scaling:
     def _events(self, live: Object) -> list[str]:
         metadata = live["metadata"]
         try:
-            found = events.warnings(self._cluster.client, live["kind"], metadata["namespace"], metadata["name"])
+            recent = events.warnings(self._cluster.client, live["kind"], metadata["namespace"], metadata["name"])
         except ApiError as error:
             return [f"(its Events could not be read: {error.message})"]
-        return [e.get("message", "") for e in found[-2:]]
+        return [e.get("message", "") for e in recent[-2:]]
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ class _Look:
 
     at: float
     of: tuple[Any, ...]
-    told: list[str]
+    messages: list[str]
 
 
 def _conditions(live: Object) -> list[Object]:

@@ -56,19 +56,19 @@ class Workloads:
         """
         keda = actor.spec.scaling.enabled and self._cluster.keda is not None
         if keda and desired.scaled_by_job(actor):
-            found = self._apply(actor, self._scaled_jobs(), scalers.scaled_job(actor, self._defaults), plan_digest)
+            result = self._apply(actor, self._scaled_jobs(), scalers.scaled_job(actor, self._defaults), plan_digest)
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
             live = self._cluster.get(informer, actor.metadata.namespace, desired.workload_name(actor))
-            found = self._apply(actor, informer, wanted_workload(actor, live, keda=keda), plan_digest)
-            if live is None and found.live is not None and starts_asleep(actor, keda=keda):
+            result = self._apply(actor, informer, wanted_workload(actor, live, keda=keda), plan_digest)
+            if live is None and result.live is not None and starts_asleep(actor, keda=keda):
                 # Made with no replicas, which the operator owns; now KEDA is to own them, without a jump.
-                found = self._apply(actor, informer, wanted_workload(actor, found.live, keda=keda), plan_digest)
-        if found.verdict.status == "True" and not found.is_waiting and found.live is not None:
-            left = self._prune(actor, found.live)
+                result = self._apply(actor, informer, wanted_workload(actor, result.live, keda=keda), plan_digest)
+        if result.verdict.status == "True" and not result.is_waiting and result.live is not None:
+            left = self._prune(actor, result.live)
             if left:
-                return replace(found, verdict=status.before_it_goes(found.verdict, left[0]))
-        return found
+                return replace(result, verdict=status.before_it_goes(result.verdict, left[0]))
+        return result
 
     def forget(self, key: Key) -> None:
         """The actor is gone."""

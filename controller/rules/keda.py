@@ -103,10 +103,10 @@ def scaling_verdict(
 
 
 def _failing(actor: AsyncActor, queue: str, reason: str, live: Object, message: str, events: Iterable[str]) -> Verdict:
-    found = "; ".join(dict.fromkeys(m.rstrip(".") for m in (message, *events) if m)) or "not ready"
-    cause = cause_of(found) or "ScalingError"
+    problem = "; ".join(dict.fromkeys(m.rstrip(".") for m in (message, *events) if m)) or "not ready"
+    cause = cause_of(problem) or "ScalingError"
     phase: Phase = cause if cause in ("QueueMissing", "AccessDenied") else "ScalingError"
-    return false(reason, f"KEDA says: {found}. {broker_remedy(actor, queue, cause)}", phase=phase)
+    return false(reason, f"KEDA says: {problem}. {broker_remedy(actor, queue, cause)}", phase=phase)
 
 
 def broker_remedy(actor: AsyncActor, queue: str, cause: str) -> str:
@@ -158,8 +158,8 @@ def _created(live: Object) -> bool:
 
 
 def _is_autoscaler_down(live: Object) -> bool:
-    found = condition(live, "HPAActive")
-    return found.get("status") == "False" and found.get("reason") != _ASLEEP
+    active = condition(live, "HPAActive")
+    return active.get("status") == "False" and active.get("reason") != _ASLEEP
 
 
 def _autoscaler(live: Object) -> str:

@@ -73,9 +73,9 @@ def trouble(
             being replaced, so what is wrong with them does not matter any more.
     """
     counted = [pod for pod in pods if not is_going(pod) and (not revision or revision_of(pod) in ("", revision))]
-    found = [replace(t, revision=revision_of(pod)) for pod in counted for t in _of(pod, now)]
-    found += [t for event in events if (t := _of_event(event)) is not None]
-    return min(found, key=lambda t: (ORDER.index(t.phase), t.message), default=None)
+    troubles = [replace(t, revision=revision_of(pod)) for pod in counted for t in _of(pod, now)]
+    troubles += [t for event in events if (t := _of_event(event)) is not None]
+    return min(troubles, key=lambda t: (ORDER.index(t.phase), t.message), default=None)
 
 
 def revision_of(pod: Object) -> str:
@@ -92,9 +92,9 @@ def own_trouble(workload: Object) -> Trouble | None:
     if refused.get("status") == "True":
         return _refused(workload, refused.get("message") or refused.get("reason"))
     if kind == "Job" and failed.get("status") == "True":
-        found = f"the Job {name!r} has failed: {failed.get('message') or failed.get('reason')}"
+        message = f"the Job {name!r} has failed: {failed.get('message') or failed.get('reason')}"
         do = remedy("RuntimeError", name=f"job/{name}", container="runtime")
-        return Trouble("RuntimeError", f"{found}. {do}")
+        return Trouble("RuntimeError", f"{message}. {do}")
     return None
 
 
@@ -116,8 +116,8 @@ def refused(workload: Object, events: Iterable[Object]) -> Trouble | None:
 
 
 def _refused(workload: Object, message: str | None) -> Trouble:
-    found = f"the {workload['kind']} {workload['metadata']['name']!r} cannot make its pods: {message}"
-    return Trouble("WorkloadError", f"{found.rstrip('.')}. {remedy('WorkloadError')}")
+    problem = f"the {workload['kind']} {workload['metadata']['name']!r} cannot make its pods: {message}"
+    return Trouble("WorkloadError", f"{problem.rstrip('.')}. {remedy('WorkloadError')}")
 
 
 def starting(pods: Iterable[Object]) -> list[str]:
@@ -136,12 +136,12 @@ def is_ready(pod: Object) -> bool:
 
 def unready(pods: Iterable[Object]) -> list[tuple[datetime, Object]]:
     """The pods that should be ready and are not, each after the time since which; longest first."""
-    found = [
+    waiting = [
         (since, pod)
         for pod in pods
         if not is_going(pod) and _phase(pod) != "Failed" and (since := _unready_since(pod)) is not None
     ]
-    return sorted(found, key=lambda pair: (pair[0], pair[1]["metadata"]["name"]))
+    return sorted(waiting, key=lambda pair: (pair[0], pair[1]["metadata"]["name"]))
 
 
 def unready_container(pod: Object) -> str:
@@ -234,14 +234,14 @@ def _is_over(pod: Object) -> bool:
     )
 
 
-def _crash(pod: str, status: Object, found: str, ended: _Ended) -> Trouble:
+def _crash(pod: str, status: Object, message: str, ended: _Ended) -> Trouble:
     name = str(status["name"])
     cause: Phase = "SidecarError" if name == SIDECAR else "RuntimeError"
     oom = ended.terminated.get("reason") == OOM_KILLED
     last_words = str(ended.terminated.get("message") or "").strip()
     if last_words and not oom:
-        found = f"{found.rstrip('.')}; its last words: {last_words[-MAX_LAST_WORDS:]}"
-    made = _trouble(OOM_KILLED if oom else cause, pod, found, name, phase=cause)
+        message = f"{message.rstrip('.')}; its last words: {last_words[-MAX_LAST_WORDS:]}"
+    made = _trouble(OOM_KILLED if oom else cause, pod, message, name, phase=cause)
     return replace(made, last_words=last_words, until=ended.until)
 
 
@@ -254,8 +254,8 @@ def _of_event(event: Object) -> Trouble | None:
     return _trouble(cause, str(name), f"a volume of the pod {name!r} cannot be mounted: {message}")
 
 
-def _trouble(cause: str, pod: str, found: str, container: str = "", *, phase: Phase | None = None) -> Trouble:
-    message = f"{found.rstrip('.')}. {remedy(cause, name=pod, container=container)}"
+def _trouble(cause: str, pod: str, message: str, container: str = "", *, phase: Phase | None = None) -> Trouble:
+    message = f"{message.rstrip('.')}. {remedy(cause, name=pod, container=container)}"
     known: Any = phase or cause
     return Trouble(known, message, cause, container)
 

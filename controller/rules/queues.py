@@ -1,7 +1,7 @@
 """Whether the queue that an actor names is the one that its sidecar consumes: a pure function of its spec.
 
-Released sidecars derive the queue's name from the actor's and take no other. A sidecar that is none of the Asya
-project's may do as it likes, so nothing is said of it, unless its generation is set.
+Released sidecars derive the queue's name from the actor's and take no other. A sidecar of another project may
+consume any queue, so there is no verdict on it, unless its generation is set.
 """
 
 from typing import Final

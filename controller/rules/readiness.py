@@ -25,7 +25,7 @@ _REPLICA_SET: Final = re.compile(r'[Rr]eplica ?[Ss]et "([^"]+)"')
 
 
 @dataclass(frozen=True)
-class Seen:
+class WorkloadView:
     """A workload, its pods, and what Events told of them."""
 
     live: Object
@@ -37,15 +37,17 @@ class Seen:
     """What keeps the workload from making pods, where Events alone tell."""
 
 
-def counted(seen: Seen) -> Replicas:
+def counted(observation: WorkloadView) -> Replicas:
     """The workload's replicas, with those not ready of which the workload does not know yet."""
-    if not seen.pods:
-        return seen.replicas
-    ready = sum(pods.is_ready(pod) for pod in seen.pods if not pods.is_going(pod))
-    return replace(seen.replicas, ready=min(seen.replicas.ready, ready))
+    if not observation.pods:
+        return observation.replicas
+    ready = sum(pods.is_ready(pod) for pod in observation.pods if not pods.is_going(pod))
+    return replace(observation.replicas, ready=min(observation.replicas.ready, ready))
 
 
-def pods_verdict(seen: Seen, now: datetime, advise: Callable[[str], str] = lambda last_words: "") -> Verdict:
+def pods_verdict(
+    observation: WorkloadView, now: datetime, advise: Callable[[str], str] = lambda last_words: ""
+) -> Verdict:
     """What the condition says of the pods.
 
     Args:
@@ -53,13 +55,13 @@ def pods_verdict(seen: Seen, now: datetime, advise: Callable[[str], str] = lambd
         now: the time.
         advise: what to do about a sidecar that ended with these last words, if they tell.
     """
-    replicas = counted(seen)
+    replicas = counted(observation)
     if replicas.completed:
         return true("Completed", "the Job has done its work")
-    waiting = pods.unready(seen.pods)
-    found = _trouble(seen, replicas, now, advise)
-    if found is not None:
-        return found
+    waiting = pods.unready(observation.pods)
+    trouble = _trouble(observation, replicas, now, advise)
+    if trouble is not None:
+        return trouble
     if waiting and (now - waiting[0][0]).total_seconds() >= DEGRADED_SECONDS:
         return _degraded(waiting)
     due = waiting[0][0] + timedelta(seconds=DEGRADED_SECONDS) if waiting else None
@@ -68,29 +70,31 @@ def pods_verdict(seen: Seen, now: datetime, advise: Callable[[str], str] = lambd
     return replace(verdict, retry=retry)
 
 
-def _trouble(seen: Seen, replicas: Replicas, now: datetime, advise: Callable[[str], str]) -> Verdict | None:
+def _trouble(
+    observation: WorkloadView, replicas: Replicas, now: datetime, advise: Callable[[str], str]
+) -> Verdict | None:
     rolling = not replicas.updated
-    revision = revision_of(seen.live) if rolling else ""
-    found = (
-        pods.own_trouble(seen.live)
-        or pods.trouble(seen.pods, seen.events, now=now, revision=revision)
-        or (seen.refused if replicas.desired else None)
+    revision = revision_of(observation.live) if rolling else ""
+    trouble = (
+        pods.own_trouble(observation.live)
+        or pods.trouble(observation.pods, observation.events, now=now, revision=revision)
+        or (observation.refused if replicas.desired else None)
     )
-    if found is None:
+    if trouble is None:
         return None
     others = [
         pod
-        for pod in seen.pods
-        if pods.is_ready(pod) and not pods.is_going(pod) and pods.revision_of(pod) != found.revision
+        for pod in observation.pods
+        if pods.is_ready(pod) and not pods.is_going(pod) and pods.revision_of(pod) != trouble.revision
     ]
-    message = found.message
-    if found.phase == "SidecarError" and (advice := advise(found.last_words)):
+    message = trouble.message
+    if trouble.phase == "SidecarError" and (advice := advise(trouble.last_words)):
         message = f"{message}. {advice}"
-    if rolling and found.revision and others:
+    if rolling and trouble.revision and others:
         count = f"{len(others)} pod{'s' if len(others) > 1 else ''}"
         message = f"the roll-out is stuck, and {count} of the template before it go on working: {message}"
-    retry = max((found.until - now).total_seconds(), 1.0) if found.until is not None else None
-    return false(found.reason or found.phase, message, retry, found.phase)
+    retry = max((trouble.until - now).total_seconds(), 1.0) if trouble.until is not None else None
+    return false(trouble.reason or trouble.phase, message, retry, trouble.phase)
 
 
 def _degraded(waiting: list[tuple[datetime, Object]]) -> Verdict:
@@ -119,11 +123,11 @@ def revision_of(live: Object) -> str:
     if live["kind"] == "StatefulSet":
         return str(status.get("updateRevision") or "")
     progressing: Object = next((c for c in status.get("conditions") or () if c.get("type") == "Progressing"), {})
-    found = _REPLICA_SET.search(progressing.get("message") or "")
+    match = _REPLICA_SET.search(progressing.get("message") or "")
     prefix = f"{live['metadata']['name']}-"
-    if live["kind"] != "Deployment" or found is None or not found[1].startswith(prefix):
+    if live["kind"] != "Deployment" or match is None or not match[1].startswith(prefix):
         return ""
-    return found[1].removeprefix(prefix)
+    return match[1].removeprefix(prefix)
 
 
 def is_pod_of(live: Object, pod: Object) -> bool:

@@ -17,7 +17,7 @@ NAMESPACE: Final = "asya-system"
 class Remedy:
     """What is seen, where it is one of several causes of a reason, and what to do."""
 
-    seen: str
+    symptom: str
     do: str
 
 

@@ -285,7 +285,7 @@ def parameter_key(actor: AsyncActor, parameter: str) -> str:
 
 
 def trigger_parameters(actor: AsyncActor) -> dict[str, str]:
-    """Entries that the TriggerAuthentication takes from the namespace's ConfigMap: what is no secret."""
+    """Entries that the TriggerAuthentication takes from the namespace's ConfigMap: they are not secret."""
     rabbitmq = actor.spec.transport.rabbitmq
     if rabbitmq is None or actor.spec.scaling.authentication_ref is not None:
         return {}

@@ -90,7 +90,7 @@ def earliest_retry(observation: Observation, *more: float | None) -> float | Non
     return min((seconds for seconds in retries if seconds is not None), default=None)
 
 
-def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> Object:
+def status_of(metadata: Object, observation: Observation, before: Object, now: str) -> Object:
     """The whole status: conditions, references and counts.
 
     Args:
@@ -100,7 +100,7 @@ def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> 
         now: the time, as RFC 3339.
     """
     generation = metadata.get("generation", 0)
-    every = (seen.workload, seen.runtime, seen.pods, seen.scaling, seen.queue)
+    every = (observation.workload, observation.runtime, observation.pods, observation.scaling, observation.queue)
     parts = {kind: verdict for kind, verdict in zip(PARTS, every, strict=True) if verdict is not None}
     verdicts = {**parts, READY: _overall(parts)}
     known = {c["type"]: c for c in before.get("conditions") or ()}
@@ -111,45 +111,45 @@ def status_of(metadata: Object, seen: Observation, before: Object, now: str) -> 
     failed = next((v for v in parts.values() if v.status == "False"), None)
     if failed is not None:
         status["reason"] = failed.reason
-    if seen.live is not None:
-        kind = seen.live["kind"]
+    if observation.live is not None:
+        kind = observation.live["kind"]
         field = "scaledJobRef" if kind == "ScaledJob" else "workloadRef"
-        status[field] = reference(seen.live["apiVersion"], kind, seen.live["metadata"]["name"])
-    if seen.replicas is not None:
-        status["replicas"], status["readyReplicas"] = seen.replicas.current, seen.replicas.ready
-        status["desiredReplicas"] = seen.replicas.desired
+        status[field] = reference(observation.live["apiVersion"], kind, observation.live["metadata"]["name"])
+    if observation.replicas is not None:
+        status["replicas"], status["readyReplicas"] = observation.replicas.current, observation.replicas.ready
+        status["desiredReplicas"] = observation.replicas.desired
     status["phase"] = phase(
-        seen.replicas,
-        trouble=_trouble(seen),
-        replacing=seen.workload.status == "Unknown",
-        paused=seen.paused,
+        observation.replicas,
+        trouble=_trouble(observation),
+        replacing=observation.workload.status == "Unknown",
+        paused=observation.paused,
         before=before.get("phase") or "",
     )
-    if seen.active is not None:
-        status["scalingActive"] = seen.active
-    status["outdatedWorkloads"] = seen.outdated
-    if seen.queue_name is not None:
-        status["queueName"] = seen.queue_name
-    if seen.warnings:
-        status["warnings"] = list(seen.warnings)
-    if seen.replicas_before is not None:
-        status["replicasBeforeScaling"] = seen.replicas_before
-    if seen.scaled_object and (seen.live is None or seen.live["kind"] != "ScaledJob"):
+    if observation.active is not None:
+        status["scalingActive"] = observation.active
+    status["outdatedWorkloads"] = observation.outdated
+    if observation.queue_name is not None:
+        status["queueName"] = observation.queue_name
+    if observation.warnings:
+        status["warnings"] = list(observation.warnings)
+    if observation.replicas_before is not None:
+        status["replicasBeforeScaling"] = observation.replicas_before
+    if observation.scaled_object and (observation.live is None or observation.live["kind"] != "ScaledJob"):
         status["scaledObjectRef"] = reference("keda.sh/v1alpha1", "ScaledObject", metadata["name"])
     return status
 
 
-def _trouble(seen: Observation) -> Phase | None:
+def _trouble(observation: Observation) -> Phase | None:
     """The phase of the part that is wrong and comes first: pods mount the runtime script, and KEDA scales them."""
-    if seen.runtime.status == "False" and seen.runtime.phase is not None:
-        return seen.runtime.phase
-    if seen.workload.status == "False":
-        return seen.workload.phase or "WorkloadError"
-    if seen.pods is not None and seen.pods.status == "False":
-        return seen.pods.phase or "WorkloadError"
-    if seen.scaling is not None and seen.scaling.status == "False":
-        return seen.scaling.phase or "ScalingError"
-    if seen.queue is not None and seen.queue.status == "False":
+    if observation.runtime.status == "False" and observation.runtime.phase is not None:
+        return observation.runtime.phase
+    if observation.workload.status == "False":
+        return observation.workload.phase or "WorkloadError"
+    if observation.pods is not None and observation.pods.status == "False":
+        return observation.pods.phase or "WorkloadError"
+    if observation.scaling is not None and observation.scaling.status == "False":
+        return observation.scaling.phase or "ScalingError"
+    if observation.queue is not None and observation.queue.status == "False":
         return "QueueMismatch"
     return None
 
@@ -231,56 +231,56 @@ def contested(message: str, retry: float | None) -> Verdict:
 
 def workload_not_owned(kind: str, name: str) -> Verdict:
     """A workload of the wanted name exists and is not the actor's."""
-    told = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
-    return false("WorkloadNotOwned", f"{told}. {remedy('WorkloadNotOwned')}", UNWATCHED_SECONDS)
+    message = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
+    return false("WorkloadNotOwned", f"{message}. {remedy('WorkloadNotOwned')}", UNWATCHED_SECONDS)
 
 
 def predecessors(kind: str, name: str) -> Verdict:
     """An object of the wanted name is still there that belonged to an actor of the same name, which is deleted."""
-    told = f"the {kind} {name!r} of the AsyncActor that had this name before is being deleted"
-    return Verdict("Unknown", "WaitingForDeletion", told, 5.0)
+    message = f"the {kind} {name!r} of the AsyncActor that had this name before is being deleted"
+    return Verdict("Unknown", "WaitingForDeletion", message, 5.0)
 
 
 def workload_not_found(kind: str, name: str) -> Verdict:
     """The workload to bring along is not there."""
-    told = f"there is no {kind} named {name!r} in this namespace"
-    return false("WorkloadNotFound", f"{told}. {remedy('WorkloadNotFound')}", UNWATCHED_SECONDS)
+    message = f"there is no {kind} named {name!r} in this namespace"
+    return false("WorkloadNotFound", f"{message}. {remedy('WorkloadNotFound')}", UNWATCHED_SECONDS)
 
 
 def workload_not_labelled(kind: str, name: str, actor: str) -> Verdict:
     """The workload to bring along does not bear the label."""
-    told = f"the {kind} {name!r} does not bear this actor's label"
+    message = f"the {kind} {name!r} does not bear this actor's label"
     do = remedy("WorkloadNotLabelled", kind=kind.lower(), name=name, actor=actor)
-    return false("WorkloadNotLabelled", f"{told}. {do}", UNWATCHED_SECONDS)
+    return false("WorkloadNotLabelled", f"{message}. {do}", UNWATCHED_SECONDS)
 
 
 def workload_not_injected(kind: str, name: str, retry: float | None = None) -> Verdict:
     """Admission let the workload through without a sidecar."""
-    told = f"the {kind} {name!r} came back without a sidecar, so admission did not ask the webhook"
-    return false("NotInjected", f"{told}. {remedy('NotInjected')}", retry)
+    message = f"the {kind} {name!r} came back without a sidecar, so admission did not ask the webhook"
+    return false("NotInjected", f"{message}. {remedy('NotInjected')}", retry)
 
 
 def workload_outdated(kind: str, name: str, retry: float | None = None) -> Verdict:
     """Admission goes on injecting something else than the controller expects."""
-    told = f"the {kind} {name!r} is injected otherwise than this operator's settings and the AsyncActor say"
-    return false("InjectionOutdated", f"{told}. {remedy('InjectionOutdated')}", retry)
+    message = f"the {kind} {name!r} is injected otherwise than this operator's settings and the AsyncActor say"
+    return false("InjectionOutdated", f"{message}. {remedy('InjectionOutdated')}", retry)
 
 
 def workload_opted_out(kind: str, name: str) -> Verdict:
     """The actor's own template, or the workload, says that it is not to be injected."""
-    told = f"the {kind} {name!r} says asya.io/inject: disabled, so it runs without a sidecar and consumes nothing"
-    return false("OptedOut", f"{told}. {remedy('OptedOut')}")
+    message = f"the {kind} {name!r} says asya.io/inject: disabled, so it runs without a sidecar and consumes nothing"
+    return false("OptedOut", f"{message}. {remedy('OptedOut')}")
 
 
 def waiting_for_place(kind: str, name: str, retry: float) -> Verdict:
     """The user's change rolls pods over, and as many workloads as may are rolling over already."""
-    told = f"the change of the {kind} {name!r} replaces its pods, and waits for other workloads that roll over"
-    return Verdict("Unknown", "WaitingForRollouts", told, retry)
+    message = f"the change of the {kind} {name!r} replaces its pods, and waits for other workloads that roll over"
+    return Verdict("Unknown", "WaitingForRollouts", message, retry)
 
 
-def deletion_blocked(told: str) -> Verdict:
+def deletion_blocked(message: str) -> Verdict:
     """The actor is deleted, and something that must go before it does not."""
-    return false("DeletionBlocked", told)
+    return false("DeletionBlocked", message)
 
 
 def workload_replaced(name: str) -> Verdict:
@@ -292,25 +292,25 @@ def workload_refused(kind: str, name: str, error: ApiError) -> Verdict | None:
     """What it means that the API server refused the workload with ``error``; None if it says nothing of it."""
     message = error.message
     if f'failed calling webhook "{INJECTOR}"' in message:
-        told = (
+        problem = (
             f"the {kind} {name!r} is not written without its sidecar, and the webhook that injects it does not answer"
         )
         do = remedy("WebhookUnavailable")
-        return false("WebhookUnavailable", f"{told}. {do}. ({message})", WEBHOOK_SECONDS)
+        return false("WebhookUnavailable", f"{problem}. {do}. ({message})", WEBHOOK_SECONDS)
     if f'admission webhook "{INJECTOR}" denied the request' in message:
-        told = message.partition("denied the request: ")[2] or message
+        problem = message.partition("denied the request: ")[2] or message
         if error.code >= 500:
-            told = f"the webhook failed on the {kind} {name!r}: {told}"
-            return false("WebhookUnavailable", f"{told}. {remedy('WebhookUnavailable')}", WEBHOOK_SECONDS)
-        told = f"the {kind} {name!r} cannot be injected: {told}"
-        return false("InjectionDenied", f"{told}. {remedy('InjectionDenied')}", SETTLED_SECONDS)
+            problem = f"the webhook failed on the {kind} {name!r}: {problem}"
+            return false("WebhookUnavailable", f"{problem}. {remedy('WebhookUnavailable')}", WEBHOOK_SECONDS)
+        problem = f"the {kind} {name!r} cannot be injected: {problem}"
+        return false("InjectionDenied", f"{problem}. {remedy('InjectionDenied')}", SETTLED_SECONDS)
     if error.code in (400, 422) or _WRONG_TYPE in message:
         do = remedy("InvalidStatefulSet" if kind == "StatefulSet" else "InvalidWorkload")
-        told = f"the API server refuses the {kind} {name!r}: {message}"
-        return false("InvalidWorkload", f"{told}. {do}", SETTLED_SECONDS)
+        problem = f"the API server refuses the {kind} {name!r}: {message}"
+        return false("InvalidWorkload", f"{problem}. {do}", SETTLED_SECONDS)
     if error.is_refusal:
-        told = f"the {kind} {name!r} is refused by a policy, a quota, a webhook or for want of a right: {message}"
-        return false("WorkloadForbidden", f"{told}. {remedy('WorkloadForbidden')}", UNWATCHED_SECONDS)
+        problem = f"the {kind} {name!r} is refused by a policy, a quota, a webhook or for want of a right: {message}"
+        return false("WorkloadForbidden", f"{problem}. {remedy('WorkloadForbidden')}", UNWATCHED_SECONDS)
     return None
 
 
@@ -320,20 +320,20 @@ _WRONG_TYPE = "failed to create typed patch object"
 
 def keda_not_installed() -> Verdict:
     """There are no KEDA resources in the cluster."""
-    told = "KEDA is not installed, so the workload runs with spec.workload.replicas"
-    return false("KEDANotInstalled", f"{told}. {remedy('KEDANotInstalled')}")
+    message = "KEDA is not installed, so the workload runs with spec.workload.replicas"
+    return false("KEDANotInstalled", f"{message}. {remedy('KEDANotInstalled')}")
 
 
 def scaler_not_owned(kind: str, name: str) -> Verdict:
     """A KEDA object of the wanted name exists and is not the actor's."""
-    told = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
-    return false(f"{kind}NotOwned", f"{told}. {remedy('ScalerNotOwned')}")
+    message = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
+    return false(f"{kind}NotOwned", f"{message}. {remedy('ScalerNotOwned')}")
 
 
 def scaler_refused(message: str) -> Verdict:
     """The API server refuses a KEDA object."""
-    told = f"the API server refuses an object of KEDA's: {message}"
-    return false("ScalerRefused", f"{told}. {remedy('ScalerRefused')}", UNWATCHED_SECONDS)
+    problem = f"the API server refuses an object of KEDA's: {message}"
+    return false("ScalerRefused", f"{problem}. {remedy('ScalerRefused')}", UNWATCHED_SECONDS)
 
 
 def invalid_spec(errors: Iterable[str]) -> Verdict:

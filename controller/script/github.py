@@ -30,8 +30,8 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme != "https":
-            told = f"is redirected to {newurl}, which is not https"
-            raise urllib.error.HTTPError(req.full_url, code, told, headers, fp)
+            message = f"is redirected to {newurl}, which is not https"
+            raise urllib.error.HTTPError(req.full_url, code, message, headers, fp)
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
 
@@ -66,10 +66,10 @@ class Access:
 
     def _token(self) -> str:
         assert self.token is not None
-        found = self.token.read_text().strip()
-        if not found or not found.isprintable():
+        token = self.token.read_text().strip()
+        if not token or not token.isprintable():
             raise NoAsset(f"{self.token} holds no token")
-        return found
+        return token
 
     def asset(self, base: str, repo: str, version: str, name: str, timeout: float) -> str:
         """The URL of a release's asset: of its page, or with a token of the API, which alone knows private ones.
@@ -86,8 +86,8 @@ class Access:
         with self.open(
             url, {"User-Agent": "asya-operator", "Accept": "application/vnd.github+json"}, timeout
         ) as answer:
-            found = json.loads(answer.read(LARGEST_ANSWER))
-        assets = found.get("assets") if isinstance(found, dict) else None
+            parsed = json.loads(answer.read(LARGEST_ANSWER))
+        assets = parsed.get("assets") if isinstance(parsed, dict) else None
         for asset in assets or ():
             if asset.get("name") == name and str(asset.get("url", "")).startswith(f"{api}/"):
                 return str(asset["url"])
@@ -102,8 +102,8 @@ def access(env: Mapping[str, str]) -> Access:
     """
     proxy = env.get("ASYA_RUNTIME_GITHUB_PROXY", "")
     if proxy and not (urlsplit(proxy).scheme in ("http", "https") and urlsplit(proxy).hostname):
-        told = "must be the URL of an HTTP proxy, such as http://proxy.example.com:3128"
-        raise InvalidSetting(f"ASYA_RUNTIME_GITHUB_PROXY: {told}; found {proxy!r}")
+        message = "must be the URL of an HTTP proxy, such as http://proxy.example.com:3128"
+        raise InvalidSetting(f"ASYA_RUNTIME_GITHUB_PROXY: {message}; found {proxy!r}")
     files = []
     for name in ("ASYA_RUNTIME_GITHUB_CA", "ASYA_RUNTIME_GITHUB_TOKEN_FILE"):
         path = Path(env[name]) if env.get(name) else None

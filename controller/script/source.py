@@ -62,7 +62,7 @@ class Source(ABC):
     def __init__(self, origin: str, on_change: Callable[[], None]) -> None:
         self.origin, self._on_change = origin, on_change
         self._stopped = threading.Event()
-        self._seen: bytes | None = None
+        self._loaded: bytes | None = None
         self.script: str | None = None
         """The last good script."""
         self.problem = ""
@@ -103,13 +103,13 @@ class Source(ABC):
         """Fetch and check the script; whether anything changed."""
         try:
             data = self.fetch()
-            if data is None or (data == self._seen and not self.problem):
+            if data is None or (data == self._loaded and not self.problem):
                 return self._well()
             script = check(data, self.origin)
         except BadScript as bad:
             return self._ill(str(bad))
         changed = script != self.script or bool(self.problem)
-        self._seen, self.script, self.problem = data, script, ""
+        self._loaded, self.script, self.problem = data, script, ""
         RUNTIME_LOADS.labels("success").inc()
         log.info("runtime_loaded", origin=self.origin, bytes=len(data))
         return changed
@@ -145,7 +145,7 @@ class LocalSource(Source):
     def fetch(self) -> bytes | None:
         """The file's bytes, once they hold still: half of what is being written may be valid Python too."""
         data = self._read()
-        while self._seen is not None and data != self._seen:
+        while self._loaded is not None and data != self._loaded:
             self._stopped.wait(STILL_SECONDS)
             before, data = data, self._read()
             if data == before:
@@ -196,9 +196,9 @@ class GithubSource(Source):
         """Which release is meant, only a version and a checksum tell: one can be published or replaced at any time."""
         if self._sha256 and self._version not in ("", "latest"):
             return ""
-        found = _checksum(self.script or "")
+        checksum = _checksum(self.script or "")
         version = "runtime.github.version to the tag of a release, and " if self._version in ("", "latest") else ""
-        return f"set {version}runtime.github.sha256 to {found}"
+        return f"set {version}runtime.github.sha256 to {checksum}"
 
     def fetch(self) -> bytes | None:
         """The asset; None if the server says that it has not changed."""
@@ -234,9 +234,9 @@ class GithubSource(Source):
             raise BadScript(f"{self.origin}: cannot be fetched: {error}") from None
         if length is not None and length.isdecimal() and len(data) < min(int(length), MAX_BYTES):
             raise BadScript(f"{self.origin}: broke off after {len(data)} of {length} bytes")
-        found = hashlib.sha256(data).hexdigest()
-        if self._sha256 and found != self._sha256:
-            raise BadScript(f"{self.origin}: has the SHA-256 {found}, not {self._sha256}")
+        checksum = hashlib.sha256(data).hexdigest()
+        if self._sha256 and checksum != self._sha256:
+            raise BadScript(f"{self.origin}: has the SHA-256 {checksum}, not {self._sha256}")
         check(data, self.origin)  # the ETag of a bad answer is not to be remembered
         self._etag = etag
         return data

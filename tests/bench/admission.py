@@ -78,10 +78,10 @@ def quantile(buckets: Buckets, share: float) -> float:
 
 def _buckets(operator: Operator) -> dict[str, Buckets]:
     response = operator.client.request("GET", "/metrics", stream=True)
-    found: dict[str, Buckets] = {}
+    matches: dict[str, Buckets] = {}
     for name, le, count in _BUCKET.findall(response.read().decode()):
-        found.setdefault(name, {})[float(le)] = int(count)
-    return found
+        matches.setdefault(name, {})[float(le)] = int(count)
+    return matches
 
 
 def _create(operator: Operator, prefix: str, count: int, threads: int) -> None:

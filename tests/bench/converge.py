@@ -65,7 +65,7 @@ def run() -> list[Result]:
 
 
 def _results(runs: list[Converged], *, limits: bool) -> list[Result]:
-    found = [
+    matches = [
         Result("converge", "create to status", _of(runs, "seconds"), "s", _of(runs, "floor_seconds"), BARE, SECONDS),
         Result("converge", "CPU of the controller", _of(runs, "cpu"), "s", _of(runs, "floor_cpu"), BARE, CPU_SECONDS),
         Result("converge", "resident", _of(runs, "resident"), "MB"),
@@ -74,7 +74,7 @@ def _results(runs: list[Converged], *, limits: bool) -> list[Result]:
         _an_actor(runs, "writes", ALL - {"GET"}, WRITES + 1 / runs[0].actors),
         *(_an_actor(runs, verb, {verb}) for verb in sorted(ALL)),
     ]
-    return [replace(r, case=f"{runs[0].actors} actors, {r.case}", limit=r.limit if limits else None) for r in found]
+    return [replace(r, case=f"{runs[0].actors} actors, {r.case}", limit=r.limit if limits else None) for r in matches]
 
 
 def _of(runs: list[Converged], field: str) -> float:
@@ -87,12 +87,12 @@ def _an_actor(runs: list[Converged], what: str, verbs: set[str], limit: float | 
 
 
 def _growth(small: list[Converged], large: list[Converged]) -> list[Result]:
-    found = []
+    matches = []
     for what, field in (("time", "seconds"), ("CPU", "cpu")):
         cost, before = _of(large, field) / LARGE * 1000, _of(small, field) / SMALL * 1000
         case = f"{what} an actor at {LARGE} and at {SMALL}"
-        found.append(Result("converge", case, cost, "ms", before, f"at {SMALL}", GROWTH, "ratio"))
-    return found
+        matches.append(Result("converge", case, cost, "ms", before, f"at {SMALL}", GROWTH, "ratio"))
+    return matches
 
 
 def _restart(runs: list[Converged]) -> list[Result]:
@@ -168,10 +168,10 @@ def _full(obj: Object) -> bool:
 
 
 def _requests(controller: Controller) -> Counter[str]:
-    found: Counter[str] = Counter()
+    result: Counter[str] = Counter()
     for verb, number in _REQUESTS.findall(controller.get("/metrics")):
-        found[verb] += int(float(number))
-    return found
+        result[verb] += int(float(number))
+    return result
 
 
 def _floor(client: Client, actors: list[Object]) -> tuple[float, float]:

@@ -35,11 +35,11 @@ def _measure(size: int, plan: Plan) -> list[Result]:
 
     ours = _microseconds(admit)
     compared = _microseconds(lambda: jsonpatch.make_patch(template, injected), calls=20)
-    again = _microseconds(lambda: inject(injected, plan))
+    second = _microseconds(lambda: inject(injected, plan))
     return [
         Result("injection", f"{size} containers", ours, "µs", compared, "jsonpatch.make_patch"),
         Result("injection", f"{size} containers, each", ours / size, "µs"),
-        Result("injection", f"{size} containers, injected already", again, "µs"),
+        Result("injection", f"{size} containers, injected already", second, "µs"),
     ]
 
 

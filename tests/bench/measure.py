@@ -33,8 +33,8 @@ class Result:
     @property
     def held(self) -> bool | None:
         """Whether the limit holds; None if there is none."""
-        found = {"value": self.value, "ratio": self.ratio, "excess": self.value - (self.baseline or 0)}[self.limits]
-        return None if self.limit is None or found is None else found <= self.limit
+        matches = {"value": self.value, "ratio": self.ratio, "excess": self.value - (self.baseline or 0)}[self.limits]
+        return None if self.limit is None or matches is None else matches <= self.limit
 
     def json(self) -> dict[str, Any]:
         """The figure with its ratio and verdict."""

@@ -103,19 +103,19 @@ def servers() -> Iterator[dict[str, tuple[int, int]]]:
 
 def run() -> list[Result]:
     """p50, p99, requests a second and CPU of each kind of review with 1, 8 and 32 connections."""
-    with servers() as found:
+    with servers() as outcome:
         return [
             result
             for case, review in reviews().items()
             for connections in CONNECTIONS
-            for result in _measure(found, case, review, connections)
+            for result in _measure(outcome, case, review, connections)
         ]
 
 
-def _measure(found: dict[str, tuple[int, int]], case: str, review: bytes, connections: int) -> list[Result]:
+def _measure(result: dict[str, tuple[int, int]], case: str, review: bytes, connections: int) -> list[Result]:
     figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for _ in range(RUNS):
-        for server, (port, pid) in found.items():
+        for server, (port, pid) in result.items():
             pids = family(pid)
             before, began = cpu_seconds(pids), time.perf_counter()
             taken = drive(port, post(review), connections, SECONDS)

@@ -86,14 +86,14 @@ class Browser:
         def probe() -> WebElement | None:
             return next((b for b in self.all("button") if b.text == text and b.is_enabled()), None)
 
-        found = self.until(f"the button {text!r}", probe)
-        assert found is not None
-        return found
+        result = self.until(f"the button {text!r}", probe)
+        assert result is not None
+        return result
 
     def text(self, selector: str = "main") -> str:
         """The visible text of an element; an empty one while there is none."""
-        found = self.all(selector)
-        return found[0].text if found else ""
+        objects = self.all(selector)
+        return objects[0].text if objects else ""
 
     def until_text(self, *parts: str, selector: str = "main") -> str:
         """Wait until all parts are in the text of an element."""
@@ -105,11 +105,11 @@ class Browser:
         deadline = time.monotonic() + timeout
         while True:
             try:
-                found = probe()
+                result = probe()
             except StaleElementReferenceException:
-                found = None
-            if found:
-                return found
+                result = None
+            if result:
+                return result
             if time.monotonic() > deadline:
                 raise AssertionError(f"{what}: not within {timeout:g} s; the page says:\n{self.text('body')[:3000]}")
             time.sleep(0.05)
@@ -120,8 +120,10 @@ class Browser:
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Save what is seen, or the whole page, as a PNG."""
-        found = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
-        path.write_bytes(base64.b64decode(found["data"]))
+        result = self.driver.execute_cdp_cmd(
+            "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole}
+        )
+        path.write_bytes(base64.b64decode(result["data"]))
 
 
 @contextmanager

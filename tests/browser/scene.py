@@ -54,12 +54,12 @@ class Pods:
 
     def answer(self, path: str) -> tuple[int, bytes] | None:
         """The answer for a path; None for one that is of no pod."""
-        if found := _LOG.match(path):
-            return (403, _status("Forbidden")) if self.denied else (200, self._log(found[2], found[3]).encode())
-        if found := _METRICS.match(path):
+        if match := _LOG.match(path):
+            return (403, _status("Forbidden")) if self.denied else (200, self._log(match[2], match[3]).encode())
+        if match := _METRICS.match(path):
             if self.denied:
                 return 403, _status("Forbidden")
-            return 200, self._metrics(found[1], found[2])
+            return 200, self._metrics(match[1], match[2])
         return None
 
     def _log(self, pod: str, container: str) -> str:

@@ -150,13 +150,13 @@ def test_dead_letters_are_listed_and_replayed(browser: Browser, scene: Scene) ->
 def test_routes_are_drawn_with_rates(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, "#/routes", "Who sends to whom", "x-sink")
     browser.until("all rates", lambda: "…" not in browser.text(".plain"))
-    found = {
+    matches = {
         tuple(cell.text.split()[0] for cell in row.find_elements("tag name", "td")[:2]): row.text
         for row in _rows(browser)
     }
-    assert found.keys() == {(source, target) for source, targets in ROUTES.items() for target in targets}
-    assert re.search(r"4[0-9](\.\d)?/s", found["intake", "language"]), found
-    assert "idle" in found["publisher", "intake"]
+    assert matches.keys() == {(source, target) for source, targets in ROUTES.items() for target in targets}
+    assert re.search(r"4[0-9](\.\d)?/s", matches["intake", "language"]), matches
+    assert "idle" in matches["publisher", "intake"]
     assert len(browser.all("svg .edge")) == sum(map(len, ROUTES.values()))
     node = next(n for n in browser.all("svg a.node") if "summarizer" in n.text)
     node.send_keys(Keys.ENTER)

@@ -35,12 +35,12 @@ def running_pod(space: Space, name: str) -> Object:
     """The actor's pod, once it runs."""
 
     def running() -> Object | None:
-        found = [p for p in space.all("Pod") if p["metadata"]["labels"].get("asya.io/actor") == name]
-        return next((p for p in found if (p.get("status") or {}).get("phase") == "Running"), None)
+        obj = [p for p in space.all("Pod") if p["metadata"]["labels"].get("asya.io/actor") == name]
+        return next((p for p in obj if (p.get("status") or {}).get("phase") == "Running"), None)
 
-    found = wait_for("a pod that runs", running)
-    assert found is not None
-    return found
+    obj = wait_for("a pod that runs", running)
+    assert obj is not None
+    return obj
 
 
 def report(space: Space, pod: Object, *, ready: bool, status: Object) -> None:

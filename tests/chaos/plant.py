@@ -83,13 +83,13 @@ class Plant:
     def duplicates(self) -> list[str]:
         """Deployments of no actor, and roll-overs beyond one for each change."""
         uids = {(o["metadata"]["namespace"], o["metadata"]["name"]): o["metadata"]["uid"] for o in self._deployments()}
-        found = [f"a Deployment {key}" for key in uids.keys() - self.expected.keys()]
+        matches = [f"a Deployment {key}" for key in uids.keys() - self.expected.keys()]
         replica_sets = self.client.list(REPLICA_SETS)
         counted = Counter(o["uid"] for r in replica_sets for o in r["metadata"].get("ownerReferences") or ())
         for key in self.expected:
             if counted[uids[key]] > 1 + self.changes[key]:
-                found.append(f"{counted[uids[key]]} ReplicaSets of {key} after {self.changes[key]} changes")
-        return found
+                matches.append(f"{counted[uids[key]]} ReplicaSets of {key} after {self.changes[key]} changes")
+        return matches
 
     def _deployments(self) -> list[Object]:
         return self.client.list(DEPLOYMENTS)
@@ -98,9 +98,9 @@ class Plant:
         """The operator's processes by what they are."""
         assert self.operator.webhook is not None
         master = self.operator.webhook.pid
-        found = {f"controller-{n}": c.process.pid for n, c in enumerate(self.operator.controllers)}
+        matches = {f"controller-{n}": c.process.pid for n, c in enumerate(self.operator.controllers)}
         children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-        return found | {f"webhook-{n}": int(pid) for n, pid in enumerate(children)}
+        return matches | {f"webhook-{n}": int(pid) for n, pid in enumerate(children)}
 
     def usage(self) -> dict[str, tuple[int, float]]:
         """Threads and resident megabytes of each process."""

@@ -68,7 +68,7 @@ def chunked(port: int, until: float) -> None:
 
 
 def wrong_type(port: int, until: float) -> None:
-    """Sends what is no JSON."""
+    """Sends text that is not JSON."""
     with tls(port) as connection:
         for content_type in ("text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
             connection.sendall(head(content_type, len(BODY)) + BODY)

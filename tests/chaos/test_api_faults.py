@@ -57,16 +57,16 @@ def rate(asked: list[Asked], began: float, seconds: float) -> float:
 
 def converge(plant: Plant) -> None:
     """All is as it should be in time; nothing was made twice."""
-    told: list[str] = []
+    messages: list[str] = []
 
     def converged() -> bool:
-        told[:] = plant.unconverged()
-        return not told
+        messages[:] = plant.unconverged()
+        return not messages
 
     try:
         wait_for("all to be well", converged, CONVERGED_SECONDS, pause=0.5)
     except AssertionError as error:
-        raise AssertionError(f"{error}: {told[:5]}") from None
+        raise AssertionError(f"{error}: {messages[:5]}") from None
     assert plant.duplicates() == []
 
 

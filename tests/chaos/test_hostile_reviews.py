@@ -68,11 +68,11 @@ def lookup(wanted: Wanted) -> Plan | None:
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every place in a JSON value."""
-    found = [at]
+    matches = [at]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
-        found += paths(inner, (*at, key))
-    return found
+        matches += paths(inner, (*at, key))
+    return matches
 
 
 def replaced(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
@@ -147,9 +147,9 @@ def test_any_review_gets_a_well_formed_answer(client: Any, review: Any, path: st
         assert answer.status_code >= 400
         assert len(answer.text) < 500
         return
-    told = orjson.loads(answer.data)
-    assert (told["apiVersion"], told["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
-    response = told["response"]
+    message = orjson.loads(answer.data)
+    assert (message["apiVersion"], message["kind"]) == ("admission.k8s.io/v1", "AdmissionReview")
+    response = message["response"]
     assert response["uid"] == review["request"]["uid"]
     assert response["allowed"] in (True, False)
     assert response.get("status", {}).get("code") != 500, response
@@ -231,8 +231,8 @@ def test_what_a_user_writes_is_escaped_in_the_log(client: Any, as_json: bool, mo
         logging.getLogger().handlers = handlers
     assert not response["allowed"]
     assert repr(evil) in response["status"]["message"], "shown as it is, evaluated nowhere"
-    told = stream.getvalue()
-    assert told.count("\n") == 1
-    assert "\x1b[2J" not in told
+    message = stream.getvalue()
+    assert message.count("\n") == 1
+    assert "\x1b[2J" not in message
     if as_json:
-        assert json.loads(told)["name"] == evil
+        assert json.loads(message)["name"] == evil

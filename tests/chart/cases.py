@@ -8,13 +8,13 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """``value`` at the dotted ``key`` of the values has ``seen`` at ``path`` of the object."""
+    """``value`` at the dotted ``key`` of the values has ``expected`` at ``path`` of the object."""
 
     key: str
     value: Any
     target: str
     path: str
-    seen: Any
+    expected: Any
     beside: Object | None = None
     """Other values that it needs."""
 
@@ -47,14 +47,14 @@ def reached(objects: list[Object], target: str, path: str) -> Any:
     A part that is no index finds the item of that name in a list; ``app_kubernetes_io`` is the one key with dots.
     """
     kind, name = target.split("/")
-    found: Any = next((o for o in reversed(objects) if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
+    match: Any = next((o for o in reversed(objects) if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)
     for part in filter(None, path.split(".")):
-        if isinstance(found, list) and part.isdecimal():
-            found = found[int(part)] if int(part) < len(found) else None
-        elif isinstance(found, list):
-            found = next((item for item in found if item["name"] == part), None)
-        elif isinstance(found, dict):
-            found = found.get(part.replace("app_kubernetes_io", "app.kubernetes.io"))
+        if isinstance(match, list) and part.isdecimal():
+            match = match[int(part)] if int(part) < len(match) else None
+        elif isinstance(match, list):
+            match = next((item for item in match if item["name"] == part), None)
+        elif isinstance(match, dict):
+            match = match.get(part.replace("app_kubernetes_io", "app.kubernetes.io"))
         else:
             return None
-    return found
+    return match

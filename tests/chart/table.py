@@ -21,9 +21,10 @@ VOLUME = {"name": "more", "configMap": {"name": "more"}}
 MOUNT = {"name": "more", "mountPath": "/more"}
 
 
-def _environment(process: str, key: str, value: Any, name: str, seen: Any = None) -> Case:
+def _environment(process: str, key: str, value: Any, name: str, observed: Any = None) -> Case:
     target = {"controller": CONTROLLER, "webhook": WEBHOOK}[process]
-    return Case(key, value, target, f"{POD}.containers.0.env.{name}.value", str(value) if seen is None else seen)
+    expected = str(value) if observed is None else observed
+    return Case(key, value, target, f"{POD}.containers.0.env.{name}.value", expected)
 
 
 def _security(target: str) -> list[Any]:
@@ -72,7 +73,7 @@ def _of_process(name: str, target: str) -> list[Case]:
     budget = {"controller": {"podDisruptionBudget": True}}
     account = f"ServiceAccount/{name}-account"
     named = {name: {"serviceAccount": {"name": f"{name}-account"}}}
-    found: list[Any] = [
+    matches: list[Any] = [
         ("replicas", 3, target, "spec.replicas", 3),
         ("resources.requests", {"cpu": "2"}, target, f"{container}.resources.requests.cpu", "2"),
         ("resources.limits", {"cpu": "3"}, target, f"{container}.resources.limits.cpu", "3"),
@@ -102,7 +103,7 @@ def _of_process(name: str, target: str) -> list[Case]:
         ("serviceAccount.annotations", {"role": name}, account, "metadata.annotations.role", name, named),
         ("serviceAccount.create", False, f"ServiceAccount/{target.split('/')[1]}", "", None),
     ]
-    return [Case(f"{name}.{key}", *rest) for key, *rest in found]
+    return [Case(f"{name}.{key}", *rest) for key, *rest in matches]
 
 
 PROCESSES = [*_of_process("controller", CONTROLLER), *_of_process("webhook", WEBHOOK)]
@@ -340,14 +341,14 @@ GENERAL = [
         ["asya-system"],
     ),
     *[
-        Case(f"metrics.{value}.{key}", given, target, path, seen, MONITORED)
+        Case(f"metrics.{value}.{key}", given, target, path, expected, MONITORED)
         for value, target, interval in (
             ("serviceMonitor", "ServiceMonitor/asya-operator", "spec.endpoints.0.interval"),
             ("podMonitor", "PodMonitor/asya-actors", "spec.podMetricsEndpoints.0.interval"),
             ("rules", "PrometheusRule/asya-operator", ""),
             ("dashboard", "ConfigMap/asya-operator-dashboard", ""),
         )
-        for key, given, path, seen in (
+        for key, given, path, expected in (
             ("enabled", True, "metadata.name", target.split("/")[1]),
             ("namespace", "monitoring", "metadata.namespace", "monitoring"),
             ("labels", {"release": "p"}, "metadata.labels.release", "p"),

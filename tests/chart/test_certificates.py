@@ -15,7 +15,7 @@ def rendered(values: Object) -> dict[str, Object]:
 
 
 @pytest.mark.parametrize(
-    ("certs", "told"),
+    ("certs", "message"),
     [
         ({"caLifetime": "30d"}, "certs.lifetime: must not be longer than certs.caLifetime, which is 30d; found 90d"),
         ({"lifetime": "2m"}, "certs.lifetime: must be at least 3 times certs.overlap, which is 60s; found 2m"),
@@ -23,8 +23,8 @@ def rendered(values: Object) -> dict[str, Object]:
         ({"caLifetime": "36501d"}, "certs.caLifetime: must be at most 36500d"),
     ],
 )
-def test_lifetimes_that_cannot_work_are_refused(certs: Object, told: str) -> None:
-    with pytest.raises(HelmError, match=told):
+def test_lifetimes_that_cannot_work_are_refused(certs: Object, message: str) -> None:
+    with pytest.raises(HelmError, match=message):
         Helm().template({"certs": certs})
 
 
@@ -39,21 +39,21 @@ def test_each_mode_of_certificates_has_a_secret_of_its_own() -> None:
 
 
 def test_cert_manager_signs_by_a_ca_that_lasts() -> None:
-    found = rendered({"certs": {"mode": "cert-manager"}})
-    leaf = found["Certificate/asya-operator-webhook"]["spec"]
-    authority = found["Certificate/asya-operator-webhook-ca"]["spec"]
-    issuer = found[f"Issuer/{leaf['issuerRef']['name']}"]["spec"]
+    result = rendered({"certs": {"mode": "cert-manager"}})
+    leaf = result["Certificate/asya-operator-webhook"]["spec"]
+    authority = result["Certificate/asya-operator-webhook-ca"]["spec"]
+    issuer = result[f"Issuer/{leaf['issuerRef']['name']}"]["spec"]
     assert issuer == {"ca": {"secretName": authority["secretName"]}}
     assert authority["isCA"] is True
     assert (authority["duration"], leaf["duration"]) == ("87600h", "8760h")
-    assert found[f"Issuer/{authority['issuerRef']['name']}"]["spec"] == {"selfSigned": {}}
+    assert result[f"Issuer/{authority['issuerRef']['name']}"]["spec"] == {"selfSigned": {}}
 
 
 def test_an_issuer_of_ones_own_needs_no_ca() -> None:
     issuer = {"name": "ours", "kind": "ClusterIssuer", "group": "cert-manager.io"}
-    found = rendered({"certs": {"mode": "cert-manager", "certManager": {"issuerRef": issuer}}})
-    assert found["Certificate/asya-operator-webhook"]["spec"]["issuerRef"] == issuer
-    assert not [name for name in found if name.startswith("Issuer/")]
+    result = rendered({"certs": {"mode": "cert-manager", "certManager": {"issuerRef": issuer}}})
+    assert result["Certificate/asya-operator-webhook"]["spec"]["issuerRef"] == issuer
+    assert not [name for name in result if name.startswith("Issuer/")]
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_an_issuer_of_ones_own_needs_no_ca() -> None:
 )
 def test_a_url_is_named_as_what_it_is(url: str, names: list[str], addresses: list[str] | None) -> None:
     own = "asya-operator-webhook.asya-system.svc"
-    found = rendered({"certs": {"mode": "cert-manager"}, "webhook": {"url": url}})
-    leaf = found["Certificate/asya-operator-webhook"]["spec"]
+    result = rendered({"certs": {"mode": "cert-manager"}, "webhook": {"url": url}})
+    leaf = result["Certificate/asya-operator-webhook"]["spec"]
     assert leaf["dnsNames"] == [own, *names]
     assert leaf.get("ipAddresses") == addresses
     controller = rendered({"webhook": {"url": url}})["Deployment/asya-operator"]

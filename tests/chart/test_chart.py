@@ -142,20 +142,20 @@ def test_values_of_the_original_stay_valid(helm: Helm) -> None:
 @pytest.mark.parametrize(("version", "conditions"), [("1.29.0", False), ("1.30.0", True)])
 def test_the_webhook_configurations_are_those_of_the_code(helm: Helm, version: str, conditions: bool) -> None:
     url = "https://webhook.example.com"
-    found = [
+    matches = [
         o
         for o in helm.template({"webhook": {"url": url}}, "--kube-version", version)
         if o["kind"].endswith("WebhookConfiguration")
     ]
     wanted = configurations({"url": url}, excluded_namespaces=["asya-system"], match_conditions=conditions)
-    for obj in (*found, *wanted):
+    for obj in (*matches, *wanted):
         obj["metadata"] = {}
         for hook in obj["webhooks"]:
             hook["rules"] = sorted(
                 ({k: sorted(v) if isinstance(v, list) else v for k, v in rule.items()} for rule in hook["rules"]),
                 key=str,
             )
-    assert found == wanted
+    assert matches == wanted
 
 
 def test_no_configuration_holds_a_ca_bundle_that_an_upgrade_could_blank(helm: Helm) -> None:

@@ -73,18 +73,18 @@ def test_grafana_knows_every_field_of_the_dashboard() -> None:
     assert_within(json.loads(text), understood, "dashboard")
 
 
-def assert_within(wanted: Any, found: Any, path: str) -> None:
+def assert_within(wanted: Any, result: Any, path: str) -> None:
     """All of ``wanted`` is in ``found``."""
     if isinstance(wanted, dict):
         for key, value in wanted.items():
-            assert key in found, f"{path}.{key}"
-            assert_within(value, found[key], f"{path}.{key}")
+            assert key in result, f"{path}.{key}"
+            assert_within(value, result[key], f"{path}.{key}")
     elif isinstance(wanted, list):
-        assert len(wanted) == len(found), path
-        for index, (one, other) in enumerate(zip(wanted, found, strict=True)):
+        assert len(wanted) == len(result), path
+        for index, (one, other) in enumerate(zip(wanted, result, strict=True)):
             assert_within(one, other, f"{path}[{index}]")
     else:
-        assert wanted == found, path
+        assert wanted == result, path
 
 
 def test_they_are_in_the_chart_when_asked_for() -> None:
@@ -119,16 +119,16 @@ def test_a_real_prometheus_scrapes_both_processes(space: Space, cluster: Cluster
     space.apply(actor("a", scaling={"enabled": True}))
     space.wait_condition("a", "Ready", "True")
 
-    def found(expression: str) -> bool:
+    def matches(expression: str) -> bool:
         return bool(prometheus.ask("query", query=expression)["result"])
 
     for expression in expressions():
         if not any(
             word in expression for word in (*FOREIGN, "denials", "ready=", "without_keda)")
         ):  # there need not be any
-            wait_for(expression, lambda expression=expression: found(expression))  # type: ignore[misc]
+            wait_for(expression, lambda expression=expression: matches(expression))  # type: ignore[misc]
     wait_for(
-        "the injection", lambda: found('asya_webhook_admissions_total{outcome="injected",resource="deployments"} > 0')
+        "the injection", lambda: matches('asya_webhook_admissions_total{outcome="injected",resource="deployments"} > 0')
     )
     wait_for("all rules to be evaluated", lambda: {rule["health"] for rule in loaded(prometheus)} == {"ok"})
     assert [rule["name"] for rule in loaded(prometheus)] == [rule["alert"] for rule in rules()]

@@ -111,9 +111,9 @@ def test_the_plugin_runs_what_it_installed(dist: Path, tmp_path: Path) -> None:
     for _ in range(2):
         ran = subprocess.run([str(link), "doctor"], env=environment, text=True, capture_output=True, check=True)
         assert ran.stdout == "ran doctor\n"
-    told = (tmp_path / "pip.log").read_text()
-    assert told.count("--require-hashes") == 1, "only when it is first run"
-    assert f"asya_operator-{VERSION}-py3-none-any.whl" in told
+    message = (tmp_path / "pip.log").read_text()
+    assert message.count("--require-hashes") == 1, "only when it is first run"
+    assert f"asya_operator-{VERSION}-py3-none-any.whl" in message
 
 
 def test_the_bill_of_materials_has_every_image(dist: Path) -> None:

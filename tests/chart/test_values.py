@@ -34,17 +34,17 @@ def rendered(values: Object, version: str = "1.36.0") -> list[Object]:
 def test_each_value_is_seen(case: Case) -> None:
     together = case in PROCESSES and case.path
     objects = rendered(values_of_processes() if together else values_of(case))
-    assert reached(objects, case.target, case.path) == case.seen
-    assert reached(rendered({}), case.target, case.path) != case.seen, "by default it is not so"
+    assert reached(objects, case.target, case.path) == case.expected
+    assert reached(rendered({}), case.target, case.path) != case.expected, "by default it is not so"
 
 
 def leaves(values: Object, path: str = "") -> set[str]:
-    """Dotted keys of what is no map, or is an empty one."""
-    found = set()
+    """Dotted keys of values that are not maps, or are empty ones."""
+    matches = set()
     for key, value in values.items():
         here = f"{path}{key}"
-        found |= leaves(value, f"{here}.") if isinstance(value, dict) and value else {here}
-    return found
+        matches |= leaves(value, f"{here}.") if isinstance(value, dict) and value else {here}
+    return matches
 
 
 def test_the_table_has_every_value() -> None:
@@ -100,13 +100,13 @@ def test_what_is_rendered_is_valid_for_every_kubernetes(rendering: str, versions
         for obj in rendered(values, rendering):
             if not is_foreign(obj):
                 objects.setdefault(json.dumps(obj, sort_keys=True), (name, obj))
-    found = [
+    matches = [
         f"{version}: {name}: {complaint}"
         for version in versions
         for name, obj in objects.values()
         for complaint in complaints(obj, version)
     ]
-    assert found == []
+    assert matches == []
 
 
 # -- refusals --------------------------------------------------------------------------------------
@@ -175,13 +175,13 @@ def test_nothing_is_called_by_a_name_that_it_does_not_have() -> None:
     text = HELM.run("template", "theirs", str(CHART), "--kube-version", "1.36.0", values=values)
     objects = [obj for obj in yaml.safe_load_all(text) if obj]
     command = r"asya-operator (doctor|certs show) --name ours"
-    found = [
+    matches = [
         (obj["metadata"]["name"], path)
         for obj in objects
         for path, part in _texts(obj)
         if "asya-operator" in re.sub(command, "", part) and not path.endswith(NAMED_AFTER_THE_PROJECT)
     ]
-    assert found == []
+    assert matches == []
     assert reached(objects, "PrometheusRule/ours", "spec.groups.0.rules.2.expr") == 'up{job=~"ours.*"} == 0'
 
 
@@ -205,13 +205,13 @@ def test_the_chart_and_the_command_line_have_the_same_defaults() -> None:
 
 
 def _pods(objects: list[Object]) -> dict[str, Object]:
-    found = {}
+    matches = {}
     for obj in objects:
         spec = obj.get("spec") or {}
         pod = spec if obj["kind"] == "Pod" else (spec.get("template") or {}).get("spec")
         if pod is not None and "containers" in pod:
-            found[f"{obj['kind']}/{obj['metadata']['name']}"] = pod
-    return found
+            matches[f"{obj['kind']}/{obj['metadata']['name']}"] = pod
+    return matches
 
 
 def test_users_and_groups_can_be_left_to_the_cluster() -> None:

@@ -30,8 +30,8 @@ def workload(kind: str, name: str, label: str | None = None, image: str = "app:1
 
 def template_of(obj: Object) -> Object:
     spec = obj["spec"]
-    found: Object = (spec["jobTemplate"]["spec"] if obj["kind"] == "CronJob" else spec)["template"]
-    return found
+    result: Object = (spec["jobTemplate"]["spec"] if obj["kind"] == "CronJob" else spec)["template"]
+    return result
 
 
 def label(space: Space, kind: str, name: str, value: str | None) -> Object:
@@ -40,8 +40,8 @@ def label(space: Space, kind: str, name: str, value: str | None) -> Object:
 
 def sidecar_of(obj: Object) -> Object | None:
     pod = template_of(obj)["spec"] if "template" in str(obj["spec"].keys()) or obj["kind"] == "CronJob" else obj["spec"]
-    found = [*(pod.get("initContainers") or ()), *pod["containers"]]
-    return next((c for c in found if c["name"] == "sidecar"), None)
+    matches = [*(pod.get("initContainers") or ()), *pod["containers"]]
+    return next((c for c in matches if c["name"] == "sidecar"), None)
 
 
 def roll_overs(space: Space, name: str) -> int:

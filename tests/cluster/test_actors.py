@@ -60,7 +60,7 @@ def check_scaling(space: Space) -> None:
 def test_rabbitmq_deployment(space: Space) -> None:
     made = space.apply(example("rabbitmq-deployment"))
     deployment = space.wait("Deployment", "text-processor", SECONDS)
-    found = ready(space, "text-processor", SECONDS)
+    obj = ready(space, "text-processor", SECONDS)
     assert containers(deployment) == ["sidecar", "runtime"]
     sidecar, runtime = deployment["spec"]["template"]["spec"]["containers"]
     env = environment(sidecar)
@@ -85,7 +85,7 @@ def test_rabbitmq_deployment(space: Space) -> None:
     assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 90
 
     check_scaling(space)
-    conditions = {c["type"]: (c["status"], c["reason"]) for c in found["status"]["conditions"]}
+    conditions = {c["type"]: (c["status"], c["reason"]) for c in obj["status"]["conditions"]}
     assert conditions == {
         "PodsReady": ("True", "NoPodsWanted"),
         "QueueConsumed": ("True", "QueueConsumed"),
@@ -94,7 +94,7 @@ def test_rabbitmq_deployment(space: Space) -> None:
         "ScalingReady": ("True", "ScaledObjectCreated"),
         "WorkloadReady": ("True", "WorkloadCreated"),
     }
-    status = found["status"]
+    status = obj["status"]
     assert status["workloadRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "text-processor"}
     assert status["scaledObjectRef"]["name"] == "text-processor"
     assert status["observedGeneration"] == made["metadata"]["generation"]
@@ -179,7 +179,7 @@ def test_job_has_a_native_sidecar_and_completes(space: Space, cluster: Cluster) 
 
 def test_scaled_job(space: Space) -> None:
     space.apply(example("scaled-job"))
-    found = ready(space, "video-encoder")
+    obj = ready(space, "video-encoder")
     scaled_job = space.wait("ScaledJob", "video-encoder")
     template = scaled_job["spec"]["jobTargetRef"]["template"]["spec"]
     assert [c["name"] for c in template["initContainers"]] == ["asya-socket", "sidecar"]
@@ -188,7 +188,7 @@ def test_scaled_job(space: Space) -> None:
     assert "envSourceContainerName" not in scaled_job["spec"], "KEDA does not find a native sidecar"
     assert scaled_job["spec"]["rollout"]["strategy"] == "gradual"
     assert scaled_job["spec"]["triggers"][0]["metadata"]["value"] == "1"
-    assert found["status"]["scaledJobRef"]["name"] == "video-encoder"
+    assert obj["status"]["scaledJobRef"]["name"] == "video-encoder"
     assert space.get("Job", "video-encoder") is None
     assert space.get("ScaledObject", "video-encoder") is None
 
@@ -227,8 +227,8 @@ def test_every_change_of_a_condition_is_an_event(space: Space) -> None:
     events = wait_for(
         "events", lambda: [e for e in space.all("Event") if e["involvedObject"]["kind"] == "AsyncActor"], 5
     )
-    told = [e for e in events if "WorkloadReady=True (WorkloadCreated)" in e["message"]]
-    assert [e["type"] for e in told] == ["Normal"]
+    messages = [e for e in events if "WorkloadReady=True (WorkloadCreated)" in e["message"]]
+    assert [e["type"] for e in messages] == ["Normal"]
 
 
 def test_garbage_goes_with_the_actor_and_the_script_with_the_last_one(space: Space) -> None:
@@ -256,10 +256,10 @@ def test_an_actor_that_is_deleted_and_made_again_warns_of_nothing(space: Space) 
     space.wait_gone("AsyncActor", "a")
     space.apply(obj)
     wait_for("the new ones", lambda: _owner(space.wait("Deployment", "a")) == _owner(space.wait("ScaledObject", "a")))
-    again = ready(space, "a")["metadata"]["uid"]
-    assert again == _owner(space.wait("Deployment", "a")) != uid
-    told = [e for e in space.all("Event") if e["involvedObject"].get("uid") == again]
-    assert [e["message"] for e in told if e["type"] == "Warning" and e["reason"] != "SpecWarning"] == []
+    second = ready(space, "a")["metadata"]["uid"]
+    assert second == _owner(space.wait("Deployment", "a")) != uid
+    messages = [e for e in space.all("Event") if e["involvedObject"].get("uid") == second]
+    assert [e["message"] for e in messages if e["type"] == "Warning" and e["reason"] != "SpecWarning"] == []
 
 
 def _owner(obj: Object) -> str:
@@ -356,9 +356,9 @@ def test_what_keda_says_is_reported(space: Space) -> None:
         }
     ]
     space.patch("ScaledObject", "a", {"status": {"conditions": conditions}}, "status")
-    told = space.wait_condition("a", "ScalingReady", "False", "ScaledObjectNotReady")["message"]
-    assert "Triggers defined in ScaledObject are not working correctly" in told
-    assert f"The queue 'asya-{space.name}-a' does not exist: create it in RabbitMQ" in told
+    message = space.wait_condition("a", "ScalingReady", "False", "ScaledObjectNotReady")["message"]
+    assert "Triggers defined in ScaledObject are not working correctly" in message
+    assert f"The queue 'asya-{space.name}-a' does not exist: create it in RabbitMQ" in message
     space.patch(
         "ScaledObject",
         "a",
@@ -380,6 +380,6 @@ def test_a_template_that_cannot_be_injected_is_reported(space: Space, operator: 
     assert "spec.workload.template.spec.containers" in space.refused(obj)
     with operator.without_validation():
         space.apply(obj)
-    told = space.wait_condition("a", "WorkloadReady", "False", "InjectionDenied")["message"]
-    assert "one, two" in told
+    message = space.wait_condition("a", "WorkloadReady", "False", "InjectionDenied")["message"]
+    assert "one, two" in message
     assert space.get("Deployment", "a") is None

@@ -169,8 +169,8 @@ def test_label_and_field_selectors(bare: Space) -> None:
         bare.create_object(obj)
 
     def names(**query: str) -> list[str]:
-        found = bare.client.list(resources.CONFIG_MAPS, bare.name, **query)
-        return sorted(o["metadata"]["name"] for o in found if not o["metadata"]["name"].endswith(".crt"))
+        objects = bare.client.list(resources.CONFIG_MAPS, bare.name, **query)
+        return sorted(o["metadata"]["name"] for o in objects if not o["metadata"]["name"].endswith(".crt"))
 
     assert names(labelSelector="x") == ["a", "b"]
     assert names(labelSelector="x=1") == ["a"]

@@ -65,8 +65,8 @@ def test_a_dry_run_of_an_apply_tells_what_would_become_of_it(bare: Space) -> Non
     made = bare.apply(deployment("a"))
     wanted = bare.here(deployment("a"))
     wanted["spec"]["template"]["spec"]["containers"][0]["image"] = "app:2"
-    told = bare.client.apply(BY_KIND["Deployment"], wanted, uid=made["metadata"]["uid"], dry_run=True)
-    assert told["spec"]["template"] != made["spec"]["template"]
+    message = bare.client.apply(BY_KIND["Deployment"], wanted, uid=made["metadata"]["uid"], dry_run=True)
+    assert message["spec"]["template"] != made["spec"]["template"]
     assert bare.wait("Deployment", "a")["spec"]["template"] == made["spec"]["template"]
 
 

@@ -12,17 +12,17 @@ def test_bring_your_own(space: Space) -> None:
     space.apply(own(scaling={"enabled": True, "maxReplicas": 7}))
     assert "Create it" in space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")["message"]
     space.apply(workload("Deployment", "x"))
-    told = space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled", timeout=20)["message"]
-    assert "kubectl label deployment x asya.io/actor=a" in told
+    message = space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled", timeout=20)["message"]
+    assert "kubectl label deployment x asya.io/actor=a" in message
     assert containers(space.wait("Deployment", "x")) == ["app"]
     assert space.get("ScaledObject", "a") is None
     label(space, "Deployment", "x", "a")
     space.wait_condition("a", "WorkloadReady", "True", "WorkloadFound")
     scaled = space.wait("ScaledObject", "a")
     assert scaled["spec"]["scaleTargetRef"]["name"] == "x"
-    found = ready(space, "a")
-    assert found["status"]["replicasBeforeScaling"] == 2
-    assert found["status"]["workloadRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
+    obj = ready(space, "a")
+    assert obj["status"]["replicasBeforeScaling"] == 2
+    assert obj["status"]["workloadRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "x"}
     uid = space.wait("Deployment", "x")["metadata"]["uid"]
     space.scale("Deployment", "x", 6)
     settle(space)
@@ -100,8 +100,8 @@ def test_borrowing_another_workload_puts_the_replicas_of_the_first_back(space: S
     obj["spec"]["workload"]["name"] = "y"
     space.apply(obj)
     wait_for("another target", lambda: space.wait("ScaledObject", "a")["spec"]["scaleTargetRef"]["name"] == "y")
-    found = ready(space, "a")
-    assert (found["status"]["workloadRef"]["name"], found["status"]["replicasBeforeScaling"]) == ("y", 3)
+    live = ready(space, "a")
+    assert (live["status"]["workloadRef"]["name"], live["status"]["replicasBeforeScaling"]) == ("y", 3)
     assert space.wait("Deployment", "x")["spec"]["replicas"] == 4
     space.delete("AsyncActor", "a")
     space.wait_gone("AsyncActor", "a")
@@ -116,9 +116,9 @@ def test_bring_your_own_is_never_created_rewritten_or_deleted(space: Space) -> N
     space.scale("Deployment", "x", 3)
     space.patch("Deployment", "x", {"spec": {"minReadySeconds": 1}})
     settle(space)
-    found = space.wait("Deployment", "x")
-    assert (found["spec"]["replicas"], found["spec"]["minReadySeconds"]) == (3, 1)
-    assert "ownerReferences" not in found["metadata"]
+    obj = space.wait("Deployment", "x")
+    assert (obj["spec"]["replicas"], obj["spec"]["minReadySeconds"]) == (3, 1)
+    assert "ownerReferences" not in obj["metadata"]
     space.delete("Deployment", "x")
     space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound", timeout=10)
     time.sleep(1)

@@ -22,7 +22,7 @@ def note(obj: Object) -> list[Object]:
     return [{"op": "add", "path": "/metadata/annotations", "value": {"seen": "yes"}}]
 
 
-def seen(space: Space, name: str, **metadata: Any) -> bool:
+def is_mutated(space: Space, name: str, **metadata: Any) -> bool:
     obj = config_map(name)
     obj["metadata"] |= metadata
     made = space.create_object(obj)
@@ -33,7 +33,7 @@ def wait_until_called(space: Space) -> None:
     """A real API server takes a moment to notice a new webhook configuration."""
     deadline = time.monotonic() + 10
     n = 0
-    while not seen(space, f"probe-{n}"):
+    while not is_mutated(space, f"probe-{n}"):
         assert time.monotonic() < deadline
         n += 1
         time.sleep(0.1)
@@ -46,7 +46,7 @@ def test_a_webhooks_patch_is_stored(bare: Space) -> None:
     with injector(bare.client, "test-note", bare.name, note):
         wait_until_called(bare)
         assert (bare.get("ConfigMap", "probe-0") or {})["metadata"]["name"] == "probe-0"
-        assert seen(bare, "a")
+        assert is_mutated(bare, "a")
 
 
 def test_selectors_and_match_conditions_keep_a_webhook_from_being_asked(bare: Space) -> None:
@@ -54,9 +54,9 @@ def test_selectors_and_match_conditions_keep_a_webhook_from_being_asked(bare: Sp
     conditions = [{"name": "not-b", "expression": "object.metadata.name != 'b'"}]
     with injector(bare.client, "test-note", bare.name, note, objectSelector=selector, matchConditions=conditions):
         wait_until_called(bare)
-        assert seen(bare, "a")
-        assert not seen(bare, "b")
-        assert not seen(bare, "c", labels={"skip": ""})
+        assert is_mutated(bare, "a")
+        assert not is_mutated(bare, "b")
+        assert not is_mutated(bare, "c", labels={"skip": ""})
 
 
 @pytest.mark.parametrize("policy", ["Ignore", "Fail"])
@@ -64,10 +64,10 @@ def test_the_failure_policy_decides_when_a_webhook_is_too_slow(bare: Space, poli
     with injector(bare.client, "test-slow", bare.name, note, 30, failurePolicy=policy, timeoutSeconds=1):
         time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
         if policy == "Ignore":
-            assert not seen(bare, "a")
+            assert not is_mutated(bare, "a")
             return
         with pytest.raises(ApiError) as caught:
-            seen(bare, "a")
+            is_mutated(bare, "a")
         assert caught.value.code == 500
         assert 'failed calling webhook "injector.example.com"' in caught.value.message
 
@@ -164,8 +164,8 @@ def test_a_mirror_of_images_that_is_installed_after_injection(space: Space, clus
         space.apply(actor("a", timeout={"processing": 77}))  # both are injected anew
 
         def mirrored() -> bool:
-            found = [space.wait("Deployment", n) for n in ("a", "x")]
-            return all("77s" in str(d) and all(i.startswith("mirror/") for i in images(d)) for d in found)
+            obj = [space.wait("Deployment", n) for n in ("a", "x")]
+            return all("77s" in str(d) and all(i.startswith("mirror/") for i in images(d)) for d in obj)
 
         wait_for("both to be mirrored", mirrored, 30)
         ready(space, "a")
@@ -177,8 +177,8 @@ def test_a_mirror_of_images_that_is_installed_after_injection(space: Space, clus
         assert [space.wait("Deployment", n)["metadata"]["generation"] for n in ("a", "x")] == before
         assert space.condition("a", "WorkloadReady")["reason"] == "WorkloadCreated"
         assert roll_overs(space, "x") == 3, "injected, restarted, and injected anew"
-    told = [e["reason"] for e in space.all("Event") if e["reason"] in ("Contested", "InjectionOutdated")]
-    assert told == []
+    messages = [e["reason"] for e in space.all("Event") if e["reason"] in ("Contested", "InjectionOutdated")]
+    assert messages == []
 
 
 def images(deployment: Object) -> list[str]:
@@ -226,7 +226,7 @@ def test_a_refusal_that_no_condition_tells_of_is_an_event(space: Space) -> None:
         wait_for("the Event", lambda: [e for e in space.all("Event") if "no finalizers" in e["message"]])
     wait_for("the finalizer", lambda: (space.get("AsyncActor", "a") or {})["metadata"].get("finalizers"))
     ready(space, "a")
-    told = [e for e in space.all("Event") if "no finalizers" in e["message"]]
-    assert [(e["reason"], e["type"], e["involvedObject"]["name"]) for e in told] == [
+    messages = [e for e in space.all("Event") if "no finalizers" in e["message"]]
+    assert [(e["reason"], e["type"], e["involvedObject"]["name"]) for e in messages] == [
         ("ReconcileFailed", "Warning", "a")
     ]

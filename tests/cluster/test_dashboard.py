@@ -60,13 +60,13 @@ def test_each_right_that_is_missing_is_named(space: Space, looker: Client) -> No
         wait_for("the actor", lambda: made.board.row(space.name, "a"))
         notices = [notice["text"] for notice in made.board.changes(None).notices or ()]
         assert [text for text in notices if "list horizontalpodautoscalers.autoscaling" in text], notices
-        found = made.board.actor(space.name, "a")
-        assert found is not None
-        shown = detail(looker, made.services.ports, found)
+        result = made.board.actor(space.name, "a")
+        assert result is not None
+        shown = detail(looker, made.services.ports, result)
         assert shown["conditions"][0]["type"] == "Ready"
-        told = " ".join(shown["missing"])
+        message = " ".join(shown["missing"])
         for part in ('cannot list resource "deployments"', "right to list pods in", "right to list events in"):
-            assert part in told, part
+            assert part in message, part
         assert "lack the right to list pods" in logs(looker, looker, space.name, "a", "runtime")["missing"][0]
         scraper = Scraper(looker, looker, space.name)
         assert "You lack the right to list pods" in scraper.look(space.name).problem

@@ -45,9 +45,9 @@ def test_replicas_of_others_survive_while_scaling_is_on_and_come_back_when_it_is
     space.wait_gone("ScaledObject", "a")
     space.wait_gone("TriggerAuthentication", "a")
     wait_for("three replicas", lambda: space.wait("Deployment", "a")["spec"]["replicas"] == 3)
-    found = ready(space, "a")
-    assert "ScalingReady" not in {c["type"] for c in found["status"]["conditions"]}
-    assert "scaledObjectRef" not in found["status"]
+    live = ready(space, "a")
+    assert "ScalingReady" not in {c["type"] for c in live["status"]["conditions"]}
+    assert "scaledObjectRef" not in live["status"]
 
 
 def test_switching_scaling_on_does_not_move_replicas(space: Space) -> None:
@@ -55,12 +55,12 @@ def test_switching_scaling_on_does_not_move_replicas(space: Space) -> None:
     obj["spec"]["workload"]["replicas"] = 4
     space.apply(obj)
     ready(space, "a")
-    seen: set[int] = set()
+    known: set[int] = set()
     stop = threading.Event()
 
     def look() -> None:
         while not stop.wait(0.005):
-            seen.add(space.wait("Deployment", "a")["spec"]["replicas"])
+            known.add(space.wait("Deployment", "a")["spec"]["replicas"])
 
     looker = threading.Thread(target=look)
     looker.start()
@@ -70,7 +70,7 @@ def test_switching_scaling_on_does_not_move_replicas(space: Space) -> None:
     ready(space, "a")
     stop.set()
     looker.join()
-    assert seen == {4}
+    assert known == {4}
     assert len(space.all("ReplicaSet")) == 1
 
 

@@ -12,20 +12,20 @@ pytestmark = pytest.mark.best_tier
 
 
 def _phase(space: Space, name: str) -> str:
-    found = space.get("AsyncActor", name)
-    assert found is not None
-    return str((found.get("status") or {}).get("phase"))
+    obj = space.get("AsyncActor", name)
+    assert obj is not None
+    return str((obj.get("status") or {}).get("phase"))
 
 
 @pytest.mark.parametrize("phase", TROUBLES)
 def test_a_pod_in_trouble(space: Space, phase: str) -> None:
-    status, told = TROUBLES[phase]
+    status, message = TROUBLES[phase]
     space.apply(actor("a"))
     wait_for("it to run", lambda: _phase(space, "a") == "Running")
     pod = running_pod(space, "a")
     report(space, pod, ready=False, status=status)
     condition = space.wait_condition("a", "PodsReady", "False", phase)
-    assert told in condition["message"]
+    assert message in condition["message"]
     assert space.condition("a", "WorkloadReady")["status"] == "True"
     assert space.condition("a", "Ready")["status"] == "False"
     wait_for("the phase", lambda: _phase(space, "a") == phase)
@@ -51,9 +51,9 @@ def test_the_phases_of_a_life(space: Space) -> None:
     wait_for("it to run", lambda: _phase(space, "a") == "Running")
     space.apply(actor("a", workload={**actor("a")["spec"]["workload"], "replicas": 0}))
     wait_for("it to nap", lambda: _phase(space, "a") == "Napping")
-    found = space.get("AsyncActor", "a")
-    assert found is not None
-    assert (found["status"]["desiredReplicas"], found["status"]["readyReplicas"]) == (0, 0)
+    obj = space.get("AsyncActor", "a")
+    assert obj is not None
+    assert (obj["status"]["desiredReplicas"], obj["status"]["readyReplicas"]) == (0, 0)
 
 
 def test_keda_says_whether_there_are_messages(space: Space) -> None:
@@ -66,9 +66,9 @@ def test_keda_says_whether_there_are_messages(space: Space) -> None:
 
 
 def _is_active(space: Space, active: bool) -> bool:
-    found = space.get("AsyncActor", "a")
-    assert found is not None
-    return found["status"]["scalingActive"] is active
+    obj = space.get("AsyncActor", "a")
+    assert obj is not None
+    return obj["status"]["scalingActive"] is active
 
 
 def test_a_missing_queue_is_a_phase(space: Space) -> None:
@@ -94,6 +94,6 @@ def test_keda_that_is_paused_is_a_phase_whoever_paused_it(space: Space) -> None:
 def test_a_scaled_object_that_nobody_looks_at(space: Space) -> None:
     space.apply(actor("ignored", scaling={"enabled": True}))
     space.wait_condition("ignored", "ScalingReady", "Unknown", "ScaledObjectNotObserved")
-    told = space.wait_condition("ignored", "ScalingReady", "False", "ScaledObjectNotObserved")["message"]
-    assert "Check that KEDA runs and watches this namespace" in told
+    message = space.wait_condition("ignored", "ScalingReady", "False", "ScaledObjectNotObserved")["message"]
+    assert "Check that KEDA runs and watches this namespace" in message
     assert space.condition("ignored", "Ready")["status"] == "False"

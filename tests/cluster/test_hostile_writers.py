@@ -39,10 +39,10 @@ def plan_holds(space: Space, name: str, count: int) -> None:
     """The Deployment has its sidecar once, and has rolled over so many times; its actor is ready."""
     settle(space)
     ready(space, "a")
-    found = {"kind": "Deployment", **space.wait("Deployment", name)}
-    names = containers(found)
+    obj = {"kind": "Deployment", **space.wait("Deployment", name)}
+    names = containers(obj)
     assert names.count("sidecar") == 1
-    assert template_of(found)["metadata"]["labels"][LABEL] == "a"
+    assert template_of(obj)["metadata"]["labels"][LABEL] == "a"
     assert roll_overs(space, name) == count
     assert space.condition("a", "WorkloadReady")["reason"] == "WorkloadCreated"
 
@@ -100,11 +100,11 @@ def test_an_actor_that_is_deleted_and_created_again_at_once(space: Space, kubect
     deployments = History(space, "Deployment")
     kubectl("delete", "asya", "a", f"--cascade={cascade}", "--wait=false")
 
-    def again() -> bool:
+    def repeat() -> bool:
         made = space.apply(actor("a"))
         return bool(made["metadata"]["uid"] != first["metadata"]["uid"])
 
-    wait_for("another of its name", again)
+    wait_for("another of its name", repeat)
     second = ready(space, "a")
     settle(space)
     let_go = space.wait("Deployment", "x")
@@ -128,10 +128,10 @@ def test_a_rename(space: Space, kubectl: Kubectl) -> None:
     space.wait_condition("b", "WorkloadReady", "False", "WorkloadNotOwned")
     kubectl("delete", "asya", "a")
     ready(space, "b")
-    found = space.wait("Deployment", "a")
-    assert found["metadata"]["ownerReferences"][0]["name"] == "b"
-    assert found["metadata"]["labels"][LABEL] == "b"
-    assert first["metadata"]["uid"] not in json.dumps(found)
+    obj = space.wait("Deployment", "a")
+    assert obj["metadata"]["ownerReferences"][0]["name"] == "b"
+    assert obj["metadata"]["labels"][LABEL] == "b"
+    assert first["metadata"]["uid"] not in json.dumps(obj)
 
 
 def test_an_owned_workload_that_is_deleted_comes_back(space: Space, kubectl: Kubectl) -> None:
@@ -142,8 +142,8 @@ def test_an_owned_workload_that_is_deleted_comes_back(space: Space, kubectl: Kub
         kubectl("delete", "deployment", "a", f"--cascade={cascade}", "--wait=false")
 
         def is_back(before: str = before) -> bool:
-            found: Object = space.get("Deployment", "a") or {}
-            return bool(found["metadata"]["uid"] != before) and sidecar_of({"kind": "Deployment", **found}) is not None
+            obj: Object = space.get("Deployment", "a") or {}
+            return bool(obj["metadata"]["uid"] != before) and sidecar_of({"kind": "Deployment", **obj}) is not None
 
         wait_for("it back", is_back)
         ready(space, "a")

@@ -85,8 +85,8 @@ def test_a_label_in_the_template_alone_injects_the_pods_and_leaves_the_object(sp
 
 
 def test_any_order(space: Space) -> None:
-    told = space.warnings(workload("Deployment", "x", "a"))
-    assert any("there is no AsyncActor 'a'" in w for w in told)
+    message = space.warnings(workload("Deployment", "x", "a"))
+    assert any("there is no AsyncActor 'a'" in w for w in message)
     space.apply(workload("Deployment", "x", "a"))
     assert containers(space.wait("Deployment", "x")) == ["app"]
     space.apply(actor("a"))
@@ -178,10 +178,10 @@ def test_what_cannot_be_reinjected_is_an_event(space: Space) -> None:
     space.apply(obj)
     space.apply(actor("a", socket={"path": "/tmp/sockets/app.sock"}))
 
-    def told() -> list[str]:
+    def messages() -> list[str]:
         return [e["message"] for e in space.all("Event") if e["reason"] == "InjectionDenied"]
 
-    (message,) = wait_for("the event", told)
+    (message,) = wait_for("the event", messages)
     assert "/tmp/sockets is taken by the volume 'data'" in message
     wait_for("the count", lambda: (space.get("AsyncActor", "a") or {})["status"]["outdatedWorkloads"] == 1)
     assert "/var/run/asya" in str(template_of(space.wait("Deployment", "x")))

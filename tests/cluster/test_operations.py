@@ -40,8 +40,8 @@ def test_webhook_down(space: Space, operator: Operator) -> None:
     settle(space)
     operator.stop_webhook(signal.SIGKILL)
     space.apply(actor("a"))
-    told = space.wait_condition("a", "WorkloadReady", "False", "WebhookUnavailable", timeout=20)["message"]
-    assert "asya-operator-webhook" in told
+    message = space.wait_condition("a", "WorkloadReady", "False", "WebhookUnavailable", timeout=20)["message"]
+    assert "asya-operator-webhook" in message
     assert space.get("Deployment", "a") is None
     for n in range(5):
         space.create_object(pod(f"plain-{n}"))
@@ -67,8 +67,8 @@ def test_keda_absent_and_arriving_later(space: Space, operator: Operator, no_ked
     obj = actor("a", scaling={"enabled": True, "maxReplicas": 9})
     obj["spec"]["workload"]["replicas"] = 2
     space.apply(obj)
-    told = space.wait_condition("a", "ScalingReady", "False", "KEDANotInstalled")["message"]
-    assert "Install KEDA" in told
+    message = space.wait_condition("a", "ScalingReady", "False", "KEDANotInstalled")["message"]
+    assert "Install KEDA" in message
     assert space.wait("Deployment", "a")["spec"]["replicas"] == 2
     assert space.condition("a", "WorkloadReady")["status"] == "True"
     job = example("scaled-job")
@@ -152,8 +152,8 @@ def test_a_broken_script_leaves_the_last_good_one(space: Space, operator: Operat
     ready(space, "a")
     with operator.edited_script() as good:
         operator.script.write_text("def broken(:\n")
-        told = space.wait_condition("a", "RuntimeReady", "False", "RuntimeSourceFailed")["message"]
-        assert "is not valid Python" in told
+        message = space.wait_condition("a", "RuntimeReady", "False", "RuntimeSourceFailed")["message"]
+        assert "is not valid Python" in message
         assert space.wait("ConfigMap", "asya-runtime")["data"]["asya_runtime.py"] == good
         operator.script.write_text(good + "# mended\n")
         space.wait_condition("a", "RuntimeReady", "True")
@@ -173,8 +173,8 @@ def test_a_release_that_cannot_be_had_leaves_the_last_good_one(
         wait_for("the script of the release", lambda: has(GOOD))
         server.status, server.body = 503, BETTER
         controller = operator.restart_controller()
-        told = space.wait_condition("a", "RuntimeReady", "False", "RuntimeSourceFailed")["message"]
-        assert "the server answered 503" in told
+        message = space.wait_condition("a", "RuntimeReady", "False", "RuntimeSourceFailed")["message"]
+        assert "the server answered 503" in message
         assert has(GOOD)
         wait_for("an Event", lambda: any("the server answered 503" in e["message"] for e in space.all("Event")))
         assert 'asya_controller_runtime_loads_total{outcome="failure"}' in controller.get("/metrics")
@@ -198,11 +198,11 @@ def test_a_release_that_cannot_be_had_leaves_the_last_good_one(
 def test_an_edit_of_the_script_is_everywhere_in_five_seconds_by_one_write_each(
     space: Space, operator: Operator
 ) -> None:
-    seen: list[tuple[str, str]] = []
+    observed: list[tuple[str, str]] = []
     informer = Informer(
         space.client,
         resources.CONFIG_MAPS,
-        lambda obj, deleted: seen.append((obj["metadata"]["namespace"], obj["data"]["asya_runtime.py"][-9:])),
+        lambda obj, deleted: observed.append((obj["metadata"]["namespace"], obj["data"]["asya_runtime.py"][-9:])),
         label_selector="app.kubernetes.io/name=asya-runtime",
     )
     with ExitStack() as stack:
@@ -216,14 +216,14 @@ def test_an_edit_of_the_script_is_everywhere_in_five_seconds_by_one_write_each(
         stack.callback(informer.stop)
         assert informer.wait(20)
         settle(space)
-        seen.clear()
+        observed.clear()
         namespaces = {NAMESPACE, *(place.name for place in places)}
         good = stack.enter_context(operator.edited_script())
         operator.script.write_text(good + "# edited\n")
-        wait_for("the edit", lambda: {n for n, text in seen if text == "# edited\n"} >= namespaces, 5)
+        wait_for("the edit", lambda: {n for n, text in observed if text == "# edited\n"} >= namespaces, 5)
         for place in places:
             settle(place)
-        assert sorted(n for n, _ in seen if n in namespaces) == sorted(namespaces)
+        assert sorted(n for n, _ in observed if n in namespaces) == sorted(namespaces)
 
 
 def test_metrics_and_health(space: Space, operator: Operator) -> None:

@@ -113,10 +113,10 @@ def test_a_deletion_that_is_held_up_says_by_what(space: Space, operator: Operato
     wait_for("the ScaledObject", lambda: space.get("ScaledObject", "a"))
     space.patch("ScaledObject", "a", {"metadata": {"finalizers": ["finalizer.keda.sh/x"]}})
     space.delete("AsyncActor", "a")
-    told = space.wait_condition("a", "Ready", "False", "DeletionBlocked")["message"]
-    assert "the ScaledObject 'a' must go first" in told
-    assert "finalizer.keda.sh/x" in told
-    assert "kubectl patch scaledobject a" in told
+    message = space.wait_condition("a", "Ready", "False", "DeletionBlocked")["message"]
+    assert "the ScaledObject 'a' must go first" in message
+    assert "finalizer.keda.sh/x" in message
+    assert "kubectl patch scaledobject a" in message
     space.patch("ScaledObject", "a", {"metadata": {"finalizers": None}})
     space.wait_gone("AsyncActor", "a")
     assert containers(space.wait("Deployment", "x")) == ["app"]

@@ -13,8 +13,8 @@ from tests.harness.space import Space
 
 
 def page(space: Space, **query: Any) -> tuple[list[str], Object]:
-    found: Object = space.client.request("GET", CONFIG_MAPS.path(space.name), query={"labelSelector": "page", **query})
-    return [obj["metadata"]["name"] for obj in found["items"]], found["metadata"]
+    answer: Object = space.client.request("GET", CONFIG_MAPS.path(space.name), query={"labelSelector": "page", **query})
+    return [obj["metadata"]["name"] for obj in answer["items"]], answer["metadata"]
 
 
 def make(space: Space, *names: str) -> None:
@@ -43,8 +43,8 @@ def test_pages_are_of_the_list_as_it_was_at_the_first(bare: Space) -> None:
 def test_the_client_reads_all_of_them(bare: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     make(bare, "a", "b", "c", "d", "e")
     monkeypatch.setattr(kube_client, "PAGE", 2)
-    found = bare.client.list(CONFIG_MAPS, bare.name, labelSelector="page")
-    assert [obj["metadata"]["name"] for obj in found] == ["a", "b", "c", "d", "e"]
+    objects = bare.client.list(CONFIG_MAPS, bare.name, labelSelector="page")
+    assert [obj["metadata"]["name"] for obj in objects] == ["a", "b", "c", "d", "e"]
 
 
 def test_a_page_that_never_was_is_refused(bare: Space) -> None:

@@ -62,8 +62,8 @@ def test_status_in_other_forms(space: Space, cluster: Cluster) -> None:
     space.wait_condition("a", "Ready", "True")
     as_json = json.loads(run(cluster, "status", "a", "-n", space.name, "-o", "json").stdout)
     as_yaml = yaml.safe_load(run(cluster, "status", "-n", space.name, "-o", "yaml").stdout)
-    found = as_json["items"][0] if as_json.get("kind") == "List" else as_json
-    assert (found["kind"], found["metadata"]["name"]) == ("AsyncActor", "a")
+    value = as_json["items"][0] if as_json.get("kind") == "List" else as_json
+    assert (value["kind"], value["metadata"]["name"]) == ("AsyncActor", "a")
     assert as_yaml["metadata"]["name"] == "a" if as_yaml.get("kind") == "AsyncActor" else as_yaml["items"]
     assert "PROBLEM" in run(cluster, "status", "-n", space.name, "-o", "wide").stdout
 
@@ -142,18 +142,18 @@ def _drain(terminal: int, writer: "subprocess.Popen[bytes]") -> None:
 
 def _shown(terminal: int, text: str) -> None:
     """Read what appears on a terminal until there is ``text``."""
-    seen = ""
+    observed = ""
     deadline = time.monotonic() + PATIENCE
-    while text not in seen:
-        assert time.monotonic() < deadline, seen
+    while text not in observed:
+        assert time.monotonic() < deadline, observed
         if select.select([terminal], [], [], 1)[0]:
-            seen += os.read(terminal, 1 << 16).decode(errors="replace")
+            observed += os.read(terminal, 1 << 16).decode(errors="replace")
 
 
 def test_explain(space: Space, cluster: Cluster) -> None:
     space.apply(example("rabbitmq-deployment"))
     space.wait_condition("text-processor", "Ready", "True")
-    told = run(cluster, "explain", "text-processor", "-n", space.name).stdout
+    message = run(cluster, "explain", "text-processor", "-n", space.name).stdout
     for part in (
         f"AsyncActor {space.name}/text-processor",
         "Deployment text-processor: made for this actor",
@@ -166,7 +166,7 @@ def test_explain(space: Space, cluster: Cluster) -> None:
         "+ command python3 /opt/asya/asya_runtime.py",
         "No problems",
     ):
-        assert part in told, part
+        assert part in message, part
 
 
 @pytest.fixture
@@ -192,7 +192,7 @@ def test_doctor(space: Space, operator: Operator, cluster: Cluster, installed: N
     space.wait_condition("text-processor", "Ready", "True")
     well = run(cluster, "doctor", "--namespace", NAMESPACE)
     assert well.returncode == 0, well.stdout
-    told = well.stdout
+    message = well.stdout
     for part in (
         "✔ Kubernetes",
         "✔ the CustomResourceDefinition",
@@ -203,7 +203,7 @@ def test_doctor(space: Space, operator: Operator, cluster: Cluster, installed: N
         "KEDA",
         *(["✔ the operator has the rights"] if cluster.real else []),
     ):
-        assert part in told, part
+        assert part in message, part
     checks = json.loads(run(cluster, "doctor", "--namespace", NAMESPACE, "-o", "json").stdout)
     assert {"verdict": "good", "what": "the API server reaches the webhook", "remedy": ""} in checks
     space.client.delete(SECRETS, space.name, "rabbitmq")

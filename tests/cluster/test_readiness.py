@@ -97,9 +97,9 @@ def test_a_container_that_was_killed_for_its_memory_and_runs_again(space: Space)
     runs = {"running": {"startedAt": _now()}}
     status = container_status("runtime", runs, restartCount=1, lastState=last, ready=True)
     report(space, pod, ready=True, status=status)
-    told = space.wait_condition("a", "PodsReady", "False", "OOMKilled")["message"]
-    assert "resources.limits.memory" in told
-    assert f"kubectl logs {pod['metadata']['name']} -c runtime --previous" in told
+    message = space.wait_condition("a", "PodsReady", "False", "OOMKilled")["message"]
+    assert "resources.limits.memory" in message
+    assert f"kubectl logs {pod['metadata']['name']} -c runtime --previous" in message
     assert space.condition("a", "Ready")["reason"] == "OOMKilled"
 
 
@@ -107,8 +107,8 @@ def test_a_native_sidecar_that_crashes(space: Space) -> None:
     pod = _running(space)
     holder = waits("CrashLoopBackOff", "back-off", "asya-socket", lastState={"terminated": {"exitCode": 1}})
     report(space, pod, ready=False, status={"initContainerStatuses": holder["containerStatuses"]})
-    told = space.wait_condition("a", "PodsReady", "False", "RuntimeError")["message"]
-    assert "the container 'asya-socket' of the pod" in told
+    message = space.wait_condition("a", "PodsReady", "False", "RuntimeError")["message"]
+    assert "the container 'asya-socket' of the pod" in message
 
 
 def test_a_roll_out_that_is_stuck(space: Space, tier: str) -> None:
@@ -127,8 +127,8 @@ def test_a_roll_out_that_is_stuck(space: Space, tier: str) -> None:
     pod = wait_for("the new pod", made)
     assert pod is not None
     report(space, pod, ready=False, status=waits("ImagePullBackOff", "no such tag"))
-    told = space.wait_condition("a", "Ready", "False", "ImagePullError")["message"]
-    assert "the roll-out is stuck, and 1 pod of the template before it go on working" in told
+    message = space.wait_condition("a", "Ready", "False", "ImagePullError")["message"]
+    assert "the roll-out is stuck, and 1 pod of the template before it go on working" in message
     assert space.wait("AsyncActor", "a")["status"]["readyReplicas"] == 1
     space.apply(actor("a"))
     space.wait_condition("a", "Ready", "True")
@@ -146,9 +146,9 @@ def _warned(space: Space) -> list[Object]:
 def test_what_admission_warns_of_is_an_event_once_a_generation(space: Space) -> None:
     _gitops(space)
     wait_for("the Event", lambda: _warned(space))
-    (told,) = space.wait("AsyncActor", "a")["status"]["warnings"]
-    assert told in space.warnings({**actor("b"), "spec": space.wait("AsyncActor", "a")["spec"]})
-    assert _warned(space)[0]["message"] == told
+    (message,) = space.wait("AsyncActor", "a")["status"]["warnings"]
+    assert message in space.warnings({**actor("b"), "spec": space.wait("AsyncActor", "a")["spec"]})
+    assert _warned(space)[0]["message"] == message
     for replicas in (2, 3):
         space.scale("Deployment", "a", replicas)  # which makes the status be written
         space.wait_condition("a", "Ready", "True")
@@ -185,9 +185,9 @@ def _told_waiting(space: Space) -> list[Object]:
 
 def test_a_queue_that_the_sidecar_does_not_consume(space: Space) -> None:
     space.apply(actor("a", queueName="orders"))
-    found = space.wait_condition("a", "QueueConsumed", "False", "QueueMismatch")
-    assert "spec.queueName is 'orders'" in found["message"]
-    assert f"consumes 'asya-{space.name}-a'. Leave spec.queueName out" in found["message"]
+    obj = space.wait_condition("a", "QueueConsumed", "False", "QueueMismatch")
+    assert "spec.queueName is 'orders'" in obj["message"]
+    assert f"consumes 'asya-{space.name}-a'. Leave spec.queueName out" in obj["message"]
     wait_for("its pods", lambda: space.condition("a", "PodsReady").get("status") == "True")
     assert space.condition("a", "WorkloadReady")["status"] == "True"
     assert (space.condition("a", "Ready")["status"], space.condition("a", "Ready")["reason"]) == (

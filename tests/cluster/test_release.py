@@ -28,9 +28,9 @@ POD = workload("Pod", "", "a")
 
 
 def bundle(release: Release) -> str:
-    found = release.client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
-    assert found is not None
-    return str(found["webhooks"][0]["clientConfig"].get("caBundle", ""))
+    obj = release.client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
+    assert obj is not None
+    return str(obj["webhooks"][0]["clientConfig"].get("caBundle", ""))
 
 
 def blank(release: Release, resource: Resource) -> None:
@@ -122,10 +122,10 @@ def test_somebody_who_insists_on_a_blank_bundle_is_met_ever_more_slowly(release:
         time.sleep(0.1)
     assert FREE <= blanked <= FREE + 4
     wait_for("the bundle", lambda: bundle(release) == before, 30)
-    told = [e for e in release.client.list(EVENTS, NAMESPACE) if e["reason"] == "Contested"]
-    assert len(told) == 1
-    assert "MutatingWebhookConfiguration 'asya-operator'" in told[0]["message"]
-    assert told[0]["count"] <= 4
+    messages = [e for e in release.client.list(EVENTS, NAMESPACE) if e["reason"] == "Contested"]
+    assert len(messages) == 1
+    assert "MutatingWebhookConfiguration 'asya-operator'" in messages[0]["message"]
+    assert messages[0]["count"] <= 4
 
 
 def test_all_replicas_of_the_webhook_gone(release: Release, place: Space) -> None:

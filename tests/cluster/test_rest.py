@@ -152,8 +152,8 @@ def a_record_of_an_unknown_version(space: Space, cluster: Cluster, stack: ExitSt
     space.apply(actor("known", timeout={"processing": 77}))
 
     def is_as_it_was() -> bool:
-        found = space.wait("Deployment", "unknown")
-        return "77s" in str(space.get("Deployment", "known")) and "77s" not in str(found) and later in str(found)
+        obj = space.wait("Deployment", "unknown")
+        return "77s" in str(space.get("Deployment", "known")) and "77s" not in str(obj) and later in str(obj)
 
     return "it is as it was", is_as_it_was
 
@@ -231,8 +231,8 @@ def a_mirror_of_images(space: Space, cluster: Cluster, stack: ExitStack) -> Prep
     other.apply(actor("a", timeout={"processing": 77}))
 
     def mirrored() -> bool:
-        found = other.all("Deployment")
-        return len(found) == 2 and all("77s" in str(d) and "mirror/" in str(sidecar_of(d)) for d in found)
+        objects = other.all("Deployment")
+        return len(objects) == 2 and all("77s" in str(d) and "mirror/" in str(sidecar_of(d)) for d in objects)
 
     return "all images are of the mirror", mirrored
 

@@ -72,9 +72,9 @@ def test_an_upgrade_that_changes_metadata_of_all_workloads_rolls_them_a_few_at_a
         ready(space, name)
     operator.stop_controllers()
     for name in (*names, *others):
-        found = space.get("AsyncActor", name)
-        assert found is not None
-        space.client.apply(DEPLOYMENTS, as_before(found, template=name in names), manager=OPERATOR)
+        live = space.get("AsyncActor", name)
+        assert live is not None
+        space.client.apply(DEPLOYMENTS, as_before(live, template=name in names), manager=OPERATOR)
     wait_for("all to run", lambda: all(rolled_out(d) for d in space.all("Deployment")))
     sets = {r["metadata"]["name"] for r in space.all("ReplicaSet")}
     before = {d["metadata"]["name"]: d["metadata"]["generation"] for d in space.all("Deployment")}
@@ -213,8 +213,10 @@ def test_the_workload_before_stays_until_the_pods_of_the_new_one_are_there(
     image["image"] = "broken:1"
     space.apply(changed)
     kind, name = workload.get("type", "Deployment"), workload.get("name", "a")
-    told = wait_for("word of it", lambda: _message(space, "the Deployment 'a' before it is deleted once its pods run"))
-    assert f"the {kind} {name!r} exists as desired" in told
+    message = wait_for(
+        "word of it", lambda: _message(space, "the Deployment 'a' before it is deleted once its pods run")
+    )
+    assert f"the {kind} {name!r} exists as desired" in message
     assert rolled_out({"kind": "Deployment", **space.wait("Deployment", "a")})
     image["image"] = "python:3.13"
     space.apply(changed)

@@ -76,8 +76,8 @@ def _a_secret_to_mount_is_missing(space: Space, operator: Operator) -> Iterator[
     pod = running_pod(space, NAME)["metadata"]
     message = 'MountVolume.SetUp failed for volume "v" : secret "model" not found'
     about = {"apiVersion": "v1", "kind": "Pod", "name": pod["name"], "namespace": space.name, "uid": pod["uid"]}
-    told = {"reason": "FailedMount", "message": message, "type": "Warning", "involvedObject": about}
-    space.create_object({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "mount"}, **told})
+    reported = {"reason": "FailedMount", "message": message, "type": "Warning", "involvedObject": about}
+    space.create_object({"apiVersion": "v1", "kind": "Event", "metadata": {"name": "mount"}, **reported})
     report(space, {"metadata": pod}, ready=False, status=waits("ContainerCreating", ""))
     yield
 
@@ -166,9 +166,9 @@ def _somebody_elses_webhook_is_away(space: Space, operator: Operator) -> Iterato
 
 @_situation("ScalerRefused")
 def _keda_refuses_the_scaled_object(space: Space, operator: Operator) -> Iterator[None]:
-    told = "the workload 'a' of type 'apps/v1.Deployment' is already managed by the ScaledObject 'b'"
+    message = "the workload 'a' of type 'apps/v1.Deployment' is already managed by the ScaledObject 'b'"
     rule = {"apiGroups": ["keda.sh"], "apiVersions": ["*"], "operations": ["*"], "resources": ["scaledobjects"]}
-    yield from _refused(space, told, rules=[rule])
+    yield from _refused(space, message, rules=[rule])
 
 
 @_situation("ConfigMapRefused")
@@ -177,13 +177,13 @@ def _a_policy_against_config_maps(space: Space, operator: Operator) -> Iterator[
     yield from _refused(space, "no more ConfigMaps", rules=[rule])
 
 
-def _refused(space: Space, told: str, **hook: Any) -> Iterator[None]:
+def _refused(space: Space, message: str, **hook: Any) -> Iterator[None]:
     """By a webhook of somebody else's, whose words the status repeats; all is well once that is gone."""
-    with injector(space.client, "test-other", space.name, lambda obj: told, **hook):
+    with injector(space.client, "test-other", space.name, lambda obj: message, **hook):
         time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
         space.apply(actor(NAME, scaling={"enabled": True}))
         yield
-        assert told in _told(space, NAME)
+        assert message in _message_of(space, NAME)
     space.wait_condition(NAME, "Ready", "True")
 
 
@@ -356,7 +356,7 @@ def test_the_same_remedy_everywhere(space: Space, operator: Operator, cluster: C
         if situation.cause in TROUBLES:
             words = {"name": running_pod(space, NAME)["metadata"]["name"], "container": "runtime"}
         expected = remedy(situation.cause, **words)
-        wait_for("the remedy", lambda: expected in _told(space, situation.of))
+        wait_for("the remedy", lambda: expected in _message_of(space, situation.of))
         command = [str(binary("kubectl")), "describe", "asya", situation.of, "--namespace", space.name]
         shown = subprocess.run([*command, "--kubeconfig", str(cluster.kubeconfig)], capture_output=True, text=True)
         assert expected in shown.stdout, shown.stderr
@@ -366,7 +366,7 @@ def test_the_same_remedy_everywhere(space: Space, operator: Operator, cluster: C
     assert general(situation.cause) in (DOCS / "troubleshooting.md").read_text()
 
 
-def _told(space: Space, name: str) -> str:
+def _message_of(space: Space, name: str) -> str:
     """All messages of an actor's conditions, and of Events about workloads of which no condition tells."""
     status = (space.get("AsyncActor", name) or {}).get("status") or {}
     messages = [condition["message"] for condition in status.get("conditions") or ()]
@@ -378,11 +378,11 @@ def test_there_are_enough_situations() -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "told"),
+    ("field", "value", "message"),
     [("type", "kafka", "spec.transport.type"), ("rabbitmq", None, "rabbitmq: required when type is rabbitmq")],
 )
-def test_a_wrong_queue_type_is_refused_with_the_field(space: Space, field: str, value: object, told: str) -> None:
+def test_a_wrong_queue_type_is_refused_with_the_field(space: Space, field: str, value: object, message: str) -> None:
     obj = actor(NAME)
     obj["spec"]["transport"][field] = value
-    with pytest.raises(ApiError, match=told):
+    with pytest.raises(ApiError, match=message):
         space.create_object(obj)

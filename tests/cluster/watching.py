@@ -14,9 +14,9 @@ SECONDS = 3.0
 def ready(space: Space, name: str, timeout: float = PATIENCE) -> Object:
     """Wait until the actor is set up; the actor."""
     space.wait_condition(name, "Ready", "True", timeout=timeout)
-    found = space.get("AsyncActor", name)
-    assert found is not None
-    return found
+    obj = space.get("AsyncActor", name)
+    assert obj is not None
+    return obj
 
 
 def everything(space: Space) -> list[Object]:
@@ -31,21 +31,21 @@ def everything(space: Space) -> list[Object]:
         "TriggerAuthentication",
         "ConfigMap",
     )
-    found = [obj for kind in kinds for obj in space.all(kind)]
-    return [obj for obj in found if not obj["metadata"]["name"].endswith(".crt")]
+    objects = [obj for kind in kinds for obj in space.all(kind)]
+    return [obj for obj in objects if not obj["metadata"]["name"].endswith(".crt")]
 
 
 def settle(space: Space) -> dict[str, Any]:
     """Fingerprints of everything once nothing has moved for a while."""
-    seen: dict[str, Any] = {}
+    known: dict[str, Any] = {}
 
     def quiet() -> bool:
-        nonlocal seen
-        before, seen = seen, {f"{o['kind']}/{o['metadata']['name']}": fingerprint(o) for o in everything(space)}
-        return bool(seen) and before == seen
+        nonlocal known
+        before, known = known, {f"{o['kind']}/{o['metadata']['name']}": fingerprint(o) for o in everything(space)}
+        return bool(known) and before == known
 
     wait_for("quiet", quiet, 20, pause=0.5)
-    return seen
+    return known
 
 
 def environment(container: Object) -> dict[str, Any]:

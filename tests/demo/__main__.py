@@ -144,10 +144,10 @@ class Demo:
         space = self.space
         self.step("A wrong one is refused")
         broken = example("invalid")
-        told = [space.refused(broken)]
+        messages = [space.refused(broken)]
         broken["spec"]["scaling"]["minReplicas"] = 1
-        told.append(space.refused(broken))
-        for expected, message in zip(("minReplicas", "which one holds the function"), told, strict=True):
+        messages.append(space.refused(broken))
+        for expected, message in zip(("minReplicas", "which one holds the function"), messages, strict=True):
             self.check(f"the message tells of {expected!r}", lambda e=expected, m=message: expect(m, lambda _: e in m))  # type: ignore[misc]
             out.print(Text(f"    {message}", style="yellow"))
 

@@ -82,7 +82,7 @@ def draw_dashboard(prometheus: Prometheus) -> None:
 
 
 def _plot(axis: Any, legend: str, series: Any) -> None:
-    label = re.sub(r"\{\{(\w+)\}\}", lambda found: series["metric"].get(found[1], ""), legend)
+    label = re.sub(r"\{\{(\w+)\}\}", lambda result: series["metric"].get(result[1], ""), legend)
     times, values = zip(*((float(t), float(v)) for t, v in series["values"]), strict=True)
     axis.plot([datetime.fromtimestamp(t, UTC) for t in times], values, label=label)
 

@@ -48,27 +48,27 @@ class Block:
 
 def blocks(language: str) -> list[Block]:
     """All of a language, with what they include."""
-    found = []
+    matches = []
     for page in PAGES:
         for kind, text in FENCE.findall(page.read_text()):
             if kind == language:
                 whole = SNIPPET.sub(lambda m: (ROOT / m[1]).read_text(), text)
-                found.append(Block(str(page.relative_to(ROOT)), language, whole))
-    return found
+                matches.append(Block(str(page.relative_to(ROOT)), language, whole))
+    return matches
 
 
 def commands() -> list[tuple[str, str]]:
     """Each command after a ``$``, with its page; and each one that stands in a sentence."""
-    found = []
+    matches = []
     for block in blocks("console"):
         for line in block.text.splitlines():
             if line.startswith("$ "):
-                found.append((block.page, re.sub(r"\s+#.*$", "", line[2:])))
+                matches.append((block.page, re.sub(r"\s+#.*$", "", line[2:])))
     for page in PAGES:
         prose = FENCE.sub("", page.read_text())
-        found += [(str(page.relative_to(ROOT)), command) for command in INLINE.findall(prose)]
+        matches += [(str(page.relative_to(ROOT)), command) for command in INLINE.findall(prose)]
     # One that stands on several pages is tried once.
-    return [(page, command) for command, page in {command: page for page, command in reversed(found)}.items()]
+    return [(page, command) for command, page in {command: page for page, command in reversed(matches)}.items()]
 
 
 def of(tool: str) -> list[tuple[str, str]]:
@@ -150,9 +150,9 @@ def test_every_command_of_helm_is_there(page: str, command: str) -> None:
     words = shlex.split(command)[1:]
     options = [word.partition("=")[0] for word in words if word.startswith("--")]
     verb = next(word for word in words if not word.startswith("-"))
-    told = subprocess.run([str(binary("helm")), verb, "--help"], capture_output=True, text=True, check=True).stdout
+    message = subprocess.run([str(binary("helm")), verb, "--help"], capture_output=True, text=True, check=True).stdout
     for option in options:
-        assert f"{option} " in told or f"{option}\n" in told, f"{page}: {option}"
+        assert f"{option} " in message or f"{option}\n" in message, f"{page}: {option}"
 
 
 @pytest.fixture(scope="module")

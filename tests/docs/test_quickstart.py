@@ -21,8 +21,8 @@ HANDLER = next(entry["value"] for entry in CONTAINER["env"] if entry["name"] == 
 
 def block(language: str) -> str:
     """The page's only fenced part of a language."""
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    return str(found)
+    (result,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    return str(result)
 
 
 def test_the_message_is_answered_as_the_page_says(tmp_path: Path) -> None:

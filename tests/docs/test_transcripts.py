@@ -21,9 +21,9 @@ CLONABLE = shutil.which("git") is not None and (ROOT / ".git").exists()
 
 def steps(title: str, page: str = "README.md") -> list[str]:
     """The commands under a title that only the source of a page has."""
-    found = re.search(rf"<!-- {title} -->\n```console\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
-    assert found is not None
-    return [line[2:] for line in found[1].splitlines() if line.startswith("$ ")]
+    match = re.search(rf"<!-- {title} -->\n```console\n(.*?)```", (ROOT / page).read_text(), re.DOTALL)
+    assert match is not None
+    return [line[2:] for line in match[1].splitlines() if line.startswith("$ ")]
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ def test_from_a_checkout_to_an_injected_deployment_in_four_commands(home: Path, 
 def test_from_a_cluster_to_the_first_actor_in_three_commands(
     tmp_path: Path, environment: dict[str, str], tier: str
 ) -> None:
-    """The processes run on this host, so that the chart is told of the webhook's URL."""
+    """The processes run on this host, so the chart gets the webhook's URL as a value."""
     commands = steps("three commands")
     assert len(commands) == 3
     # With somebody who plays kubelet and KEDA: an actor is ready once its pods are, and KEDA has looked at it.

@@ -231,8 +231,8 @@ def start_pod(space: Space, made: Object, directory: Path) -> Pod:
     def probe() -> list[Object]:
         return [pod for pod in space.all("Pod") if pod["metadata"]["labels"].get("asya.io/actor") == name]
 
-    (found,) = wait_for(f"the pod of {name}", probe)
-    pod = Pod(found, space.client, directory / name, images(directory))
+    (result,) = wait_for(f"the pod of {name}", probe)
+    pod = Pod(result, space.client, directory / name, images(directory))
     pod.start()
     return pod
 

@@ -21,14 +21,16 @@ OLDEST = (1, 36)
 @cache
 def why_not() -> str:
     """Why kubectl cannot be asked; an empty string if it can."""
-    found = path()
-    if found is None:
+    result = path()
+    if result is None:
         return f"there is no kubectl in {ASSETS}, in {CACHE} or on the PATH"
-    done = subprocess.run([found, "version", "--client", "--output", "json"], capture_output=True, check=True)
+    done = subprocess.run([result, "version", "--client", "--output", "json"], capture_output=True, check=True)
     version = json.loads(done.stdout)["clientVersion"]
     number = int(version["major"]), int("".join(c for c in version["minor"] if c.isdigit()))
     return (
-        "" if number >= OLDEST else f"{found} is version {number[0]}.{number[1]}, and {OLDEST[0]}.{OLDEST[1]} is needed"
+        ""
+        if number >= OLDEST
+        else f"{result} is version {number[0]}.{number[1]}, and {OLDEST[0]}.{OLDEST[1]} is needed"
     )
 
 
@@ -45,14 +47,14 @@ def objects(data: bytes) -> list[Any] | str:
         done = subprocess.run(command, input=data, capture_output=True, env=environment, timeout=60)
     if done.returncode:
         return done.stderr.decode()
-    text, at, found = done.stdout.decode(), 0, []
+    text, at, matches = done.stdout.decode(), 0, []
     decoder = json.JSONDecoder()
     while at < len(text):
         value, at = decoder.raw_decode(text, at)
-        found.append(_without_mark(value))
+        matches.append(_without_mark(value))
         while at < len(text) and text[at].isspace():
             at += 1
-    return found
+    return matches
 
 
 def _without_mark(obj: Any) -> Any:

@@ -31,12 +31,12 @@ def is_plain(text: str) -> bool:
 
 def drawn(rnd: random.Random, number: int) -> list[str]:
     """Scalars made of what numbers are made of."""
-    found: set[str] = set()
-    while len(found) < number:
+    matches: set[str] = set()
+    while len(matches) < number:
         text = "".join(rnd.choice(rnd.choice(ALPHABETS)) for _ in range(rnd.randint(1, 7)))
         if is_plain(text):
-            found.add(text)
-    return sorted(found)
+            matches.add(text)
+    return sorted(matches)
 
 
 def ours(text: str) -> tuple[Any, str | None]:
@@ -60,9 +60,9 @@ def theirs(texts: list[str]) -> list[tuple[Any, str | None]]:
     lines += ["values:", *(f"  k{i:05}: {t}" for i, t in enumerate(values))]
     lines += ["keys:", *(f"- {{{t}: 1}}" for t in names if ":" not in t), *(f"-\n  {t}: 1" for t in names if ":" in t)]
     lines += ["quoted:", *(f"- {json.dumps(t)}\n- '{t}'" for t in texts)]
-    found = objects((HEAD + "\n".join(lines) + "\n").encode())
-    assert isinstance(found, list), found
-    (obj,) = found
+    listed = objects((HEAD + "\n".join(lines) + "\n").encode())
+    assert isinstance(listed, list), listed
+    (obj,) = listed
     assert obj["block"] == obj["flow"] == list(obj["values"].values()), "the same in every place"
     assert obj["quoted"] == [t for t in texts for _ in range(2)], "a quoted scalar is text"
     read = dict(zip(values, obj["block"], strict=True))

@@ -65,17 +65,17 @@ class Broker(ABC):
 
     def receive(self, queue: str, count: int) -> list[Any]:
         """At least ``count`` messages, and what comes within half a second after."""
-        found: list[Any] = []
+        matches: list[Any] = []
 
         def enough() -> bool:
-            found.extend(self.poll(queue))
-            return len(found) >= count
+            matches.extend(self.poll(queue))
+            return len(matches) >= count
 
         wait_for(f"{count} messages in {queue}", enough)
         time.sleep(0.5)
         while more := self.poll(queue):
-            found.extend(more)
-        return found
+            matches.extend(more)
+        return matches
 
     @abstractmethod
     def stop(self) -> None:
@@ -165,16 +165,16 @@ class RabbitMQ(Broker):
 
     def poll(self, queue: str) -> list[Any]:
         """The messages that are there now, decoded and taken out; none where there is no such queue."""
-        found: list[Any] = []
+        matches: list[Any] = []
         with self._channel() as channel:
             while True:
                 try:
                     method, _properties, body = channel.basic_get(queue, auto_ack=True)
                 except ChannelClosedByBroker:
-                    return found
+                    return matches
                 if method is None or body is None:
-                    return found
-                found.append(json.loads(body))
+                    return matches
+                matches.append(json.loads(body))
 
     def stop(self) -> None:
         """Stop the server."""

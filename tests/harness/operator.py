@@ -33,7 +33,8 @@ WEBHOOKS = {resource.kind: resource for resource in (MUTATING_WEBHOOKS, VALIDATI
 NAMESPACES = Resource("v1", "Namespace", "namespaces")
 NAMESPACE = "asya-system"
 REAL_KEDA = next(
-    (found for parent in Path(__file__).parents[2:] if (found := parent / "shared" / "keda").is_dir()), Path("no-keda")
+    (folder for parent in Path(__file__).parents[2:] if (folder := parent / "shared" / "keda").is_dir()),
+    Path("no-keda"),
 )
 """KEDA's own CRDs, in a directory beside the project or above it."""
 WEBHOOK_CONFIGURATION_SECONDS = 1.5
@@ -214,8 +215,8 @@ class Operator:
             wait_for("the script to be as it was", partial(self._has_script, self.script.read_text()))
 
     def _has_script(self, script: str) -> bool:
-        found = self.client.get(CONFIG_MAPS, NAMESPACE, "asya-runtime")
-        return found is not None and found["data"]["asya_runtime.py"] == script
+        obj = self.client.get(CONFIG_MAPS, NAMESPACE, "asya-runtime")
+        return obj is not None and obj["data"]["asya_runtime.py"] == script
 
     def webhook_metrics(self) -> str:
         """The metrics of all its workers."""

@@ -100,10 +100,10 @@ class Prometheus:
     def wait_firing(self, name: str, **labels: str) -> dict[str, Any]:
         """Wait until that alert fires with these labels."""
 
-        def found() -> dict[str, Any] | None:
+        def matches() -> dict[str, Any] | None:
             return next((a for a in self.alerts() if _matches(a, name, labels)), None)
 
-        return wait_for(f"{name} to fire", found, 60, 0.5) or {}
+        return wait_for(f"{name} to fire", matches, 60, 0.5) or {}
 
     def wait_resolved(self, name: str, **labels: str) -> None:
         """Wait until that alert fires no more."""

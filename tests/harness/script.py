@@ -21,14 +21,14 @@ HTTP_ROUTE: dict[str, Any] = {"prev": None, "curr": "a", "next": ["b", "c"]}
 
 def interpreters() -> list[str]:
     """Every Python at hand that the script is meant for, the oldest first."""
-    found = {}
+    matches = {}
     for folder in [*os.get_exec_path(), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]:
         for path in Path(folder).glob("python3.[0-9]*"):
             minor = path.name.removeprefix("python3.")
             if minor.isdecimal() and int(minor) >= 7 and os.access(path, os.X_OK):
-                found[int(minor)] = str(path)
+                matches[int(minor)] = str(path)
     works = [
-        p for p in found.values() if not subprocess.run([p, "-c", ""], check=False, capture_output=True).returncode
+        p for p in matches.values() if not subprocess.run([p, "-c", ""], check=False, capture_output=True).returncode
     ]
     return sorted(works, key=lambda path: int(path.rpartition(".")[2])) or [sys.executable]
 
@@ -61,11 +61,11 @@ def http_message(payload: Any, **more: Any) -> bytes:
 
 def events(body: bytes) -> list[tuple[str, Any]]:
     """The events of a stream."""
-    found = []
+    matches = []
     for text in body.decode().split("\n\n")[:-1]:
         event, data = text.split("\n")
-        found.append((event.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return found
+        matches.append((event.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return matches
 
 
 class Script:

@@ -97,8 +97,8 @@ class Space:
 
     def all(self, kind: str) -> list[Object]:
         """All of a kind."""
-        found = self.client.list(BY_KIND[kind], self.name)
-        return [{"apiVersion": BY_KIND[kind].api_version, "kind": kind, **obj} for obj in found]
+        objects = self.client.list(BY_KIND[kind], self.name)
+        return [{"apiVersion": BY_KIND[kind].api_version, "kind": kind, **obj} for obj in objects]
 
     def patch(self, kind: str, name: str, patch: Object, subresource: str = "") -> Object:
         """JSON merge patch, by another manager than the operator."""
@@ -122,9 +122,9 @@ class Space:
 
     def wait(self, kind: str, name: str, timeout: float = PATIENCE) -> Object:
         """The object, as soon as there is one."""
-        found = wait_for(f"{kind} {name}", lambda: self.get(kind, name), timeout)
-        assert found is not None
-        return found
+        obj = wait_for(f"{kind} {name}", lambda: self.get(kind, name), timeout)
+        assert obj is not None
+        return obj
 
     def wait_gone(self, kind: str, name: str, timeout: float = PATIENCE) -> None:
         """Wait until there is no such object."""
@@ -139,8 +139,8 @@ class Space:
 
     def condition(self, name: str, condition: str) -> Object:
         """A condition of an actor; an empty one if it has none of that type."""
-        found = self.get("AsyncActor", name) or {}
-        conditions = (found.get("status") or {}).get("conditions") or ()
+        value = self.get("AsyncActor", name) or {}
+        conditions = (value.get("status") or {}).get("conditions") or ()
         return next((c for c in conditions if c["type"] == condition), {})
 
     def wait_condition(
@@ -149,12 +149,12 @@ class Space:
         """Wait until an actor's condition has that status and, if given, reason, for its latest generation."""
 
         def probe() -> Object | None:
-            found = self.condition(name, condition)
+            outcome = self.condition(name, condition)
             generation = (self.get("AsyncActor", name) or {})["metadata"]["generation"]
-            right = (found["status"], found["observedGeneration"]) == (status, generation)
-            if right and reason in (None, found["reason"]):
-                return found
-            raise AssertionError(found)
+            right = (outcome["status"], outcome["observedGeneration"]) == (status, generation)
+            if right and reason in (None, outcome["reason"]):
+                return outcome
+            raise AssertionError(outcome)
 
         result = wait_for(f"{name} {condition}={status} ({reason})", probe, timeout)
         assert result is not None

@@ -115,12 +115,12 @@ class Broker:
         """The messages that are ready now, decoded and taken out."""
 
         def do(channel: BlockingChannel) -> list[Any]:
-            found: list[Any] = []
+            matches: list[Any] = []
             while True:
                 method, _properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None or body is None:
-                    return found
-                found.append(json.loads(body))
+                    return matches
+                matches.append(json.loads(body))
 
         return self._call(do)
 

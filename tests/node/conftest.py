@@ -112,7 +112,7 @@ def site(worker: str, client: Client, broker: Broker, generation: str) -> Iterat
 @pytest.fixture
 def report(record_property: Callable[[str, object], None]) -> Callable[[object], None]:
     """Takes what the table at the end says of the test."""
-    return lambda found: record_property("found", str(found))
+    return lambda result: record_property("found", str(result))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -121,11 +121,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for outcome in ("passed", "failed", "error", "skipped"):
         for item in terminalreporter.stats.get(outcome, []):
             if "tests/node" in item.nodeid and (item.when == "call" or outcome in ("skipped", "error")):
-                found = "; ".join(str(value) for key, value in item.user_properties if key == "found")
+                result = "; ".join(str(value) for key, value in item.user_properties if key == "found")
                 if outcome == "skipped" and isinstance(item.longrepr, tuple):
-                    found = item.longrepr[2]
+                    result = item.longrepr[2]
                 test = item.nodeid.rpartition("/")[2]
-                rows.append({"outcome": outcome, "seconds": item.duration, "test": test, "found": found})
+                rows.append({"outcome": outcome, "seconds": item.duration, "test": test, "found": result})
     if rows:
         terminalreporter.section("what was tried on the node")
     for row in sorted(rows, key=lambda r: r["test"]):

@@ -53,8 +53,8 @@ class Host:
         A signal is sent to each if ``send`` names one.
         """
         arguments = ["python3", "-c", SCRIPT, ",".join(uids), word, without, str(send)]
-        found: list[dict[str, Any]] = json.loads(kubectl("-n", self.namespace, "exec", NAME, "--", *arguments))
-        return found
+        parsed: list[dict[str, Any]] = json.loads(kubectl("-n", self.namespace, "exec", NAME, "--", *arguments))
+        return parsed
 
     def stop(self) -> None:
         """Remove it."""

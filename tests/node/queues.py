@@ -52,12 +52,12 @@ class Queues:
 
     def take(self, queue: str) -> list[Any]:
         """The messages that are there now, decoded and taken out."""
-        url, found = f"{self.base}/{queue}", list[Any]()
+        url, matches = f"{self.base}/{queue}", list[Any]()
         while messages := self._call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
             self._call("DeleteMessageBatch", QueueUrl=url, Entries=entries)
-            found += [json.loads(message["Body"]) for message in messages]
-        return found
+            matches += [json.loads(message["Body"]) for message in messages]
+        return matches
 
     def _call(self, action: str, **parameters: Any) -> Any:
         scope = f"test/20260101/{self.REGION}/sqs/aws4_request"

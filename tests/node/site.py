@@ -96,8 +96,8 @@ class Site(Space):
 
     def pods(self, actor: str) -> list[Object]:
         """The actor's pods that are not being deleted."""
-        found = self.all("Pod")
-        mine = [p for p in found if p["metadata"].get("labels", {}).get("asya.io/actor") == actor]
+        objects = self.all("Pod")
+        mine = [p for p in objects if p["metadata"].get("labels", {}).get("asya.io/actor") == actor]
         return [p for p in mine if "deletionTimestamp" not in p["metadata"]]
 
     def ready_pods(self, actor: str) -> list[Object]:

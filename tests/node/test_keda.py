@@ -51,14 +51,14 @@ def target(kind: str, name: str) -> Object:
 
 
 def test_kedas_admission_takes_the_objects_of_every_valid_actor(site: Site, report: Report) -> None:
-    refused, asked, seen = list[str](), dict[str, int](), 0
+    refused, asked, observed = list[str](), dict[str, int](), 0
     there = set[tuple[str, str]]()
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(actors())
     def every(one: AsyncActor) -> None:
-        nonlocal seen
-        seen += 1
+        nonlocal observed
+        observed += 1
         kind, name = one.spec.workload.type, one.metadata.name
         if kind != "Job" and (kind, name) not in there:
             apply(target(kind, name), namespace=site.name)
@@ -70,7 +70,7 @@ def test_kedas_admission_takes_the_objects_of_every_valid_actor(site: Site, repo
                 refused.append(f"{why} {obj.get('spec', '')}")
 
     every()
-    report(f"{seen} actors, {asked}, {len(refused)} refused")
+    report(f"{observed} actors, {asked}, {len(refused)} refused")
     assert not refused, "\n".join(refused)
 
 

@@ -179,13 +179,13 @@ def test_a_quota_that_is_full(site: Site, report: Report) -> None:
     route = site.route("poor")
     site.apply(site.actor("poor"))
 
-    def told() -> str:
-        found = site.condition("poor", "Ready")
-        assert found["status"] == "False", found
-        assert "quota" in found["message"], found
-        return f"{phase(site, 'poor')}: {found['message']}"
+    def messages() -> str:
+        result = site.condition("poor", "Ready")
+        assert result["status"] == "False", result
+        assert "quota" in result["message"], result
+        return f"{phase(site, 'poor')}: {result['message']}"
 
-    text = wait_for("the quota to be named", told, timeout=90, pause=0.5)
+    text = wait_for("the quota to be named", messages, timeout=90, pause=0.5)
     kubectl("-n", site.name, "delete", "resourcequota", "small")
     site.wait_condition("poor", "Ready", "True", timeout=240)
     report(text[:160])
@@ -197,13 +197,13 @@ def test_an_image_that_cannot_be_pulled(site: Site, report: Report) -> None:
     site.route("nowhere")
     site.apply(site.actor("nowhere", container={"image": "registry.invalid/nothing:1"}))
 
-    def told() -> str:
-        found = site.condition("nowhere", "Ready")
-        assert phase(site, "nowhere").startswith("ImagePullError"), (phase(site, "nowhere"), found)
-        assert found["status"] == "False", found
-        return str(found["message"])
+    def messages() -> str:
+        result = site.condition("nowhere", "Ready")
+        assert phase(site, "nowhere").startswith("ImagePullError"), (phase(site, "nowhere"), result)
+        assert result["status"] == "False", result
+        return str(result["message"])
 
-    report(wait_for("ImagePullError", told, timeout=90, pause=0.5)[:160])
+    report(wait_for("ImagePullError", messages, timeout=90, pause=0.5)[:160])
 
 
 @GENERATIONS
@@ -211,13 +211,13 @@ def test_an_out_of_memory_kill_is_named(site: Site, report: Report) -> None:
     route = site.start(site.actor("fat"))
     route.send([{}, {"memory": True}, {}])
 
-    def told() -> str:
-        found = site.condition("fat", "Ready")
-        assert found["status"] == "False", found
-        assert found["reason"] == "OOMKilled", found
-        return f"{phase(site, 'fat')}: {found['message']}"
+    def messages() -> str:
+        result = site.condition("fat", "Ready")
+        assert result["status"] == "False", result
+        assert result["reason"] == "OOMKilled", result
+        return f"{phase(site, 'fat')}: {result['message']}"
 
-    text = wait_for("OOMKilled", told, timeout=60, pause=0.3)
+    text = wait_for("OOMKilled", messages, timeout=60, pause=0.3)
     counted = route.wait_all(60)
     report(f"{counted}; {text[:200]}")
     assert sorted(counted.answered) == ["0", "2"]

@@ -84,9 +84,9 @@ def test_send_peek_and_replay(site: Site, report: Report, form: tuple[str, ...])
 
 
 def _listed(site: Site, form: tuple[str, ...]) -> list[object]:
-    found: list[object] = json.loads(asya(site, "dlq", "list", "acted", "--limit", "1000", "-o", "json", *form))
-    assert len(found) == COUNT, len(found)
-    return found
+    parsed: list[object] = json.loads(asya(site, "dlq", "list", "acted", "--limit", "1000", "-o", "json", *form))
+    assert len(parsed) == COUNT, len(parsed)
+    return parsed
 
 
 @pytest.mark.parametrize("generation", ["http"], indirect=True)

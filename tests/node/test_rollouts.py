@@ -60,18 +60,18 @@ def test_the_status_at_every_second_of_a_crash_loop(site: Site, report: Report) 
     while time.monotonic() - begun < 100:
         pods = site.pods("dying")
         ready = sum(condition(p, "Ready") == "True" for p in pods)
-        found = site.get("AsyncActor", "dying") or {}
-        status = found.get("status") or {}
-        text = f"{status.get('phase')} Ready={condition(found, 'Ready')} {status.get('reason') or ''}"
+        value = site.get("AsyncActor", "dying") or {}
+        status = value.get("status") or {}
+        text = f"{status.get('phase')} Ready={condition(value, 'Ready')} {status.get('reason') or ''}"
         if not said or said[-1][1] != text:
             said.append((round(time.monotonic() - begun), text))
         unready_since = None if ready else (unready_since or time.monotonic())
         if died is None and any(has_ended(p) for p in pods):
             died = time.monotonic()
         now = time.monotonic()
-        if unready_since is not None and now - unready_since > 2 and condition(found, "Ready") == "True":
+        if unready_since is not None and now - unready_since > 2 and condition(value, "Ready") == "True":
             wrong.append(f"{now - begun:.0f} s: {text}, no pod ready")
-        if died is not None and now - died > 2 and (status.get("phase"), condition(found, "Ready")) != EXPECTED:
+        if died is not None and now - died > 2 and (status.get("phase"), condition(value, "Ready")) != EXPECTED:
             wrong.append(f"{now - begun:.0f} s: {text}, its runtime died {now - died:.0f} s ago")
         time.sleep(0.5)
     report("; ".join(f"{seconds}s {text}" for seconds, text in said))

@@ -168,9 +168,15 @@ class Envelopes:
     def _retry(self, message: Object, details: Object, delay: float) -> bool:
         """Send to the own queue for another attempt; False where the broker cannot hold it back."""
         status = message["status"]
-        again = {**status, "phase": "retrying", "attempt": status["attempt"] + 1, "error": details, "updated_at": now()}
+        second = {
+            **status,
+            "phase": "retrying",
+            "attempt": status["attempt"] + 1,
+            "error": details,
+            "updated_at": now(),
+        }
         try:
-            self._send(self._settings.actor, {**message, "status": again}, max(delay, 0.001))
+            self._send(self._settings.actor, {**message, "status": second}, max(delay, 0.001))
         except DelayNotSupported:
             return False
         return True

@@ -172,10 +172,10 @@ class Pod:
                 (path / item["path"]).write_bytes(base64.b64decode(data[item["key"]]))
 
     def _data(self, resource: Resource, name: str) -> Mapping[str, str]:
-        found = self._client.get(resource, self.metadata["namespace"], name)
-        if found is None:
+        obj = self._client.get(resource, self.metadata["namespace"], name)
+        if obj is None:
             raise CreateContainerConfigError(f'{resource.kind.lower()} "{name}" not found')
-        data: Mapping[str, str] = found.get("data") or {}
+        data: Mapping[str, str] = obj.get("data") or {}
         return data
 
     def environment(self, container: Object) -> dict[str, str]:

@@ -31,14 +31,14 @@ def script(text: str, **labels: str) -> Object:
 class Reads:
     """A client whose one read is held until something else has happened."""
 
-    def __init__(self, found: Object | None) -> None:
-        self.found, self.count = found, 0
+    def __init__(self, result: Object | None) -> None:
+        self.result, self.count = result, 0
         self.meanwhile: Callable[[], None] = lambda: None
 
     def get(self, *_what: Any) -> Object | None:
         self.count += 1
         self.meanwhile()
-        return self.found
+        return self.result
 
 
 def cache(reads: Reads) -> ActorCache:
@@ -50,7 +50,7 @@ def test_an_actor_that_is_deleted_while_it_is_read_is_not_remembered() -> None:
     actors = cache(reads)
     reads.meanwhile = lambda: actors._changed(obj(), True)
     assert actors.plan(WANTED) is None
-    reads.found, reads.meanwhile = None, lambda: None
+    reads.result, reads.meanwhile = None, lambda: None
     assert actors.plan(WANTED) is None, "it rose from the answer to an earlier read"
     assert reads.count == 2
 

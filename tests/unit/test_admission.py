@@ -150,8 +150,8 @@ def test_a_pod_with_a_record_but_without_a_sidecar_is_injected() -> None:
     pod = {**copy.deepcopy(TEMPLATE), "metadata": {"labels": {"asya.io/actor": "a"}}}
     result = after(pod, decide(review(pod, "pods", ""), lookup))
     result["spec"]["containers"] = [c for c in result["spec"]["containers"] if c["name"] != "sidecar"]
-    again = after(result, decide(review(result, "pods", ""), lookup))
-    assert containers({"x": again}, "x") == ["sidecar", "app"]
+    second = after(result, decide(review(result, "pods", ""), lookup))
+    assert containers({"x": second}, "x") == ["sidecar", "app"]
 
 
 def test_denials_name_the_field_from_the_root() -> None:
@@ -306,8 +306,8 @@ def test_the_label_of_what_an_actor_owns_is_not_taken_off_in_earnest(label: str 
     obj = deployment(label, template, ownerReferences=[owner])
     decision = decide(review(obj, operation="UPDATE"), lookup)
     assert (decision.outcome, decision.patch) == ("unchanged", [])
-    (told,) = decision.warnings
-    assert "the AsyncActor 'a' owns this workload" in told
+    (message,) = decision.warnings
+    assert "the AsyncActor 'a' owns this workload" in message
     obj["metadata"]["annotations"] = {"asya.io/inject": "disabled"}
     assert decide(review(obj, operation="UPDATE"), lookup).outcome == "uninjected", "as its user says"
     gone = deployment(None, template, ownerReferences=[{**owner, "name": "gone"}])

@@ -21,7 +21,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "message"),
     [
         (["status"], 1, "error: no cluster to ask"),
         (["explain", "a"], 1, "error: no cluster to ask"),
@@ -38,11 +38,11 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["render", "-f", WEB], 0, "Warning: there is no AsyncActor in the files"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], code: int, told: str) -> None:
+def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], code: int, message: str) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == code
-    assert told in result.stderr
+    assert message in result.stderr
 
 
 @pytest.mark.parametrize("process", [["controller"], ["webhook", "--bind", "127.0.0.1:1"]])

@@ -21,16 +21,16 @@ def account(tmp_path: Path) -> Path:
 
 
 def test_a_pod_asks_as_its_service_account(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = in_cluster(ENVIRONMENT, account)
-    assert found.host == "https://10.0.0.1:443"
-    assert found.headers() == {"Authorization": "Bearer first"}
+    result = in_cluster(ENVIRONMENT, account)
+    assert result.host == "https://10.0.0.1:443"
+    assert result.headers() == {"Authorization": "Bearer first"}
     (account / "token").write_text("second")
-    assert found.headers() == {"Authorization": "Bearer first"}, "not read for each request"
+    assert result.headers() == {"Authorization": "Bearer first"}, "not read for each request"
     monkeypatch.setattr(credentials, "TOKEN_SECONDS", -1.0)
-    assert found.headers() == {"Authorization": "Bearer second"}
+    assert result.headers() == {"Authorization": "Bearer second"}
     (account / "token").unlink()
-    assert found.headers() == {"Authorization": "Bearer second"}, "good for a while"
-    options = found.pool(7).connection_pool_kw
+    assert result.headers() == {"Authorization": "Bearer second"}, "good for a while"
+    options = result.pool(7).connection_pool_kw
     assert (options["maxsize"], options["cert_reqs"]) == (7, "CERT_REQUIRED")
     assert options["ca_certs"] == str(account / "ca.crt")
 

@@ -74,8 +74,8 @@ def test_pods_of_an_actor_are_together() -> None:
 def test_a_queue_leads_to_the_actor_of_the_same_namespace_or_is_a_node_of_its_own() -> None:
     queues = {"asya-b": [("other", "b"), ("ns", "b")], "asya-c": [("other", "c")]}
     flow = Flow({"asya-b": 2.0, "asya-c": 1.0}, {"asya-b": 9, "asya-c": 5, "x-sink": 1, "never": 0})
-    found = edges_of({("ns", "a"): flow}, queues)
-    assert found == [
+    result = edges_of({("ns", "a"): flow}, queues)
+    assert result == [
         Edge("ns/a", "ns/b", 2.0, 9),
         Edge("ns/a", "other/c", 1.0, 5),
         Edge("ns/a", "queue:x-sink", 0.0, 1),

@@ -153,13 +153,13 @@ def test_ready_is_the_sum_of_what_is_present() -> None:
 
 def test_the_transition_time_moves_only_with_the_status() -> None:
     first = reported()
-    again = status_of(META, Observation(true("Other", "word"), None, RUNTIME), first, "2026-02-02T00:00:00Z")
-    assert {c["lastTransitionTime"] for c in again["conditions"]} == {"2026-01-01T00:00:00Z"}
+    second = status_of(META, Observation(true("Other", "word"), None, RUNTIME), first, "2026-02-02T00:00:00Z")
+    assert {c["lastTransitionTime"] for c in second["conditions"]} == {"2026-01-01T00:00:00Z"}
     failed = status_of(META, Observation(false("Gone", "x"), None, RUNTIME), first, "2026-02-02T00:00:00Z")
     moved = {c["type"] for c in failed["conditions"] if c["lastTransitionTime"].startswith("2026-02")}
     assert moved == {"WorkloadReady", "Ready"}
     assert {c["type"] for c in changes(first, failed)} == moved
-    assert {c["type"] for c in changes(first, again)} == {"WorkloadReady"}
+    assert {c["type"] for c in changes(first, second)} == {"WorkloadReady"}
 
 
 def test_every_condition_speaks_of_the_generation() -> None:

@@ -95,16 +95,16 @@ class Api:
             "SubjectAccessReview": {"status": {"allowed": True}},
             "version": (1, 36),
         }
-        self.objects |= {name: found() if callable(found) else found for name, found in other.items()}
+        self.objects |= {name: result() if callable(result) else result for name, result in other.items()}
         self.asked: list[str] = []
         self.reviews: list[Object] = []
 
     def _answer(self, *names: str) -> Any:
         self.asked.append("/".join(names))
-        found = next((self.objects[name] for name in names if name in self.objects), None)
-        if isinstance(found, ApiError):
-            raise found
-        return found
+        match = next((self.objects[name] for name in names if name in self.objects), None)
+        if isinstance(match, ApiError):
+            raise match
+        return match
 
     def version(self) -> Any:
         return self._answer("version")
@@ -126,16 +126,16 @@ def checks(**other: Any) -> list[Check]:
 
 
 def test_all_is_well() -> None:
-    found = checks()
-    assert [c for c in found if c.verdict != "good"] == []
-    assert len(found) > 9
+    result = checks()
+    assert [c for c in result if c.verdict != "good"] == []
+    assert len(result) > 9
 
 
 FORBIDDEN = ApiError(403, "Forbidden", "you may not")
 
 
 @pytest.mark.parametrize(
-    ("other", "verdict", "told"),
+    ("other", "verdict", "message"),
     [
         ({"version": (1, 20)}, "bad", "Kubernetes 1.20"),
         ({"version": ApiError(0, "Unreachable", "no answer")}, "bad", "no answer"),
@@ -170,15 +170,15 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
         ({"AsyncActor": [actor("False")]}, "bad", "the AsyncActor 'a' in 'x': QueueMissing"),
     ],
 )
-def test_what_is_wrong_is_told_with_a_remedy(other: dict[str, Any], verdict: str, told: str) -> None:
-    found = [c for c in checks(**other) if c.verdict == verdict]
-    assert any(told in c.what for c in found), found
-    assert all(c.remedy for c in found if c.verdict == "bad")
+def test_what_is_wrong_is_told_with_a_remedy(other: dict[str, Any], verdict: str, message: str) -> None:
+    matches = [c for c in checks(**other) if c.verdict == verdict]
+    assert any(message in c.what for c in matches), matches
+    assert all(c.remedy for c in matches if c.verdict == "bad")
 
 
 def test_the_version_of_keda_is_also_in_its_image() -> None:
-    found = checks(**{"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": [keda_operator(1, "2.15.1")]})
-    assert any("KEDA is of version 2.15" in c.what for c in found)
+    result = checks(**{"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": [keda_operator(1, "2.15.1")]})
+    assert any("KEDA is of version 2.15" in c.what for c in result)
 
 
 def test_rights_are_asked_for_where_the_operator_works_and_by_its_own_names() -> None:
@@ -200,8 +200,8 @@ def test_remedies_name_the_operator_as_it_is_called() -> None:
     install = "helm upgrade --install asya-operator charts/asya-operator --namespace x --set fullnameOverride=ours"
     upgrade = "helm upgrade --install two charts/asya-operator --namespace x --reuse-values"
     ours = {f"Deployment/{name}": deployed(name) for name in ("ours", "ours-webhook")}
-    for found, command in ((None, install), (published, upgrade)):
-        kinds = {"MutatingWebhookConfiguration": found, "ValidatingWebhookConfiguration": None}
+    for result, command in ((None, install), (published, upgrade)):
+        kinds = {"MutatingWebhookConfiguration": result, "ValidatingWebhookConfiguration": None}
         api = Api(**kinds, **ours, **{"asyncactors.asya.io": None, "ours-webhook-cert": secret(-0.001)})
         remedies = [c.remedy for c in Doctor(cast(Client, api), "x", name="ours").run()]
         assert f"Run: {command}" in remedies
@@ -219,21 +219,21 @@ def test_queues_that_nobody_consumes_and_warnings_are_told() -> None:
     mismatch = {"type": "QueueConsumed", "status": "False", "message": "one, and consumes another. Leave it out"}
     obj = actor("False")
     obj["status"] = {"conditions": [*obj["status"]["conditions"], mismatch], "warnings": ["spec.timeout: too short"]}
-    found = checks(AsyncActor=[obj])
-    assert Check("bad", "the AsyncActor 'a' in 'x': one, and consumes another", "Leave it out") in found
-    assert Check("warning", "the AsyncActor 'a' in 'x': spec.timeout: too short") in found
+    result = checks(AsyncActor=[obj])
+    assert Check("bad", "the AsyncActor 'a' in 'x': one, and consumes another", "Leave it out") in result
+    assert Check("warning", "the AsyncActor 'a' in 'x': spec.timeout: too short") in result
 
 
 @pytest.mark.parametrize("life", [0.05, 3, 20])
 def test_a_short_life_is_no_fault(life: float) -> None:
-    found = checks(**{"asya-operator-webhook-cert": aged(life, life / 3)})
-    assert not [c for c in found if c.verdict == "bad" and "certificate" in c.what]
+    result = checks(**{"asya-operator-webhook-cert": aged(life, life / 3)})
+    assert not [c for c in result if c.verdict == "bad" and "certificate" in c.what]
 
 
 def test_an_old_ca_that_is_merely_kept_is_no_fault() -> None:
     old = create_authority("old", timedelta(seconds=-60))
     kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
-    found = checks(**{kind: configuration(kind, AUTHORITY.certificate + old.certificate) for kind in kinds})
-    assert not [c for c in found if c.verdict == "bad" and "certificate" in c.what]
-    told = [c.what for c in found]
-    assert any("CN=old, is trusted beside" in what for what in told), "\n".join(told)
+    result = checks(**{kind: configuration(kind, AUTHORITY.certificate + old.certificate) for kind in kinds})
+    assert not [c for c in result if c.verdict == "bad" and "certificate" in c.what]
+    messages = [c.what for c in result]
+    assert any("CN=old, is trusted beside" in what for what in messages), "\n".join(messages)

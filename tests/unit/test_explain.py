@@ -28,71 +28,71 @@ def workload(kind: str, *, injected: bool = True, name: str = "runtime", **metad
     return {"kind": kind, "metadata": {"name": "w", **labels, **metadata}, "spec": {"template": template}}
 
 
-def told(*workloads: Object, **status: Any) -> str:
+def explained(*workloads: Object, **status: Any) -> str:
     """The whole story."""
     return "\n".join(lines(Story(stored(**status), list(workloads))))
 
 
 def test_an_actor_that_the_controller_has_not_seen() -> None:
-    text = told()
+    text = explained()
     assert "not seen by the controller yet" in text
     assert "none yet" in text
     assert "asya-operator doctor" in text
 
 
 def test_what_was_replaced_is_told_from_what_was_added() -> None:
-    text = told(workload("Deployment"))
+    text = explained(workload("Deployment"))
     assert "= variable ASYA_SOCKET_DIR=/var/run/asya" in text
     assert "+ variable ASYA_SOCKET_PATH=/var/run/asya/asya-runtime.sock" in text
     assert "in container runtime (by its name" in text
-    assert "in container app (the only one" in told(workload("Deployment", name="app"))
+    assert "in container app (the only one" in explained(workload("Deployment", name="app"))
 
 
 def test_a_job_has_its_sidecar_first_of_the_init_containers() -> None:
-    assert "+ container sidecar (first of initContainers" in told(workload("Job"))
+    assert "+ container sidecar (first of initContainers" in explained(workload("Job"))
 
 
 def test_why_something_is_not_injected() -> None:
     plain = workload("Deployment", injected=False)
-    assert "admission has not injected it" in told(plain)
+    assert "admission has not injected it" in explained(plain)
     opted_out = workload("Deployment", injected=False, annotations={"asya.io/inject": "disabled"})
-    assert "it opts out by asya.io/inject" in told(opted_out)
-    assert "does not bear the label" in told(workload("Deployment", injected=False, labels={}))
+    assert "it opts out by asya.io/inject" in explained(opted_out)
+    assert "does not bear the label" in explained(workload("Deployment", injected=False, labels={}))
 
 
 def test_whose_a_workload_is() -> None:
-    assert "Deployment w: made for this actor" in told(workload("Deployment"))
-    assert "Deployment w: not the operator's, bears the label" in told(workload("Deployment", ownerReferences=[]))
+    assert "Deployment w: made for this actor" in explained(workload("Deployment"))
+    assert "Deployment w: not the operator's, bears the label" in explained(workload("Deployment", ownerReferences=[]))
 
 
 def test_problems_are_told_but_for_the_sum_of_them() -> None:
     wrong = {"type": "WorkloadReady", "status": "False", "reason": "ImagePullError", "message": "Check the image"}
     overall = {**wrong, "type": "Ready"}
-    text = told(conditions=[wrong, overall], phase="ImagePullError")
+    text = explained(conditions=[wrong, overall], phase="ImagePullError")
     assert text.startswith("AsyncActor x/a: ImagePullError\n")
     assert text.count("Check the image") == 1
     good = {"type": "WorkloadReady", "status": "True", "reason": "WorkloadCreated", "message": ""}
-    assert told(conditions=[good], phase="Running").endswith("No problems")
+    assert explained(conditions=[good], phase="Running").endswith("No problems")
 
 
 def test_what_admission_warned_of_is_told() -> None:
     unwise = "spec.timeout.gracefulShutdown: too short"
-    text = told(warnings=[unwise], observedGeneration=None)
+    text = explained(warnings=[unwise], observedGeneration=None)
     assert f"Warnings\n  {unwise}" in text
-    stale = told(warnings=[unwise], observedGeneration=7)
+    stale = explained(warnings=[unwise], observedGeneration=7)
     assert unwise not in stale
     assert "resources.limits: not set" in stale, "computed where the controller has not seen this generation"
 
 
 def test_where_messages_go_is_told() -> None:
-    text = told()
+    text = explained()
     assert "the sidecar consumes the queue 'asya-x-a'" in text
     assert "through the exchange 'asya' by the routing key 'a'" in text
     assert "cannot be seen from the cluster" in text
     mismatch = {"type": "QueueConsumed", "status": "False", "reason": "QueueMismatch", "message": "orders, not asya"}
-    assert told(conditions=[mismatch], observedGeneration=None).count("orders, not asya") == 2
+    assert explained(conditions=[mismatch], observedGeneration=None).count("orders, not asya") == 2
 
 
 def test_scaling_that_is_paused_is_told() -> None:
     paused = {"type": "ScalingReady", "status": "True", "reason": "ScalingPaused", "message": "an annotation pauses it"}
-    assert "an annotation pauses it" in told(conditions=[paused], phase="Paused")
+    assert "an annotation pauses it" in explained(conditions=[paused], phase="Paused")

@@ -44,16 +44,16 @@ def template(**spec: Any) -> Object:
 def test_extras_are_injected_and_taken_out(spec: Object, job: bool) -> None:
     before = template(**spec)
     after = inject(before, plan(ENVIRONMENT), job=job)
-    found = after["spec"]
+    result = after["spec"]
     mine = spec.get("imagePullSecrets") or []
-    assert [s["name"] for s in found["imagePullSecrets"]][: len(mine)] == [s["name"] for s in mine]
-    assert {s["name"] for s in found["imagePullSecrets"]} == {"registry", "mirror"} | {s["name"] for s in mine}
-    sidecar = next(c for c in (*found.get("initContainers", ()), *found["containers"]) if c["name"] == "sidecar")
+    assert [s["name"] for s in result["imagePullSecrets"]][: len(mine)] == [s["name"] for s in mine]
+    assert {s["name"] for s in result["imagePullSecrets"]} == {"registry", "mirror"} | {s["name"] for s in mine}
+    sidecar = next(c for c in (*result.get("initContainers", ()), *result["containers"]) if c["name"] == "sidecar")
     assert sidecar["securityContext"]["runAsUser"] == 5
     assert sidecar["securityContext"]["seccompProfile"] == {"type": "Unconfined"}
     assert sidecar["securityContext"]["allowPrivilegeEscalation"] is False
     assert sidecar["volumeMounts"][-1]["mountPath"] == "/etc/ssl/certs"
-    assert {"name": "asya-ca", "configMap": {"name": "ca"}} in found["volumes"]
+    assert {"name": "asya-ca", "configMap": {"name": "ca"}} in result["volumes"]
     assert inject(after, plan(ENVIRONMENT), job=job) is after
     assert uninject(after) == before
     assert inject(before, plan({}), job=job) == inject(after, plan({}), job=job), "a setting that goes takes its part"

@@ -163,10 +163,10 @@ def test_a_pod_whose_actor_changed_is_reinjected() -> None:
     actor = known.actors[key]
     sidecar = actor.spec.sidecar.model_copy(update={"image": "sidecar:2"})
     known.actors[key] = actor.model_copy(update={"spec": actor.spec.model_copy(update={"sidecar": sidecar})})
-    again = known.inject(only(first)).whole
-    assert "image: sidecar:2" in again
-    assert again == known.inject(only(text)).whole
-    assert uninjected(again.encode()).decode() == text
+    second = known.inject(only(first)).whole
+    assert "image: sidecar:2" in second
+    assert second == known.inject(only(text)).whole
+    assert uninjected(second.encode()).decode() == text
 
 
 # -- the command -----------------------------------------------------------------------------------

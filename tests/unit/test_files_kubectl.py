@@ -30,8 +30,8 @@ def as_numbers(pair: tuple[Any, str | None]) -> tuple[Any, str | None]:
 def test_every_scalar_of_the_recorded_table() -> None:
     rows = json.loads(FILE.read_text())
     assert len(rows) > 900
-    found = {text: as_numbers(ours(text)) for text in rows}
-    assert found == {t: as_numbers((BadScalar if v == "refused" else v["is"], k)) for t, (v, k) in rows.items()}
+    matches = {text: as_numbers(ours(text)) for text in rows}
+    assert matches == {t: as_numbers((BadScalar if v == "refused" else v["is"], k)) for t, (v, k) in rows.items()}
 
 
 @asked
@@ -122,8 +122,8 @@ def test_streams(name: str) -> None:
     text, names = STREAMS[name]
     data = text.encode() if isinstance(text, str) else text
     if not kubectl.why_not():
-        found = kubectl.objects(data)
-        assert (None if isinstance(found, str) else [o["metadata"]["name"] for o in found]) == names
+        objects = kubectl.objects(data)
+        assert (None if isinstance(objects, str) else [o["metadata"]["name"] for o in objects]) == names
     if names is None:
         with pytest.raises(BadFile, match=r"^f:\d+:\d+: "):
             documents_of(data, "f")

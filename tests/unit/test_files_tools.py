@@ -144,15 +144,17 @@ def test_the_kustomize_example_with_kustomize(tmp_path: Path) -> None:
     assert "AsyncActor" in made
 
 
-@pytest.mark.parametrize("found", ["x", "[a]", "5", "true"])
+@pytest.mark.parametrize("result", ["x", "[a]", "5", "true"])
 @pytest.mark.parametrize("command", ["inject", "diff", "render", "uninject"])
-def test_metadata_and_specs_of_any_type_end_no_command_by_a_traceback(command: str, found: str, tmp_path: Path) -> None:
+def test_metadata_and_specs_of_any_type_end_no_command_by_a_traceback(
+    command: str, result: str, tmp_path: Path
+) -> None:
     file, more = tmp_path / "web.yaml", ["--actor", str(ACTORS)] if command in ("inject", "diff") else []
     label = "labels: {asya.io/actor: text}"
     for kind in ("Deployment", "Pod", "CronJob"):
-        file.write_text(f"apiVersion: {API_VERSIONS[kind]}\nkind: {kind}\nmetadata: {found}\n")
+        file.write_text(f"apiVersion: {API_VERSIONS[kind]}\nkind: {kind}\nmetadata: {result}\n")
         assert run(command, "-f", str(file), *more).exit_code == 0
-    file.write_text(f"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {{name: web, {label}}}\nspec: {found}\n")
+    file.write_text(f"apiVersion: apps/v1\nkind: ReplicaSet\nmetadata: {{name: web, {label}}}\nspec: {result}\n")
     assert run(command, "-f", str(file), *more).exit_code == 0
     if command == "uninject":
         return
@@ -160,7 +162,7 @@ def test_metadata_and_specs_of_any_type_end_no_command_by_a_traceback(command: s
     refused = run(command, "-f", str(file), *more)
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "metadata.namespace: must be a string; found a list" in refused.stderr
-    file.write_text(f"apiVersion: asya.io/v1alpha1\nkind: AsyncActor\nmetadata: {found}\n")
+    file.write_text(f"apiVersion: asya.io/v1alpha1\nkind: AsyncActor\nmetadata: {result}\n")
     refused = run(command, "-f", str(file))
     assert (refused.exit_code, refused.stdout) == (1, "")
     assert "AsyncActor: metadata: must be an object; found" in refused.stderr

@@ -125,8 +125,8 @@ def test_the_command_line_does_the_same_to_files_and_to_standard_input(case: Cas
     holder = case.defaults.socket_activation
     done = run("inject", "-f", str(case.source), *settings, holder=holder)
     assert (done.exit_code, done.stdout) == (0, case.injected.read_text())
-    again = run("inject", "-f", "-", *settings, stdin=done.stdout, holder=holder)
-    assert again.stdout == done.stdout
+    second = run("inject", "-f", "-", *settings, stdin=done.stdout, holder=holder)
+    assert second.stdout == done.stdout
     back = run("uninject", "-f", "-", stdin=done.stdout)
     assert (back.exit_code, back.stdout) == (0, case.source.read_text())
 
@@ -136,8 +136,8 @@ def test_a_denial_is_an_error_and_nothing_is_printed(case: Case) -> None:
     settings = ["--actor", str(ACTORS), *([] if case.defaults.native_sidecars else ["--no-native-sidecars"])]
     done = run("inject", "-f", str(case.source), *settings)
     assert (done.exit_code, done.stdout) == (1, "")
-    told = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
-    assert told == [f"error: {case.source}: {m}" for m in case.message.read_text().splitlines()]
+    messages = [line for line in done.stderr.splitlines() if not line.startswith("Warning: ")]
+    assert messages == [f"error: {case.source}: {m}" for m in case.message.read_text().splitlines()]
 
 
 def test_json_is_one_object_or_a_list_of_several() -> None:

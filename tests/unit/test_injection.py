@@ -56,9 +56,9 @@ def test_the_only_container_is_the_runtime() -> None:
 
 
 def test_an_unclear_runtime_container_is_denied_with_the_names() -> None:
-    told = denial(pod({"name": "web"}, {"name": "worker"}))
-    assert "web, worker" in told
-    assert "asya.io/runtime-container" in told
+    message = denial(pod({"name": "web"}, {"name": "worker"}))
+    assert "web, worker" in message
+    assert "asya.io/runtime-container" in message
 
 
 def test_an_annotation_that_names_no_container_is_denied() -> None:
@@ -95,9 +95,9 @@ SCRIPT_MOUNT = {"name": "asya-runtime", "mountPath": "/opt/asya/asya_runtime.py"
     ],
 )
 def test_a_mount_of_our_volume_that_is_not_like_ours_is_denied(mount: Object, words: str) -> None:
-    told = denial(pod({**RUNTIME, "volumeMounts": [mount]}))
-    assert f"is a mount of {mount['name']!r} {words}" in told
-    assert "take the mount out" in told
+    message = denial(pod({**RUNTIME, "volumeMounts": [mount]}))
+    assert f"is a mount of {mount['name']!r} {words}" in message
+    assert "take the mount out" in message
 
 
 @pytest.mark.parametrize(

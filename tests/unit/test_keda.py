@@ -104,10 +104,10 @@ def test_a_request_id_is_no_code(request_id: str) -> None:
 )
 def test_a_remedy_for_each_transport(message: str, transport: str, phase: str, do: str) -> None:
     live = _live(_failed("Triggers defined in ScaledObject are not working correctly"))
-    found = _verdict(live, message, transport=transport)
-    assert (found.status, found.reason, found.phase) == ("False", "ScaledObjectNotReady", phase)
-    assert message.rstrip(".") in found.message
-    assert do in found.message
+    result = _verdict(live, message, transport=transport)
+    assert (result.status, result.reason, result.phase) == ("False", "ScaledObjectNotReady", phase)
+    assert message.rstrip(".") in result.message
+    assert do in result.message
 
 
 def test_one_of_several_triggers_that_fails_is_trouble() -> None:
@@ -132,33 +132,33 @@ def test_all_is_well() -> None:
     ],
 )
 def test_paused_by_whoever(annotations: Object, annotation: str | None) -> None:
-    found = _verdict(_live(annotations=annotations))
-    assert found.status == "True"
-    assert found.reason == ("ScalingPaused" if annotation else "ScaledObjectCreated")
+    result = _verdict(_live(annotations=annotations))
+    assert result.status == "True"
+    assert result.reason == ("ScalingPaused" if annotation else "ScaledObjectCreated")
     if annotation:
-        assert f"kubectl annotate scaledobject a {annotation}-" in found.message
-        assert ("at 3 replicas" in found.message) == (annotation == scalers.PAUSED_REPLICAS)
+        assert f"kubectl annotate scaledobject a {annotation}-" in result.message
+        assert ("at 3 replicas" in result.message) == (annotation == scalers.PAUSED_REPLICAS)
 
 
 def test_scaling_that_is_paused_one_way_is_told() -> None:
-    found = _verdict(_live(annotations={"autoscaling.keda.sh/paused-scale-in": "true"}))
-    assert (found.status, "scaling down is paused" in found.message) == ("True", True)
+    result = _verdict(_live(annotations={"autoscaling.keda.sh/paused-scale-in": "true"}))
+    assert (result.status, "scaling down is paused" in result.message) == ("True", True)
 
 
 def test_fallback() -> None:
     live = _live({"type": "Fallback", "status": "True"}, spec={"fallback": {"failureThreshold": 3, "replicas": 7}})
-    found = _verdict(live, "connection refused")
-    assert (found.status, found.reason) == ("False", "ScaledObjectFallback")
-    assert "falls back to 7 replicas; connection refused" in found.message
+    result = _verdict(live, "connection refused")
+    assert (result.status, result.reason) == ("False", "ScaledObjectFallback")
+    assert "falls back to 7 replicas; connection refused" in result.message
     assert keda.is_in_trouble(live)
 
 
 @pytest.mark.parametrize(("reason", "down"), [("FailedGetExternalMetric", True), ("ScalingDisabled", False)])
 def test_an_autoscaler_that_is_not_active(reason: str, down: bool) -> None:
     condition = {"type": "HPAActive", "status": "False", "reason": reason, "message": "unable to get external metric"}
-    found = _verdict(_live(condition))
-    assert found.reason == ("AutoscalerNotActive" if down else "ScaledObjectCreated")
-    assert ("kubectl describe hpa keda-hpa-a" in found.message) == down
+    result = _verdict(_live(condition))
+    assert result.reason == ("AutoscalerNotActive" if down else "ScaledObjectCreated")
+    assert ("kubectl describe hpa keda-hpa-a" in result.message) == down
 
 
 @pytest.mark.parametrize("known", [{}, {"conditions": [{"type": "Ready", "status": "Unknown"}]}])

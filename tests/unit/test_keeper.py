@@ -55,9 +55,9 @@ def publish(client: Client, ca: bytes) -> None:
 
 def bundle(client: Client) -> bytes:
     """What the mutating one trusts."""
-    found = client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
-    assert found is not None
-    return base64.b64decode(found["webhooks"][0]["clientConfig"].get("caBundle") or "")
+    obj = client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
+    assert obj is not None
+    return base64.b64decode(obj["webhooks"][0]["clientConfig"].get("caBundle") or "")
 
 
 def store(client: Client, data: dict[str, str], **annotations: str) -> None:
@@ -68,15 +68,15 @@ def store(client: Client, data: dict[str, str], **annotations: str) -> None:
 
 def served(client: Client) -> dict[str, str]:
     """What the webhook may read."""
-    found = client.get(SECRETS, NAMESPACE, SETTINGS.secret) or {}
-    data: dict[str, str] = found.get("data") or {}
+    obj = client.get(SECRETS, NAMESPACE, SETTINGS.secret) or {}
+    data: dict[str, str] = obj.get("data") or {}
     return data
 
 
 def kept(client: Client) -> State | None:
     """The state in the Secret that controllers alone may read."""
-    found = client.get(SECRETS, NAMESPACE, SETTINGS.authority) or {}
-    return State.from_secret(found.get("data") or {})
+    obj = client.get(SECRETS, NAMESPACE, SETTINGS.authority) or {}
+    return State.from_secret(obj.get("data") or {})
 
 
 @contextmanager
@@ -108,15 +108,15 @@ def test_another_ca_stays_trusted_while_its_certificate_is_served(client: Client
     with keeping(client, leading=True):
 
         def secret() -> Object | None:
-            found = client.get(SECRETS, NAMESPACE, SETTINGS.secret)
+            obj = client.get(SECRETS, NAMESPACE, SETTINGS.secret)
             trusted = bundle(client)
-            if not found:
+            if not obj:
                 order.append("published" if trusted.count(b"BEGIN") == 2 else "waiting")
                 assert OTHER.certificate in trusted
-            return found
+            return obj
 
-        found = wait_for("the Secret", secret, 15)
-        assert found
+        obj = wait_for("the Secret", secret, 15)
+        assert obj
         stored = kept(client)
         assert stored is not None
         assert "published" in order, "before it is stored"
@@ -129,13 +129,13 @@ def test_a_secret_of_cert_manager_is_left_alone(client: Client) -> None:
     store(client, data, **{"cert-manager.io/certificate-name": "asya-operator-webhook"})
     publish(client, OTHER.certificate)
     with keeping(client, leading=True):
-        told = wait_for(
+        message = wait_for(
             "the Event", lambda: [e for e in client.list(EVENTS, NAMESPACE) if e["reason"] == "SecretOfCertManager"], 10
         )
-        assert "Set certs.secretName to another name" in told[0]["message"]
-        found = client.get(SECRETS, NAMESPACE, SETTINGS.secret)
-        assert found is not None
-        assert found["data"] == data
+        assert "Set certs.secretName to another name" in message[0]["message"]
+        obj = client.get(SECRETS, NAMESPACE, SETTINGS.secret)
+        assert obj is not None
+        assert obj["data"] == data
         assert bundle(client) == OTHER.certificate
 
 
@@ -155,10 +155,10 @@ def test_the_ca_key_moves_out_of_the_secret_that_the_webhook_reads(client: Clien
         assert served(client) == state.served()
         assert kept(client) == state
         wait_for("the bundle", lambda: bundle(client) == state.bundle, 10)
-        told = wait_for(
+        message = wait_for(
             "the Event", lambda: [e for e in client.list(EVENTS, NAMESPACE) if e["reason"] == "CertificateCaKeyMoved"]
         )
-        assert "ca key moved" in told[0]["message"]
+        assert "ca key moved" in message[0]["message"]
 
 
 def test_either_secret_is_restored_as_it_was(client: Client) -> None:
@@ -192,8 +192,8 @@ def test_at_rest_nothing_is_written(client: Client) -> None:
         wait_for("the certificate", lambda: served(client) == state.served(), 10)
 
         def versions() -> list[str]:
-            found = [client.get(SECRETS, NAMESPACE, name) for name in (SETTINGS.secret, SETTINGS.authority)]
-            return [obj["metadata"]["resourceVersion"] for obj in found if obj]
+            live = [client.get(SECRETS, NAMESPACE, name) for name in (SETTINGS.secret, SETTINGS.authority)]
+            return [obj["metadata"]["resourceVersion"] for obj in live if obj]
 
         before = versions()
         client.merge_patch(SECRETS, NAMESPACE, SETTINGS.secret, {"metadata": {"labels": {"somebody": "else"}}})

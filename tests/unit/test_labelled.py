@@ -50,7 +50,7 @@ def test_one_that_has_rolled_out_before_the_answer_is_read_holds_no_place(gone: 
 
     def merge_patch(*_what: Any, **_how: Any) -> Object:
         informer.latest = after
-        rollouts.seen(after, deleted=gone)  # by the watch, on its thread
+        rollouts.observe(after, deleted=gone)  # by the watch, on its thread
         return answer
 
     cluster = SimpleNamespace(injectable=[informer], client=SimpleNamespace(merge_patch=merge_patch))

@@ -13,9 +13,9 @@ LOCKED = re.compile(r"^([a-z0-9._-]+)==([^ ;]+)(?: ;[^\\]*)?\s*\\\n((?:    --has
 
 def locked(file: str) -> dict[str, str]:
     text = (ROOT / file).read_text()
-    found: dict[str, str] = {canonicalize_name(name): version for name, version, _ in LOCKED.findall(text)}
-    assert len(found) == len(re.findall(r"^[a-z0-9]", text, re.M)), "each has its hashes"
-    return found
+    matches: dict[str, str] = {canonicalize_name(name): version for name, version, _ in LOCKED.findall(text)}
+    assert len(matches) == len(re.findall(r"^[a-z0-9]", text, re.M)), "each has its hashes"
+    return matches
 
 
 def test_every_dependency_is_locked_at_a_version_that_fits() -> None:

@@ -36,13 +36,13 @@ def lines(format: str) -> list[str]:
 
 
 def test_every_source_writes_json() -> None:
-    found = [json.loads(line) for line in lines("json")]
-    assert [(line["event"], line["level"]) for line in found] == [
+    parsed = [json.loads(line) for line in lines("json")]
+    assert [(line["event"], line["level"]) for line in parsed] == [
         ("own", "info"),
         ("from gunicorn 1", "error"),
         ("handler failed", "error"),
     ]
-    assert found[0]["actor"] == "a"
+    assert parsed[0]["actor"] == "a"
 
 
 def test_text_is_for_people() -> None:

@@ -24,9 +24,9 @@ def test_a_folder_must_hold_the_version_of_its_name(tmp_path: Path, printed: str
     for name in ("kube-apiserver", "kube-controller-manager", "etcd"):
         (tmp_path / name).write_text(f"#!/bin/sh\necho {printed}\n")
         (tmp_path / name).chmod(0o755)
-    found = problem(ControlPlane(1, 29, tmp_path))
-    assert said in found
-    assert bool(said) == bool(found)
+    result = problem(ControlPlane(1, 29, tmp_path))
+    assert said in result
+    assert bool(said) == bool(result)
 
 
 def test_a_missing_binary_is_named(tmp_path: Path) -> None:

@@ -267,8 +267,8 @@ def test_aws_credentials_of_a_file_and_none(tmp_path: Path) -> None:
     file = tmp_path / "credentials"
     file.write_text("[default]\naws_access_key_id = K\naws_secret_access_key = S\n")
     pool: Any = Answers("", status=404)
-    found = find_credentials({"AWS_SHARED_CREDENTIALS_FILE": str(file)}, "eu-west-1", pool)
-    assert (found.access_key, found.secret_key, found.session_token) == ("K", "S", "")
+    result = find_credentials({"AWS_SHARED_CREDENTIALS_FILE": str(file)}, "eu-west-1", pool)
+    assert (result.access_key, result.secret_key, result.session_token) == ("K", "S", "")
     env = {"AWS_SHARED_CREDENTIALS_FILE": str(tmp_path / "none"), "AWS_EC2_METADATA_DISABLED": "true"}
     with pytest.raises(BrokerError, match="no AWS credentials"):
         find_credentials(env, "eu-west-1", pool)

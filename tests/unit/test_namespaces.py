@@ -98,9 +98,9 @@ def test_times_that_would_let_two_lead_are_refused(times: tuple[int, int, int]) 
             ("ASYA_LEASE_SECONDS", "ASYA_LEASE_RENEW_SECONDS", "ASYA_LEASE_RETRY_SECONDS"), map(str, times), strict=True
         )
     )
-    told = CliRunner().invoke(app, ["controller"], env=environment)
-    assert told.exit_code == 2
-    assert "error: ASYA_LEASE_RETRY_SECONDS" in told.output
+    message = CliRunner().invoke(app, ["controller"], env=environment)
+    assert message.exit_code == 2
+    assert "error: ASYA_LEASE_RETRY_SECONDS" in message.output
 
 
 @pytest.mark.parametrize(
@@ -112,9 +112,9 @@ def test_times_that_would_let_two_lead_are_refused(times: tuple[int, int, int]) 
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused(command: str, variable: str, value: str) -> None:
-    told = CliRunner().invoke(app, [command], env={variable: value})
-    assert told.exit_code == 2
-    assert variable.removeprefix("ASYA_").replace("_", "-").lower().replace("webhook-", "") in told.output
+    message = CliRunner().invoke(app, [command], env={variable: value})
+    assert message.exit_code == 2
+    assert variable.removeprefix("ASYA_").replace("_", "-").lower().replace("webhook-", "") in message.output
 
 
 def test_the_hook_asks_for_the_namespaces_alone_and_waits_out_the_lease() -> None:

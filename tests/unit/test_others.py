@@ -241,10 +241,10 @@ def pod(runtime: Object = RUNTIME, **fields: Any) -> Object:
 def made(template: Object, *, job: bool = False, scaled: bool = False, **settings: Any) -> dict[str, Object]:
     plan = make_plan(parse_actor(actor("a")), SidecarDefaults(**settings))
     result = inject(template, plan, job=job, scaled=scaled)
-    found = (*result["spec"].get("initContainers", ()), *result["spec"]["containers"])
+    value = (*result["spec"].get("initContainers", ()), *result["spec"]["containers"])
     assert uninject(result) == template
     assert inject(result, plan, job=job, scaled=scaled) is result
-    return {c["name"]: c for c in found}
+    return {c["name"]: c for c in value}
 
 
 def variables(container: Object) -> Object:
@@ -268,9 +268,9 @@ def test_a_pod_that_must_not_be_root_has_a_sidecar_with_a_number(
     pods: Object | None, runtimes: Object | None, user: int | None
 ) -> None:
     runtime = {**RUNTIME, **({"securityContext": runtimes} if runtimes else {})}
-    found = made(pod(runtime, **({"securityContext": pods} if pods else {})))
-    assert found["sidecar"]["securityContext"].get("runAsUser") == user
-    assert "runAsUser" not in found["asya-socket"]["securityContext"] or runtimes
+    result = made(pod(runtime, **({"securityContext": pods} if pods else {})))
+    assert result["sidecar"]["securityContext"].get("runAsUser") == user
+    assert "runAsUser" not in result["asya-socket"]["securityContext"] or runtimes
 
 
 @pytest.mark.parametrize(
@@ -286,33 +286,33 @@ def test_a_pod_that_must_not_be_root_has_a_sidecar_with_a_number(
     ],
 )
 def test_the_socket_holder_is_there_where_our_script_runs(runtime: Object, settings: Object, there: bool) -> None:
-    found = made(pod(runtime), **settings)
-    assert ("asya-socket" in found) == there
-    assert ("ASYA_SOCKET_HOLDER" in variables(found["runtime"])) == there
+    result = made(pod(runtime), **settings)
+    assert ("asya-socket" in result) == there
+    assert ("ASYA_SOCKET_HOLDER" in variables(result["runtime"])) == there
 
 
 def test_the_holder_is_the_runtimes_twin() -> None:
     env = [*RUNTIME["env"], {"name": "PATH", "value": "/venv/bin"}, {"name": "SECRET", "value": "x"}]
-    found = made(pod({**RUNTIME, "imagePullPolicy": "Always", "env": env, "securityContext": {"runAsUser": 4}}))
-    holder = found["asya-socket"]
+    result = made(pod({**RUNTIME, "imagePullPolicy": "Always", "env": env, "securityContext": {"runAsUser": 4}}))
+    holder = result["asya-socket"]
     assert (holder["image"], holder["imagePullPolicy"], holder["restartPolicy"]) == ("app:1", "Always", "Always")
     assert holder["command"] == ["python3", "/opt/asya/asya_runtime.py", "hold"]
     assert holder["securityContext"]["runAsUser"] == 4
     assert variables(holder)["PATH"] == "/venv/bin"
     assert "SECRET" not in variables(holder)
-    assert variables(holder)["ASYA_SOCKET_HOLDER"] == variables(found["runtime"])["ASYA_SOCKET_HOLDER"]
+    assert variables(holder)["ASYA_SOCKET_HOLDER"] == variables(result["runtime"])["ASYA_SOCKET_HOLDER"]
 
 
 def test_probes_ask_the_script_by_its_port_or_under_host_network_by_a_command() -> None:
-    found = made(pod())
-    assert found["runtime"]["startupProbe"]["httpGet"] == {"path": "/ready", "port": 9096, "scheme": "HTTP"}
-    assert found["sidecar"]["lifecycle"]["preStop"]["httpGet"]["path"] == "/drain"
-    assert found["sidecar"]["readinessProbe"]["httpGet"] == {"path": "/health", "port": 9095, "scheme": "HTTP"}
+    result = made(pod())
+    assert result["runtime"]["startupProbe"]["httpGet"] == {"path": "/ready", "port": 9096, "scheme": "HTTP"}
+    assert result["sidecar"]["lifecycle"]["preStop"]["httpGet"]["path"] == "/drain"
+    assert result["sidecar"]["readinessProbe"]["httpGet"] == {"path": "/health", "port": 9095, "scheme": "HTTP"}
     for other in (pod(hostNetwork=True), pod({**RUNTIME, "ports": [{"containerPort": 9096}]})):
-        found = made(other)
-        assert found["runtime"]["readinessProbe"]["exec"]["command"][-1] == "ready"
-        assert "lifecycle" not in found["sidecar"]
-        assert "ASYA_RUNTIME_PORT" not in variables(found["runtime"])
+        result = made(other)
+        assert result["runtime"]["readinessProbe"]["exec"]["command"][-1] == "ready"
+        assert "lifecycle" not in result["sidecar"]
+        assert "ASYA_RUNTIME_PORT" not in variables(result["runtime"])
 
 
 def test_the_users_own_probes_and_variables_win() -> None:
@@ -322,20 +322,20 @@ def test_the_users_own_probes_and_variables_win() -> None:
         {"name": "ASYA_RUNTIME_TIMEOUT", "value": "5s"},
         {"name": "ASYA_RUNTIME_PORT", "value": "8123"},
     ]
-    found = made(pod({**RUNTIME, **mine, "env": env}))
-    assert found["runtime"]["readinessProbe"] == mine["readinessProbe"]
-    assert "startupProbe" not in found["runtime"]
-    assert variables(found["runtime"])["ASYA_RUNTIME_TIMEOUT"] == "5s"
-    assert found["sidecar"]["lifecycle"]["preStop"]["httpGet"]["port"] == 8123
+    result = made(pod({**RUNTIME, **mine, "env": env}))
+    assert result["runtime"]["readinessProbe"] == mine["readinessProbe"]
+    assert "startupProbe" not in result["runtime"]
+    assert variables(result["runtime"])["ASYA_RUNTIME_TIMEOUT"] == "5s"
+    assert result["sidecar"]["lifecycle"]["preStop"]["httpGet"]["port"] == 8123
 
 
 def test_a_job_ends() -> None:
-    found = made(pod(restartPolicy="Never"), job=True)
-    assert list(found) == ["asya-socket", "sidecar", "runtime"]
-    assert "lifecycle" not in found["sidecar"]
-    assert "startupProbe" not in found["runtime"]
-    assert variables(found["runtime"])["ASYA_JOB_IDLE_SECONDS"] == "60"
-    assert "ASYA_JOB_MESSAGES" not in variables(found["runtime"])
+    result = made(pod(restartPolicy="Never"), job=True)
+    assert list(result) == ["asya-socket", "sidecar", "runtime"]
+    assert "lifecycle" not in result["sidecar"]
+    assert "startupProbe" not in result["runtime"]
+    assert variables(result["runtime"])["ASYA_JOB_IDLE_SECONDS"] == "60"
+    assert "ASYA_JOB_MESSAGES" not in variables(result["runtime"])
     assert variables(made(pod(), job=True, scaled=True)["runtime"])["ASYA_JOB_MESSAGES"] == "1"
     own = made(pod({**RUNTIME, "command": ["mine"]}), job=True)
     assert not any(name.startswith("ASYA_JOB") for name in variables(own["runtime"]))
@@ -354,6 +354,6 @@ def test_the_sidecar_is_first_again_after_another_injector_and_keeps_what_that_m
     later = copy.deepcopy(MIRRORED)
     spec(later)["containers"].insert(0, {"name": "proxy", "image": "proxy:1"})
     for old in (None, DEPLOYMENT):
-        found = spec(admit(later, old)[0])["containers"]
-        assert [c["name"] for c in found] == ["sidecar", "proxy", "runtime"]
-        assert found[0]["image"].startswith("mirror/")
+        result = spec(admit(later, old)[0])["containers"]
+        assert [c["name"] for c in result] == ["sidecar", "proxy", "runtime"]
+        assert result[0]["image"].startswith("mirror/")

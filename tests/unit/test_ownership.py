@@ -19,12 +19,12 @@ def owner(uid: str, name: str = "a", kind: str = "AsyncActor", group: str = "asy
 
 def obj(label: str | None = "a", owners: list[Object] | None = None, made: bool = False, **metadata: Any) -> Object:
     labels = {**({"asya.io/actor": label} if label else {}), **(MADE if made else {})}
-    found = {"name": "w", "labels": labels, "annotations": APPLIED if made else {}, "ownerReferences": owners or []}
-    return {"kind": "Deployment", "metadata": {**found, **metadata}}
+    matches = {"name": "w", "labels": labels, "annotations": APPLIED if made else {}, "ownerReferences": owners or []}
+    return {"kind": "Deployment", "metadata": {**matches, **metadata}}
 
 
 @pytest.mark.parametrize(
-    ("found", "relation"),
+    ("result", "relation"),
     [
         (obj(owners=owner("u")), "owned"),
         (obj(label=None, owners=owner("u")), "owned"),
@@ -42,8 +42,8 @@ def obj(label: str | None = "a", owners: list[Object] | None = None, made: bool 
         ({"kind": "Deployment", "metadata": {"name": "w", "labels": None, "ownerReferences": None}}, "foreign"),
     ],
 )
-def test_each_line_of_the_table(found: Object, relation: Ownership) -> None:
-    assert ownership(found, "a", "u") == relation
+def test_each_line_of_the_table(result: Object, relation: Ownership) -> None:
+    assert ownership(result, "a", "u") == relation
 
 
 def test_the_workload_that_an_actor_brings_along_is_borrowed() -> None:

@@ -128,7 +128,7 @@ UNSCHEDULABLE: dict[str, Any] = {"type": "PodScheduled", "status": "False", "rea
 
 
 @pytest.mark.parametrize(
-    ("pod", "cause", "told"),
+    ("pod", "cause", "message"),
     [
         (_pod(_waits("ImagePullBackOff", "no such tag")), "ImagePullError", "'app:1': no such tag"),
         (_pod(_waits("InvalidImageName")), "ImagePullError", "InvalidImageName"),
@@ -146,12 +146,12 @@ UNSCHEDULABLE: dict[str, Any] = {"type": "PodScheduled", "status": "False", "rea
         (_pod(FAILED), "RuntimeError", "exit code 1"),
     ],
 )
-def test_trouble(pod: dict[str, Any], cause: Phase, told: str) -> None:
-    found = pods.trouble([pod], now=NOW)
-    assert found is not None
-    assert found.phase == cause
-    assert told in found.message
-    assert "p-1" in found.message
+def test_trouble(pod: dict[str, Any], cause: Phase, message: str) -> None:
+    result = pods.trouble([pod], now=NOW)
+    assert result is not None
+    assert result.phase == cause
+    assert message in result.message
+    assert "p-1" in result.message
 
 
 @pytest.mark.parametrize(
@@ -174,9 +174,9 @@ def test_no_trouble(pod: dict[str, Any]) -> None:
 
 def test_of_two_troubles_the_one_to_mend_first_is_told() -> None:
     crashing, pulling = _pod(_waits("CrashLoopBackOff", name="sidecar")), _pod(_waits("ErrImagePull"))
-    found = pods.trouble([crashing, pulling], now=NOW)
-    assert found is not None
-    assert found.phase == "ImagePullError"
+    result = pods.trouble([crashing, pulling], now=NOW)
+    assert result is not None
+    assert result.phase == "ImagePullError"
 
 
 @pytest.mark.parametrize(
@@ -191,20 +191,20 @@ def test_trouble_with_volumes_is_told_by_events(message: str, cause: Phase) -> N
     event = {"reason": "FailedMount", "message": message, "involvedObject": {"name": "p-1"}}
     pod = _pod(_waits("ContainerCreating"))
     assert pods.starting([pod]) == ["p-1"]
-    found = pods.trouble([pod], [event, {"reason": "Unhealthy", "message": "probe"}], now=NOW)
-    assert found is not None
-    assert (found.phase, message in found.message) == (cause, True)
+    result = pods.trouble([pod], [event, {"reason": "Unhealthy", "message": "probe"}], now=NOW)
+    assert result is not None
+    assert (result.phase, message in result.message) == (cause, True)
 
 
 def test_what_a_workload_says_of_itself() -> None:
     refused = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
-    found = pods.own_trouble(_live("Deployment", {}, {"conditions": refused}))
-    assert found is not None
-    assert (found.phase, "exceeded quota" in found.message) == ("WorkloadError", True)
+    result = pods.own_trouble(_live("Deployment", {}, {"conditions": refused}))
+    assert result is not None
+    assert (result.phase, "exceeded quota" in result.message) == ("WorkloadError", True)
     failed = [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
-    found = pods.own_trouble(_live("Job", {}, {"conditions": failed}))
-    assert found is not None
-    assert found.phase == "RuntimeError"
+    result = pods.own_trouble(_live("Job", {}, {"conditions": failed}))
+    assert result is not None
+    assert result.phase == "RuntimeError"
     assert pods.own_trouble(_live("Deployment", {}, {})) is None
 
 
@@ -213,7 +213,7 @@ def _says(reason: str, message: str, uid: str = "u") -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("told", "refused"),
+    ("messages", "refused"),
     [
         ([], False),
         ([_says("FailedCreate", "exceeded quota")], True),
@@ -224,12 +224,12 @@ def _says(reason: str, message: str, uid: str = "u") -> dict[str, Any]:
         ([{"reason": "FailedCreate"}], False),
     ],
 )
-def test_pods_that_are_refused_are_told_by_events(told: list[dict[str, Any]], refused: bool) -> None:
+def test_pods_that_are_refused_are_told_by_events(messages: list[dict[str, Any]], refused: bool) -> None:
     live = {"kind": "StatefulSet", "metadata": {"name": "x", "uid": "u"}}
-    found = pods.refused(live, told)
-    assert (found is not None) == refused
-    if found is not None:
-        assert (found.phase, "exceeded quota. Mend" in found.message) == ("WorkloadError", True)
+    result = pods.refused(live, messages)
+    assert (result is not None) == refused
+    if result is not None:
+        assert (result.phase, "exceeded quota. Mend" in result.message) == ("WorkloadError", True)
 
 
 def test_how_long_pods_have_not_been_ready() -> None:
@@ -237,8 +237,8 @@ def test_how_long_pods_have_not_been_ready() -> None:
     waits = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:04:00Z"}
     late = _pod(creationTimestamp="2026-01-01T00:09:00Z")
     assert pods.unready([_pod(conditions=[ready])]) == []
-    found = pods.unready([late, _pod(conditions=[ready]), _pod(conditions=[waits])])
-    assert [(NOW - since).total_seconds() for since, _ in found] == [360, 60]
+    obj = pods.unready([late, _pod(conditions=[ready]), _pod(conditions=[waits])])
+    assert [(NOW - since).total_seconds() for since, _ in obj] == [360, 60]
     assert pods.unready([{**_pod(conditions=[waits]), "status": {"phase": "Failed"}}]) == []
 
 
@@ -255,5 +255,5 @@ def test_how_long_pods_have_not_been_ready() -> None:
     ],
 )
 def test_the_phase_of_a_status(workload: Verdict, scaling: Verdict | None, runtime: Verdict, word: str) -> None:
-    seen = Observation(workload, scaling, runtime, replicas=R(1, 1, 1))
-    assert status_of({"generation": 1, "name": "a"}, seen, {}, "2026-01-01T00:00:00Z")["phase"] == word
+    observation = Observation(workload, scaling, runtime, replicas=R(1, 1, 1))
+    assert status_of({"generation": 1, "name": "a"}, observation, {}, "2026-01-01T00:00:00Z")["phase"] == word

@@ -16,8 +16,8 @@ def _verdict(queue: str | None, **sidecar: Any) -> tuple[str, str, str]:
     obj["spec"].pop("queueName", None)
     obj["spec"].update({"queueName": queue} if queue else {})
     obj["metadata"]["namespace"] = "ns"
-    found = queue_verdict(parse_actor(obj), SidecarDefaults())
-    return found.status, found.reason, found.message
+    result = queue_verdict(parse_actor(obj), SidecarDefaults())
+    return result.status, result.reason, result.message
 
 
 @pytest.mark.parametrize(
@@ -36,8 +36,8 @@ def _verdict(queue: str | None, **sidecar: Any) -> tuple[str, str, str]:
     ],
 )
 def test_which_queue_is_consumed(queue: str | None, sidecar: dict[str, Any], reason: str) -> None:
-    status, found, message = _verdict(queue, **sidecar)
-    assert (found, status) == (reason, "False" if reason == "QueueMismatch" else "True")
+    status, result, message = _verdict(queue, **sidecar)
+    assert (result, status) == (reason, "False" if reason == "QueueMismatch" else "True")
     if reason == "QueueMismatch":
         assert f"spec.queueName is {queue!r}, and the actor's sidecar consumes 'asya-ns-a'" in message
         assert "Leave spec.queueName out, or set it to 'asya-ns-a'" in message

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from controller.rules import slim
 from controller.rules.phase import replicas_of
 from controller.rules.pods import STABLE_SECONDS
-from controller.rules.readiness import Seen, counted, of_workload, pods_verdict, revision_of, selects
+from controller.rules.readiness import WorkloadView, counted, of_workload, pods_verdict, revision_of, selects
 from controller.rules.status import Observation, Verdict, status_of, true
 
 Object = dict[str, Any]
@@ -63,7 +63,7 @@ WAITS: Object = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 
 
 
 def _verdict(live: Object, *pods: Object, seconds: float = 60) -> Verdict:
-    return pods_verdict(Seen(live, replicas_of(live), pods), START + timedelta(seconds=seconds))
+    return pods_verdict(WorkloadView(live, replicas_of(live), pods), START + timedelta(seconds=seconds))
 
 
 def test_pods_that_are_ready() -> None:
@@ -77,45 +77,46 @@ def test_no_pods_are_wanted() -> None:
 @pytest.mark.parametrize("current", [0, 1])
 def test_before_any_pod_is_ready_nothing_is_known(current: int) -> None:
     pods = [_pod("p", _runs(ready=False), ready=False)] * current
-    found = _verdict(_deployment(1, 0, current=current), *pods)
-    assert (found.status, found.reason, found.message) == ("Unknown", "PodsStarting", "0 of 1 pods are ready")
+    result = _verdict(_deployment(1, 0, current=current), *pods)
+    assert (result.status, result.reason, result.message) == ("Unknown", "PodsStarting", "0 of 1 pods are ready")
 
 
 def test_a_pod_that_its_workload_still_calls_ready_is_not() -> None:
-    found = _verdict(_deployment(2, 2), _pod("p", ready=True), _pod("q", ready=False))
-    assert (found.status, found.message) == ("Unknown", "1 of 2 pods are ready")
+    result = _verdict(_deployment(2, 2), _pod("p", ready=True), _pod("q", ready=False))
+    assert (result.status, result.message) == ("Unknown", "1 of 2 pods are ready")
 
 
 def test_a_roll_out_that_goes_well_is_no_trouble() -> None:
     pods = [_pod("p", _runs(), ready=True, revision=OLD), _pod("q", _runs(ready=False), ready=False)]
-    found = _verdict(_deployment(1, 1, updated=1, current=2), *pods)
-    assert (found.status, found.reason) == ("Unknown", "RollingOut")
+    result = _verdict(_deployment(1, 1, updated=1, current=2), *pods)
+    assert (result.status, result.reason) == ("Unknown", "RollingOut")
 
 
 def test_a_roll_out_that_is_stuck_is_false_and_says_that_the_pods_before_work() -> None:
     broken = _pod("q", {"name": "runtime", "state": WAITS, "lastState": _ended()}, ready=False)
     old = [_pod(name, _runs(), ready=True, revision=OLD) for name in "op"]
-    found = _verdict(_deployment(2, 2, updated=1, current=3), broken, *old)
-    assert (found.status, found.reason, found.phase) == ("False", "RuntimeError", "RuntimeError")
-    assert "the roll-out is stuck, and 2 pods of the template before it go on working" in found.message
-    assert "exit code 3" in found.message
+    result = _verdict(_deployment(2, 2, updated=1, current=3), broken, *old)
+    assert (result.status, result.reason, result.phase) == ("False", "RuntimeError", "RuntimeError")
+    assert "the roll-out is stuck, and 2 pods of the template before it go on working" in result.message
+    assert "exit code 3" in result.message
 
 
 def test_what_is_wrong_with_pods_that_are_being_replaced_does_not_matter() -> None:
     broken = _pod("o", {"name": "runtime", "state": WAITS, "lastState": _ended()}, ready=False, revision=OLD)
-    found = _verdict(_deployment(1, 0, updated=1, current=2), broken, _pod("p", _runs(ready=False), ready=False))
-    assert (found.status, found.reason) == ("Unknown", "RollingOut")
+    result = _verdict(_deployment(1, 0, updated=1, current=2), broken, _pod("p", _runs(ready=False), ready=False))
+    assert (result.status, result.reason) == ("Unknown", "RollingOut")
 
 
 def test_pods_that_run_and_are_never_ready_are_degraded() -> None:
     pod = _pod("p", _runs(), _runs("sidecar", ready=False), ready=False)
     assert _verdict(_deployment(1, 0), pod, seconds=299).status == "Unknown"
-    found = _verdict(_deployment(1, 0), pod, seconds=300)
-    assert (found.status, found.reason) == ("False", "Degraded")
+    result = _verdict(_deployment(1, 0), pod, seconds=300)
+    assert (result.status, result.reason) == ("False", "Degraded")
     assert (
-        "the container 'sidecar' of the pod 'p' runs and has not been ready since 2026-01-01T00:00:00Z" in found.message
+        "the container 'sidecar' of the pod 'p' runs and has not been ready since 2026-01-01T00:00:00Z"
+        in result.message
     )
-    assert "kubectl logs p -c sidecar" in found.message
+    assert "kubectl logs p -c sidecar" in result.message
 
 
 def test_a_look_is_due_when_a_pod_becomes_degraded() -> None:
@@ -125,10 +126,10 @@ def test_a_look_is_due_when_a_pod_becomes_degraded() -> None:
 def test_a_container_that_was_killed_for_its_memory() -> None:
     last = _ended(137, reason="OOMKilled")
     pod = _pod("p", _runs(restartCount=1, lastState=last), ready=True)
-    found = _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS - 10)
-    assert (found.status, found.reason, found.phase, found.retry) == ("False", "OOMKilled", "RuntimeError", 10)
-    assert "resources.limits.memory of the container runtime" in found.message
-    assert "kubectl logs p -c runtime --previous" in found.message
+    result = _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS - 10)
+    assert (result.status, result.reason, result.phase, result.retry) == ("False", "OOMKilled", "RuntimeError", 10)
+    assert "resources.limits.memory of the container runtime" in result.message
+    assert "kubectl logs p -c runtime --previous" in result.message
     assert _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS).status == "True"
 
 
@@ -158,8 +159,8 @@ def test_native_sidecars_and_init_containers_count(container: str, phase: str) -
         native=[container],
         initContainerStatuses=[{"name": container, "state": WAITS, "lastState": _ended()}],
     )
-    found = _verdict(_deployment(1, 0), pod)
-    assert (found.status, found.phase) == ("False", phase)
+    result = _verdict(_deployment(1, 0), pod)
+    assert (result.status, result.phase) == ("False", phase)
 
 
 def test_an_init_container_that_succeeded_at_last_is_no_trouble() -> None:
@@ -294,11 +295,11 @@ def test_from_its_first_end_on_a_crash_loop_is_told_at_every_second(
         pod = _pod("p", *statuses, ready=state["ready"], native=["asya-socket"], **part)
         live = _deployment(1, int(state["ready"]))
         now = START + timedelta(seconds=begin + when)
-        verdict = pods_verdict(Seen(live, replicas_of(live), (pod,)), now)
-        seen = Observation(
-            true("A", ""), None, true("B", ""), verdict, replicas=counted(Seen(live, replicas_of(live), (pod,)))
+        verdict = pods_verdict(WorkloadView(live, replicas_of(live), (pod,)), now)
+        observation = Observation(
+            true("A", ""), None, true("B", ""), verdict, replicas=counted(WorkloadView(live, replicas_of(live), (pod,)))
         )
-        after = status_of({"generation": 1, "name": "a"}, seen, before, _text(now))
+        after = status_of({"generation": 1, "name": "a"}, observation, before, _text(now))
         conditions = {c["type"]: c for c in after["conditions"]}
         if crashed:
             assert (after["phase"], conditions["Ready"]["status"], after["reason"]) == (word, "False", word)
@@ -312,8 +313,11 @@ def test_from_its_first_end_on_a_crash_loop_is_told_at_every_second(
         last = {"restartCount": len(steps), "lastState": state.get("lastState") or state["state"]}
         pod = _pod("p", _runs(container, started=up, **last), ready=True)
         live = _deployment(1, 1)
-        verdict = pods_verdict(Seen(live, replicas_of(live), (pod,)), up + timedelta(seconds=seconds))
+        verdict = pods_verdict(WorkloadView(live, replicas_of(live), (pod,)), up + timedelta(seconds=seconds))
         assert verdict.status == "False"
         messages.add(verdict.message)
     assert len(messages) == 1, "a message that changes by itself is a write at rest"
-    assert pods_verdict(Seen(live, replicas_of(live), (pod,)), up + timedelta(seconds=STABLE_SECONDS)).status == "True"
+    assert (
+        pods_verdict(WorkloadView(live, replicas_of(live), (pod,)), up + timedelta(seconds=STABLE_SECONDS)).status
+        == "True"
+    )

@@ -59,10 +59,10 @@ class Api:
     def request(self, method: str, path: str, *, query: Any, stream: bool = False, **_: Any) -> Any:
         if stream:
             self.asked.append(f"watch {query['resourceVersion']}")
-            found = self._watches.pop(0) if self._watches else Watch()
-            if isinstance(found, ApiError):
-                raise found
-            return found
+            result = self._watches.pop(0) if self._watches else Watch()
+            if isinstance(result, ApiError):
+                raise result
+            return result
         self.asked.append("list")
         items = self._lists.pop(0) if len(self._lists) > 1 else self._lists[0]
         return {"items": items, "metadata": {"resourceVersion": "10"}}
@@ -77,18 +77,18 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
     started: list[Reflector] = []
 
     def start(lists: list[list[Object]], watches: list[Watch | ApiError]) -> tuple[Reflector, Api, list[str]]:
-        api, seen = Api(lists, watches), list[str]()
+        api, observed = Api(lists, watches), list[str]()
 
         def on_event(about: Object, deleted: bool) -> None:
             metadata = about["metadata"]
-            seen.append(f"{'-' if deleted else '+'}{metadata['uid']}@{metadata['resourceVersion']}")
+            observed.append(f"{'-' if deleted else '+'}{metadata['uid']}@{metadata['resourceVersion']}")
             if metadata["name"] == "trouble":
                 raise ValueError("a handler's own mistake")
 
         made = Reflector(cast(Client, api), CONFIG_MAPS, on_event, namespace="n", query={}, keep=dict)
         made.start()
         started.append(made)
-        return made, api, seen
+        return made, api, observed
 
     yield start
     for made in started:
@@ -100,17 +100,17 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 
 def test_a_list_and_a_watch(run: Run) -> None:
     chunks = event("ADDED", obj("b", 11)) + event("MODIFIED", obj("a", 12)) + event("DELETED", obj("b", 13))
-    made, api, seen = run([[obj("a", 9)]], [Watch(chunks[:70], chunks[70:], ends=True)])
+    made, api, observed = run([[obj("a", 9)]], [Watch(chunks[:70], chunks[70:], ends=True)])
     wait_for("the next watch", lambda: len(api.asked) > 2)
-    assert seen == ["+a@9", "+b@11", "+a@12", "-b@13"]
+    assert observed == ["+a@9", "+b@11", "+a@12", "-b@13"]
     assert api.asked == ["list", "watch 10", "watch 13"]
     assert made.objects == {("n", "a"): {"apiVersion": "v1", "kind": "ConfigMap", **obj("a", 12)}}
 
 
 def test_a_bookmark_is_how_far_it_has_come(run: Run) -> None:
-    _, api, seen = run([[]], [Watch(event("BOOKMARK", {"metadata": {"resourceVersion": "77"}}), ends=True)])
+    _, api, observed = run([[]], [Watch(event("BOOKMARK", {"metadata": {"resourceVersion": "77"}}), ends=True)])
     wait_for("the next watch", lambda: api.asked[-1] == "watch 77")
-    assert seen == []
+    assert observed == []
 
 
 EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old resource version"}
@@ -121,16 +121,16 @@ EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too o
 )
 def test_a_version_that_is_too_old_asks_for_a_new_list(run: Run, watch: Watch | ApiError) -> None:
     before, after = [obj("a", 1), obj("b", 2), obj("c", 3)], [obj("a", 1), obj("b", 5), obj("c", 6, uid="new")]
-    made, api, seen = run([before, after], [watch])
+    made, api, observed = run([before, after], [watch])
     wait_for("the second list", lambda: api.asked[2:] == ["list", "watch 10"])
-    assert seen[3:] == ["-c@3", "+b@5", "+new@6"], "what is as it was is not told of, and a successor is another"
+    assert observed[3:] == ["-c@3", "+b@5", "+new@6"], "what is as it was is not told of, and a successor is another"
     assert len(made.objects) == 3
 
 
 def test_what_went_between_two_lists_is_told_of(run: Run) -> None:
-    _, api, seen = run([[obj("a", 1), obj("b", 2)], [obj("b", 2)]], [ApiError(404, "NotFound", "no such resource")])
+    _, api, observed = run([[obj("a", 1), obj("b", 2)], [obj("b", 2)]], [ApiError(404, "NotFound", "no such resource")])
     wait_for("the second list", lambda: api.asked[2:] == ["list", "watch 10"])
-    assert seen[2:] == ["-a@1"]
+    assert observed[2:] == ["-a@1"]
 
 
 @pytest.mark.parametrize(
@@ -144,16 +144,16 @@ def test_what_went_between_two_lists_is_told_of(run: Run) -> None:
     ids=["cut off", "half an event", "no event", "an error"],
 )
 def test_a_watch_that_breaks_goes_on_where_it_was(run: Run, watch: Watch) -> None:
-    _, api, seen = run([[]], [watch])
+    _, api, observed = run([[]], [watch])
     wait_for("the next watch", lambda: api.asked == ["list", "watch 10", "watch 11"])
-    assert seen == ["+b@11"]
+    assert observed == ["+b@11"]
 
 
 def test_a_handler_that_fails_does_not_end_the_watch(run: Run) -> None:
-    _, _, seen = run(
+    _, _, observed = run(
         [[obj("trouble", 1)]], [Watch(event("MODIFIED", obj("trouble", 11)), event("ADDED", obj("b", 12)))]
     )
-    wait_for("what comes after", lambda: seen == ["+trouble@1", "+trouble@11", "+b@12"])
+    wait_for("what comes after", lambda: observed == ["+trouble@1", "+trouble@11", "+b@12"])
 
 
 def test_a_server_that_fails_is_asked_ever_more_rarely(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,7 +175,7 @@ def test_a_run_that_was_replaced_changes_nothing(run: Run) -> None:
         yield from stream(**options)
 
     slow.stream = late  # type: ignore[method-assign]
-    made, api, seen = run([[obj("a", 1)]], [slow])
+    made, api, observed = run([[obj("a", 1)]], [slow])
     assert waiting.wait(5)
     first = made.thread
     made.restart()
@@ -184,4 +184,4 @@ def test_a_run_that_was_replaced_changes_nothing(run: Run) -> None:
     assert first is not None
     first.join(5)
     assert not first.is_alive()
-    assert seen == ["+a@1"]
+    assert observed == ["+a@1"]

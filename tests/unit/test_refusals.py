@@ -65,7 +65,7 @@ def mounting(path: str, *more: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "message"),
     [
         ("/opt", "holds /opt/asya/asya_runtime.py"),
         ("//opt/./asya/", "holds /opt/asya/asya_runtime.py"),
@@ -82,8 +82,8 @@ def mounting(path: str, *more: Any) -> Any:
         ("/opt/asya/asya_runtime.py/x", "hides /opt/asya/asya_runtime.py"),
     ],
 )
-def test_a_mount_over_a_parent_of_ours_or_on_the_socket_is_refused(path: str, told: str) -> None:
-    with pytest.raises(Denied, match=rf"^spec.containers\[0\].volumeMounts\[0\].mountPath: .*{told}.*elsewhere"):
+def test_a_mount_over_a_parent_of_ours_or_on_the_socket_is_refused(path: str, message: str) -> None:
+    with pytest.raises(Denied, match=rf"^spec.containers\[0\].volumeMounts\[0\].mountPath: .*{message}.*elsewhere"):
         refuse_mounts(mounting(path), PLAN)
 
 
@@ -183,14 +183,14 @@ def test_admission_tells_of_an_empty_label(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "label", "told"),
+    ("kind", "label", "message"),
     [
         ("apps/v1/ReplicaSet", "text", "label its pod template instead"),
         ("argoproj.io/v1alpha1/Rollout", "text", "label its pod template instead"),
         ("apps/v1/Deployment", "''", "is empty, so nothing is injected"),
     ],
 )
-def test_a_label_in_vain_is_told(kind: str, label: str, told: str) -> None:
+def test_a_label_in_vain_is_told(kind: str, label: str, message: str) -> None:
     version, _, name = kind.rpartition("/")
     text = (
         f"apiVersion: {version}\nkind: {name}\nmetadata: {{name: web, labels: {{asya.io/actor: {label}}}}}\n"
@@ -199,4 +199,4 @@ def test_a_label_in_vain_is_told(kind: str, label: str, told: str) -> None:
     (document,) = split(text, "f")
     known = offline()
     assert known.inject(document) is document
-    assert len([w for w in known.warnings if told in w]) == 1, known.warnings
+    assert len([w for w in known.warnings if message in w]) == 1, known.warnings

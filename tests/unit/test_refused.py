@@ -23,9 +23,9 @@ def test_it_is_remembered_until_it_is_another_or_has_aged() -> None:
     refused = Refused(lambda: now[0])
     refused.remember("u", ("a",), TERMINAL)
     now[0] = 100.0
-    found = refused.find("u", ("a",))
-    assert found is not None
-    assert (found.reason, found.retry) == ("InvalidWorkload", 200.0)
+    result = refused.find("u", ("a",))
+    assert result is not None
+    assert (result.reason, result.retry) == ("InvalidWorkload", 200.0)
     assert refused.find("v", ("a",)) is None
     now[0] = 300.0
     assert refused.find("u", ("a",)) is None

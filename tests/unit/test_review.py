@@ -35,7 +35,7 @@ OURS, OTHERS = (create_authority(name, timedelta(days=1)) for name in ("front-pr
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "told"),
+    ("path", "value", "message"),
     [
         (("kind",), "Review", "kind"),
         (("request", "uid"), "u", "request.uid: must be a UUID"),
@@ -48,7 +48,7 @@ OURS, OTHERS = (create_authority(name, timedelta(days=1)) for name in ("front-pr
         (("request", "name"), "other", "request.name: must be that of the object"),
     ],
 )
-def test_what_no_api_server_sends_is_not_answered(path: tuple[str, ...], value: Any, told: str) -> None:
+def test_what_no_api_server_sends_is_not_answered(path: tuple[str, ...], value: Any, message: str) -> None:
     body = copy.deepcopy(envelope(review(deployment(namespace="ns"))))
     client = create_app(lookup, SidecarDefaults()).test_client()
     assert "patch" in client.post("/mutate", json=body).get_json()["response"]
@@ -58,7 +58,7 @@ def test_what_no_api_server_sends_is_not_answered(path: tuple[str, ...], value: 
     place[path[-1]] = value
     answer = client.post("/mutate", json=body)
     assert answer.status_code == 400
-    assert answer.text.startswith(told)
+    assert answer.text.startswith(message)
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,12 @@ Object = dict[str, Any]
 
 
 def deployment(uid: str = "u", generation: int = 2, **status: Any) -> Object:
-    seen = {"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
+    known = {"observedGeneration": generation, "replicas": 1, "updatedReplicas": 1, "availableReplicas": 1}
     return {
         "kind": "Deployment",
         "metadata": {"uid": uid, "generation": generation},
         "spec": {"replicas": 1},
-        "status": {**seen, **status},
+        "status": {**known, **status},
     }
 
 
@@ -30,9 +30,9 @@ def test_places_are_limited_and_those_who_wait_are_woken() -> None:
     assert not rollouts.take("w", ("ns", "b"))
     rollouts.started(deployment(observedGeneration=1))
     assert (rollouts.in_flight, woken) == (2, [])
-    rollouts.seen(deployment(generation=1))
+    rollouts.observe(deployment(generation=1))
     assert rollouts.in_flight == 2, "that was how it was before"
-    rollouts.seen(deployment())
+    rollouts.observe(deployment())
     assert (rollouts.in_flight, woken) == (1, [("ns", "b")])
 
 
@@ -46,7 +46,7 @@ def test_a_deleted_workload_gives_its_place_back() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
     rollouts.take("u", ("ns", "a"))
     rollouts.started(deployment(observedGeneration=1))
-    rollouts.seen(deployment(observedGeneration=1), deleted=True)
+    rollouts.observe(deployment(observedGeneration=1), deleted=True)
     assert rollouts.in_flight == 0
 
 
@@ -135,8 +135,8 @@ def test_a_write_that_rolls_pods_waits_for_a_place() -> None:
 
 def test_a_write_that_rolls_nothing_needs_none() -> None:
     rollouts, answer = full(), with_template("1", 3)
-    found = rollouts.write(with_template("1"), ACTOR, lambda: answer, rolls=lambda: False, latest=lambda: answer)
-    assert found is answer
+    result = rollouts.write(with_template("1"), ACTOR, lambda: answer, rolls=lambda: False, latest=lambda: answer)
+    assert result is answer
     assert rollouts.in_flight == 1
 
 
@@ -161,7 +161,7 @@ def test_a_place_is_held_until_the_pods_are_there_and_given_back_by_what_rolled_
     with pytest.raises(ValueError, match="refused"):
         rollouts.write(rolling, ACTOR, _refuse, latest=lambda: rolling)
     assert rollouts.in_flight == 1
-    rollouts.seen(with_template("2", 3))
+    rollouts.observe(with_template("2", 3))
     assert rollouts.in_flight == 0
 
 
@@ -173,9 +173,9 @@ def test_one_that_leaves_the_watch_holds_its_place_until_somebody_looks() -> Non
     rollouts = Rollouts(1, 60, lambda key: None)
     rolling = with_template("2", 3, observedGeneration=2)
     rollouts.write(with_template("1"), ACTOR, lambda: rolling, latest=None)
-    rollouts.seen(rolling, deleted=True)  # by the watch, whose selection it left
+    rollouts.observe(rolling, deleted=True)  # by the watch, whose selection it left
     assert rollouts.holds("u")
-    rollouts.seen(with_template("2", 3))
+    rollouts.observe(with_template("2", 3))
     assert not rollouts.holds("u")
 
 
@@ -205,13 +205,13 @@ def test_a_running_job_is_replaced_in_a_place_that_its_successor_keeps_until_it_
     woken: list[tuple[str, str]] = []
     rollouts = Rollouts(1, 60, woken.append)
     rollouts.replace(job("j", **RUNNING), ACTOR, lambda: None)
-    rollouts.seen(job("j", **RUNNING), deleted=True)
+    rollouts.observe(job("j", **RUNNING), deleted=True)
     with pytest.raises(NoPlace):
         rollouts.replace(job("other", **RUNNING), ("ns", "b"), lambda: pytest.fail("it was deleted"))
     rollouts.succeeded(ACTOR, job("k"))
-    rollouts.seen(job("k", active=1))
+    rollouts.observe(job("k", active=1))
     assert (rollouts.in_flight, woken) == (1, [])
-    rollouts.seen(job("k", **RUNNING))
+    rollouts.observe(job("k", **RUNNING))
     assert (rollouts.in_flight, woken) == (0, [("ns", "b")])
 
 
@@ -260,10 +260,10 @@ def test_a_scaled_job_whose_running_jobs_are_deleted_holds_a_place_until_they_ha
     rollouts.write(scaled_job(strategy), ACTOR, lambda: after, latest=lambda: after)
     assert rollouts.in_flight == 1
     jobs[1:] = [job("k", "2", active=1)]
-    rollouts.seen(after)
+    rollouts.observe(after)
     assert rollouts.in_flight == 1, "the new one does not run yet"
     jobs[1:] = [job("k", "2", **RUNNING)]
-    rollouts.seen(after)
+    rollouts.observe(after)
     assert rollouts.in_flight == 0
 
 

@@ -74,12 +74,12 @@ def test_what_is_served_is_always_trusted(ca_days: int, leaf_days: int, step: fl
             history.append((clock.now, state))
             authorities.add(state.authority.certificate)
             late = clock.now - overlap * lag
-            seen = [s for at, s in history if at >= late] + [
+            observed = [s for at, s in history if at >= late] + [
                 max((h for h in history if h[0] <= late), default=history[0])[1]
             ]
-            for one in seen:
+            for one in observed:
                 assert one.serving.expires.timestamp() > clock.now
-                for other in seen:
+                for other in observed:
                     assert trusts(other.bundle, one.serving.certificate)
             history = [h for h in history if h[0] > late - overlap]
         assert len(authorities) >= 3, "it rotated"

@@ -188,11 +188,11 @@ def test_a_forked_child_ends_on_sigterm_and_holds_nothing(script: Any, tmp_path:
     ours = {f"socket:[{line[6]}]" for line in lines if str(tmp_path) in line[-1]}
 
     def held() -> set[str]:
-        found = set()
+        matches = set()
         for link in Path(f"/proc/{child}/fd").iterdir():
             with suppress(FileNotFoundError):  # closed while we look
-                found.add(str(link.readlink()))
-        return found
+                matches.add(str(link.readlink()))
+        return matches
 
     assert ours
     wait_for("the child to close what is the runtime's", lambda: not ours & held())

@@ -50,7 +50,7 @@ def test_what_has_not_changed_is_not_sent_again(github: GitHub) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "message"),
     [
         ({"status": 404}, "the server answered 404"),
         ({"status": 429}, "the server answered 429"),
@@ -62,7 +62,7 @@ def test_what_has_not_changed_is_not_sent_again(github: GitHub) -> None:
         ({"delay": 2.0, "body": BETTER}, "cannot be fetched"),
     ],
 )
-def test_a_fault_keeps_the_last_good_script_and_heals(github: GitHub, fault: dict[str, Any], told: str) -> None:
+def test_a_fault_keeps_the_last_good_script_and_heals(github: GitHub, fault: dict[str, Any], message: str) -> None:
     one = source(github)
     one.load()
     before = vars(github).copy()
@@ -70,7 +70,7 @@ def test_a_fault_keeps_the_last_good_script_and_heals(github: GitHub, fault: dic
     if fault.get("status"):
         github.body = BETTER
     assert one.load()
-    assert told in one.problem
+    assert message in one.problem
     assert one.script == GOOD.decode()
     assert not one.load(), "the same fault is told once"
     vars(github).update({k: before[k] for k in ("status", "short", "delay")}, body=BETTER)
@@ -135,8 +135,8 @@ def test_a_file(tmp_path: Path) -> None:
 def test_a_file_that_is_being_written_is_not_taken_by_halves(tmp_path: Path) -> None:
     file = tmp_path / "script.py"
     file.write_bytes(GOOD)
-    seen: list[str | None] = []
-    one = LocalSource(file, lambda: seen.append(one.script), interval=0.02)
+    observed: list[str | None] = []
+    one = LocalSource(file, lambda: observed.append(one.script), interval=0.02)
     one.start()
     lines = [f"print({n})\n" for n in range(10)]
     with file.open("w") as slowly:
@@ -146,7 +146,7 @@ def test_a_file_that_is_being_written_is_not_taken_by_halves(tmp_path: Path) -> 
             time.sleep(0.1)
     wait_for("the script", lambda: one.script == "".join(lines))
     one.stop()
-    assert seen == ["".join(lines)]
+    assert observed == ["".join(lines)]
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "pinned", "told"),
+    ("version", "pinned", "message"),
     [
         ("v1", True, ""),
         ("v1", False, "set runtime.github.sha256 to "),
@@ -189,9 +189,9 @@ def test_a_wrong_setting_is_named(name: str, value: str) -> None:
         ("latest", False, "set runtime.github.version to the tag of a release, and runtime.github.sha256 to "),
     ],
 )
-def test_only_a_version_and_a_checksum_pin_a_release(version: str, pinned: bool, told: str) -> None:
+def test_only_a_version_and_a_checksum_pin_a_release(version: str, pinned: bool, message: str) -> None:
     digest = hashlib.sha256(GOOD).hexdigest()
     one = GithubSource("owner/name", version, lambda: None, sha256=digest if pinned else "")
     one.script = GOOD.decode()
-    assert one.moves_to == (told + digest if told else "")
+    assert one.moves_to == (message + digest if message else "")
     assert (digest in one.identity) is pinned

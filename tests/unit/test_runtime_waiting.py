@@ -1,4 +1,4 @@
-"""Clients of the runtime script that stop half way, that have gone, or that hand over what is no text."""
+"""Clients of the runtime script that stop half way, that have gone, or that hand over bytes that are not text."""
 
 import json
 import signal

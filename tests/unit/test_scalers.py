@@ -38,8 +38,8 @@ def objects(one: AsyncActor) -> list[Object]:
     made = scalers.scaled_job if one.spec.workload.type == "Job" else scalers.scaled_object
     entries = scalers.trigger_parameters(one)
     parameters = parameters_map("ns", entries) if entries else None
-    found = [parameters, scalers.trigger_authentication(one), made(one, DEFAULTS)]
-    return [obj for obj in found if obj is not None]
+    matches = [parameters, scalers.trigger_authentication(one), made(one, DEFAULTS)]
+    return [obj for obj in matches if obj is not None]
 
 
 # -- the family ----------------------------------------------------------------------------------
@@ -190,13 +190,13 @@ def test_keda_would_take_the_objects_of_every_valid_actor(one: AsyncActor) -> No
 
 @cache
 def schemas() -> dict[str, Object]:
-    found = {}
+    matches = {}
     for path in sorted(Path(REAL_KEDA).glob("*.yaml")):
         for crd in yaml.load_all(path.read_text(), yaml.CSafeLoader):
             if crd:
                 version = next(v for v in crd["spec"]["versions"] if v["name"] == "v1alpha1")
-                found[crd["spec"]["names"]["kind"]] = _closed(version["schema"]["openAPIV3Schema"])
-    return found
+                matches[crd["spec"]["names"]["kind"]] = _closed(version["schema"]["openAPIV3Schema"])
+    return matches
 
 
 def _closed(node: Any) -> Any:

@@ -24,8 +24,8 @@ RESILIENCY = {
 
 
 def variables(spec: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
-    found = environment(parse_actor(actor("a", **(spec or {}))), SidecarDefaults(**settings))
-    return {e["name"]: e.get("value") for e in found}
+    result = environment(parse_actor(actor("a", **(spec or {}))), SidecarDefaults(**settings))
+    return {e["name"]: e.get("value") for e in result}
 
 
 def test_retries_and_error_routes_are_json() -> None:

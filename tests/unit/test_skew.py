@@ -27,12 +27,12 @@ def objects(path: Path) -> list[Object]:
 
 
 def pairs() -> list[Any]:
-    found = []
+    matches = []
     for path in CASES:
         source = path.with_name(path.name.replace(".injected", ""))
         for before, after in zip(objects(source), objects(path), strict=True):
-            found.append(pytest.param(before, after, id=f"{path.parent.name}-{path.name.partition('.')[0]}"))
-    return found
+            matches.append(pytest.param(before, after, id=f"{path.parent.name}-{path.name.partition('.')[0]}"))
+    return matches
 
 
 def request(resource: tuple[str, str], obj: Object, old: Object | None = None) -> Object:

@@ -35,9 +35,9 @@ class Server(Pages):
         if "continue" in query and self.expires:
             self.expires -= 1
             raise Failure(410, "too old")
-        found, metadata = super().page(items, version, query if self.pages else {})
-        time.sleep(self.seconds * len(found) / COUNT)
-        return found, metadata
+        result, metadata = super().page(items, version, query if self.pages else {})
+        time.sleep(self.seconds * len(result) / COUNT)
+        return result, metadata
 
 
 @pytest.fixture(scope="module")
@@ -81,8 +81,8 @@ def test_one_that_knows_no_pages_has_the_time_that_it_needs(api: Api) -> None:
 
 def test_a_list_that_the_server_has_forgotten_starts_anew(api: Api) -> None:
     with serving(api, Server(0.1, expires=1)) as client:
-        found = client.list(ASYNC_ACTORS)
-    assert len({o["metadata"]["uid"] for o in found}) == len(found) == COUNT
+        objects = client.list(ASYNC_ACTORS)
+    assert len({o["metadata"]["uid"] for o in objects}) == len(objects) == COUNT
 
 
 def test_one_that_is_always_forgotten_is_an_error(api: Api) -> None:

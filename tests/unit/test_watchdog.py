@@ -1,4 +1,4 @@
-"""A watch that hangs is started anew, and one that cannot be helped is told of."""
+"""A watch that hangs is started anew, and one that cannot be helped is reported."""
 
 import json
 import threading
@@ -132,14 +132,14 @@ def test_what_hangs_again_and_again_is_beyond_help() -> None:
     informer = make(api, [])
     api.hanging.set()
     informer.start()
-    told: list[str] = []
-    dog = Watchdog(lambda: [informer], told.append)
+    messages: list[str] = []
+    dog = Watchdog(lambda: [informer], messages.append)
     for _ in range(watchdog.DEAD_RESTARTS + 1):
         assert not dog.dead()
         time.sleep(1.1)
         dog.look()
     assert "configmaps" in dog.dead()
-    assert told == [dog.dead()]
+    assert messages == [dog.dead()]
     api.let_go.set()
     informer.stop()
 
