@@ -610,10 +610,10 @@ def _child(parent, step, path):
         return None
     if isinstance(step, str):
         if not isinstance(parent, dict):
-            raise ValueError("%s: %r can only be looked up in an object" % (path, step))
+            raise ValueError("%s: %r needs an object" % (path, step))
         return parent.get(step)
     if not isinstance(parent, list):
-        raise ValueError("%s: [%d] can only be looked up in an array" % (path, step))
+        raise ValueError("%s: [%d] needs an array" % (path, step))
     return parent[step] if -len(parent) <= step < len(parent) else None
 
 
