@@ -4,6 +4,7 @@ import copy
 import time
 
 import orjson
+import pytest
 
 from injection.environment import HOLDER_PATIENCE
 from kube.objects import Object
@@ -57,6 +58,7 @@ def check_scaling(space: Space) -> None:
     assert space.wait("ConfigMap", "asya-keda", SECONDS)["data"] == {"text-processor.username": "asya"}
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_rabbitmq_deployment(space: Space) -> None:
     made = space.apply(example("rabbitmq-deployment"))
     deployment = space.wait("Deployment", "text-processor", SECONDS)
@@ -156,6 +158,7 @@ def test_sqs_stateful_set(space: Space) -> None:
     assert claims == ["index-indexer-0"]
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_job_has_a_native_sidecar_and_completes(space: Space, cluster: Cluster) -> None:
     obj = example("scaled-job")
     del obj["spec"]["scaling"]
@@ -177,6 +180,7 @@ def test_job_has_a_native_sidecar_and_completes(space: Space, cluster: Cluster) 
     assert space.wait_condition("video-encoder", "WorkloadReady", "True")["reason"] == "WorkloadCreated"
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_scaled_job(space: Space) -> None:
     space.apply(example("scaled-job"))
     obj = ready(space, "video-encoder")
@@ -277,6 +281,7 @@ def test_another_type_replaces_the_workload(space: Space) -> None:
     assert ready(space, "a")["status"]["workloadRef"]["kind"] == "StatefulSet"
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_a_changed_spec_replaces_the_job_and_unchanged_ones_are_not_run_again(space: Space) -> None:
     obj = actor("a")
     obj["spec"]["workload"]["type"] = "Job"

@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from tests.cluster.labelling import LABEL, label, own, sidecar_of, workload
 from tests.cluster.watching import ready, settle
 from tests.harness.clusters import wait_for
@@ -125,6 +127,7 @@ def test_bring_your_own_is_never_created_rewritten_or_deleted(space: Space) -> N
     assert space.get("Deployment", "x") is None
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_an_actor_that_goes_lets_go_of_what_it_does_not_own(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")

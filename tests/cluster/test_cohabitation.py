@@ -49,6 +49,7 @@ def test_a_webhooks_patch_is_stored(bare: Space) -> None:
         assert is_mutated(bare, "a")
 
 
+@pytest.mark.needs_kubernetes(1, 30)
 def test_selectors_and_match_conditions_keep_a_webhook_from_being_asked(bare: Space) -> None:
     selector = {"matchExpressions": [{"key": "skip", "operator": "DoesNotExist"}]}
     conditions = [{"name": "not-b", "expression": "object.metadata.name != 'b'"}]

@@ -83,6 +83,7 @@ def test_a_restart_replaces_pods_once(space: Space) -> None:
     assert "sidecar" in [container["name"] for container in template["spec"]["containers"]]
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_what_cannot_be_done_says_why(bare: Space, operator: object) -> None:
     client: Client = bare.client
     with pytest.raises(CannotControl, match='"nobody" not found'):

@@ -2,12 +2,15 @@
 
 import threading
 
+import pytest
+
 from tests.cluster.watching import SECONDS, ready, settle, writes
 from tests.harness.clusters import wait_for
 from tests.harness.operator import Operator
 from tests.harness.space import Space, actor, containers, example, fingerprint
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_fifty_reconciles_of_an_unchanged_actor_write_nothing(space: Space, operator: Operator) -> None:
     for name in ("rabbitmq-deployment", "sqs-statefulset", "scaled-job"):
         space.apply(example(name))

@@ -17,7 +17,11 @@ from tests.harness.space import BY_KIND, Space, actor, containers
 # -- label, unlabel, relabel ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", "CronJob"])
+NATIVE = pytest.mark.needs_kubernetes(1, 29)
+"""For Jobs, whose sidecar must be a native one."""
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", pytest.param("CronJob", marks=NATIVE)])
 def test_labelling_injects_at_once_and_unlabelling_restores(space: Space, kind: str) -> None:
     space.apply(actor("a"))
     ready(space, "a")
@@ -40,7 +44,7 @@ def test_labelling_injects_at_once_and_unlabelling_restores(space: Space, kind: 
     assert unlabelled["metadata"]["generation"] == before["metadata"]["generation"] + 3
 
 
-@pytest.mark.parametrize("kind", ["Job", "Pod"])
+@pytest.mark.parametrize("kind", [pytest.param("Job", marks=NATIVE), "Pod"])
 def test_jobs_and_pods_are_injected_when_they_are_created(space: Space, kind: str) -> None:
     space.apply(actor("a"))
     ready(space, "a")
@@ -132,6 +136,7 @@ def test_opting_out_takes_the_sidecar_out(space: Space) -> None:
 # -- re-injection --------------------------------------------------------------------------------
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_a_change_of_the_actor_reaches_every_labelled_workload_once(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")

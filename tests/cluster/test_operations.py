@@ -32,6 +32,7 @@ def pod(name: str, **labels: str) -> dict[str, object]:
     }
 
 
+@pytest.mark.needs_kubernetes(1, 30)
 def test_webhook_down(space: Space, operator: Operator) -> None:
     running = actor("running")
     running["spec"]["workload"]["replicas"] = 1
@@ -62,6 +63,7 @@ def no_keda(space: Space) -> Iterator[None]:
     install_keda(space.client)
 
 
+@pytest.mark.needs_kubernetes(1, 29)
 def test_keda_absent_and_arriving_later(space: Space, operator: Operator, no_keda: None) -> None:
     time.sleep(11)  # until discovery has looked
     obj = actor("a", scaling={"enabled": True, "maxReplicas": 9})

@@ -149,6 +149,7 @@ def test_release_holds_a_controller_that_still_runs_back(space: Space, operator:
 
 
 @pytest.mark.parametrize("away", [False, True], ids=["webhook refuses", "webhook is away"])
+@pytest.mark.needs_kubernetes(1, 30)
 def test_a_workload_that_is_being_deleted_loses_its_finalizers_whatever_admission_thinks_of_it(
     space: Space, operator: Operator, away: bool
 ) -> None:

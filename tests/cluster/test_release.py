@@ -128,6 +128,7 @@ def test_somebody_who_insists_on_a_blank_bundle_is_met_ever_more_slowly(release:
     assert messages[0]["count"] <= 4
 
 
+@pytest.mark.needs_kubernetes(1, 30)
 def test_all_replicas_of_the_webhook_gone(release: Release, place: Space) -> None:
     release.start(webhooks=1)
     place.apply(actor("a"))

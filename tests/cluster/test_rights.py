@@ -180,6 +180,7 @@ def _audited(release: Release) -> tuple[set[tuple[str, str, str, str]], list[obj
     return used, forbidden
 
 
+@pytest.mark.needs_kubernetes(1, 30)
 def test_every_right_is_used_and_none_is_missing(release: Release, place: Space) -> None:
     """What the ServiceAccounts ask for in a whole life is just what the chart allows them.
 

@@ -124,6 +124,7 @@ def job_actor(name: str, **spec: Any) -> Object:
 
 
 @pytest.mark.only("kube-apiserver")
+@pytest.mark.needs_kubernetes(1, 29)
 def test_running_jobs_are_made_anew_a_few_at_a_time(space: Space) -> None:
     names = [f"a{n}" for n in range(2 * PLACES)]
     for name in names:
@@ -151,6 +152,7 @@ def test_running_jobs_are_made_anew_a_few_at_a_time(space: Space) -> None:
 
 
 @pytest.mark.only("kube-apiserver")
+@pytest.mark.needs_kubernetes(1, 29)
 def test_scaled_jobs_whose_running_jobs_are_deleted_change_a_few_at_a_time(space: Space) -> None:
     names = [f"a{n}" for n in range(PLACES + 2)]
 
