@@ -17,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
 from crds.shape import malformed
+from crds.transport import aws_host
 
 Object = dict[str, Any]
 _STRICT = ConfigDict(strict=True)
@@ -350,7 +351,7 @@ def _transport_of_chart(name: str, entry: Object) -> Object:
         region, account = config.get("region"), config.get("accountId")
         if not account:
             raise NotConvertible(f"transports.{name}.config.accountId: required, the queues' URL has it")
-        host = (config.get("endpoint") or f"https://sqs.{region}.amazonaws.com").rstrip("/")
+        host = (config.get("endpoint") or f"https://{aws_host('sqs', str(region))}").rstrip("/")
         waits = {field: config.get(field) for field in ("visibilityTimeout", "waitTimeSeconds")}
         return {"type": kind, kind: _given(region=region, queueBaseUrl=f"{host}/{account}", **waits)}
     raise NotConvertible(f"transports.{name}.type: must be rabbitmq or sqs; found {kind!r}")

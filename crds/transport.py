@@ -42,6 +42,11 @@ KNOWN_HOSTS: Final = r"^https?://[^/]*\.(amazonaws\.com(\.cn)?|api\.aws|localhos
 """URLs of which a label that looks like a region is one."""
 
 
+def aws_host(service: str, region: str) -> str:
+    """The host of a service of AWS in a region; those of China have a domain of their own."""
+    return f"{service}.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
+
+
 def _quoted(pattern: str) -> str:
     """``pattern`` as a CEL string."""
     return "'" + pattern.replace("\\", "\\\\") + "'"
@@ -316,7 +321,7 @@ class SQS(Model):
     def endpoint(self) -> str | None:
         """The endpoint that sidecar and KEDA must be told; None where it is the region's own."""
         url = urlsplit(self.queue_base_url)
-        own = f"sqs.{self.region}.amazonaws.com{'.cn' if self.region.startswith('cn-') else ''}"
+        own = aws_host("sqs", self.region)
         return None if (url.scheme, url.netloc) == ("https", own) else f"{url.scheme}://{url.netloc}"
 
 

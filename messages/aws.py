@@ -19,6 +19,7 @@ from urllib.parse import urlencode, urlsplit
 
 import urllib3
 
+from crds.transport import aws_host
 from messages.broker import BrokerError
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
@@ -98,8 +99,7 @@ def find_credentials(env: Mapping[str, str], region: str, pool: urllib3.PoolMana
 
 def _of_web_identity(env: Mapping[str, str], region: str, pool: urllib3.PoolManager) -> Credentials:
     """The role of the pod's service account (IRSA)."""
-    suffix = ".cn" if region.startswith("cn-") else ""
-    endpoint = env.get("AWS_ENDPOINT_URL_STS") or f"https://sts.{region}.amazonaws.com{suffix}"
+    endpoint = env.get("AWS_ENDPOINT_URL_STS") or f"https://{aws_host('sts', region)}"
     query = {
         "Action": "AssumeRoleWithWebIdentity",
         "Version": "2011-06-15",

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from crds.transport import aws_host
 from injection.rabbitmq import DIRECTORY
 from kube import resources
 from kube.client import Client
@@ -170,7 +171,7 @@ def _forwarded_port(process: "subprocess.Popen[str]", what: str) -> int:
 def _address(env: Mapping[str, str]) -> tuple[str, int]:
     """Host and port of the broker."""
     if env.get("ASYA_TRANSPORT") == "sqs":
-        url = urlsplit(env.get("ASYA_SQS_ENDPOINT") or f"https://sqs.{env.get('ASYA_AWS_REGION')}.amazonaws.com")
+        url = urlsplit(env.get("ASYA_SQS_ENDPOINT") or f"https://{aws_host('sqs', env.get('ASYA_AWS_REGION') or '')}")
         return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
     made = parameters(env)
     return made.host, made.port

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import urllib3
 
+from crds.transport import aws_host
 from messages.aws import Credentials, find_credentials, signed, utc_now
 from messages.broker import BrokerError, Held
 
@@ -40,8 +41,7 @@ class Sqs:
             BrokerError: if there are no credentials.
         """
         self._region = env.get("ASYA_AWS_REGION") or env.get("AWS_REGION") or "us-east-1"
-        suffix = ".cn" if self._region.startswith("cn-") else ""
-        own = f"https://sqs.{self._region}.amazonaws.com{suffix}"
+        own = f"https://{aws_host('sqs', self._region)}"
         self._endpoint = (endpoint or env.get("ASYA_SQS_ENDPOINT") or own).rstrip("/")
         self._base = (env.get("QUEUE_BASE_URL") or "").rstrip("/")
         self._pool = urllib3.PoolManager()
