@@ -23,7 +23,6 @@ from typing import Any
 
 from messages.broker import Broker, BrokerError, Held, Watch
 from messages.envelope import CannotReplay, Message, replayed
-from messages.rabbitmq import CAREFUL_DELIVERIES, RabbitMQ
 from messages.requests import Request
 
 Event = dict[str, Any]
@@ -103,8 +102,7 @@ def _peek(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
 
 def _dead(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
     left = request.count
-    for queue, is_dead in _sources(broker, request):
-        length = broker.length(queue)
+    for queue, is_dead, length in _sources(broker, request):
         if length is None:
             yield {"kind": "missing", "queue": queue}
             continue
@@ -127,7 +125,7 @@ def _look(
     for held in broker.hold(queue, most):
         if is_meant(held):
             yield _of(held, is_dead)
-        if _is_worn(broker, held):
+        if broker.is_worn(held):
             yield from _moved(broker, held)
             break
         yield from report.next()
@@ -187,8 +185,7 @@ def _drop(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
 def _each(broker: Broker, request: Request, stop: Stop, do: Callable[[Held, bool], Event]) -> Iterator[Event]:
     """Do something with each dead letter that is meant. What comes meanwhile is not looked at, so it ends."""
     left = request.count
-    for queue, is_dead in _sources(broker, request):
-        length = broker.length(queue)
+    for queue, is_dead, length in _sources(broker, request):
         if length is None:
             yield {"kind": "missing", "queue": queue}
             continue
@@ -199,7 +196,7 @@ def _each(broker: Broker, request: Request, stop: Stop, do: Callable[[Held, bool
                 event = do(held, is_dead)
                 left -= event["kind"] != "skipped"
                 yield event
-            if event["kind"] in ("kept", "skipped") and _is_worn(broker, held):
+            if event["kind"] in ("kept", "skipped") and broker.is_worn(held):
                 yield from _moved(broker, held)
             yield from report.next()
             if stop() or left <= 0:
@@ -209,11 +206,12 @@ def _each(broker: Broker, request: Request, stop: Stop, do: Callable[[Held, bool
             return
 
 
-def _sources(broker: Broker, request: Request) -> list[tuple[str, bool]]:
-    """Queues with dead letters, and whether they hold nothing else."""
+def _sources(broker: Broker, request: Request) -> Iterator[tuple[str, bool, int | None]]:
+    """Queues with dead letters, whether they hold nothing else, and their lengths; None for one that is not there."""
     by_broker = list(broker.dead_letter_queues(request.queue))
     named = [*request.dead, *request.ends, *by_broker, *request.extra]
-    return [(queue, queue not in request.ends or queue in request.dead) for queue in dict.fromkeys(named)]
+    for queue in dict.fromkeys(named):
+        yield queue, queue not in request.ends or queue in request.dead, broker.length(queue)
 
 
 def _is_meant(held: Held, is_dead: bool, request: Request) -> bool:
@@ -227,11 +225,6 @@ def _is_meant(held: Held, is_dead: bool, request: Request) -> bool:
     if wanted.message_ids and message.message_id not in wanted.message_ids:
         return False
     return is_dead or request.results_too or bool(message.error)
-
-
-def _is_worn(broker: Broker, held: Held) -> bool:
-    """Whether a message may have come back so often that its queue would remove it the next time."""
-    return isinstance(broker, RabbitMQ) and (held.deliveries or 0) >= CAREFUL_DELIVERIES
 
 
 def _moved(broker: Broker, held: Held) -> Iterator[Event]:

@@ -62,6 +62,9 @@ class Broker(Protocol):
     def hold(self, queue: str, most: int) -> Iterator[Held]:
         """Up to ``most`` messages of a queue, one by one; none comes twice."""
 
+    def is_worn(self, held: Held) -> bool:
+        """Whether a held message may have come back so often that its queue would remove it the next time."""
+
     def remove(self, held: Held) -> None:
         """Take a held message out of its queue."""
 

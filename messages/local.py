@@ -61,8 +61,7 @@ class LocalSession:
             SessionError: if credentials cannot be read, or no port can be forwarded.
             BrokerError: if the broker refuses.
         """
-        with ExitStack() as stack:
-            broker = stack.enter_context(self._broker())
+        with self._broker() as broker:
             yield from run(broker, request, lambda: self._is_abandoned)
 
     def abandon(self) -> None:

@@ -179,6 +179,10 @@ class RabbitMQ:
             known = {"x-death": headers.get("x-death"), "properties": properties}
             yield Held(queue, method.delivery_tag, body, None if count is None else int(count), known)
 
+    def is_worn(self, held: Held) -> bool:
+        """Whether a quorum queue has counted as many deliveries as may be."""
+        return (held.deliveries or 0) >= CAREFUL_DELIVERIES
+
     def remove(self, held: Held) -> None:
         """Acknowledge it."""
         assert self._holding is not None, "what is held has its channel"

@@ -93,6 +93,10 @@ class Sqs:
                     given += 1
                     yield held
 
+    def is_worn(self, held: Held) -> bool:
+        """Never: the redrive policy moves a message, and removes none."""
+        return False
+
     def remove(self, held: Held) -> None:
         """Delete it."""
         self._call("DeleteMessage", held.queue, ReceiptHandle=held.receipt)
