@@ -27,15 +27,20 @@ def no_cluster(error: Exception) -> NoReturn:
     fail(f"no cluster to ask: {str(error).rstrip('.')}. Set KUBECONFIG, or give --kubeconfig")
 
 
-def own_namespace(kubeconfig: str | None) -> str:
-    """The namespace that the current context names, as kubectl takes it."""
+def current_context(kubeconfig: str | None) -> dict[str, Any]:
+    """The current context of a kubeconfig, with its ``name`` and ``context``; empty where there is none."""
     try:
         import kubernetes.config
     except ImportError:
-        return "default"  # as in the operator's image, which reads no kubeconfig
+        return {}  # as in the operator's image, which reads no kubeconfig
 
     try:
         _, current = kubernetes.config.list_kube_config_contexts(config_file=kubeconfig)
     except kubernetes.config.ConfigException:
-        return "default"  # that there is no cluster to ask is told by whoever asks it
-    return str(((current or {}).get("context") or {}).get("namespace") or "default")
+        return {}  # whoever asks the cluster says that there is none
+    return {**(current or {})}
+
+
+def own_namespace(kubeconfig: str | None) -> str:
+    """The namespace that the current context names, as kubectl takes it."""
+    return str((current_context(kubeconfig).get("context") or {}).get("namespace") or "default")

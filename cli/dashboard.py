@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.broker import Image, Kubeconfig, Local, OperatorNamespace
-from cli.connection import client, fail
+from cli.connection import client, current_context, fail
 
 
 def dashboard(
@@ -22,7 +22,7 @@ def dashboard(
     from telemetry import logs
 
     logs.configure("ERROR")
-    options = Options(namespace, port, _context(kubeconfig))
+    options = Options(namespace, port, str(current_context(kubeconfig).get("name") or ""))
     api = client(kubeconfig)
     offered = ports(api, letters(api, local, image, operator_namespace, kubeconfig))
     try:
@@ -62,14 +62,3 @@ def letters(api: Any, local: bool, image: str, operator_namespace: str, kubeconf
         return open_session(api, target, local=local, image=image, kubeconfig=kubeconfig)
 
     return BrokerLetters(api, opened, operator_namespace)
-
-
-def _context(kubeconfig: str | None) -> str:
-    """The name of the current context."""
-    import kubernetes.config
-
-    try:
-        _, current = kubernetes.config.list_kube_config_contexts(config_file=kubeconfig)
-    except kubernetes.config.ConfigException:
-        return ""  # that there is no cluster to ask is said by whoever asks it
-    return str((current or {}).get("name") or "")

@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, with_config
 from typing_extensions import TypedDict
 
+from crds.names import ANNOTATION_LAST_APPLIED
 from crds.shape import malformed
 from crds.transport import aws_host
 
@@ -28,7 +29,6 @@ SCRIPT = "/opt/asya/asya_runtime.py"
 _SERVER_METADATA = frozenset(
     "creationTimestamp finalizers generation managedFields ownerReferences resourceVersion selfLink uid".split()
 )
-_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _UNITS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600}
 _HINTS = {
     "spec.scaling.advanced": "KEDA's formulas: write them as spec.scaling.triggers, or leave them out",
@@ -206,7 +206,7 @@ def _metadata(metadata: Mapping[str, Any], source: _Source) -> tuple[Object, lis
     """Name, namespace, labels and annotations; what a server wrote is left out."""
     kept = {name: value for name, value in metadata.items() if name not in _SERVER_METADATA}
     annotations = {
-        name: value for name, value in (kept.pop("annotations", None) or {}).items() if name != _LAST_APPLIED
+        name: value for name, value in (kept.pop("annotations", None) or {}).items() if name != ANNOTATION_LAST_APPLIED
     }
     if annotations:
         kept["annotations"] = annotations

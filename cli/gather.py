@@ -12,8 +12,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from cli.files import dump
-from crds.names import LABEL_ACTOR
-from dashboard.redact import plain_secrets, redact, redact_all
+from crds.names import ANNOTATION_LAST_APPLIED, LABEL_ACTOR, METRICS_PORT
+from dashboard.redact import SHORTEST, plain_secrets, redact, redact_all
 from kube import resources
 from kube.client import Client
 from kube.failures import ApiError
@@ -21,9 +21,6 @@ from kube.objects import Object
 from kube.resources import Resource
 from messages.logs import containers_of
 
-LAST_APPLIED: Final = "kubectl.kubernetes.io/last-applied-configuration"
-SHORTEST: Final = 4
-"""Characters of a secret value that is struck out; a shorter one would hide parts of ordinary words."""
 KINDS: Final = (
     resources.DEPLOYMENTS,
     resources.STATEFUL_SETS,
@@ -33,7 +30,6 @@ KINDS: Final = (
     resources.TRIGGER_AUTHENTICATIONS,
     resources.PODS,
 )
-METRICS_PORT: Final = "asya-metrics"
 
 
 class Gatherer:
@@ -216,8 +212,8 @@ def _plain(obj: Object) -> Object:
     """An object without what is written twice."""
     metadata = {k: v for k, v in obj["metadata"].items() if k != "managedFields"}
     annotations = metadata.get("annotations") or {}
-    if LAST_APPLIED in annotations:
-        metadata["annotations"] = {k: v for k, v in annotations.items() if k != LAST_APPLIED}
+    if ANNOTATION_LAST_APPLIED in annotations:
+        metadata["annotations"] = {k: v for k, v in annotations.items() if k != ANNOTATION_LAST_APPLIED}
     return {**obj, "metadata": metadata}
 
 

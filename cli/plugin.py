@@ -11,10 +11,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from cli.broker import Kubeconfig
 from cli.connection import client, fail, own_namespace
 from cli.options import ObjectsName, ServedFrom
 
-Kubeconfig = Annotated[str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")]
 WATCH_SECONDS = 1.0
 
 

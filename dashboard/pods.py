@@ -8,13 +8,12 @@ from typing import Final
 
 import urllib3
 
-from crds.names import LABEL_ACTOR
+from crds.names import LABEL_ACTOR, METRICS_PORT
 from kube.client import Client
 from kube.failures import ApiError
 from kube.objects import Object
 from kube.resources import PODS
 
-METRICS_PORT_NAME: Final = "asya-metrics"
 MAX_METRICS: Final = 1 << 20
 """Bytes of a pod's metrics that are read."""
 MAX_LOG: Final = 256 << 10
@@ -38,7 +37,7 @@ def metrics_port(spec: Object) -> int | None:
     for part in ("containers", "initContainers"):
         for container in spec.get(part) or ():
             for port in container.get("ports") or ():
-                if port.get("name") == METRICS_PORT_NAME:
+                if port.get("name") == METRICS_PORT:
                     return int(port["containerPort"])
     return None
 

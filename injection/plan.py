@@ -12,7 +12,15 @@ from typing import Any, Final
 import orjson
 
 from crds.models import AsyncActor, Job
-from crds.names import RUNTIME_CONFIGMAP, RUNTIME_KEY, RUNTIME_PATH, RUNTIME_VOLUME, SIDECAR, SOCKET_VOLUME
+from crds.names import (
+    METRICS_PORT,
+    RUNTIME_CONFIGMAP,
+    RUNTIME_KEY,
+    RUNTIME_PATH,
+    RUNTIME_VOLUME,
+    SIDECAR,
+    SOCKET_VOLUME,
+)
 from crds.parse import InvalidActor
 from injection import rabbitmq
 from injection.environment import HOLDER_PATIENCE, environment
@@ -150,7 +158,7 @@ def _sidecar(actor: AsyncActor, defaults: SidecarDefaults, socket_mount: Object)
         "image": sidecar_image(actor, defaults),
         "imagePullPolicy": spec.sidecar.image_pull_policy or defaults.image_pull_policy,
         "env": environment(actor, defaults),
-        "ports": [{"name": "asya-metrics", "containerPort": port or defaults.metrics_port, "protocol": "TCP"}],
+        "ports": [{"name": METRICS_PORT, "containerPort": port or defaults.metrics_port, "protocol": "TCP"}],
         **({"resources": resources} if resources else {}),
         **({"readinessProbe": probe} if port is not None else {}),
         "volumeMounts": [

@@ -15,6 +15,7 @@ from crds.names import (
     ANNOTATION_INJECTED,
     HOLDER,
     LABEL_ACTOR,
+    METRICS_PORT,
     RABBITMQ_VOLUME,
     RUNTIME,
     RUNTIME_CONFIGMAP,
@@ -37,8 +38,6 @@ SOCKET_ENV: Final = ("ASYA_SOCKET_DIR", "ASYA_SOCKET_PATH", "ASYA_SOCKET_MAX_SIZ
 """Variables of the runtime container where both sides must have the same, so that ours replace the user's."""
 SCRIPT_ENV: Final = ("ASYA_RUNTIME_TIMEOUT", "ASYA_RUNTIME_PORT", "ASYA_JOB_MESSAGES", "ASYA_JOB_IDLE_SECONDS")
 """Variables of the runtime container where the user's own win."""
-METRICS_PORT: Final = "asya-metrics"
-"""Name of the sidecar's port."""
 
 
 class Record(BaseModel):
