@@ -34,14 +34,7 @@ def detail(client: Client, ports: Ports, actor: Object) -> Object:
     namespace, name = metadata["namespace"], metadata["name"]
     missing: list[str] = []
     explained = _part(lambda: ports.explain(namespace, name), None, missing, "", "objects of the actor", namespace)
-    result = _part(
-        lambda: client.list(PODS, namespace, labelSelector=f"{LABEL_ACTOR}={name}"),
-        [],
-        missing,
-        "list",
-        "pods",
-        namespace,
-    )
+    result = _pods(client, namespace, name, missing)
     happened = _part(lambda: _events(client, actor, result), [], missing, "list", "events", namespace)
     known = known_secrets(explained, result)
     story = explained or Explained()
@@ -66,6 +59,15 @@ def _part(read: Callable[[], Any], otherwise: Any, missing: list[str], verb: str
         denied = error.code == 403 and bool(verb)
         missing.append(missing_right(verb, what, namespace) if denied else f"{what}: {redact(error.message)}")
         return otherwise
+
+
+def _pods(client: Client, namespace: str, actor: str, missing: list[str]) -> list[Object]:
+    """The actor's pods; none, and a note, where they may not be listed."""
+    selector = f"{LABEL_ACTOR}={actor}"
+    listed: list[Object] = _part(
+        lambda: client.list(PODS, namespace, labelSelector=selector), [], missing, "list", "pods", namespace
+    )
+    return listed
 
 
 def known_secrets(explained: Explained | None, result: list[Object]) -> list[str]:
@@ -162,14 +164,7 @@ def logs(client: Client, reach: Client, namespace: str, name: str, container: st
         container: ``sidecar``, or the runtime's for any other word.
     """
     missing: list[str] = []
-    result = _part(
-        lambda: client.list(PODS, namespace, labelSelector=f"{LABEL_ACTOR}={name}"),
-        [],
-        missing,
-        "list",
-        "pods",
-        namespace,
-    )
+    result = _pods(client, namespace, name, missing)
     result.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
     known = known_secrets(None, result)
     lines: list[tuple[str, str, str]] = []

@@ -5,9 +5,10 @@ controller does the rest. Only replicas that nobody states in the AsyncActor are
 scale subresource, as ``kubectl scale`` does it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from crds.names import ANNOTATION_REPLICAS_BEFORE_PAUSE
 from kube.client import Client
@@ -16,7 +17,6 @@ from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, JOBS, STATEFUL_SETS, Resou
 from messages.rights import explained
 
 Object = dict[str, Any]
-T = TypeVar("T")
 
 MANAGER: Final = "kubectl-asya"
 """Field manager of what the plugin writes."""
@@ -30,6 +30,16 @@ class CannotControl(Exception):
     """It cannot be done to this actor; one sentence that says why and what to do."""
 
 
+@contextmanager
+def _explaining() -> Iterator[None]:
+    """A refusal of the API server as a sentence that names the missing right; around a function, or a block."""
+    try:
+        yield
+    except ApiError as error:
+        raise CannotControl(explained(error)) from None
+
+
+@_explaining()
 def pause(client: Client, namespace: str, name: str, *, keep: bool = False) -> str:
     """Have the actor take no messages, which wait in its queue; what was done, as a sentence.
 
@@ -42,10 +52,6 @@ def pause(client: Client, namespace: str, name: str, *, keep: bool = False) -> s
     Raises:
         CannotControl: if it cannot be paused.
     """
-    return _explained(lambda: _pause(client, namespace, name, keep=keep))
-
-
-def _pause(client: Client, namespace: str, name: str, *, keep: bool) -> str:
     actor = _actor(client, namespace, name)
     scaling, workload = _sections(actor)
     if scaling.get("enabled"):
@@ -74,16 +80,13 @@ def _pause(client: Client, namespace: str, name: str, *, keep: bool) -> str:
     return f"paused: it has no pods; it had {before}"
 
 
+@_explaining()
 def resume(client: Client, namespace: str, name: str) -> str:
     """Have a paused actor go on; what was done, as a sentence.
 
     Raises:
         CannotControl: if it cannot be resumed.
     """
-    return _explained(lambda: _resume(client, namespace, name))
-
-
-def _resume(client: Client, namespace: str, name: str) -> str:
     actor = _actor(client, namespace, name)
     scaling, workload = _sections(actor)
     before = _annotations(actor).get(ANNOTATION_REPLICAS_BEFORE_PAUSE)
@@ -106,6 +109,7 @@ def _resume(client: Client, namespace: str, name: str) -> str:
     return f"resumed: it has {count} pods" if count != 1 else "resumed: it has 1 pod"
 
 
+@_explaining()
 def scale(
     client: Client,
     namespace: str,
@@ -140,21 +144,18 @@ def scale(
 
     if least is None and most is None and not enable:
         raise CannotControl("nothing to change: give --min, --max or both")
-    done = _explained(lambda: _patch(client, namespace, name, change))
+    done = _patch(client, namespace, name, change)
     scaling, _ = _sections(done)
     return f"scaled: {scaling.get('minReplicas', 0)} to {scaling.get('maxReplicas', 50)} pods"
 
 
+@_explaining()
 def restart(client: Client, namespace: str, name: str) -> str:
     """Have the actor's pods replaced, one after the other as its workload does it; what was done, as a sentence.
 
     Raises:
         CannotControl: if it has no pods that could be replaced.
     """
-    return _explained(lambda: _restart(client, namespace, name))
-
-
-def _restart(client: Client, namespace: str, name: str) -> str:
     resource, target = _workload(_actor(client, namespace, name))
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     annotation = {"metadata": {"annotations": {RESTARTED: stamp}}}
@@ -235,10 +236,3 @@ def _write(
         content_type="application/merge-patch+json",
     )
     return written
-
-
-def _explained(do: Callable[[], T]) -> T:
-    try:
-        return do()
-    except ApiError as error:
-        raise CannotControl(explained(error)) from None
