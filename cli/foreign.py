@@ -13,15 +13,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import ConfigDict, TypeAdapter, with_config
-from typing_extensions import TypedDict
+from pydantic import TypeAdapter
 
 from crds.names import ANNOTATION_LAST_APPLIED
-from crds.shape import malformed
+from crds.shape import Shape, malformed
 from crds.transport import aws_host
 
 Object = dict[str, Any]
-_STRICT = ConfigDict(strict=True)
 
 GROUP = "asya.sh"
 KINDS = ("AsyncActor", "XAsyncActor")
@@ -38,40 +36,33 @@ _HINTS = {
 }
 
 
-@with_config(_STRICT)
-class _Pod(TypedDict, total=False):
+class _Pod(Shape, total=False):
     containers: list[Object] | None
 
 
-@with_config(_STRICT)
-class _Template(TypedDict, total=False):
+class _Template(Shape, total=False):
     spec: _Pod | None
 
 
-@with_config(_STRICT)
-class _Workload(TypedDict, total=False):
+class _Workload(Shape, total=False):
     template: _Template | None
     pythonExecutable: str | None
 
 
-@with_config(_STRICT)
-class _Secret(TypedDict, total=False):
+class _Secret(Shape, total=False):
     keys: list[Object] | None
 
 
-@with_config(_STRICT)
-class _Retry(TypedDict, total=False):
+class _Retry(Shape, total=False):
     maxAttempts: int | None
 
 
-@with_config(_STRICT)
-class _Resiliency(TypedDict, total=False):
+class _Resiliency(Shape, total=False):
     retry: _Retry | None
     actorTimeout: str | None
 
 
-@with_config(_STRICT)
-class _Spec(TypedDict, total=False):
+class _Spec(Shape, total=False):
     """The fields whose types the conversion relies on; all others are checked as those of the actor that is made."""
 
     transport: str | None
@@ -82,23 +73,19 @@ class _Spec(TypedDict, total=False):
     resiliency: _Resiliency | None
 
 
-@with_config(_STRICT)
-class _Metadata(TypedDict, total=False):
+class _Metadata(Shape, total=False):
     annotations: Object | None
 
 
-@with_config(_STRICT)
-class _Entry(TypedDict, total=False):
+class _Entry(Shape, total=False):
     config: Object | None
 
 
-@with_config(_STRICT)
-class _Operator(TypedDict, total=False):
+class _Operator(Shape, total=False):
     transports: dict[str, _Entry] | None
 
 
-@with_config(_STRICT)
-class _Values(TypedDict, total=False):
+class _Values(Shape, total=False):
     operator: _Operator | None
     transports: dict[str, _Entry] | None
 

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-_STRICT = ConfigDict(strict=True)
 _Map = dict[str, str | None]
 _Any = dict[str, Any]
 
 
-@with_config(_STRICT)
-class _Named(TypedDict, total=False):
+@with_config(ConfigDict(strict=True))
+class Shape(TypedDict, total=False):
+    """An object some of whose fields must have a type; a text is no number here, nor the other way round."""
+
+
+class _Named(Shape, total=False):
     name: str | None
 
 
@@ -34,8 +37,7 @@ class _Port(_Named, total=False):
     protocol: str | None
 
 
-@with_config(_STRICT)
-class _Resources(TypedDict, total=False):
+class _Resources(Shape, total=False):
     limits: _Any | None
     requests: _Any | None
 
@@ -49,15 +51,13 @@ class _Container(_Named, total=False):
     resources: _Resources | None
 
 
-@with_config(_STRICT)
-class _Metadata(TypedDict, total=False):
+class _Metadata(Shape, total=False):
     labels: _Map | None
     annotations: _Map | None
     ownerReferences: list[_Any] | None
 
 
-@with_config(_STRICT)
-class _PodSpec(TypedDict, total=False):
+class _PodSpec(Shape, total=False):
     containers: list[_Container] | None
     initContainers: list[_Container] | None
     ephemeralContainers: list[_Container] | None
@@ -69,14 +69,12 @@ class _PodSpec(TypedDict, total=False):
     securityContext: _Any | None
 
 
-@with_config(_STRICT)
-class _Template(TypedDict, total=False):
+class _Template(Shape, total=False):
     metadata: _Metadata | None
     spec: _PodSpec | None
 
 
-@with_config(_STRICT)
-class _Claim(TypedDict, total=False):
+class _Claim(Shape, total=False):
     metadata: _Named | None
     spec: _Any | None
 
