@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import yaml
 
 from cli.connection import fail
 from cli.options import Files, Form
@@ -71,6 +70,8 @@ def converted(obj: dict[str, Any], transports: dict[str, Any]) -> tuple[dict[str
 
 
 def _transports(path: Path | None) -> dict[str, Any]:
+    import yaml
+
     from cli.foreign import NotConvertible, transports_of
 
     if path is None:
