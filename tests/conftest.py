@@ -1,6 +1,5 @@
 """Which clusters the tests run on, and a fresh namespace for each of those that need one."""
 
-import itertools
 from collections.abc import Iterator
 
 import pytest
@@ -19,8 +18,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],  # which depends on the machine
 )
 settings.load_profile("project")
-
-_NUMBERS = itertools.count(1)
 
 
 def pytest_report_header() -> str:
@@ -106,7 +103,7 @@ def operator(_operator: Operator) -> Operator:
 @pytest.fixture
 def space(cluster: Cluster, operator: Operator) -> Iterator[Space]:
     """A namespace of its own on a cluster with the operator."""
-    with Space.create(cluster.client(), f"test-{next(_NUMBERS)}") as made:
+    with Space.numbered(cluster.client(), "test") as made:
         yield made
 
 
@@ -114,12 +111,12 @@ def space(cluster: Cluster, operator: Operator) -> Iterator[Space]:
 def space_for_all(cluster: Cluster, _operator: Operator) -> Iterator[Space]:
     """One namespace for all tests of a module, which leave nothing in it."""
     _operator.heal()
-    with Space.create(cluster.client(), f"all-{next(_NUMBERS)}") as made:
+    with Space.numbered(cluster.client(), "all") as made:
         yield made
 
 
 @pytest.fixture
 def bare(cluster: Cluster) -> Iterator[Space]:
     """A namespace of its own, whether there is an operator or not."""
-    with Space.create(cluster.client(), f"bare-{next(_NUMBERS)}") as made:
+    with Space.numbered(cluster.client(), "bare") as made:
         yield made

@@ -112,7 +112,7 @@ def desk(cluster: Cluster, broker: Broker, generation: str) -> Iterator[Desk]:
     if isinstance(broker, RabbitMQ):
         broker.vhost = "/" if generation == "frames" else VHOST
     kind = "sqs" if isinstance(broker, Sqs) else "rabbitmq"
-    with Space.create(cluster.client(), f"desk-{kind}-{generation}") as space:
+    with Space.numbered(cluster.client(), f"desk-{kind}-{generation}") as space:
         made = Desk(cluster, space, broker, Dialect(generation))
         broker.declare(*(made.queue(name) for name in ("a", made.dialect.sink, made.dialect.sump)))
         if isinstance(broker, RabbitMQ):

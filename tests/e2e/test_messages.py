@@ -54,7 +54,7 @@ def route(
     if isinstance(broker, RabbitMQ):
         broker.vhost = "/" if generation == "frames" else VHOST
     with (
-        Space.create(cluster.client(), f"e2e-{request.param}") as space,
+        Space.numbered(cluster.client(), f"e2e-{request.param}") as space,
         running(space, broker, Dialect(generation), tmp_path_factory.mktemp("e2e")) as started,
     ):
         yield started

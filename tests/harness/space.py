@@ -1,9 +1,10 @@
 """A namespace of a test cluster, with short ways to write to it and to wait for what should come."""
 
 import copy
+import itertools
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,9 @@ def actor(name: str, **spec: Any) -> Object:
     }
 
 
+_NUMBERS = itertools.count(1)
+
+
 class Space:
     """One namespace."""
 
@@ -76,6 +80,11 @@ class Space:
         client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         yield cls(client, name)
         client.delete(NAMESPACES, "", name)
+
+    @classmethod
+    def numbered(cls, client: Client, prefix: str) -> AbstractContextManager["Space"]:
+        """A namespace whose name nobody has had: one that was deleted may still be going."""
+        return cls.create(client, f"{prefix}-{next(_NUMBERS)}")
 
     def apply(self, obj: Object, manager: str = "kubectl") -> Object:
         """Server-side apply."""
