@@ -1,1 +1,1 @@
-"""The reconciler: makes the cluster hold what each AsyncActor asks for, and says how that stands."""
+"""The controller: makes the cluster hold what each AsyncActor asks for, and reports the result in its status."""

@@ -1,7 +1,7 @@
-"""What the leader knows of all actors, counted for ``/metrics``.
+"""Counts of actors for ``/metrics``.
 
-Counts are made at each scrape from the statuses that the reconciler wrote last, so that no series of a deleted
-actor, of a phase that has passed or of a namespace that is gone is left behind.
+Each scrape counts the statuses that the reconciler wrote last. So no series stays behind for a deleted actor, an old
+phase or a deleted namespace.
 """
 
 import threading
@@ -23,8 +23,9 @@ class Summary:
     ready: str
     """Status of the condition ``Ready``: True, False or Unknown."""
     outdated: int
-    """Labelled workloads that have an earlier injection."""
+    """Labelled workloads that still have an earlier plan."""
     without_keda: bool
+    """Whether the actor waits for KEDA to be installed."""
 
 
 def summarize(status: Object) -> Summary:
@@ -39,14 +40,14 @@ def summarize(status: Object) -> Summary:
 
 
 class ActorMetrics:
-    """The latest summary of each actor. Safe to use from several threads."""
+    """Keeps the latest summary of each actor. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._summaries: dict[Key, Summary] = {}
 
     def observe(self, key: Key, status: Object | None) -> None:
-        """Remember the ``status`` of the actor ``key``; None forgets a deleted one."""
+        """Store the ``status`` of the actor ``key``; None removes a deleted actor."""
         with self._lock:
             if status is None:
                 self._summaries.pop(key, None)
@@ -54,24 +55,24 @@ class ActorMetrics:
                 self._summaries[key] = summarize(status)
 
     def clear(self) -> None:
-        """Forget all: another process is the leader now, and this one's view ages."""
+        """Remove all: this process lost the lease, so its statuses become outdated."""
         with self._lock:
             self._summaries.clear()
 
     def actors(self) -> Samples:
-        """Actors by namespace, phase and readiness."""
+        """Counts of actors by namespace, phase and readiness."""
         counts = Counter((key[0], s.phase, s.ready) for key, s in self._snapshot())
         return [(labels, float(count)) for labels, count in counts.items()]
 
     def outdated(self) -> Samples:
-        """Outdated workloads by namespace; 0 for a namespace with actors and none of them."""
+        """Counts of outdated workloads by namespace; 0 for a namespace whose actors have none."""
         counts: Counter[str] = Counter()
         for key, summary in self._snapshot():
             counts[key[0]] += summary.outdated
         return [((namespace,), float(count)) for namespace, count in counts.items()]
 
     def without_keda(self) -> Samples:
-        """Actors by namespace that wait for KEDA."""
+        """Counts of actors that wait for KEDA, by namespace."""
         counts = Counter(key[0] for key, s in self._snapshot() if s.without_keda)
         return [((namespace,), float(count)) for namespace, count in counts.items()]
 

@@ -1,4 +1,4 @@
-"""The controller's gauges, which are read when ``/metrics`` is scraped."""
+"""Where the controller's gauges get their values when ``/metrics`` is scraped."""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,7 +13,7 @@ from telemetry.metrics.describe import Samples, ScrapedGauge
 
 
 def export(election: Election, queue: WorkQueue[Key], rollouts: Rollouts, actors: ActorMetrics) -> None:
-    """Have the gauges read their values from these. All but ``LEADER`` have none while this process does not lead."""
+    """Connect the gauges with their sources. Only ``LEADER`` has a value while this process does not lead."""
     LEADER.set_function(lambda: float(election.leading))
     sources: dict[ScrapedGauge, Callable[[], Samples]] = {
         QUEUE_DEPTH: lambda: [((), float(queue.depth))],

@@ -1,4 +1,4 @@
-"""What a worker does with a key: reconcile it, count the outcome, and requeue it as that asks for."""
+"""What a worker does with a key: reconcile it, count the outcome, and requeue it if needed."""
 
 import time
 
@@ -14,11 +14,11 @@ from telemetry.metrics.controller import RECONCILE_SECONDS, RECONCILES
 log = structlog.get_logger(__name__)
 
 UNWELL_SECONDS = 5.0
-"""Between two tries at an actor, at most, while the API server is not well."""
+"""The longest backoff of a key while the API server does not work."""
 
 
 def handle(reconciler: Reconciler, queue: WorkQueue[Key], key: Key) -> None:
-    """Reconcile ``key``; whatever fails is logged and retried."""
+    """Reconcile ``key``. Logs and retries every failure."""
     started = time.perf_counter()
     try:
         with tracing.span("reconcile") as span:
@@ -31,17 +31,18 @@ def handle(reconciler: Reconciler, queue: WorkQueue[Key], key: Key) -> None:
 
 
 def _reconcile(reconciler: Reconciler, queue: WorkQueue[Key], key: Key) -> str:
-    """Reconcile ``key`` and requeue it as needed; the outcome, empty where this process does not lead."""
+    """Reconcile ``key`` and requeue it if needed; returns the outcome, empty if this process does not lead."""
     try:
         pause = reconciler.reconcile(key)
     except ApiError as error:
         if error.reason == "NotLeading":
-            queue.retry(key)  # the lease may be renewed late, and then no other process handles the key
+            queue.retry(key)  # if this process gets the lease back, no other process has handled the key
             return ""
         if error.namespace_is_going:
             queue.forget(key)
             return "success"
-        # While nothing answers, the throttle holds requests back; once something does, the key must not wait long.
+        # A short backoff: while the API server is down, the throttle holds requests back. Once it answers, the key
+        # must not wait long.
         pause = queue.retry(key, UNWELL_SECONDS if error.server_is_unwell else None)
         log.warning("reconcile_failed", namespace=key[0], actor=key[1], error=str(error), retry_in=round(pause, 2))
         return "error"

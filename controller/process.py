@@ -1,4 +1,7 @@
-"""The controller process: what it consists of, how the parts are wired, and how they start and stop."""
+"""The controller process: it creates the parts, connects them, and starts and stops them.
+
+The process watches at all times. It reconciles and writes only while it holds the lease.
+"""
 
 import os
 import random
@@ -23,7 +26,7 @@ from controller.cluster.runtime_maps import RuntimeMaps
 from controller.handling import handle
 from controller.reconciler import Reconciler
 from controller.rules.injected import digest, opted_out
-from controller.rules.remedies import settle_in
+from controller.rules.remedies import set_operator
 from controller.script.source import from_environment as runtime_source
 from controller.triggers import Triggers
 from crds.names import OPERATOR
@@ -48,23 +51,24 @@ from telemetry.server import serve
 log = structlog.get_logger(__name__)
 
 KEDA_SECONDS = 10.0
-"""Between two looks at whether the API server serves KEDA's resources."""
+"""Seconds between two checks whether the API server serves KEDA's resources."""
 RESYNC_SECONDS = 600.0
 STOP_SECONDS = 10.0
+"""How long a stop waits for the workers to finish their keys."""
 SOURCE_SECONDS = 5.0
-"""For how long the first reconciles wait for the script, which spares each actor a status without it."""
+"""How long the first reconciles wait for the runtime script. Without the wait, each actor first reports its absence."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How the process is run."""
+    """The process's command-line flags and environment."""
 
     namespace: str = "asya-system"
-    """The operator's own namespace: of its Lease."""
+    """The operator's own namespace, which holds its Lease."""
     metrics_port: int = 8080
     workers: int = 8
     watch_namespaces: Sequence[str] = ()
-    """All if empty."""
+    """Namespaces to watch; empty: all."""
     client_qps: int = QPS
     client_burst: int = BURST
     lease: str = OPERATOR
@@ -76,22 +80,24 @@ class Options:
 
 
 class Controller:
-    """Everything but the process around it: what exists, and who calls whom."""
+    """Creates the parts of the controller and connects them."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
         environment = options.environment
         self.identity = f"{environment.get('POD_NAME') or socket.gethostname()}_{uuid.uuid4().hex[:8]}"
         self._stop = threading.Event()
-        self._keda_known = threading.Event()
+        self._keda_checked = threading.Event()
+        """Set once the process knows whether the cluster has KEDA."""
         self._source_loaded = threading.Event()
-        settle_in(options.namespace, options.lease)
+        set_operator(options.namespace, options.lease)
         self._defaults = from_environment(environment)
         self._actor_metrics = ActorMetrics()
         self._queue: WorkQueue[Key] = WorkQueue()
-        self._queue.pause()  # until this process leads
+        self._queue.pause()  # the election resumes it when this process leads
         self._workers = Workers(self._queue, options.workers, self._handle)
-        self._plain = Client(load_configuration(options.kubeconfig), pool_size=2)
+        self._unlimited = Client(load_configuration(options.kubeconfig), pool_size=2)
+        """Has no throttle and may write without the lease: the election and the certificates need that."""
         self._election = self._make_election()
         self._client = self._make_client()
         self._triggers = Triggers(self._queue)
@@ -108,12 +114,12 @@ class Controller:
         self._keeper = self._make_keeper()
         self._watchdog = Watchdog(self._informers)
 
-    # -- what is wired together --------------------------------------------------------------------
+    # -- the parts -----------------------------------------------------------------------------------
 
     def _make_election(self) -> Election:
         options = self._options
         return Election(
-            self._plain,
+            self._unlimited,
             options.namespace,
             options.lease,
             self.identity,
@@ -123,11 +129,11 @@ class Controller:
         )
 
     def _make_client(self) -> Client:
-        """The client that writes only while this process leads."""
+        """The client that is throttled, and that writes only while this process leads."""
         options = self._options
         return Client(
             load_configuration(options.kubeconfig),
-            pool_size=options.workers + 16,  # a watch keeps its connection for as long as it lasts
+            pool_size=options.workers + 16,  # each watch holds a connection as long as it runs
             may_write=lambda: self._election.leading,
             throttle=Throttle(options.client_qps, options.client_burst),
         )
@@ -146,20 +152,20 @@ class Controller:
         )
 
     def _make_keeper(self) -> Keeper:
-        """What keeps the webhook's certificate."""
+        """The part that issues and renews the webhook's certificate."""
         return Keeper(
             self._client,
             certificate_settings(self._options.environment, self._options.namespace),
             lambda: self._election.leading,
             self.identity,
-            any_time=self._plain,
+            any_time=self._unlimited,
         )
 
     def _make_reconciler(self) -> Reconciler:
-        """As soon as the API server tells its version, on which injection depends."""
+        """The reconciler. Waits for the API server's version, because injection depends on it."""
         while not self._stop.is_set():
             try:
-                native_sidecars = has_native_sidecars(self._plain.version())
+                native_sidecars = has_native_sidecars(self._unlimited.version())
             except ApiError as error:
                 log.warning("api_unreachable", error=str(error))
                 self._stop.wait(random.uniform(0.5, 1.5))
@@ -176,10 +182,10 @@ class Controller:
             self._actor_metrics.observe,
         )
 
-    # -- the life of the process -------------------------------------------------------------------
+    # -- start and stop ------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Work until stopped by a signal."""
+        """Run until SIGINT or SIGTERM stops the process."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: self._stop.set())
         BUILD.labels(build_version()).set(1)
@@ -187,16 +193,16 @@ class Controller:
         probes = {"/healthz": self._unhealthy, "/readyz": self._not_ready}
         server = serve(every_address(), self._options.metrics_port, REGISTRY, probes)
         self._reconciler = self._make_reconciler()
-        # On a thread of its own, since a server that is slow must not keep the rest from starting.
+        # On its own thread: a slow server must not delay the other parts.
         threads.start("runtime-source-start", self._start_source)
         self._cluster.start()
         self._keeper.start()
         self._watchdog.start()
-        threads.start("keda-discovery", self._look_for_keda)
+        threads.start("keda-discovery", self._discover_keda)
         threads.start("resync", self._resync)
         self._election.start()
         while not self._stop.wait(1.0):
-            pass  # a single wait without a limit would miss a signal that comes just before it
+            pass  # one wait without a timeout would miss a signal that arrives just before it
         log.info("stopping", identity=self.identity)
         self._source.stop()
         self._keeper.stop()
@@ -215,9 +221,9 @@ class Controller:
         self._triggers.on_everything()
 
     def _lead(self) -> None:
-        """Have the workers work; called by the election, on a thread of its own, each time that this process leads."""
+        """Start the workers. The election calls this, on its own thread, each time this process gets the lease."""
         log.info("leading", identity=self.identity)
-        while not self._cluster.synced or not self._keda_known.is_set():
+        while not self._cluster.synced or not self._keda_checked.is_set():
             if self._stop.wait(0.02):
                 return
         self._source_loaded.wait(SOURCE_SECONDS)
@@ -229,19 +235,20 @@ class Controller:
         )
         self._triggers.on_everything()
         self._workers.start()
-        # If the lease is lost meanwhile, the workers' first write is refused.
+        # If the process has lost the lease in the meantime, the client refuses the workers' first write.
         self._queue.resume()
 
     def _stop_leading(self) -> None:
         self._queue.pause()
         self._actor_metrics.clear()
 
-    def _look_for_keda(self) -> None:
+    def _discover_keda(self) -> None:
+        """Check every KEDA_SECONDS whether the cluster has KEDA."""
         while True:
             pause = KEDA_SECONDS
             try:
                 self._cluster.discover_keda()
-                self._keda_known.set()
+                self._keda_checked.set()
             except ApiError as error:
                 log.warning("keda_discovery_failed", error=str(error))
                 pause = 1.0
@@ -258,11 +265,12 @@ class Controller:
         return [*self._cluster.informers, *self._keeper.informers]
 
     def _not_ready(self) -> str:
+        """Why the process is not ready; empty if it is."""
         missing = [repr(i.resource) for i in self._cluster.informers if not i.synced]
         return f"not listed yet: {', '.join(missing)}" if missing else self._watchdog.silent()
 
     def _unhealthy(self) -> str:
-        """What a restart would help."""
+        """A problem that a restart solves; empty if there is none."""
         return threads.failed() or self._watchdog.dead() or self._workers.stuck()
 
 
@@ -274,7 +282,11 @@ def _positive(environment: Mapping[str, str], name: str, default: int) -> int:
 
 
 def run(options: Options) -> None:
-    """Run the controller until stopped by a signal."""
+    """Run the controller until SIGINT or SIGTERM stops it.
+
+    Raises:
+        InvalidSetting: if an environment variable is not valid.
+    """
     logs.configure(options.log_level, options.log_format)
     tracing.configure("asya-operator", options.environment)
     Controller(options).run()

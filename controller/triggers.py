@@ -1,4 +1,4 @@
-"""Which keys go into the work queue when something changes.
+"""Which keys a change puts into the work queue.
 
 A key is an actor's namespace and name. A key without a name stands for a namespace and its runtime ConfigMap.
 """
@@ -13,14 +13,14 @@ from kube.workqueue import WorkQueue
 
 
 class Triggers:
-    """Called by the watch caches with each change."""
+    """The callbacks of the watch caches."""
 
     cluster: Cluster
     rollouts: Rollouts
     runtime: RuntimeMaps
 
     def __init__(self, queue: WorkQueue[Key]) -> None:
-        """The caches call this and are read by it, so they are set once they are made, before they start."""
+        """``cluster``, ``rollouts`` and ``runtime`` need this object first, so the caller sets them before a start."""
         self._queue = queue
 
     def on_actor(self, actor: Object, deleted: bool) -> None:
@@ -28,7 +28,7 @@ class Triggers:
         self._queue.add(key_of(actor))
 
     def on_owned(self, obj: Object, deleted: bool) -> None:
-        """An object changed that an actor owns, or that carries an actor's label."""
+        """An owned or labelled object changed."""
         metadata = obj["metadata"]
         self.rollouts.observe(obj, deleted)
         scaled_job = self.cluster.scaled_job_of(obj)
@@ -46,7 +46,7 @@ class Triggers:
         self._queue.add((config_map["metadata"]["namespace"], ""))
 
     def on_parameters(self, config_map: Object, deleted: bool) -> None:
-        """KEDA's parameters changed: all actors of the namespace, unless they are as the operator applied them."""
+        """The ConfigMap with KEDA's parameters changed: queue the namespace's actors, unless it has no drift."""
         namespace = config_map["metadata"]["namespace"]
         if deleted or not is_intact(config_map):
             for key in map(key_of, self.cluster.actors.all()):
@@ -54,7 +54,7 @@ class Triggers:
                     self._queue.add(key)
 
     def on_everything(self) -> None:
-        """Every actor and namespace: at a resync, and when the script or KEDA's presence changes."""
+        """Queue every actor and namespace: at a resync, and when the runtime script or KEDA comes, changes or goes."""
         for namespace in self.runtime.namespaces():
             self._queue.add((namespace, ""))
         for actor in self.cluster.actors.all():

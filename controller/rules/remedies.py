@@ -223,8 +223,8 @@ def remedy(cause: str, **words: str) -> str:
     return REMEDIES[cause].do.format_map({**_own, **words})
 
 
-def settle_in(namespace: str, name: str = OPERATOR) -> None:
-    """Name ``namespace`` as the operator's own, and ``name`` as that of its objects, in all remedies from now on."""
+def set_operator(namespace: str, name: str = OPERATOR) -> None:
+    """Set the namespace and the name of the operator that all later remedies mention."""
     _own.update({"operator": name, "operator_namespace": namespace, "options": options(namespace, name)})
 
 
