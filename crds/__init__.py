@@ -1,1 +1,1 @@
-"""The API: AsyncActor as pydantic models, and the manifest that is generated from them."""
+"""The API: the pydantic models of AsyncActor, and the CRD manifest that is generated from them."""

@@ -1,4 +1,4 @@
-"""What all models of the API share: the base class, patterns, and how a rule is written for the API server."""
+"""The parts that all API models share: the base class, patterns for names, and helpers for CEL rules."""
 
 from typing import Any
 
@@ -9,33 +9,33 @@ from pydantic_core import PydanticCustomError
 DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 MAX_NAME = 63
-"""An actor's name is a label value, and label values hold 63 characters."""
+"""Longest name of an actor, in characters. The name is a label value, and Kubernetes limits those to 63 characters."""
 
 Object = dict[str, Any]
-"""A Kubernetes object, or a part of one, as plain JSON."""
+"""A Kubernetes object, or a part of one, as parsed JSON."""
 
 
 def fail(path: str, message: str) -> PydanticCustomError:
-    """A validation error of ``message`` at ``path`` below the model being validated."""
+    """Return a validation error with ``message``. ``path`` is relative to the model that is being validated."""
     return PydanticCustomError("asya", "{path}: {message}", {"path": path, "message": message})
 
 
 class Model(BaseModel):
-    """Base of all: camelCase on the wire, snake_case in Python; null means absent, as in Kubernetes."""
+    """Base of all API models: camelCase in JSON, snake_case in Python. A null field counts as absent."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, strict=True, extra="ignore")
 
     @model_validator(mode="before")
     @classmethod
-    def _null_is_absent(cls, data: Any) -> Any:
-        return {k: v for k, v in data.items() if v is not None} if isinstance(data, dict) else data
+    def _drop_nulls(cls, section: Any) -> Any:
+        return {k: v for k, v in section.items() if v is not None} if isinstance(section, dict) else section
 
 
 def cel(*rules: tuple[str, str]) -> dict[str, Any]:
-    """JSON-schema extra that becomes ``x-kubernetes-validations``: pairs of rule and message."""
+    """Return the JSON-schema extra for ``x-kubernetes-validations``. Each rule is a pair of CEL and message."""
     return {"x-kubernetes-validations": [{"rule": rule, "message": message} for rule, message in rules]}
 
 
 def schema(**extra: Any) -> dict[str, Any]:
-    """JSON-schema extra for a field whose value is Kubernetes' own and is not modelled here."""
+    """Return the JSON-schema extra for a field that holds a Kubernetes type without a model here."""
     return {"x-structural": extra}

@@ -1,4 +1,7 @@
-"""``make generate``: writes what is made from the models, so that it never has to be written by hand."""
+"""``make generate``: writes every file that is generated from the models or from the chart's values.
+
+It writes the CRD manifest, the reference in the manual, and the chart's defaults, table and webhook configurations.
+"""
 
 import re
 import sys
@@ -21,8 +24,8 @@ BEGIN, END = "<!-- generated -->", "<!-- end of generated -->"
 
 
 def rows(schema: dict[str, Any], path: str = "") -> list[str]:
-    """One Markdown table row a field below ``schema``, parents before children."""
-    result = []
+    """Return one Markdown table row for each field below ``schema``, parents before children."""
+    table_rows = []
     for name, child in schema.get("properties", {}).items():
         here = f"{path}{name}"
         if name in ("limits", "requests", "metadata", "spec") and path:
@@ -39,29 +42,29 @@ def rows(schema: dict[str, Any], path: str = "") -> list[str]:
         )
         if name in schema.get("required", ()):
             shown = "required"
-        result.append(f"| `{here}` | {kind} | {shown} | {child.get('description', '')} |")
-        result += rows(child, here + ".")
+        table_rows.append(f"| `{here}` | {kind} | {shown} | {child.get('description', '')} |")
+        table_rows += rows(child, here + ".")
         for part, mark in (("items", "[]"), ("additionalProperties", ".<name>")):
             if (child.get(part) or {}).get("description"):
-                result += rows(child[part], f"{here}{mark}.")
-    return result
+                table_rows += rows(child[part], f"{here}{mark}.")
+    return table_rows
 
 
 def reference() -> str:
-    """The reference table of the manual."""
+    """Return the reference table of the manual."""
     spec = manifest()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return "\n".join(["| field of `spec` | type | default | meaning |", "|---|---|---|---|", *rows(spec)])
 
 
-def with_generated(page: str, made: str) -> str:
-    """``page`` with its generated part replaced by ``made``."""
+def with_generated(page: str, generated: str) -> str:
+    """Return ``page`` with the text between its two markers replaced by ``generated``."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{made}\n{END}{after}"
+    return f"{before}{BEGIN}\n{generated}\n{END}{after}"
 
 
 def values(text: str) -> str:
-    """The table of a chart's values: a row a key, with the comment above it."""
+    """Return a table of a chart's values: one row for each key, with the comment above the key."""
     table = ["| value | default | meaning |", "|---|---|---|"]
     path: list[tuple[int, str]] = []
     comment: list[str] = []
@@ -87,13 +90,13 @@ def values(text: str) -> str:
 
 
 def with_version(chart: str) -> str:
-    """``Chart.yaml`` or ``values.yaml`` with the version of the project, which is in ``pyproject.toml`` alone."""
+    """Return ``chart``, the text of ``Chart.yaml`` or ``values.yaml``, with the version from ``pyproject.toml``."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     return re.sub(r"^(version|appVersion|chartVersion): .*$", rf"\1: {version}", chart, flags=re.MULTILINE)
 
 
 def defaults(text: str) -> str:
-    """The chart's values where a template can read them, to fill up those of an older chart."""
+    """Return the chart's values as a file that templates read. They complete the values of an older chart."""
     return yaml.safe_dump(yaml.safe_load(text), sort_keys=False)
 
 
@@ -107,8 +110,8 @@ def main() -> None:
     for name in ("Chart.yaml", "values.yaml"):
         (CHART / name).write_text(with_version((CHART / name).read_text()))
     CHART_DEFAULTS.write_text(defaults((CHART / "values.yaml").read_text()))
-    made = values((CHART / "values.yaml").read_text())
-    chart_readme.write_text(with_generated(chart_readme.read_text(), made))
+    table = values((CHART / "values.yaml").read_text())
+    chart_readme.write_text(with_generated(chart_readme.read_text(), table))
     sys.stdout.write("wrote the CRD, the reference, and the chart's defaults, table and webhook configurations\n")
 
 

@@ -1,11 +1,10 @@
-"""The CustomResourceDefinition, generated from the models.
+"""Generates the CustomResourceDefinition from the models.
 
-A structural schema is stricter than JSON schema: no ``$ref``, no ``null`` unions, a type at every
-node. :func:`structural` turns what pydantic prints into one and keeps descriptions, defaults,
-bounds and CEL rules. Kubernetes applies defaults from the outside in, so a nested default reaches
-a stored object only if its parent has a default of ``{}``; that is what ``default={}`` is for.
+A structural schema is stricter than JSON schema: it has no ``$ref``, no union with ``null``, and a type at every node.
+:func:`structural` converts pydantic's JSON schema and keeps descriptions, defaults, bounds and CEL rules.
+Kubernetes applies defaults from the outside in. A nested default therefore needs ``default={}`` on its parent.
 
-Source of the rules: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+The rules: https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
 """
 
 from pathlib import Path
@@ -26,7 +25,7 @@ from crds.names import GROUP, KIND, PLURAL, VERSION
 MANIFEST = Path(__file__).with_name("asyncactors.yaml")
 NAME = f"{PLURAL}.{GROUP}"
 
-_KEPT = (
+_KEPT_KEYS = (
     "type",
     "format",
     "enum",
@@ -63,9 +62,9 @@ COLUMNS: list[dict[str, Any]] = [
 
 
 def structural(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
-    """``node`` of a pydantic JSON schema as a Kubernetes structural schema.
+    """Return ``node``, a part of a pydantic JSON schema, as a Kubernetes structural schema.
 
-    ``defs`` is the schema's ``$defs``. Pure; the result shares nothing with the input.
+    ``defs`` is the schema's ``$defs``. The function does not change its arguments.
     """
     outer = node
     if "anyOf" in node:
@@ -81,7 +80,7 @@ def structural(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
     if "x-structural" in outer:
         result.update(outer["x-structural"])
         return result
-    for key in _KEPT:
+    for key in _KEPT_KEYS:
         for source in (node, outer):
             if key in source:
                 result[key] = source[key]
@@ -97,13 +96,13 @@ def structural(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_of(model: type[AsyncActorSpec] | type[AsyncActorStatus]) -> dict[str, Any]:
-    """The structural schema of ``model``."""
+    """Return the structural schema of ``model``."""
     raw = model.model_json_schema()
     return structural(raw, raw.get("$defs", {}))
 
 
 def manifest() -> dict[str, Any]:
-    """The CustomResourceDefinition as a plain object."""
+    """Return the CustomResourceDefinition as a JSON object."""
     root = {
         "type": "object",
         "description": "A Python function that runs as autoscaled pods and consumes a queue.",
@@ -119,7 +118,7 @@ def manifest() -> dict[str, Any]:
             {
                 "rule": "self.metadata.name.size() <= 63",
                 "message": "metadata.name: must be at most 63 characters, "
-                "since it is the value of the label asya.io/actor",
+                "because it is the value of the label asya.io/actor",
             },
             {
                 "rule": "!has(self.spec.scaling) || !self.spec.scaling.enabled || self.spec.workload.type == 'Job' || "
@@ -164,7 +163,7 @@ def manifest() -> dict[str, Any]:
 
 
 def rendered() -> str:
-    """The manifest as YAML, as ``asya-operator crd`` prints it and the repository holds it."""
+    """Return the manifest as YAML. ``asya-operator crd`` prints it, and the repository contains it."""
     return "# Generated from crds/models.py by `make generate`. Do not edit.\n" + yaml.safe_dump(
         manifest(), sort_keys=False, width=110, allow_unicode=True
     )

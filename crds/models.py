@@ -1,10 +1,9 @@
-"""AsyncActor ``asya.io/v1alpha1`` as pydantic models: the one description of the API.
+"""AsyncActor ``asya.io/v1alpha1`` as pydantic models: the only description of the API.
 
-The CRD manifest, its defaults and the reference table in the README are generated from these
-models (:mod:`crds.manifest`), and admission parses actors with them, so the three cannot differ.
-Rules that span fields are written twice on purpose, once as CEL for the API server and once as
-a validator, because each side must hold when the other is absent; ``tests/cases/invalid_actors.py``
-runs one table of cases through both.
+:mod:`crds.manifest` generates the CRD and its defaults from these models. :mod:`crds.generate` generates the table in
+``docs/reference.md``. Admission parses actors with the same models, so the three cannot differ.
+Each rule over several fields exists twice: as CEL for the API server and as a validator here. Each must hold without
+the other. ``tests/cases/invalid_actors.py`` runs one table of cases through both.
 """
 
 import re
@@ -21,16 +20,16 @@ from crds.transport import SQS, RabbitMQ, SecretKeyRef, Transport
 from crds.workload import Job, Workload, WorkloadType
 
 GenerationSetting = Literal["auto", "frames", "frames-namespaced", "http"]
-"""What a setting may say of the sidecar's generation; ``auto`` has its image tell."""
+"""Values of the setting for the sidecar's generation. ``auto`` derives it from the image's tag."""
 
 GRACE_MARGIN = 30
-"""Seconds a pod may take to stop beyond the processing of one message, where nothing says how long."""
+"""Default grace period of a pod, in seconds, on top of the processing time of one message."""
 
 COOLDOWN, COOLDOWN_MARGIN = 60, 30
-"""Seconds without a message before scaling to zero: at least, and beyond the processing of the last one."""
+"""Default cooldown before scaling to zero, in seconds: the minimum, and the margin on top of the processing time."""
 
 QUEUE_LENGTH = 5
-"""Messages that one replica is meant to hold, where nothing says how many."""
+"""Default target of messages per replica."""
 
 QUANTITIES: dict[str, Any] = {
     "type": "object",
@@ -42,16 +41,18 @@ QUANTITIES: dict[str, Any] = {
 
 
 class Sidecar(Model):
-    """This actor's exceptions from the operator's sidecar defaults."""
+    """Settings of this actor's sidecar that override the operator's defaults."""
 
-    image: Annotated[str | None, Field(min_length=1, description="Image instead of the operator's default.")] = None
+    image: Annotated[
+        str | None, Field(min_length=1, description="Image of the sidecar. Absent: the operator's default.")
+    ] = None
     image_pull_policy: Annotated[
         Literal["Always", "IfNotPresent", "Never"] | None, Field(description="Pull policy of the image.")
     ] = None
     resources: Annotated[
         Object | None,
         Field(
-            description="Requests and limits instead of the operator's default.",
+            description="Requests and limits of the sidecar. Absent: the operator's default.",
             json_schema_extra=schema(
                 type="object",
                 properties={"limits": QUANTITIES, "requests": QUANTITIES},
@@ -62,8 +63,8 @@ class Sidecar(Model):
     env: Annotated[
         list[Object] | None,
         Field(
-            description="Environment variables, last in the sidecar's environment; one of the same name as the "
-            "operator's wins over it.",
+            description="Environment variables, added at the end of the sidecar's environment. A variable here "
+            "overrides the operator's variable of the same name.",
             json_schema_extra=schema(
                 type="array",
                 items={
@@ -79,20 +80,21 @@ class Sidecar(Model):
     generation: Annotated[
         GenerationSetting | None,
         Field(
-            description="Which generation of the sidecar the image holds, instead of what the operator's setting says; "
-            "`auto` has the image's tag tell."
+            description="Generation of the sidecar in the image. It overrides the operator's setting; `auto` derives "
+            "the generation from the image's tag."
         ),
     ] = None
     end_actor: Annotated[
         bool,
         Field(
-            description="Whether the actor is the end of every route, so that what its function returns goes nowhere."
+            description="Whether every route ends at this actor. If true, the sidecar sends its function's results to "
+            "no other actor."
         ),
     ] = False
 
     @field_validator("env")
     @classmethod
-    def _named(cls, env: list[Object] | None) -> list[Object] | None:
+    def _check_names(cls, env: list[Object] | None) -> list[Object] | None:
         for i, entry in enumerate(env or ()):
             if not isinstance(entry.get("name"), str) or not entry["name"]:
                 raise fail(f"[{i}].name", "required")
@@ -100,15 +102,15 @@ class Sidecar(Model):
 
 
 class Socket(Model):
-    """Where runtime and sidecar meet."""
+    """The Unix socket between runtime and sidecar."""
 
     path: Annotated[
         str,
         Field(
             pattern=r"^(/[^/\s:]+)+/[^/\s:]+$",
             max_length=100,
-            description="Absolute path of the Unix socket; its directory becomes a mount in both containers. "
-            "At most 100 characters, since the kernel holds no longer one.",
+            description="Absolute path of the Unix socket. Both containers mount its directory. The limit is 100 "
+            "characters because the kernel limits the path of a socket.",
         ),
     ] = "/var/run/asya/asya-runtime.sock"
     max_size: Annotated[
@@ -117,52 +119,54 @@ class Socket(Model):
     activation: Annotated[
         bool | None,
         Field(
-            description="Whether a container of its own holds the socket, so that messages wait while the runtime "
-            "restarts; absent, the operator's setting says it."
+            description="Whether a separate container holds the socket, so that messages wait while the runtime "
+            "restarts. Absent: the operator's setting."
         ),
     ] = None
 
     @field_validator("path")
     @classmethod
-    def _plain(cls, path: str) -> str:
+    def _check_path(cls, path: str) -> str:
         if any(part in (".", "..") for part in path.split("/")):
             raise PydanticCustomError("asya", "must be absolute and without . or ..")
         return path
 
     @property
     def directory(self) -> str:
-        """Directory of the socket: the mount point."""
+        """The socket's directory, which is the mount point."""
         return self.path.rpartition("/")[0]
 
 
 class Timeout(Model):
-    """How long things may take."""
+    """Time limits of an actor."""
 
-    processing: Annotated[int, Field(ge=1, description="Seconds that one message may take in the runtime.")] = 300
+    processing: Annotated[int, Field(ge=1, description="Seconds that the runtime may take to process one message.")] = (
+        300
+    )
     graceful_shutdown: Annotated[
         int | None,
         Field(
             ge=0,
-            description="Seconds a pod may take to stop: `terminationGracePeriodSeconds`, never lowering a larger "
-            "one in the template. Absent, it is `processing` and 30 more.",
+            description="Seconds that a pod may take to stop. It becomes `terminationGracePeriodSeconds` unless the "
+            "template has a larger one. Absent: `processing` + 30.",
         ),
     ] = None
 
     @property
     def grace_period(self) -> int:
-        """Seconds a pod may take to stop."""
+        """Seconds that a pod may take to stop."""
         return self.processing + GRACE_MARGIN if self.graceful_shutdown is None else self.graceful_shutdown
 
 
 class AsyncActorSpec(Model):
-    """What an actor is."""
+    """The desired state of an actor."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
             (
                 "!(has(self.scaling) && self.scaling.enabled && self.workload.type == 'Job'"
                 " && !has(self.workload.template))",
-                "workload.template: required to scale a Job, since KEDA starts Jobs from a template",
+                "workload.template: required to scale a Job, because KEDA starts Jobs from a template",
             ),
             (
                 "!has(self.scaling) || !has(self.scaling.job) || self.workload.type == 'Job'",
@@ -188,29 +192,31 @@ class AsyncActorSpec(Model):
             min_length=1,
             max_length=255,
             pattern=r"^[^\s/]+$",
-            description="Queue to consume. Absent, it is the one that the actor's sidecar consumes: "
+            description="Queue that the actor consumes. Absent: the sidecar's default, which is "
             "`asya-<namespace>-<name>`, or `asya-<name>` for sidecars before 0.2.0.",
         ),
     ] = None
-    transport: Annotated[Transport, Field(description="The queue system and how to reach it.")]
-    sidecar: Annotated[Sidecar, Field(description="This actor's exceptions from the sidecar defaults.")] = Sidecar()
+    transport: Annotated[Transport, Field(description="Queue system and how to reach it.")]
+    sidecar: Annotated[
+        Sidecar, Field(description="Settings of this actor's sidecar that override the operator's defaults.")
+    ] = Sidecar()
     resiliency: Annotated[
         Resiliency | None,
         Field(description="Retries and error routes, for sidecars of the http generation (0.5.1 and newer)."),
     ] = None
-    socket: Annotated[Socket, Field(description="Where runtime and sidecar meet.")] = Socket()
-    timeout: Annotated[Timeout, Field(description="How long things may take.")] = Timeout()
+    socket: Annotated[Socket, Field(description="Unix socket between runtime and sidecar.")] = Socket()
+    timeout: Annotated[Timeout, Field(description="Time limits.")] = Timeout()
     scaling: Annotated[Scaling, Field(description="Autoscaling by KEDA.")] = Scaling()
-    workload: Annotated[Workload, Field(description="What runs the actor's pods.")]
+    workload: Annotated[Workload, Field(description="Workload that runs the actor's pods.")]
 
     @model_validator(mode="after")
-    def _scaled_job(self) -> "AsyncActorSpec":
+    def _check_scaled_job(self) -> "AsyncActorSpec":
         if self.scaling.enabled and self.workload.type == "Job" and self.workload.template is None:
-            raise fail("workload.template", "required to scale a Job, since KEDA starts Jobs from a template")
+            raise fail("workload.template", "required to scale a Job, because KEDA starts Jobs from a template")
         return self
 
     @model_validator(mode="after")
-    def _scaling_fits(self) -> "AsyncActorSpec":
+    def _check_scaling(self) -> "AsyncActorSpec":
         scaling = self.scaling
         if self.workload.type == "Job":
             refuse_for_jobs(scaling)
@@ -223,21 +229,21 @@ class AsyncActorSpec(Model):
             if scaling.aws.identity_owner == "workload" and spec and not spec.get("serviceAccountName"):
                 raise fail(
                     "workload.template.spec.serviceAccountName",
-                    "required with scaling.aws.identityOwner workload, since KEDA takes that account's role",
+                    "required with scaling.aws.identityOwner workload, because KEDA assumes that account's role",
                 )
         return self
 
     @property
     def cooldown_period(self) -> int:
-        """Seconds without a message before scaling to zero."""
+        """Seconds without a message before KEDA scales the actor to zero."""
         if self.scaling.cooldown_period is not None:
             return self.scaling.cooldown_period
-        busy = self.timeout.processing + COOLDOWN_MARGIN if self.transport.counts_waiting_only else 0
-        return max(COOLDOWN, busy)
+        last_message = self.timeout.processing + COOLDOWN_MARGIN if self.transport.counts_waiting_only else 0
+        return max(COOLDOWN, last_message)
 
     @property
     def queue_length(self) -> int:
-        """Messages that one replica, or one Job, is meant to hold."""
+        """Target of messages per replica, or per Job."""
         if self.scaling.queue_length is not None:
             return self.scaling.queue_length
         if self.workload.type != "Job":
@@ -255,41 +261,47 @@ class ObjectMeta(Model):
 
     @field_validator("name")
     @classmethod
-    def _is_a_label_value(cls, name: str) -> str:
+    def _check_length(cls, name: str) -> str:
         if len(name) > MAX_NAME:
             raise PydanticCustomError(
                 "asya",
-                "must be at most 63 characters, since it is the value of the label asya.io/actor; found {n} characters",
+                "must be at most 63 characters, because it is the value of the label asya.io/actor; found {n}",
                 {"n": len(name)},
             )
         return name
 
 
 MAX_SCALED_NAME = MAX_NAME - len("keda-hpa-")
-"""KEDA cuts ``keda-hpa-<name>`` at 63 characters, so two longer names may share one HorizontalPodAutoscaler."""
+"""Longest name of an actor that KEDA scales.
+
+KEDA truncates ``keda-hpa-<name>`` to 63 characters, so two longer names could share one HorizontalPodAutoscaler.
+"""
 STATEFUL_SET_NAME = r"^[a-z0-9]([-a-z0-9]{0,50}[a-z0-9])?$"
-"""The pods bear ``<name>-<hash>`` as a label value and ``<name>-<n>`` as a host name, which has no dots."""
+"""Pattern of a StatefulSet's name. Its pods have ``<name>-<hash>`` as a label value and ``<name>-<n>`` as a host name.
+
+A label value has at most 63 characters, and a host name has no dots.
+"""
 
 
-def wrong_name(actor: "AsyncActor") -> tuple[str, str] | None:
-    """The field and the rule that a name breaks, if an object made for the actor could not be called so."""
+def name_fault(actor: "AsyncActor") -> tuple[str, str] | None:
+    """Return the field and the rule that it breaks if an object of the actor cannot have its name, else None."""
     spec, name = actor.spec, actor.metadata.name
     if spec.scaling.enabled and spec.workload.type != "Job" and len(name) > MAX_SCALED_NAME:
         return "metadata.name", SCALED_NAME_RULE
     if spec.workload.type == "StatefulSet" and spec.workload.template is not None:
-        field, called = ("spec.workload.name", spec.workload.name) if spec.workload.name else ("metadata.name", name)
-        if not re.fullmatch(STATEFUL_SET_NAME, called):
+        field, set_name = ("spec.workload.name", spec.workload.name) if spec.workload.name else ("metadata.name", name)
+        if not re.fullmatch(STATEFUL_SET_NAME, set_name):
             return field, STATEFUL_SET_RULE
     return None
 
 
 SCALED_NAME_RULE = (
-    f"must be at most {MAX_SCALED_NAME} characters while scaling is enabled, since KEDA calls its "
-    "HorizontalPodAutoscaler keda-hpa-<name> and cuts that at 63; choose a shorter name"
+    f"must be at most {MAX_SCALED_NAME} characters while scaling is enabled, because KEDA names its "
+    "HorizontalPodAutoscaler keda-hpa-<name> and truncates that to 63; choose a shorter name"
 )
 STATEFUL_SET_RULE = (
-    "the name of a StatefulSet must be at most 52 characters without a dot, since its pods bear it in a label and in "
-    "their host names; choose another name, or set spec.workload.name"
+    "the name of a StatefulSet must be at most 52 characters without a dot, because a label and the host names of its "
+    "pods contain it; choose another name, or set spec.workload.name"
 )
 
 
@@ -297,26 +309,26 @@ class AsyncActor(Model):
     """A Python function that runs as autoscaled pods and consumes a queue."""
 
     metadata: ObjectMeta
-    spec: Annotated[AsyncActorSpec, Field(description="What the actor is.")]
-    status: Annotated[AsyncActorStatus | None, Field(description="What the controller last saw.")] = None
+    spec: Annotated[AsyncActorSpec, Field(description="Desired state of the actor.")]
+    status: Annotated[AsyncActorStatus | None, Field(description="Last state that the controller observed.")] = None
 
     @model_validator(mode="after")
-    def _names_fit(self) -> "AsyncActor":
-        wrong = wrong_name(self)
-        if wrong is not None:
-            raise fail(*wrong)
+    def _check_names(self) -> "AsyncActor":
+        fault = name_fault(self)
+        if fault is not None:
+            raise fail(*fault)
         return self
 
     @field_validator("spec", mode="before")
     @classmethod
-    def _present(cls, spec: Any, info: ValidationInfo) -> Any:
+    def _check_spec(cls, spec: Any, info: ValidationInfo) -> Any:
         if not isinstance(spec, dict):
             raise PydanticCustomError("asya", "must be an object")
         return spec
 
 
 def field_path(location: tuple[str | int, ...]) -> str:
-    """A pydantic error location as users write it: ``spec.sidecar.env[0].name``."""
+    """Return a pydantic error location as users write it: ``spec.sidecar.env[0].name``."""
     return re.sub(r"\.\[", "[", ".".join(f"[{p}]" if isinstance(p, int) else p for p in location))
 
 
@@ -340,5 +352,5 @@ __all__ = [
     "Workload",
     "WorkloadType",
     "field_path",
-    "wrong_name",
+    "name_fault",
 ]

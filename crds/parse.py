@@ -1,7 +1,7 @@
-"""From a plain object to an :class:`AsyncActor`, or to messages that name the field.
+"""Parses a JSON object into an :class:`AsyncActor`, or reports every invalid field.
 
-Parsing is where bad input is told apart from good, so every message says which field, what was
-found there and what to do. A table of such cases is in ``tests/cases/invalid_actors.py``.
+Each message names the field, its present value and what to do. ``tests/cases/invalid_actors.py`` has a table of
+invalid actors.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from crds.models import AsyncActor, field_path
 
 
 class InvalidActor(ValueError):
-    """An AsyncActor that breaks the schema; ``errors`` holds one ``field: message`` a fault."""
+    """An AsyncActor breaks the schema. ``errors`` holds one ``field: message`` for each fault."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__("; ".join(errors))
@@ -21,10 +21,10 @@ class InvalidActor(ValueError):
 
 
 def parse_actor(obj: Mapping[str, Any]) -> AsyncActor:
-    """Parse ``obj``, an AsyncActor as JSON.
+    """Parse ``obj``, an AsyncActor as JSON, and return the model.
 
     Raises:
-        InvalidActor: with every fault that was found, each naming its field.
+        InvalidActor: ``obj`` has faults. The exception lists all of them, each with its field.
     """
     try:
         return AsyncActor.model_validate(obj)

@@ -1,7 +1,7 @@
-"""Autoscaling of an actor: KEDA's own knobs behind one section, each checked before KEDA would refuse it.
+"""``spec.scaling``: autoscaling of an actor by KEDA. Admission refuses values that KEDA would refuse later.
 
-Rules are taken from KEDA's documentation and admission. Those that only look at one section are here; those that
-need the transport or the workload too are in :mod:`crds.models`.
+The rules come from KEDA's documentation and from its admission webhook. This module has the rules within this section.
+:mod:`crds.models` has the rules that also depend on the transport or the workload.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,10 @@ from pydantic import ConfigDict, Field, model_validator
 from crds.base import DNS_SUBDOMAIN, Model, cel, fail, schema
 
 RESOURCE_TRIGGERS: Final = ("cpu", "memory")
-"""Triggers on what pods use, which no queue tells of."""
+"""Types of triggers that measure the pods' resource usage instead of a queue."""
 
-NOT_FOR_JOBS: Final = "KEDA does not have this for Jobs; remove it"
+NOT_FOR_JOBS: Final = "KEDA does not support this for Jobs; remove it"
+ONE_IDENTITY: Final = "authenticationRef already selects the identity; remove aws or authenticationRef"
 
 REQUIRED_METADATA: Final[dict[str, tuple[str, ...]]] = {
     "cpu": ("value",),
@@ -26,11 +27,11 @@ REQUIRED_METADATA: Final[dict[str, tuple[str, ...]]] = {
     "external": ("scalerAddress",),
     "external-push": ("scalerAddress",),
 }
-"""Metadata that KEDA's scalers take from the trigger alone and do not work without."""
+"""Metadata that each type of scaler requires. KEDA reads these keys only from the trigger's own metadata."""
 
 
 class AuthenticationRef(Model):
-    """A TriggerAuthentication of the actor's namespace, or a ClusterTriggerAuthentication."""
+    """A TriggerAuthentication in the actor's namespace, or a ClusterTriggerAuthentication."""
 
     name: Annotated[str, Field(min_length=1, max_length=253, pattern=DNS_SUBDOMAIN, description="Name of the object.")]
     kind: Annotated[
@@ -39,7 +40,7 @@ class AuthenticationRef(Model):
 
 
 class Trigger(Model):
-    """One more KEDA trigger, of any type; the actor has as many replicas as the hungriest trigger asks for."""
+    """An additional KEDA trigger of any type. The trigger that asks for the most replicas decides their number."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -64,34 +65,36 @@ class Trigger(Model):
             min_length=1,
             max_length=63,
             pattern=r"^[a-z0-9-]+$",
-            description="KEDA's name of the scaler: `cron`, `prometheus`, …",
+            description="Type of the scaler in KEDA: `cron`, `prometheus`, …",
         ),
     ]
-    name: Annotated[str | None, Field(min_length=1, max_length=63, description="Name, unique in the list.")] = None
+    name: Annotated[
+        str | None, Field(min_length=1, max_length=63, description="Name of the trigger, unique in the list.")
+    ] = None
     metadata: Annotated[
         dict[str, str],
         Field(
             json_schema_extra=schema(
                 type="object",
-                description="The scaler's parameters, all as strings. `…FromEnv` names a variable of the runtime "
-                "container.",
+                description="Parameters of the scaler, all as strings. `…FromEnv` names an environment variable of the "
+                "runtime container.",
                 additionalProperties={"type": "string"},
             ),
         ),
     ]
     authentication_ref: Annotated[
-        AuthenticationRef | None, Field(description="Where the scaler's credentials come from.")
+        AuthenticationRef | None, Field(description="Object with the scaler's credentials.")
     ] = None
     metric_type: Annotated[
         Literal["AverageValue", "Value", "Utilization"] | None,
-        Field(description="How the value counts; absent: a replica's share (AverageValue). Not for a Job."),
+        Field(description="How KEDA compares the value with its target. Absent: `AverageValue`. Not for a Job."),
     ] = None
     use_cached_metrics: Annotated[
-        bool | None, Field(description="Whether the value is read at each polling interval only. Not for a Job.")
+        bool | None, Field(description="Whether KEDA reads the value only once per polling interval. Not for a Job.")
     ] = None
 
     @model_validator(mode="after")
-    def _as_keda_takes_it(self) -> "Trigger":
+    def _check_keda_rules(self) -> "Trigger":
         is_resource = self.type in RESOURCE_TRIGGERS
         if self.metric_type == "Utilization" and not is_resource:
             raise fail("metricType", "Utilization is for the triggers cpu and memory")
@@ -106,51 +109,59 @@ class Trigger(Model):
 
 
 class Fallback(Model):
-    """Replicas while KEDA cannot read the queue."""
+    """Number of replicas while KEDA cannot read the queue."""
 
-    failure_threshold: Annotated[int, Field(ge=0, description="Failed looks in a row after which it holds.")]
-    replicas: Annotated[int, Field(ge=0, description="Replicas to have then.")]
+    failure_threshold: Annotated[
+        int, Field(ge=0, description="Consecutive failures to read the queue after which the fallback applies.")
+    ]
+    replicas: Annotated[int, Field(ge=0, description="Replicas while the fallback applies.")]
     behavior: Annotated[
         Literal["static", "currentReplicas", "currentReplicasIfHigher", "currentReplicasIfLower"] | None,
-        Field(description="Whether the present number of replicas is kept instead (KEDA 2.17 and newer)."),
+        Field(description="Whether KEDA keeps the current number of replicas instead (KEDA 2.17 and newer)."),
     ] = None
 
 
 class ScalingPolicy(Model):
-    """One step that the autoscaler may take in a period."""
+    """The largest change that the autoscaler may make in a period."""
 
-    type: Annotated[Literal["Pods", "Percent"], Field(description="What `value` counts.")]
-    value: Annotated[int, Field(ge=1, description="Most that may be added or removed in a period.")]
-    period_seconds: Annotated[int, Field(ge=1, le=1800, description="Length of the period.")]
+    type: Annotated[Literal["Pods", "Percent"], Field(description="Unit of `value`.")]
+    value: Annotated[int, Field(ge=1, description="Largest number to add or remove in a period.")]
+    period_seconds: Annotated[int, Field(ge=1, le=1800, description="Length of the period, in seconds.")]
 
 
 class ScalingRules(Model):
-    """How fast the autoscaler may go one way; what is absent is as Kubernetes has it by default."""
+    """How fast the autoscaler may scale in one direction. Kubernetes' defaults apply to absent fields."""
 
     stabilization_window_seconds: Annotated[
-        int | None, Field(ge=0, le=3600, description="Seconds over which the most careful number counts.")
+        int | None,
+        Field(
+            ge=0,
+            le=3600,
+            description="Window, in seconds, in which the autoscaler takes the most cautious recommendation.",
+        ),
     ] = None
     select_policy: Annotated[
-        Literal["Max", "Min", "Disabled"] | None, Field(description="Which of the policies holds.")
+        Literal["Max", "Min", "Disabled"] | None, Field(description="Which policy applies if there are several.")
     ] = None
     policies: Annotated[
-        list[ScalingPolicy] | None, Field(min_length=1, max_length=10, description="Steps that it may take.")
+        list[ScalingPolicy] | None, Field(min_length=1, max_length=10, description="Limits per period.")
     ] = None
 
 
 class Behavior(Model):
-    """How fast the actor is scaled, instead of the operator's default for that way."""
+    """How fast the autoscaler scales the actor up and down. The operator's default applies to an absent direction."""
 
     scale_up: Annotated[
-        ScalingRules | None, Field(description="Instead of 100 % or 4 pods per 15 s, whichever is more, at once.")
+        ScalingRules | None,
+        Field(description="Rules to scale up. Absent: at once, 100 % or 4 pods per 15 s, whichever is more."),
     ] = None
     scale_down: Annotated[
-        ScalingRules | None, Field(description="Instead of 50 % per 15 s, after 60 s of less to do.")
+        ScalingRules | None, Field(description="Rules to scale down. Absent: after 60 s of lower load, 50 % per 15 s.")
     ] = None
 
 
 class ScaledJobs(Model):
-    """How KEDA starts Jobs and what it keeps of them; only with a workload of type Job."""
+    """How KEDA starts Jobs and how many it keeps. Only for a workload of type Job."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -164,17 +175,20 @@ class ScaledJobs(Model):
     strategy: Annotated[
         Literal["default", "accurate", "eager", "custom"] | None,
         Field(
-            description="How many Jobs a count asks for. Absent: `accurate` where waiting messages alone are "
-            "counted (RabbitMQ by AMQP), `default` where those in work are, too (SQS, RabbitMQ's management API)."
+            description="How KEDA computes the number of Jobs from the number of messages. Absent: `accurate` if KEDA "
+            "counts only waiting messages (RabbitMQ by AMQP), `default` if it also counts messages in process (SQS, "
+            "RabbitMQ's management API)."
         ),
     ] = None
     custom_scaling_queue_length_deduction: Annotated[
-        int | None, Field(ge=0, description="With strategy custom: taken off the count.")
+        int | None,
+        Field(ge=0, description="With strategy custom: messages that KEDA subtracts from the number of messages."),
     ] = None
     custom_scaling_running_job_percentage: Annotated[
         str | None,
         Field(
-            pattern=r"^(0(\.[0-9]+)?|1(\.0+)?)$", description='With strategy custom: share of running Jobs, "0" to "1".'
+            pattern=r"^(0(\.[0-9]+)?|1(\.0+)?)$",
+            description='With strategy custom: fraction of the running Jobs that KEDA subtracts, "0" to "1".',
         ),
     ] = None
     pending_pod_conditions: Annotated[
@@ -182,37 +196,31 @@ class ScaledJobs(Model):
         Field(
             min_length=1,
             max_length=10,
-            description="Conditions of its pod without which a Job counts as not started. Absent: `Ready`, since a "
-            "message is waiting until its pod is ready to take it.",
-            json_schema_extra=schema(
-                type="array",
-                minItems=1,
-                maxItems=10,
-                items={"type": "string", "minLength": 1},
-                description="Conditions of its pod without which a Job counts as not started. Absent: `Ready`, since "
-                "a message is waiting until its pod is ready to take it.",
-            ),
+            description="Pod conditions that a Job needs to count as started. Absent: `Ready`, because a message waits "
+            "until the pod is ready to take it.",
+            json_schema_extra=schema(type="array", minItems=1, maxItems=10, items={"type": "string", "minLength": 1}),
         ),
     ] = None
     successful_jobs_history_limit: Annotated[int, Field(ge=0, description="Completed Jobs to keep.")] = 50
     failed_jobs_history_limit: Annotated[int, Field(ge=0, description="Failed Jobs to keep.")] = 50
     rollout: Annotated[
         Literal["gradual", "immediate"],
-        Field(description="Whether a change lets running Jobs end (gradual) or deletes them (immediate)."),
+        Field(description="On a change of the actor: `gradual` lets running Jobs end, `immediate` deletes them."),
     ] = "gradual"
     multiple_scalers_calculation: Annotated[
-        Literal["max", "min", "avg", "sum"] | None, Field(description="How several triggers are summed up.")
+        Literal["max", "min", "avg", "sum"] | None,
+        Field(description="How KEDA combines the values of several triggers."),
     ] = None
 
     @model_validator(mode="after")
-    def _complete(self) -> "ScaledJobs":
+    def _check_custom_strategy(self) -> "ScaledJobs":
         if self.strategy == "custom" and self.custom_scaling_running_job_percentage is None:
             raise fail("customScalingRunningJobPercentage", "required with strategy custom")
         return self
 
 
 class AwsIdentity(Model):
-    """As whom KEDA asks SQS."""
+    """The AWS identity with which KEDA reads the queue's length from SQS."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -226,16 +234,17 @@ class AwsIdentity(Model):
     identity_owner: Annotated[
         Literal["keda", "workload"] | None,
         Field(
-            description="Whose identity: KEDA's own, the default, or the role of the template's service account, which "
-            "KEDA must be allowed to assume."
+            description="Owner of the identity. `keda`, the default: KEDA itself. `workload`: the role of the "
+            "template's service account, which KEDA must be allowed to assume."
         ),
     ] = None
     role_arn: Annotated[
-        str | None, Field(pattern=r"^arn:[^\s]+$", max_length=2048, description="Role that KEDA assumes.")
+        str | None,
+        Field(pattern=r"^arn:[^\s]+$", max_length=2048, description="ARN of a role that KEDA assumes."),
     ] = None
 
     @model_validator(mode="after")
-    def _as_keda_takes_it(self) -> "AwsIdentity":
+    def _check_role_owner(self) -> "AwsIdentity":
         if self.role_arn is not None and self.identity_owner == "workload":
             raise fail("roleArn", "only KEDA itself (identityOwner keda) may take another role")
         return self
@@ -246,7 +255,7 @@ class Scaling(Model):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            # The API server tries the rule on the default {} too, before the fields' own defaults are in it.
+            # The API server also checks the rules against the default {}, before it applies the defaults of the fields.
             (
                 "!has(self.minReplicas) || !has(self.maxReplicas) || self.minReplicas <= self.maxReplicas",
                 "minReplicas: must not be greater than maxReplicas",
@@ -257,7 +266,7 @@ class Scaling(Model):
             ),
             (
                 "!has(self.aws) || !has(self.authenticationRef)",
-                "aws: part of what authenticationRef names, so only one of the two may be set",
+                f"aws: {ONE_IDENTITY}",
             ),
             (
                 "!has(self.triggers) || self.triggers.all(t, !has(t.name)"
@@ -269,84 +278,99 @@ class Scaling(Model):
 
     enabled: Annotated[bool, Field(description="Whether KEDA scales this actor.")] = False
     paused: Annotated[
-        bool, Field(description="Whether KEDA leaves the replicas as they are, or at `pausedReplicas`.")
+        bool,
+        Field(description="Whether autoscaling is paused. KEDA then keeps the replicas, or sets `pausedReplicas`."),
     ] = False
     paused_replicas: Annotated[
         int | None,
-        Field(ge=0, description="Replicas while paused; absent: as many as there are. Not for a Job."),
+        Field(ge=0, description="Replicas while paused. Absent: the current number. Not for a Job."),
     ] = None
-    min_replicas: Annotated[int, Field(ge=0, description="Fewest replicas; 0 sleeps on an empty queue.")] = 0
-    max_replicas: Annotated[int, Field(ge=1, description="Most replicas.")] = 50
+    min_replicas: Annotated[
+        int, Field(ge=0, description="Minimum number of replicas. 0: no pods while the queue is empty.")
+    ] = 0
+    max_replicas: Annotated[int, Field(ge=1, description="Maximum number of replicas.")] = 50
     idle_replicas: Annotated[
         int | None,
         Field(
             ge=0,
             le=0,
-            description="Replicas while the queue is empty, with a minReplicas above it for when it is not. KEDA "
-            "supports 0 alone.",
+            description="Replicas while the queue is empty. `minReplicas` must be larger and applies while it is not. "
+            "KEDA supports only 0.",
         ),
     ] = None
-    polling_interval: Annotated[int, Field(ge=1, description="Seconds between two looks at the queue.")] = 10
+    polling_interval: Annotated[
+        int, Field(ge=1, description="Seconds after which KEDA reads the queue's length again.")
+    ] = 10
     cooldown_period: Annotated[
         int | None,
         Field(
             ge=0,
-            description="Seconds without a message before scaling to zero. Absent: 60, or `timeout.processing` and 30 "
-            "more where only waiting messages are counted (RabbitMQ by AMQP) and that is more, so that the last busy "
-            "pod is kept. Not for a Job.",
+            description="Seconds without a message before KEDA scales to zero. Absent: 60. If KEDA counts only waiting "
+            "messages (RabbitMQ by AMQP): at least `timeout.processing` + 30, which keeps the last busy pod. Not for a "
+            "Job.",
         ),
     ] = None
     initial_cooldown_period: Annotated[
         int | None,
-        Field(ge=0, description="Seconds after its creation before an actor is first scaled to zero. Not for a Job."),
+        Field(
+            ge=0,
+            description="Seconds after the actor's creation before KEDA may scale it to zero. Not for a Job.",
+        ),
     ] = None
     queue_length: Annotated[
         int | None,
         Field(
             ge=1,
-            description="Messages that one replica is meant to hold. Absent: 5; for a Job, those that it handles "
+            description="Target of messages per replica. Absent: 5; for a Job, the messages that it processes "
             "(`workload.job.messages`, or 1).",
         ),
     ] = None
     activation_queue_length: Annotated[
-        int, Field(ge=0, description="Messages up to which an actor at zero replicas is left asleep.")
+        int,
+        Field(
+            ge=0,
+            description="Threshold of messages for an actor at zero replicas. KEDA starts it above this number.",
+        ),
     ] = 0
     fallback: Annotated[
         Fallback | None, Field(description="Replicas while KEDA cannot read the queue. Not for a Job.")
     ] = None
     behavior: Annotated[
-        Behavior | None, Field(description="How fast it is scaled, instead of the default. Not for a Job.")
+        Behavior | None, Field(description="How fast the actor is scaled. Absent: the default. Not for a Job.")
     ] = None
     triggers: Annotated[
-        list[Trigger] | None, Field(max_length=20, description="Further triggers beside the one on the queue.")
+        list[Trigger] | None, Field(max_length=20, description="Triggers in addition to the one on the queue.")
     ] = None
     authentication_ref: Annotated[
         AuthenticationRef | None,
         Field(
-            description="Credentials of the trigger on the queue, instead of those that spec.transport names, which "
-            "the sidecar goes on using."
+            description="Credentials of the trigger on the queue. They replace those from `spec.transport` for KEDA "
+            "only; the sidecar continues to use those."
         ),
     ] = None
-    aws: Annotated[AwsIdentity | None, Field(description="As whom KEDA asks SQS.")] = None
+    aws: Annotated[
+        AwsIdentity | None, Field(description="AWS identity with which KEDA reads the queue's length from SQS.")
+    ] = None
     job: Annotated[
-        ScaledJobs | None, Field(description="How Jobs are started and kept; only with a workload of type Job.")
+        ScaledJobs | None,
+        Field(description="How KEDA starts Jobs and how many it keeps. Only for a workload of type Job."),
     ] = None
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Scaling":
+    def _check_consistency(self) -> "Scaling":
         if self.min_replicas > self.max_replicas:
             raise fail("minReplicas", f"must not be greater than maxReplicas ({self.max_replicas})")
         if self.idle_replicas is not None and self.idle_replicas >= self.min_replicas:
             raise fail("idleReplicas", f"must be less than minReplicas ({self.min_replicas})")
         if self.aws is not None and self.authentication_ref is not None:
-            raise fail("aws", "part of what authenticationRef names, so only one of the two may be set")
+            raise fail("aws", ONE_IDENTITY)
         names = [t.name for t in self.triggers or () if t.name is not None]
         if len(set(names)) < len(names):
             raise fail("triggers", "names must be unique")
         return self
 
     def not_for_jobs(self) -> Iterator[str]:
-        """What is set here and means nothing to a ScaledJob, as paths below ``scaling``."""
+        """Yield the paths, below ``scaling``, of all fields that are set and that a ScaledJob does not support."""
         for name, value in (
             ("pausedReplicas", self.paused_replicas),
             ("idleReplicas", self.idle_replicas),
@@ -366,10 +390,10 @@ class Scaling(Model):
 
 
 def refuse_for_jobs(scaling: Scaling) -> None:
-    """Refuse what KEDA has for a ScaledObject only.
+    """Refuse fields that KEDA supports only for a ScaledObject.
 
     Raises:
-        PydanticCustomError: that names the first such field below ``spec``.
+        PydanticCustomError: such a field is set. The error names the first one, below ``spec``.
     """
     for path in scaling.not_for_jobs():
         raise fail(f"scaling.{path}", NOT_FOR_JOBS)

@@ -1,8 +1,8 @@
-"""Whether a template has the shape that injection relies on, told by the first field that has not.
+"""Checks that a pod template has the types that injection relies on, and names the first field that does not.
 
-The API server checks the built-in kinds before admission sees them, but not a ScaledJob's template or an
-AsyncActor's, whose fields it keeps as they are; and a review may come from anyone. Fields that are not named
-here are nobody's business, and null counts as absent, as in Kubernetes.
+The API server validates built-in kinds before it calls admission. It does not validate the template of a ScaledJob or
+of an AsyncActor, because their schemas preserve unknown fields. A client can also send a review directly. Only the
+fields below are checked. A null field counts as absent, as in Kubernetes.
 """
 
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ _Any = dict[str, Any]
 
 @with_config(ConfigDict(strict=True))
 class Shape(TypedDict, total=False):
-    """An object some of whose fields must have a type; a text is no number here, nor the other way round."""
+    """An object with typed fields. The check is strict: a numeric string is not a number, a number is not a string."""
 
 
 class _Named(Shape, total=False):
@@ -87,7 +87,7 @@ _WORDS = {"string_type": "a string", "int_type": "a whole number", "dict_type": 
 
 
 class Fault(NamedTuple):
-    """A field that has not the shape it must have."""
+    """A field with a wrong type."""
 
     path: str
     message: str
@@ -97,22 +97,22 @@ class Fault(NamedTuple):
 
 
 def malformed(value: Any, shape: TypeAdapter[Any] = TEMPLATE, path: str = "") -> Fault | None:
-    """The first field of ``value``, found at ``path``, that has not its shape."""
+    """Return the first fault of ``value``, or None. ``path`` is where ``value`` stands in its object."""
     try:
         shape.validate_python(value)
     except ValidationError as invalid:
         error = invalid.errors(include_url=False, include_context=False)[0]
-        wanted = _WORDS.get(error["type"], error["msg"])
-        return Fault(_path(path, error["loc"]), f"must be {wanted}; found {_word(error['input'])}")
+        expected = _WORDS.get(error["type"], error["msg"])
+        return Fault(_join(path, error["loc"]), f"must be {expected}; found {_type_word(error['input'])}")
     return None
 
 
-def _path(path: str, parts: tuple[int | str, ...]) -> str:
+def _join(path: str, parts: tuple[int | str, ...]) -> str:
     for part in parts:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path
 
 
-def _word(value: Any) -> str:
+def _type_word(value: Any) -> str:
     words = {dict: "an object", list: "a list", bool: "a boolean", str: "a string", float: "a fraction"}
     return "null" if value is None else words.get(type(value), "a number")

@@ -1,4 +1,4 @@
-"""The status of an AsyncActor, which the controller alone writes."""
+"""``status``: the observed state of an AsyncActor. Only the controller writes it."""
 
 from typing import Annotated, Literal
 
@@ -19,7 +19,7 @@ class Condition(Model):
 
 
 class ObjectRef(Model):
-    """An object of the actor's namespace."""
+    """A reference to an object in the actor's namespace."""
 
     api_version: str
     kind: str
@@ -27,36 +27,42 @@ class ObjectRef(Model):
 
 
 class AsyncActorStatus(Model):
-    """What the controller last saw; written by it alone."""
+    """The last state that the controller observed. Only the controller writes it."""
 
-    phase: Annotated[str | None, Field(description="One word for how the actor is; see the table of phases.")] = None
+    phase: Annotated[
+        str | None, Field(description="The actor's state in one word. The manual has a table of phases.")
+    ] = None
     conditions: Annotated[
         list[Condition] | None,
         Field(
             description="WorkloadReady, RuntimeReady, PodsReady, ScalingReady (while scaling is enabled), "
-            "QueueConsumed and Ready (all of them).",
+            "QueueConsumed, and Ready, which summarizes the others.",
             json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
         ),
     ] = None
     reason: Annotated[str | None, Field(description="Reason of the first condition that is false.")] = None
-    queue_name: Annotated[str | None, Field(description="Queue that is consumed and scaled on.")] = None
+    queue_name: Annotated[
+        str | None, Field(description="Queue that the actor consumes and whose length scales it.")
+    ] = None
     workload_ref: Annotated[ObjectRef | None, Field(description="The workload.")] = None
     scaled_object_ref: Annotated[ObjectRef | None, Field(description="The ScaledObject.")] = None
     scaled_job_ref: Annotated[ObjectRef | None, Field(description="The ScaledJob.")] = None
-    observed_generation: Annotated[int | None, Field(description="Generation that this status speaks of.")] = None
-    replicas: Annotated[int | None, Field(description="Pods of the workload.")] = None
-    ready_replicas: Annotated[int | None, Field(description="Pods that are ready.")] = None
-    desired_replicas: Annotated[int | None, Field(description="Pods that there should be.")] = None
+    observed_generation: Annotated[
+        int | None, Field(description="Generation of the spec that this status describes.")
+    ] = None
+    replicas: Annotated[int | None, Field(description="Number of pods of the workload.")] = None
+    ready_replicas: Annotated[int | None, Field(description="Number of ready pods.")] = None
+    desired_replicas: Annotated[int | None, Field(description="Desired number of pods.")] = None
     scaling_active: Annotated[
-        bool | None, Field(description="Whether KEDA sees messages in the queue; absent while it does not say.")
+        bool | None, Field(description="Whether KEDA sees messages in the queue. Absent while KEDA does not report it.")
     ] = None
     outdated_workloads: Annotated[
-        int | None, Field(description="Labelled workloads that are still to be re-injected after a change.")
+        int | None, Field(description="Number of labelled workloads that still have an older plan.")
     ] = None
     warnings: Annotated[
-        list[str] | None, Field(description="What is unwise in the spec of that generation, and what to do.")
+        list[str] | None, Field(description="Risks in the spec of the observed generation, each with advice.")
     ] = None
     replicas_before_scaling: Annotated[
         int | None,
-        Field(description="Replicas that a workload which the actor does not own had before it was scaled."),
+        Field(description="Replicas of the borrowed workload before the actor scaled it."),
     ] = None

@@ -1,7 +1,7 @@
-"""The queue system of an actor: which one, where it is, and by which of the user's Secrets it is reached.
+"""``spec.transport``: the queue system of an actor, its address, and the user's Secrets with its credentials.
 
-The sidecar and KEDA read the same broker in different ways, so everything that both must know alike, such as
-the endpoint of SQS or the port of TLS, is a property here and is derived nowhere else.
+The sidecar and KEDA connect to the same broker with different settings. This module derives the values that both need,
+such as the endpoint of SQS or the port for TLS. No other module derives them, so the two cannot differ.
 """
 
 import re
@@ -31,24 +31,24 @@ MANAGEMENT_MESSAGE: Final = (
 BASE_URL: Final = r"^https?://[^\s/?#@]+/[^\s/?#@]+$"
 BASE_URL_MESSAGE: Final = (
     "must be https://<host>/<account> without the queue's name, a query or a trailing slash, "
-    "since KEDA and the sidecar put the queue's name behind it"
+    "because KEDA and the sidecar append the queue's name"
 )
 AMAZON: Final = r"^https?://[^/]*\.(amazonaws\.com(\.cn)?|api\.aws)(:[0-9]+)?/"
 ACCOUNT: Final = r"/[0-9]{12}$"
 ACCOUNT_MESSAGE: Final = "must end with the account's 12 digits, and without the queue's name"
 REGIONAL: Final = r"^https?://([^/]*\.)?[a-z]{2}(-[a-z]+)+-[0-9]+\."
-"""A URL whose host has a region among its labels."""
+"""URLs with a host label that looks like a region."""
 KNOWN_HOSTS: Final = r"^https?://[^/]*\.(amazonaws\.com(\.cn)?|api\.aws|localhost\.localstack\.cloud)(:[0-9]+)?/"
-"""URLs of which a label that looks like a region is one."""
+"""URLs of hosts where a label that looks like a region is a region."""
 
 
 def aws_host(service: str, region: str) -> str:
-    """The host of a service of AWS in a region; those of China have a domain of their own."""
+    """Return the host of an AWS service in ``region``. Regions in China have a different domain."""
     return f"{service}.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
 
 
 def _quoted(pattern: str) -> str:
-    """``pattern`` as a CEL string."""
+    """Return ``pattern`` as a CEL string."""
     return "'" + pattern.replace("\\", "\\\\") + "'"
 
 
@@ -73,13 +73,13 @@ class TLS(Model):
 
     ca_secret_ref: Annotated[
         SecretKeyRef | None,
-        Field(description="Secret key with the CA (PEM) that the broker's certificate is checked against, too."),
+        Field(description="Secret key with an additional CA (PEM) that verifies the broker's certificate."),
     ] = None
     cert_secret_ref: Annotated[
         SecretKeyRef | None,
         Field(
-            description="Secret key with a client certificate (PEM). Without passwordSecretRef it is also how sidecar "
-            "and KEDA log in (SASL EXTERNAL). With urlSecretRef the sidecar uses it only if the URL says "
+            description="Secret key with a client certificate (PEM). Without passwordSecretRef, sidecar and KEDA also "
+            "log in with it (SASL EXTERNAL). With urlSecretRef, the sidecar uses it only if the URL contains "
             "`?certfile=/etc/asya/rabbitmq/client/tls.crt&keyfile=/etc/asya/rabbitmq/client/tls.key`."
         ),
     ] = None
@@ -88,14 +88,14 @@ class TLS(Model):
     ] = None
 
     @model_validator(mode="after")
-    def _pair(self) -> "TLS":
+    def _check_pair(self) -> "TLS":
         if (self.cert_secret_ref is None) != (self.key_secret_ref is None):
             raise fail("certSecretRef", "a client certificate needs certSecretRef and keySecretRef together")
         return self
 
 
 class Management(Model):
-    """RabbitMQ's management API, which counts messages in work too, unlike AMQP."""
+    """RabbitMQ's management API. Unlike AMQP, it also counts the messages that pods are processing."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -110,28 +110,28 @@ class Management(Model):
         str | None,
         Field(
             max_length=1024,
-            description="`http(s)://<host>:<port>` of the management API; user name, password and virtual host are "
-            "those of AMQP.",
+            description="URL of the management API, as `http(s)://<host>:<port>`. User name, password and virtual host "
+            "are the same as for AMQP.",
             json_schema_extra=cel((f"self.matches({_quoted(MANAGEMENT)})", MANAGEMENT_MESSAGE)),
         ),
     ] = None
     url_secret_ref: Annotated[
         SecretKeyRef | None,
         Field(
-            description="Secret key that holds a whole URL instead: "
+            description="Secret key with a whole URL instead of `url`: "
             "`http(s)://<user>:<password>@<host>:<port>/<vhost>`, percent-encoded."
         ),
     ] = None
 
     @field_validator("url")
     @classmethod
-    def _plain(cls, url: str | None) -> str | None:
+    def _check_url(cls, url: str | None) -> str | None:
         if url is not None and not re.match(MANAGEMENT, url):
             raise PydanticCustomError("asya", MANAGEMENT_MESSAGE)
         return url
 
     @model_validator(mode="after")
-    def _one_of(self) -> "Management":
+    def _check_one_url(self) -> "Management":
         if (self.url is None) == (self.url_secret_ref is None):
             raise fail("url", "exactly one of url and urlSecretRef is required")
         return self
@@ -144,7 +144,7 @@ WHOLE_URL = (
 
 
 class RabbitMQ(Model):
-    """Where RabbitMQ is and who asks; either ``host`` and its companions, or ``urlSecretRef``."""
+    """The address of RabbitMQ and the credentials: either ``host`` with its related fields, or ``urlSecretRef``."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -163,26 +163,26 @@ class RabbitMQ(Model):
         Field(
             min_length=1,
             max_length=253,
-            description="Host name of the broker, or its address; one of IPv6 in brackets.",
+            description="Host name or IP address of the broker. An IPv6 address needs brackets.",
             json_schema_extra=cel((f"self.matches({_quoted(HOST)})", HOST_MESSAGE)),
         ),
     ] = None
-    port: Annotated[
-        int, Field(ge=1, le=65535, description="AMQP port of the broker; with `tls`, 5672 stands for 5671.")
-    ] = AMQP_PORT
+    port: Annotated[int, Field(ge=1, le=65535, description="AMQP port of the broker. With `tls`, 5672 means 5671.")] = (
+        AMQP_PORT
+    )
     username: Annotated[str, Field(min_length=1, max_length=255, description="User name.")] = "guest"
     password_secret_ref: Annotated[
         SecretKeyRef | None,
         Field(
-            description="Secret key that holds the password; absent, it is `guest`. Released sidecars paste it into a "
-            "URL unescaped: if it contains any of `@ / : # %`, use urlSecretRef with a percent-encoded URL instead."
+            description="Secret key with the password. Absent: `guest`. Released sidecars put the password into a URL "
+            "without escaping: if it contains any of `@ / : # %`, use urlSecretRef with a percent-encoded URL instead."
         ),
     ] = None
     url_secret_ref: Annotated[
         SecretKeyRef | None,
         Field(
-            description="Secret key that holds a whole `amqp(s)://…` URL, percent-encoded: for passwords with special "
-            "characters, and KEDA before 2.16. Excludes host, port, username, passwordSecretRef and vhost."
+            description="Secret key with a whole `amqp(s)://…` URL, percent-encoded. Use it for passwords with special "
+            "characters and for KEDA before 2.16. Excludes host, port, username, passwordSecretRef and vhost."
         ),
     ] = None
     vhost: Annotated[
@@ -191,27 +191,27 @@ class RabbitMQ(Model):
             min_length=1,
             max_length=255,
             pattern=r"^[^\s?#]+$",
-            description="Virtual host, as it is named; absent: `/`.",
+            description="Virtual host, without percent-encoding. Absent: `/`.",
         ),
     ] = None
     tls: Annotated[
         TLS | None,
         Field(
-            description="Has sidecar and KEDA connect by TLS (`amqps`); `{}` where the broker's certificate is from a "
-            "public CA."
+            description="Makes sidecar and KEDA connect by TLS (`amqps`). Use `{}` if a public CA issued the broker's "
+            "certificate."
         ),
     ] = None
     management: Annotated[
         Management | None,
         Field(
-            description="Has KEDA ask the management API instead of AMQP. It counts the messages in work too, so that "
-            "pods are kept while they are busy; AMQP counts waiting messages alone."
+            description="Makes KEDA read the queue's length from the management API instead of AMQP. This API also "
+            "counts messages in process, so KEDA keeps pods that are busy. AMQP counts only waiting messages."
         ),
     ] = None
 
     @field_validator("host")
     @classmethod
-    def _is_a_host(cls, host: str | None) -> str | None:
+    def _check_host(cls, host: str | None) -> str | None:
         if host is None:
             return None
         if not re.match(HOST, host):
@@ -224,7 +224,7 @@ class RabbitMQ(Model):
         return host
 
     @model_validator(mode="after")
-    def _one_of(self) -> "RabbitMQ":
+    def _check_host_or_url(self) -> "RabbitMQ":
         if self.url_secret_ref is None:
             if self.host is None:
                 raise fail("host", "required unless urlSecretRef is set")
@@ -240,14 +240,14 @@ class RabbitMQ(Model):
 
     @property
     def address(self) -> str:
-        """``amqp(s)://<host>:<port>``, without user, password and virtual host; only where there is a host."""
+        """``amqp(s)://<host>:<port>``, without user, password and virtual host. Valid only if ``host`` is set."""
         secure = self.tls is not None
         port = AMQPS_PORT if secure and self.port == AMQP_PORT else self.port
         return f"{'amqps' if secure else 'amqp'}://{self.host}:{port}"
 
     @property
     def quoted_username(self) -> str:
-        """The user name as it stands in a URL."""
+        """The user name, percent-encoded for a URL."""
         return quote(self.username, safe="")
 
     @property
@@ -257,7 +257,7 @@ class RabbitMQ(Model):
 
     @property
     def by_certificate(self) -> bool:
-        """Whether a client certificate is how sidecar and KEDA log in."""
+        """Whether sidecar and KEDA log in with a client certificate."""
         return self.url_secret_ref is None and self.password_secret_ref is None and self.has_client_certificate
 
     @property
@@ -267,7 +267,7 @@ class RabbitMQ(Model):
 
 
 class SQS(Model):
-    """Where SQS is. Credentials come from the pod's identity (IRSA, EKS pod identity), never from here."""
+    """The address of SQS. The credentials come from the pod's identity (IRSA, EKS pod identity)."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -286,8 +286,8 @@ class SQS(Model):
         Field(
             max_length=1024,
             description="URL of the account's queues without the queue's name or a trailing slash: "
-            "`https://sqs.<region>.amazonaws.com/<account>`. Where its host is another than the region's own (a VPC "
-            "endpoint, LocalStack, ElasticMQ), sidecar and KEDA use that host as their endpoint.",
+            "`https://sqs.<region>.amazonaws.com/<account>`. If the URL has another host (a VPC endpoint, LocalStack, "
+            "ElasticMQ), sidecar and KEDA use that host as their endpoint.",
             json_schema_extra=cel(
                 (f"self.matches({_quoted(BASE_URL)})", BASE_URL_MESSAGE),
                 (f"!self.matches({_quoted(AMAZON)}) || self.matches({_quoted(ACCOUNT)})", ACCOUNT_MESSAGE),
@@ -296,13 +296,13 @@ class SQS(Model):
     ]
     visibility_timeout: Annotated[
         int,
-        Field(ge=0, le=43200, description="Seconds for which a received message stays hidden from others."),
+        Field(ge=0, le=43200, description="Seconds that SQS hides a received message from other consumers."),
     ] = 300
-    wait_time_seconds: Annotated[int, Field(ge=0, le=20, description="Seconds of one long poll.")] = 20
+    wait_time_seconds: Annotated[int, Field(ge=0, le=20, description="Duration of one long poll, in seconds.")] = 20
 
     @field_validator("queue_base_url")
     @classmethod
-    def _is_an_accounts(cls, url: str) -> str:
+    def _check_base_url(cls, url: str) -> str:
         if not re.match(BASE_URL, url):
             raise PydanticCustomError("asya", BASE_URL_MESSAGE)
         if re.match(AMAZON, url) and not re.search(ACCOUNT, url):
@@ -310,7 +310,7 @@ class SQS(Model):
         return url
 
     @model_validator(mode="after")
-    def _region_of_the_url(self) -> "SQS":
+    def _check_region(self) -> "SQS":
         url = self.queue_base_url
         labels = (urlsplit(url).hostname or "").split(".")
         if re.match(KNOWN_HOSTS, url) and re.match(REGIONAL, url) and self.region not in labels:
@@ -319,14 +319,14 @@ class SQS(Model):
 
     @property
     def endpoint(self) -> str | None:
-        """The endpoint that sidecar and KEDA must be told; None where it is the region's own."""
+        """The endpoint to configure in sidecar and KEDA. None if it is the region's default."""
         url = urlsplit(self.queue_base_url)
-        own = aws_host("sqs", self.region)
-        return None if (url.scheme, url.netloc) == ("https", own) else f"{url.scheme}://{url.netloc}"
+        default_host = aws_host("sqs", self.region)
+        return None if (url.scheme, url.netloc) == ("https", default_host) else f"{url.scheme}://{url.netloc}"
 
 
 class Transport(Model):
-    """The queue system; the section named as ``type`` is required and the other one forbidden."""
+    """The queue system. ``type`` selects the section that is required; the other section is forbidden."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -337,12 +337,12 @@ class Transport(Model):
         )
     )
 
-    type: Annotated[Literal["rabbitmq", "sqs"], Field(description="Which queue system.")]
-    rabbitmq: Annotated[RabbitMQ | None, Field(description="RabbitMQ, when type is rabbitmq.")] = None
-    sqs: Annotated[SQS | None, Field(description="Amazon SQS, when type is sqs.")] = None
+    type: Annotated[Literal["rabbitmq", "sqs"], Field(description="Type of the queue system.")]
+    rabbitmq: Annotated[RabbitMQ | None, Field(description="RabbitMQ. Required when type is rabbitmq.")] = None
+    sqs: Annotated[SQS | None, Field(description="Amazon SQS. Required when type is sqs.")] = None
 
     @model_validator(mode="after")
-    def _section(self) -> "Transport":
+    def _check_sections(self) -> "Transport":
         for name, section in (("rabbitmq", self.rabbitmq), ("sqs", self.sqs)):
             if self.type == name and section is None:
                 raise fail(name, f"required when type is {name}")
@@ -352,5 +352,5 @@ class Transport(Model):
 
     @property
     def counts_waiting_only(self) -> bool:
-        """Whether KEDA sees waiting messages alone, and none that a pod has in work."""
+        """Whether KEDA counts only waiting messages, without those that a pod is processing."""
         return self.rabbitmq is not None and self.rabbitmq.management is None

@@ -1,4 +1,8 @@
-"""Fields that no AsyncActor has: the API server drops them and kubectl refuses them, parsing alone ignores them."""
+"""Finds fields in an actor's spec that the schema does not define.
+
+The API server drops such fields and kubectl refuses them, but the models ignore them. The command uses this module to
+report them without a cluster.
+"""
 
 from collections.abc import Mapping
 from functools import cache
@@ -14,7 +18,7 @@ def _spec() -> dict[str, Any]:
 
 
 def unknown_fields(actor: Mapping[str, Any]) -> list[str]:
-    """The paths in the actor's spec that its schema does not have."""
+    """Return the paths of all fields in the actor's spec that the schema does not define."""
     return _unknown(actor.get("spec"), _spec(), "spec")
 
 
@@ -23,15 +27,15 @@ def _unknown(value: Any, schema: Mapping[str, Any], path: str) -> list[str]:
         return []
     unknown: list[str] = []
     if isinstance(value, list):
-        for n, item in enumerate(value):
-            unknown += _unknown(item, schema.get("items") or {}, f"{path}[{n}]")
+        for n, element in enumerate(value):
+            unknown += _unknown(element, schema.get("items") or {}, f"{path}[{n}]")
     elif isinstance(value, dict):
-        properties, others = schema.get("properties"), schema.get("additionalProperties")
-        for name, item in value.items():
+        properties, map_values = schema.get("properties"), schema.get("additionalProperties")
+        for name, child in value.items():
             if properties and name in properties:
-                unknown += _unknown(item, properties[name], f"{path}.{name}")
-            elif isinstance(others, dict):
-                unknown += _unknown(item, others, f"{path}.{name}")
+                unknown += _unknown(child, properties[name], f"{path}.{name}")
+            elif isinstance(map_values, dict):
+                unknown += _unknown(child, map_values, f"{path}.{name}")
             elif properties:
                 unknown.append(f"{path}.{name}")
     return unknown

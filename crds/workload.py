@@ -1,4 +1,4 @@
-"""What runs an actor's pods: the workload, its pod template, and when a Job of it ends."""
+"""``spec.workload``: the workload that runs an actor's pods, its pod template, and when its Jobs end."""
 
 from typing import Annotated, Literal
 
@@ -20,19 +20,17 @@ _PRESERVED = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
 class Job(Model):
-    """When a Job's runtime ends, if it runs the operator's script."""
+    """When a Job's runtime ends. It applies to runtimes that run the operator's script."""
 
     messages: Annotated[
         int | None,
         Field(ge=1, description="Messages after which the Job ends. Absent: 1 if KEDA starts it, else no limit."),
     ] = None
-    idle_seconds: Annotated[
-        int, Field(ge=1, description="Seconds after which the Job ends if the queue has given no message.")
-    ] = 60
+    idle_seconds: Annotated[int, Field(ge=1, description="Seconds without a message after which the Job ends.")] = 60
 
 
 class Workload(Model):
-    """What runs the actor's pods."""
+    """The workload that runs the actor's pods."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -53,15 +51,16 @@ class Workload(Model):
         int | None,
         Field(
             ge=0,
-            description="Replicas; for a Job its parallelism. Absent: the workload is made with 1, and the field is "
-            "left to others after that (a HorizontalPodAutoscaler, `kubectl scale`). Ignored while scaling is enabled.",
+            description="Replicas, or the parallelism of a Job. Absent: the operator creates the workload with 1 and "
+            "leaves the field to others after that (a HorizontalPodAutoscaler, `kubectl scale`). Ignored while scaling "
+            "is enabled.",
         ),
     ] = None
     template: Annotated[
         Object | None,
         Field(
-            description="Pod template: metadata (labels, annotations) and spec. The container with the function is "
-            "the one named `runtime`, or the only one.",
+            description="Pod template: metadata (labels, annotations) and spec. The function runs in the container "
+            "named `runtime`, or in the only container.",
             json_schema_extra=schema(
                 type="object",
                 properties={"metadata": _METADATA, "spec": _PRESERVED},
@@ -72,24 +71,24 @@ class Workload(Model):
     volume_claim_templates: Annotated[
         list[Object] | None,
         Field(
-            description="PersistentVolumeClaims of each replica; StatefulSet only.",
+            description="PersistentVolumeClaims of each replica. Only for a StatefulSet.",
             json_schema_extra=schema(type="array", items=_PRESERVED),
         ),
     ] = None
-    job: Annotated[Job | None, Field(description="When a Job ends; Job only.")] = None
+    job: Annotated[Job | None, Field(description="When a Job ends. Only for a Job.")] = None
     name: Annotated[
         str | None,
         Field(
             min_length=1,
             max_length=MAX_NAME,
             pattern=DNS_SUBDOMAIN,
-            description="Name of the workload, the actor's if absent. Without a template it names one that exists "
-            "already: the operator scales and reports it, and never creates, rewrites or deletes it.",
+            description="Name of the workload. Absent: the actor's name. Without a template, it names an existing "
+            "workload: the operator scales and reports it, and never creates, rewrites or deletes it.",
         ),
     ] = None
 
     @model_validator(mode="after")
-    def _consistent(self) -> "Workload":
+    def _check_consistency(self) -> "Workload":
         if self.template is None and self.name is None:
             raise fail("template", "required unless name refers to an existing workload")
         if self.volume_claim_templates is not None and self.type != "StatefulSet":
@@ -97,16 +96,16 @@ class Workload(Model):
         if self.job is not None and self.type != "Job":
             raise fail("job", "only a Job has it")
         if self.template is not None:
-            wrong = malformed(self.template, path="template")
-            if wrong:
-                raise fail(*wrong)
+            fault = malformed(self.template, path="template")
+            if fault:
+                raise fail(*fault)
             containers = (self.template.get("spec") or {}).get("containers")
             if not isinstance(containers, list) or not containers:
                 raise fail("template.spec.containers", "at least one container is required")
         for i, claim in enumerate(self.volume_claim_templates or ()):
-            wrong = malformed(claim, CLAIM, f"volumeClaimTemplates[{i}]")
-            if wrong:
-                raise fail(*wrong)
+            fault = malformed(claim, CLAIM, f"volumeClaimTemplates[{i}]")
+            if fault:
+                raise fail(*fault)
             if not (claim.get("metadata") or {}).get("name"):
                 raise fail(f"volumeClaimTemplates[{i}].metadata.name", "required")
         return self

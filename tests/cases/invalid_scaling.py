@@ -147,20 +147,20 @@ SCALINGS: list[Case] = [
     scaling(
         "two authentications",
         {"aws": {"identityOwner": "keda"}, "authenticationRef": {"name": "x"}},
-        "aws: part of",
+        "aws: authenticationRef already selects the identity",
         ("spec.transport", SQS),
     ),
     scaling("Jobs of a Deployment", {"job": {}}, "scaling.job: only with a workload of type Job"),
     scaling(
         "fallback of a Job",
         {"fallback": {"failureThreshold": 1, "replicas": 1}},
-        "scaling.fallback: KEDA does not have this for Jobs",
+        "scaling.fallback: KEDA does not support this for Jobs",
         JOB,
     ),
     scaling(
         "metric type of a Job",
         {"triggers": [{"type": "x", "metadata": {}, "metricType": "Value"}]},
-        "scaling.triggers[0].metricType: KEDA does not have this for Jobs",
+        "scaling.triggers[0].metricType: KEDA does not support this for Jobs",
         JOB,
     ),
     scaling(
