@@ -11,7 +11,7 @@ from controller.rules.status import QUEUE_CONSUMED, READY, condition
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_RUNTIME_CONTAINER, HOLDER, LABEL_ACTOR, RUNTIME, RUNTIME_CONFIGMAP, SIDECAR
 from crds.parse import InvalidActor, parse_actor
-from injection.access import disabled, map_of
+from injection.access import is_disabled, map_of
 from injection.generations import sidecar_actor_name
 from injection.kinds import KINDS
 from injection.record import read_record, unknown_version, unknown_version_warning
@@ -132,7 +132,7 @@ def injection(workload: Object) -> Iterator[str]:
         yield f"{title}: {unknown_version_warning(version)}"
         return
     if record is None:
-        why = "it opts out by asya.io/inject" if disabled(workload) or disabled(template) else _why_not(workload)
+        why = "it opts out by asya.io/inject" if is_disabled(workload) or is_disabled(template) else _why_not(workload)
         yield f"Not injected into {title}: {why}"
         return
     spec = template.get("spec") or {}

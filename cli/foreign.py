@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from crds.names import ANNOTATION_LAST_APPLIED
-from crds.shape import Shape, malformed
+from crds.shape import Shape, shape_fault
 from crds.transport import aws_host
 
 Object = dict[str, Any]
@@ -159,7 +159,7 @@ def convert(obj: Mapping[str, Any], transports: Mapping[str, Object]) -> Convert
         NotConvertible: if its transport is not among ``transports``, or it is of neither form.
     """
     spec = obj.get("spec")
-    wrong = malformed(spec, _SPEC, "spec") or malformed(obj.get("metadata"), _METADATA, "metadata")
+    wrong = shape_fault(spec, _SPEC, "spec") or shape_fault(obj.get("metadata"), _METADATA, "metadata")
     if wrong:
         raise NotConvertible(str(wrong))
     assert isinstance(spec, dict)
@@ -321,7 +321,7 @@ def transports_of(values: Any) -> dict[str, Object]:
     Raises:
         NotConvertible: if it is neither.
     """
-    if wrong := malformed(values, _VALUES, "values"):
+    if wrong := shape_fault(values, _VALUES, "values"):
         raise NotConvertible(f"{wrong}; the file holds the values of the old chart, or one spec.transport a name")
     of_chart = (values.get("operator") or {}).get("transports") or values.get("transports")
     if of_chart is None:

@@ -11,7 +11,7 @@ from controller.rules import desired, scalers
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_INJECTED, KIND, LABEL_ACTOR
 from crds.parse import parse_actor
-from crds.shape import METADATA, malformed
+from crds.shape import METADATA, shape_fault
 from crds.unknown import unknown_fields
 from files.memory import changed, remembered, remembering, restored
 from files.pointers import at, patched, pointer, put
@@ -68,7 +68,7 @@ class Offline:
 
     def _add(self, origin: str, obj: Object) -> None:
         if not isinstance(obj.get("metadata") or {}, dict):
-            self.errors.append(f"{origin}: {KIND}: {malformed(obj['metadata'], METADATA, 'metadata')}")
+            self.errors.append(f"{origin}: {KIND}: {shape_fault(obj['metadata'], METADATA, 'metadata')}")
             return
         metadata = {"namespace": self.namespace, **_metadata(obj), "generation": 1}
         obj = {**obj, "metadata": metadata}
@@ -183,7 +183,7 @@ class Offline:
 
     def _admit(self, obj: Object, resource: tuple[str, str]) -> Decision:
         namespace = _metadata(obj).get("namespace") or self.namespace
-        if LABEL_ACTOR in map_of(obj, "labels") and (wrong := malformed(namespace, _TEXT, "metadata.namespace")):
+        if LABEL_ACTOR in map_of(obj, "labels") and (wrong := shape_fault(namespace, _TEXT, "metadata.namespace")):
             return Decision("denied", message=str(wrong))
         request = {
             "operation": "CREATE",

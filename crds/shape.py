@@ -96,7 +96,7 @@ class Fault(NamedTuple):
         return f"{self.path or 'the template'}: {self.message}"
 
 
-def malformed(value: Any, shape: TypeAdapter[Any] = TEMPLATE, path: str = "") -> Fault | None:
+def shape_fault(value: Any, shape: TypeAdapter[Any] = TEMPLATE, path: str = "") -> Fault | None:
     """Return the first fault of ``value``, or None. ``path`` is where ``value`` stands in its object."""
     try:
         shape.validate_python(value)

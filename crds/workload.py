@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from crds.base import DNS_SUBDOMAIN, MAX_NAME, Model, Object, cel, fail, schema
-from crds.shape import CLAIM, malformed
+from crds.shape import CLAIM, shape_fault
 
 WorkloadType = Literal["Deployment", "StatefulSet", "Job"]
 
@@ -96,14 +96,14 @@ class Workload(Model):
         if self.job is not None and self.type != "Job":
             raise fail("job", "only a Job has it")
         if self.template is not None:
-            fault = malformed(self.template, path="template")
+            fault = shape_fault(self.template, path="template")
             if fault:
                 raise fail(*fault)
             containers = (self.template.get("spec") or {}).get("containers")
             if not isinstance(containers, list) or not containers:
                 raise fail("template.spec.containers", "at least one container is required")
         for i, claim in enumerate(self.volume_claim_templates or ()):
-            fault = malformed(claim, CLAIM, f"volumeClaimTemplates[{i}]")
+            fault = shape_fault(claim, CLAIM, f"volumeClaimTemplates[{i}]")
             if fault:
                 raise fail(*fault)
             if not (claim.get("metadata") or {}).get("name"):

@@ -36,7 +36,7 @@ def value_of(container: Any, variable: str) -> str | None:
     return result
 
 
-def disabled(obj: Object) -> bool:
+def is_disabled(obj: Object) -> bool:
     """Whether a workload, a template or a pod says ``asya.io/inject: disabled``, as label or annotation."""
     return DISABLED in (map_of(obj, part).get(INJECT) for part in ("labels", "annotations"))
 

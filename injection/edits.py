@@ -30,7 +30,7 @@ _SHOWN: Final = 120
 """Characters of a value that a warning shows."""
 
 
-def put_back(submitted: Object, result: Object, before: Object | None, path: str) -> list[str]:
+def revert_warnings(submitted: Object, result: Object, before: Object | None, path: str) -> list[str]:
     """Warnings about changes that ``submitted`` made to our parts of ``before`` and that ``result`` does not have.
 
     ``path`` is where the template is in its object. There are none where the injection itself changed.

@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from crds.names import ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_INJECTED, HOLDER, LABEL_ACTOR, RUNTIME_KEY
-from injection.access import Object, disabled, list_of, map_of, name_of
+from injection.access import Object, is_disabled, list_of, map_of, name_of
 from injection.containers import deny_taken_names, holder_container, sidecar_container
 from injection.extras import is_extra
 from injection.parts import in_place, is_complete, is_mirrored, parts_of, with_containers
@@ -31,8 +31,8 @@ __all__ = [
     "COMMAND",
     "Denied",
     "Record",
-    "disabled",
     "inject",
+    "is_disabled",
     "map_of",
     "read_record",
     "runtime_container",
@@ -49,7 +49,7 @@ def inject(
     """``template`` with ``plan`` in it; ``template`` itself if that is in place already.
 
     Args:
-        template: a pod template or a Pod, in which :func:`crds.shape.malformed` finds nothing wrong.
+        template: a pod template or a Pod, in which :func:`crds.shape.shape_fault` finds nothing wrong.
         plan: the actor's injection.
         job: whether the template is a Job's, so that the sidecar must not keep it from completing.
         scaled: whether KEDA starts the Jobs.

@@ -23,9 +23,9 @@ from crds.names import (
     SIDECAR,
 )
 from crds.parse import InvalidActor
-from crds.shape import METADATA, TEMPLATE, malformed
-from injection.access import disabled, map_of
-from injection.edits import put_back
+from crds.shape import METADATA, TEMPLATE, shape_fault
+from injection.access import is_disabled, map_of
+from injection.edits import revert_warnings
 from injection.inject import Denied, inject, read_record, uninject
 from injection.kinds import KINDS, Kind
 from injection.ownership import controlling_actor, ownership
@@ -83,7 +83,7 @@ def decide(request: Object, lookup: PlanLookup, *, reinject_pods: bool = False) 
         return UNCHANGED
     if not _concerns_us(obj, kind) or _is_being_deleted(request):
         return UNCHANGED
-    wrong = malformed(obj.get("metadata"), METADATA, "metadata") or malformed(
+    wrong = shape_fault(obj.get("metadata"), METADATA, "metadata") or shape_fault(
         kind.template(obj), TEMPLATE, ".".join(kind.path)
     )
     if wrong:
@@ -114,7 +114,7 @@ def _is_being_deleted(request: Object) -> bool:
 
 def _decide_pod(request: Object, pod: Object, lookup: PlanLookup, reinject: bool) -> Decision:
     actor = map_of(pod, "labels").get(LABEL_ACTOR)
-    if request["operation"] != "CREATE" or not actor or disabled(pod):
+    if request["operation"] != "CREATE" or not actor or is_disabled(pod):
         return Decision("unchanged", warnings=_in_vain(pod)) if request["operation"] == "CREATE" else UNCHANGED
     if unknown_version(pod) is not None or (not reinject and read_record(pod) is not None and _has_sidecar(pod)):
         # The template was injected, maybe for an earlier plan: its roll-out brings the new one, and a
@@ -143,12 +143,12 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
     if version is not None:
         return Decision("unchanged", warnings=[f"{'.'.join(kind.path)}.{unknown_version_warning(version)}"])
     actor = map_of(workload, "labels").get(LABEL_ACTOR)
-    is_disabled = disabled(workload) or disabled(template)
+    opted_out = is_disabled(workload) or is_disabled(template)
     owner = controlling_actor(workload)
     is_updated = request["operation"] == "UPDATE" and read_record(template) is not None
-    if owner is not None and owner.get("name") != actor and is_updated and not is_disabled:
+    if owner is not None and owner.get("name") != actor and is_updated and not opted_out:
         return _keep_owned(request, owner, lookup)
-    if not actor or is_disabled:
+    if not actor or opted_out:
         decision = _changed(template, uninject(template), prefix, "uninjected")
         decision.warnings += _in_vain(workload)
         return decision
@@ -188,7 +188,7 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
             refuse_mounts(template, plan)
         result = inject(template, plan, job=kind.job, scaled=kind.scaled, before=before)
         decision = _changed(template, result, prefix, "injected")
-        decision.warnings += put_back(template, result, before, ".".join(kind.path))
+        decision.warnings += revert_warnings(template, result, before, ".".join(kind.path))
         return decision
     except Denied as denied:
         raise Denied(f"{'.'.join(kind.path)}.{denied}") from None
@@ -227,7 +227,7 @@ def _template_before(request: Object, kind: Kind) -> Object | None:
     if request["operation"] != "UPDATE" or not isinstance(old, dict):
         return None
     template = kind.template(old)
-    return template if template is not None and malformed(template, TEMPLATE, "") is None else None
+    return template if template is not None and shape_fault(template, TEMPLATE, "") is None else None
 
 
 def _has_sidecar(pod: Object) -> bool:

@@ -15,7 +15,7 @@ import orjson
 import structlog
 from flask import Flask, Request, Response, abort, request
 
-from crds.shape import METADATA, malformed
+from crds.shape import METADATA, shape_fault
 from injection.kinds import KINDS
 from injection.plan import Object
 from injection.settings import SidecarDefaults
@@ -157,7 +157,7 @@ def _validate(review: Object, defaults: SidecarDefaults) -> Decision:
     obj = review.get("object")
     if not isinstance(obj, dict):
         return Decision("unchanged")
-    wrong = malformed(obj.get("metadata"), METADATA, "metadata")
+    wrong = shape_fault(obj.get("metadata"), METADATA, "metadata")
     if wrong:
         return Decision("denied", message=str(wrong))
     if (obj.get("metadata") or {}).get("deletionTimestamp"):

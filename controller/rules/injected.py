@@ -1,6 +1,6 @@
 """What a workload says of its injection: by which plan it was injected, and whether it opts out."""
 
-from injection.access import disabled
+from injection.access import is_disabled
 from injection.kinds import KINDS
 from injection.record import read_record, unknown_version
 from kube.objects import Object
@@ -22,4 +22,4 @@ def digest(workload: Object) -> str | None:
 
 def opted_out(workload: Object) -> bool:
     """Whether the workload or its template says ``asya.io/inject: disabled``."""
-    return disabled(workload) or disabled(_KIND_OF[workload["kind"]].template(workload) or {})
+    return is_disabled(workload) or is_disabled(_KIND_OF[workload["kind"]].template(workload) or {})

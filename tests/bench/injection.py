@@ -6,7 +6,7 @@ from collections.abc import Callable
 import jsonpatch
 
 from crds.parse import parse_actor
-from crds.shape import malformed
+from crds.shape import shape_fault
 from injection.inject import inject
 from injection.plan import Object, Plan, make_plan
 from injection.settings import SidecarDefaults
@@ -30,7 +30,7 @@ def _measure(size: int, plan: Plan) -> list[Result]:
     injected = inject(template, plan)
 
     def admit() -> None:
-        malformed(template)
+        shape_fault(template)
         operations(template, inject(template, plan))
 
     ours = _microseconds(admit)

@@ -9,7 +9,7 @@ from controller.rules import scalers
 from crds.names import ANNOTATION_INJECTED
 from crds.parse import parse_actor
 from injection.environment import environment
-from injection.inject import Denied, Record, disabled, inject, read_record, uninject
+from injection.inject import Denied, Record, inject, is_disabled, read_record, uninject
 from injection.plan import Plan, make_plan
 from injection.record import SCRIPT_ENV, SOCKET_ENV
 from injection.settings import SidecarDefaults
@@ -297,7 +297,7 @@ def test_a_record_is_read_off_a_template_of_any_shape(junk: Any) -> None:
         assert read_record({"metadata": {"annotations": annotations}, "spec": spec}) is None
     for metadata in (junk, {"labels": junk, "annotations": junk}):
         assert read_record({"metadata": metadata, "spec": {}}) is None
-        assert not disabled({"metadata": metadata})
+        assert not is_disabled({"metadata": metadata})
 
 
 @pytest.mark.parametrize("junk", [5, "asya-runtime", [None], {"name": ["asya-runtime"]}])
