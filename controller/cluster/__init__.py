@@ -1,1 +1,1 @@
-"""What talks to the cluster: watch caches, writes, and all that is decided between a read and a write."""
+"""Reads and writes the cluster: watch caches, writes, and the decisions between a read and a write."""

@@ -1,4 +1,8 @@
-"""Labelled workloads whose AsyncActor does not exist: those that are injected are released, the others wait for it."""
+"""Labelled workloads whose AsyncActor does not exist.
+
+The operator releases those that are injected: without the actor, their sidecar has nothing to consume. The others wait
+until the actor is created.
+"""
 
 import structlog
 
@@ -18,7 +22,7 @@ NO_SUCH_ACTOR = "NoSuchAsyncActor"
 
 
 class Absent:
-    """Handles the workloads of actors that do not exist, yet or any more."""
+    """Handles the labelled workloads of actors that were deleted or are not created yet."""
 
     def __init__(self, cluster: Cluster, labelled: Labelled, reporter: Reporter) -> None:
         self._cluster, self._labelled, self._reporter = cluster, labelled, reporter
@@ -26,10 +30,13 @@ class Absent:
         """Uids of workloads that have the Event :data:`NO_SUCH_ACTOR`."""
 
     def reconcile(self, key: Key) -> float | None:
-        """Release what carries the label of the actor ``key``; seconds after which to do so again, or None.
+        """Release the injected workloads that carry the label of the actor ``key``.
+
+        Returns:
+            Seconds until the next try, if a workload waits for a place; else None.
 
         Raises:
-            ApiError: if the API could not be read or written; to be tried again.
+            ApiError: if the API could not be read or written. The caller retries.
         """
         workloads = [obj for _, obj in self._labelled.find(key) if ownership(obj, key[1], "") in RELEASED]
         if not workloads or self._cluster.client.get(ASYNC_ACTORS, *key) is not None:
@@ -42,7 +49,7 @@ class Absent:
         return WAITING_SECONDS if released.waiting else None
 
     def _notify(self, key: Key, workload: Object) -> None:
-        """Record an Event on a workload that is not injected because its actor does not exist; once."""
+        """Record one Event on a workload that is not injected because its actor does not exist."""
         metadata = workload["metadata"]
         if metadata["uid"] in self._notified or metadata.get("deletionTimestamp") or opted_out(workload):
             return
@@ -50,5 +57,5 @@ class Absent:
         recent = events.warnings(self._cluster.client, workload["kind"], key[0], metadata["name"])
         same = [e for e in recent if (e.get("involvedObject") or {}).get("uid") == metadata["uid"]]
         if digest(workload) is None and all(e.get("reason") != NO_SUCH_ACTOR for e in same):
-            message = f"there is no AsyncActor {key[1]!r} in this namespace yet: it is injected as soon as there is"
+            message = f"there is no AsyncActor {key[1]!r} in this namespace; create it, and this workload is injected"
             self._reporter.event_about(workload, NO_SUCH_ACTOR, message, warning=True)

@@ -1,8 +1,8 @@
-"""What the reconcilers see of the cluster: a watch cache a resource, and writes that these know at once.
+"""The reconcilers' access to the cluster: one watch cache per resource, and writes that update the cache at once.
 
-Objects are applied only where the live one does not hold what is wanted. Where the API server or
-admission keeps a field different from what was applied, for good reasons of its own, that is noticed
-after one try and not tried again until something changes.
+The operator applies an object only if the live one differs. Some differences stay: the API server or admission keeps
+a field as it is. After one such try the object counts as settled. The operator applies it again only when the live or
+the desired object changes.
 """
 
 import threading
@@ -34,26 +34,28 @@ WORKLOADS = (
 )
 
 Changed = Callable[[Object, bool], None]
-"""Called with each object that changed, and whether it was deleted."""
+"""A callback for each change: the object, and whether it was deleted."""
 
 
 class Contested(ApiError):
-    """Another writer keeps changing an object of ours; ``retry_after`` is when it is the object's turn again."""
+    """Another writer keeps changing an object of the operator's. ``retry_after`` is the backoff in seconds."""
 
     def __init__(self, obj: Object, retry_after: float) -> None:
         kind, name = obj["kind"], obj["metadata"]["name"]
-        problem = f"something else keeps changing the {kind} {name!r}, and the operator puts it right ever more slowly"
+        problem = (
+            f"another writer keeps changing the {kind} {name!r}; the operator changes it back, less and less often"
+        )
         message = f"{problem}. {remedy('Contested', kind=kind.lower(), name=name)}"
         super().__init__(409, "Contested", message, retry_after)
 
     @property
     def verdict(self) -> Verdict:
-        """What a status says of it."""
+        """The verdict for the actor's status."""
         return status.contested(self.message, self.retry_after)
 
 
 class Keda:
-    """KEDA's resources, while the cluster has them."""
+    """Watch caches of KEDA's resources; they exist while the API server serves them."""
 
     def __init__(
         self, client: Client, on_change: Changed, on_parameters: Changed, namespaces: Sequence[str] = ()
@@ -65,17 +67,17 @@ class Keda:
         self.parameters = watch(
             resources.CONFIG_MAPS, on_change=on_parameters, field_selector=f"metadata.name={KEDA_CONFIGMAP}"
         )
-        """What the operator's TriggerAuthentications name that is no secret."""
+        """The ConfigMaps with the parameters of TriggerAuthentications that are not secret."""
         self.informers = (self.scaled_objects, self.scaled_jobs, self.trigger_authentications, self.parameters)
 
 
 class Pods:
-    """The pods of all actors, each as little as :mod:`controller.rules.slim` leaves of it."""
+    """The pods of all actors, reduced by :mod:`controller.rules.slim`."""
 
     def __init__(self, client: Client, on_change: Callable[[Key], None], namespaces: Sequence[str] = ()) -> None:
         self._on_change = on_change
         self._hashes: dict[str, int] = {}
-        """By uid, of what is kept, since most changes of a pod are of something else."""
+        """By uid: a hash of the reduced pod. Most changes of a pod do not change it, and then nothing is queued."""
         self.informer = watching(
             client,
             resources.PODS,
@@ -87,7 +89,7 @@ class Pods:
         )
 
     def labelled(self, namespace: str, actor: str) -> list[Object]:
-        """Those that bear the label of that actor."""
+        """The pods that carry that actor's label."""
         return [unpack(pod) for pod in self.informer.labelled(namespace, actor)]
 
     def _changed(self, pod: Object, deleted: bool) -> None:
@@ -100,7 +102,7 @@ class Pods:
 
 
 class Cluster:
-    """Watch caches of everything the controller deals with. Start it, and wait until it is synced."""
+    """Watch caches of all that the controller reads, and its writes. Call :meth:`start`, then wait for ``synced``."""
 
     def __init__(
         self,
@@ -115,7 +117,7 @@ class Cluster:
         home: str = "",
         on_parameters: Changed = lambda obj, deleted: None,
     ) -> None:
-        """Of ``namespaces``, or of all; with the runtime ConfigMap of ``home`` besides."""
+        """Watch ``namespaces``, or all if empty. The runtime ConfigMap of the namespace ``home`` is always watched."""
         self.client, self._namespaces = client, tuple(namespaces)
         self._on_owned, self._on_keda, self._on_parameters = on_owned, on_keda, on_parameters
         self.actors = watching(client, resources.ASYNC_ACTORS, on_actor, namespaces=namespaces)
@@ -141,21 +143,22 @@ class Cluster:
         self.pods = Pods(client, on_pod, namespaces)
         self.keda: Keda | None = None
         self._settled: dict[tuple[str, str], tuple[Any, ...]] = {}
+        """By kind and uid: the state in which a live object differs from what was applied, and stays so."""
         self._contests = Contests()
 
     @property
     def injectable(self) -> list[Informer]:
-        """Those of every kind that is injected, KEDA's own while there is one."""
+        """The caches of every kind that admission injects; ScaledJobs only while the cluster has KEDA."""
         return [*self.workloads.values(), *([self.keda.scaled_jobs] if self.keda else ())]
 
     @property
     def informers(self) -> list[Informer]:
-        """All that are running."""
+        """All caches that run."""
         keda = self.keda.informers if self.keda else ()
         return [self.actors, *self.workloads.values(), self.config_maps, self.pods.informer, *keda]
 
     def start(self) -> None:
-        """Start to watch, KEDA's resources too if the API server serves them."""
+        """Start to watch all but KEDA's resources; :meth:`discover_keda` starts those."""
         for informer in (self.actors, *self.workloads.values(), self.config_maps, self.pods.informer):
             informer.start()
 
@@ -165,10 +168,13 @@ class Cluster:
         return all(informer.synced for informer in self.informers)
 
     def discover_keda(self, timeout: float = 10.0) -> None:
-        """Start or stop watching KEDA's resources, as the API server has come to serve them or no longer does.
+        """Watch KEDA's resources while the API server serves them, and stop when it no longer does.
+
+        Args:
+            timeout: seconds to wait until each cache has its first list.
 
         Raises:
-            ApiError: if the API server cannot be asked.
+            ApiError: if the API server does not answer.
         """
         served = self.client.serves(KEDA_API_VERSION, resources.SCALED_OBJECTS.plural)
         if served and self.keda is None:
@@ -178,7 +184,7 @@ class Cluster:
             if not all(informer.wait(timeout) for informer in keda.informers):
                 for informer in keda.informers:
                     informer.stop()
-                return  # its resources are still being established; looked for again
+                return  # KEDA's CRDs are not established yet; the next call tries again
             self.keda = keda
             self._on_keda()
         elif not served and self.keda is not None:
@@ -188,19 +194,19 @@ class Cluster:
             self._on_keda()
 
     def get(self, informer: Informer, namespace: str, name: str) -> Object | None:
-        """The object, from the cache or, as the cache may hold labelled ones only, from the API."""
+        """The object from the cache; if it is not there, from the API, since a cache may hold labelled objects only."""
         obj = informer.get(namespace, name)
         return obj if obj is not None else self.client.get(informer.resource, namespace, name)
 
     def jobs_of(self, scaled_job: Object) -> list[Object]:
-        """The Jobs that KEDA made for a ScaledJob; they bear its labels."""
+        """The Jobs that KEDA made for a ScaledJob; they carry its labels."""
         metadata = scaled_job["metadata"]
         actor = (metadata.get("labels") or {}).get(LABEL_ACTOR, "")
         jobs = self.workloads["Job"].labelled(metadata["namespace"], actor)
         return [job for job in jobs if controller_of(job) == metadata["uid"]]
 
     def scaled_job_of(self, job: Object) -> Object | None:
-        """The ScaledJob that KEDA made an object for, if it is such a Job."""
+        """The ScaledJob for which KEDA made ``job``; None if ``job`` is another Job or no Job."""
         if job["kind"] != "Job" or self.keda is None:
             return None
         owners = job["metadata"].get("ownerReferences") or ()
@@ -209,26 +215,29 @@ class Cluster:
         return scaled_job if scaled_job is not None and scaled_job["metadata"]["uid"] == controller_of(job) else None
 
     def ensure(self, informer: Informer, live: Object | None, desired: Object) -> Object:
-        """Apply ``desired`` unless ``live`` holds it; the object as it is then.
+        """Apply ``desired`` unless ``live`` holds it already.
+
+        Returns:
+            The object after the write.
 
         Raises:
-            Contested: if another writer keeps changing it, whether that was put right just now or not.
+            Contested: if another writer keeps changing it. The operator may have changed it back just now, or not.
             ApiError: if the API server refuses it.
         """
-        if live is not None and self.is_as(live, desired):
-            result = live
+        if live is not None and self.is_current(live, desired):
+            current = live
         else:
-            result = self._put(informer, live, desired)
-        pause = self._contests.contested(result["metadata"]["uid"])
+            current = self._apply(informer, live, desired)
+        pause = self._contests.contested(current["metadata"]["uid"])
         if pause:
             raise Contested(desired, pause)
-        return result
+        return current
 
-    def is_as(self, live: Object, desired: Object) -> bool:
-        """Whether nothing would be written to make ``live`` what is desired."""
+    def is_current(self, live: Object, desired: Object) -> bool:
+        """Whether :meth:`ensure` would write nothing."""
         return holds(live, desired) or self._is_settled(live, desired)
 
-    def _put(self, informer: Informer, live: Object | None, desired: Object) -> Object:
+    def _apply(self, informer: Informer, live: Object | None, desired: Object) -> Object:
         def write() -> Object:
             return self.client.apply(informer.resource, desired, uid=uid)
 
@@ -236,26 +245,26 @@ class Cluster:
         if live is not None and not controller_of(live):
             self._confirm_owner(desired)
         try:
-            result = self._contests.restore(uid, _digest(desired), live, write)
+            written = self._contests.restore(uid, _digest(desired), live, write)
         except NotYet as later:
             raise Contested(desired, later.seconds) from None
-        informer.observe(result)
-        identity = (informer.resource.kind, result["metadata"]["uid"])
-        if holds(result, desired):
+        informer.observe(written)
+        identity = (informer.resource.kind, written["metadata"]["uid"])
+        if holds(written, desired):
             self._settled.pop(identity, None)
         else:
-            self._settled[identity] = _state(result, desired)
-        return result
+            self._settled[identity] = _state(written, desired)
+        return written
 
     def _confirm_owner(self, desired: Object) -> None:
-        """Read the actor that is to adopt an object, past the cache.
+        """Check with the API, not the cache, that the actor which adopts ``desired`` still exists.
 
-        Garbage collection takes owner references off while an actor is deleted with ``--cascade=orphan``. The
-        change of the object may reach its watch before that of the actor does. An owner reference to an actor
-        that is gone would have the orphan deleted.
+        With ``--cascade=orphan``, garbage collection removes the owner references while the actor is deleted. The
+        watch of the object may report that before the watch of the actor does. If the operator then set an owner
+        reference to a deleted actor, garbage collection would delete the orphan.
 
         Raises:
-            ApiError: a conflict, if the actor is gone, is being deleted, or is another of its name.
+            ApiError: a conflict, if the actor is deleted or being deleted, or a new one has its name.
         """
         for owner in desired["metadata"].get("ownerReferences") or ():
             actor = self.client.get(resources.ASYNC_ACTORS, desired["metadata"]["namespace"], owner["name"])
@@ -265,7 +274,7 @@ class Cluster:
                 raise ApiError(409, "Conflict", message)
 
     def delete(self, informer: Informer, obj: Object) -> None:
-        """Delete ``obj``, and no other of its name."""
+        """Delete ``obj``; a new object with its name is left alone."""
         metadata = obj["metadata"]
         if not metadata.get("deletionTimestamp"):
             self.client.delete(informer.resource, metadata["namespace"], metadata["name"], uid=metadata["uid"])
@@ -276,7 +285,7 @@ class Cluster:
 
 
 def holds(live: Object, desired: Object) -> bool:
-    """Whether ``desired``, with its digest, is what was applied last and is still there."""
+    """Whether ``desired`` is what the operator applied last, by its digest, and ``live`` has no drift from it."""
     return _digest(live) == _digest(desired) and contains(live, desired)
 
 
@@ -285,7 +294,7 @@ def _digest(obj: Object) -> str:
 
 
 def _state(live: Object, desired: Object) -> tuple[Any, ...]:
-    """Changes when the spec, the metadata that we set, or what is wanted does."""
+    """Changes when the live spec, the metadata that the operator sets, or the desired object changes."""
     metadata = live["metadata"]
     names = desired["metadata"]
     return (
@@ -296,7 +305,7 @@ def _state(live: Object, desired: Object) -> tuple[Any, ...]:
 
 
 class Locks:
-    """A lock a name, made when first asked for."""
+    """One lock per name, created on first use."""
 
     def __init__(self) -> None:
         self._locks: dict[str, threading.Lock] = {}

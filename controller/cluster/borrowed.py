@@ -1,7 +1,7 @@
-"""The replicas of a workload that an actor borrows: remembered on the workload before KEDA scales it, restored after.
+"""The replicas of a borrowed workload: stored before KEDA scales it, restored when KEDA no longer does.
 
-They stand in an annotation of the workload, so that a restore from a backup, which drops every status, does not
-lose them. Operators before this one kept them in the actor's status alone; those are moved to the workload once.
+An annotation of the workload stores them. A status would not do: a restore from a backup drops it. Older operators
+stored them in the actor's status alone; this one copies them to the workload once.
 """
 
 from controller.cluster.access import Cluster
@@ -18,13 +18,13 @@ from kube.objects import Key, Object
 
 
 def replicas_before(workload: Object) -> int | None:
-    """The replicas that the workload had before it was scaled, if it says so."""
+    """The replicas that the workload had before KEDA scaled it, by its annotation; None without a valid annotation."""
     text = map_of(workload, "annotations").get(ANNOTATION_REPLICAS_BEFORE)
     return int(text) if isinstance(text, str) and text.isdecimal() and len(text) < 10 else None
 
 
 def in_status(actor: Object, workload: Object) -> int | None:
-    """The same by the actor's status, where that speaks of this workload."""
+    """The replicas before KEDA scaled, by the actor's status; None if that is about another workload."""
     stored = actor.get("status") or {}
     reference = stored.get("workloadRef") or {}
     named = reference.get("kind"), reference.get("name")
@@ -33,13 +33,16 @@ def in_status(actor: Object, workload: Object) -> int | None:
 
 
 class Borrowed:
-    """Remembers and restores them."""
+    """Stores and restores the replicas of borrowed workloads. Safe to use from several threads."""
 
     def __init__(self, cluster: Cluster, scaling: Scaling, reporter: Reporter) -> None:
         self._cluster, self._scaling, self._reporter = cluster, scaling, reporter
 
     def before(self, obj: Object, actor: AsyncActor) -> int | None:
-        """Those of the workload that ``actor``, which is ``obj`` parsed, borrows now; None if it was not scaled yet."""
+        """The stored replicas of the workload that ``actor`` borrows now; None if KEDA has not scaled it yet.
+
+        ``actor`` is ``obj`` parsed.
+        """
         if actor.spec.workload.template is not None:
             return None
         kind, name = _borrows(actor)
@@ -49,7 +52,7 @@ class Borrowed:
         return self._known(obj, {"kind": kind, **live}) if live is not None else None
 
     def restore_others(self, obj: Object, actor: AsyncActor) -> None:
-        """Restore those of workloads that ``actor``, which is ``obj`` parsed, has borrowed and borrows no more."""
+        """Restore the workloads that ``actor`` borrowed before and does not borrow now; ``actor`` is ``obj`` parsed."""
         borrows = _borrows(actor) if actor.spec.workload.template is None else None
         for informer, live in self._all((actor.metadata.namespace, actor.metadata.name), obj):
             replicas = self._known(obj, live)
@@ -58,13 +61,14 @@ class Borrowed:
                 self._restore(obj, informer, live, replicas)
 
     def borrow(self, obj: Object, actor: AsyncActor, workload: WorkloadResult, before: int | None) -> int | None:
-        """Remember the replicas of the borrowed workload before it is scaled, or restore them after.
+        """Store the replicas of the borrowed workload before KEDA scales it, or restore them once KEDA does not.
 
-        They are written to the workload before KEDA scales it, so that they cannot be lost.
+        Returns:
+            The stored replicas; None if there is nothing to restore.
         """
         live = workload.live
         if live is None or live["kind"] not in desired.SCALABLE:
-            return None  # one that is gone needs none any more
+            return None  # the workload is deleted, or has no replicas
         informer = self._cluster.workloads[live["kind"]]
         if actor.spec.scaling.enabled and not workload.is_unrelated:
             if before is None and workload.verdict.status == "True" and self._cluster.keda is not None:
@@ -78,14 +82,14 @@ class Borrowed:
         return before
 
     def restore_all(self, key: Key, obj: Object) -> None:
-        """Restore those of every workload that the actor, which is deleted, has borrowed."""
+        """Restore every workload that the deleted actor ``obj`` has borrowed."""
         for informer, live in self._all(key, obj):
             replicas = self._known(obj, live)
             if replicas is not None:
                 self._restore(obj, informer, live, replicas)
 
     def _all(self, key: Key, obj: Object) -> list[tuple[Informer, Object]]:
-        """The workloads that may have been borrowed: those with the label, and the one that the status names."""
+        """The workloads that the actor may have borrowed: those with its label, and the one that its status names."""
         borrowed = {
             (kind, live["metadata"]["name"]): (self._cluster.workloads[kind], live)
             for kind in desired.SCALABLE
@@ -106,7 +110,7 @@ class Borrowed:
         return replicas if replicas is not None else in_status(obj, live)
 
     def _is_scaled(self, actor: AsyncActor, live: Object) -> bool:
-        """Whether the actor's ScaledObject still scales it: then it is too early to restore anything."""
+        """Whether the actor's ScaledObject still scales ``live``. Then it is too early to restore the replicas."""
         scaled = self._scaling.scaled_object(actor)
         target = ((scaled or {}).get("spec") or {}).get("scaleTargetRef") or {}
         return (target.get("kind", "Deployment"), target.get("name")) == (live["kind"], live["metadata"]["name"])
@@ -121,7 +125,7 @@ class Borrowed:
             informer.observe(written)
 
     def _restore(self, obj: Object, informer: Informer, live: Object, replicas: int) -> None:
-        """Have a borrowed workload have its own replicas again."""
+        """Set the replicas of a borrowed workload back to what they were before KEDA scaled it."""
         metadata = live["metadata"]
         try:
             if live["spec"].get("replicas", 1) != replicas:

@@ -1,7 +1,7 @@
-"""What becomes of an actor that is deleted: what garbage collection does not undo is undone, then it may go.
+"""The deletion of an actor: undo what garbage collection does not undo, then take the finalizer off.
 
-What the actor owns is left to garbage collection. With ``--cascade=orphan`` it stays, its KEDA objects
-included; what the actor merely labelled or borrowed is let go all the same.
+Garbage collection deletes the owned objects. With ``--cascade=orphan`` they stay, KEDA's objects included. The
+operator releases labelled and borrowed workloads in both cases.
 """
 
 from datetime import UTC, datetime
@@ -26,12 +26,13 @@ log = structlog.get_logger(__name__)
 
 TERMINATING: Phase = "Terminating"
 BLOCKED_SECONDS = 15.0
-"""An object that has been going for so long is stuck, unless something comes to its help."""
+"""After this time the deletion of a KEDA object counts as stuck."""
 LONGEST_PAUSE = 60.0
+"""Seconds between two checks of a deletion that is stuck."""
 
 
 class Deletion:
-    """Lets actors go."""
+    """Finishes the deletion of actors. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -45,10 +46,13 @@ class Deletion:
         self._reporter = reporter
 
     def reconcile(self, key: Key, obj: Object) -> float | None:
-        """Undo what garbage collection does not undo, then take the finalizer off; seconds until the next look.
+        """Undo what garbage collection does not undo, then take the finalizer off.
+
+        Returns:
+            Seconds until the next try; None when all is done.
 
         Raises:
-            ApiError: if something cannot be undone; to be tried again.
+            ApiError: if something cannot be undone. The caller retries.
         """
         if not holds_finalizer(obj):
             return None
@@ -58,52 +62,52 @@ class Deletion:
         return pause
 
     def _finalize(self, key: Key, obj: Object) -> float | None:
-        """Undo what garbage collection would not; seconds until it has to be looked at again, None when all is done.
-
-        Raises:
-            ApiError: if something cannot be undone; to be tried again.
-        """
+        """Remove KEDA's objects, then restore and release workloads; returns seconds as :meth:`reconcile` does."""
         metadata = obj["metadata"]
         if not (_is_orphaning(obj) and _has_template(obj)):
-            left = self._scaling.remove_all(*key, metadata["uid"])
-            if left:
-                return self._wait_for(key, obj, left)
+            remaining = self._scaling.remove_all(*key, metadata["uid"])
+            if remaining:
+                return self._wait_for(key, obj, remaining[0])
         try:
             self._borrowed.restore_all(key, obj)
             released = self._labelled.release(key, metadata["uid"])
         except ApiError as error:
             if error.is_refusal:
-                message = f"a workload of this actor cannot be let go: {error.message}"
+                message = f"a workload of this actor cannot be released: {error.message}"
                 self._block(key, obj, f"{message}. {remedy('WorkloadForbidden')}")
             raise
         self._report_released(obj, released)
         return WAITING_SECONDS if released.waiting else None
 
     def _report_released(self, obj: Object, released: Released) -> None:
-        """An Event for each workload that was let go."""
+        """Record an Event for each workload that was released."""
         for workload in released.workloads:
-            name = workload["metadata"]["name"]
-            log.info("released", kind=workload["kind"], namespace=obj["metadata"]["namespace"], name=name)
-            reason = f"the AsyncActor is deleted, so the label {LABEL_ACTOR} and with it the sidecar were taken"
-            message = f"{reason} off the {workload['kind']} {name!r}, which goes on running"
+            kind, name = workload["kind"], workload["metadata"]["name"]
+            log.info("released", kind=kind, namespace=obj["metadata"]["namespace"], name=name)
+            message = (
+                f"the AsyncActor is deleted, so the operator took the label {LABEL_ACTOR} and the sidecar off the "
+                f"{kind} {name!r}; its pods keep running"
+            )
             self._reporter.event(obj, "WorkloadReleased", message)
 
-    def _wait_for(self, key: Key, obj: Object, left: list[Object]) -> float:
-        """Something of KEDA's is still there; that is said once it has been so for long."""
+    def _wait_for(self, key: Key, obj: Object, remaining: Object) -> float:
+        """Wait for the deletion of a KEDA object, and report it if it takes long; returns seconds to the next try."""
         age = _age(obj)
         if age >= BLOCKED_SECONDS:
-            kind, name = left[0]["kind"], left[0]["metadata"]["name"]
-            finalizers = left[0]["metadata"].get("finalizers") or []
-            held = f"its finalizers are {', '.join(finalizers)}" if finalizers else "it has no finalizer"
-            message = f"the {kind} {name!r} must go first and has not for {BLOCKED_SECONDS:.0f} s: {held}"
+            kind, name = remaining["kind"], remaining["metadata"]["name"]
+            finalizers = remaining["metadata"].get("finalizers") or []
+            state = f"its finalizers are {', '.join(finalizers)}" if finalizers else "it has no finalizer"
+            message = (
+                f"the {kind} {name!r} must be deleted first, and still exists after {BLOCKED_SECONDS:.0f} s: {state}"
+            )
             self._block(key, obj, f"{message}. {remedy('DeletionBlocked', kind=kind.lower(), name=name)}")
         elif (obj.get("status") or {}).get("phase") != TERMINATING:
             self._reporter.write_status(key, {"phase": TERMINATING})
-        # A watch tells when it is gone; the time tells when it should have been.
+        # The watch reports the deletion itself. The timer only notices that it does not happen.
         return max(1.0, BLOCKED_SECONDS - age) if age < BLOCKED_SECONDS else LONGEST_PAUSE
 
     def _block(self, key: Key, obj: Object, message: str) -> None:
-        """Say what holds the deletion up, in the condition Ready and as an Event; once."""
+        """Report what blocks the deletion, once, in the condition Ready and as an Event."""
         before = obj.get("status") or {}
         verdict = status.deletion_blocked(message)
         conditions = status.with_condition(
@@ -117,18 +121,22 @@ class Deletion:
 
 
 def holds_finalizer(obj: Object) -> bool:
-    """Whether the operator has something to undo before the actor may go."""
+    """Whether the actor carries the operator's finalizer."""
     return FINALIZER in (obj["metadata"].get("finalizers") or ())
 
 
 def keep_finalizer(cluster: Cluster, obj: Object, *, needed: bool) -> None:
-    """Put the operator's finalizer on the actor, or take it off."""
+    """Put the operator's finalizer on the actor if ``needed``, else take it off.
+
+    Raises:
+        ApiError: if the actor cannot be patched; not if it is deleted.
+    """
     metadata = (cluster.actors.get(obj["metadata"]["namespace"], obj["metadata"]["name"]) or obj)["metadata"]
     finalizers: list[str] = metadata.get("finalizers") or []
     if needed == (FINALIZER in finalizers):
         return
     kept = [f for f in finalizers if f != FINALIZER] + ([FINALIZER] if needed else [])
-    # With the version, so that a finalizer which another adds meanwhile is not lost.
+    # The resourceVersion makes the patch fail if another writer adds a finalizer at the same time.
     patch: Object = {"metadata": {"finalizers": kept or None, "resourceVersion": metadata["resourceVersion"]}}
     try:
         written = cluster.client.merge_patch(
@@ -152,5 +160,5 @@ def _has_template(obj: Object) -> bool:
 
 
 def _age(obj: Object) -> float:
-    """For how many seconds the actor has been going."""
+    """Seconds since the actor's deletion began."""
     return (datetime.now(UTC) - datetime.fromisoformat(obj["metadata"]["deletionTimestamp"])).total_seconds()

@@ -1,8 +1,8 @@
-"""Whether a workload that exists as desired also runs: its own conditions, and its pods.
+"""Whether the pods of a workload work: by the workload's conditions, its pods, and Events.
 
-Pods are in a watch cache, since a container that crash-loops lets its workload be ready most of the time. What no
-object says, such as why a volume cannot be mounted, is read from Events, every now and then while pods wait for that,
-and not at first, since most start by themselves.
+Pods are in a watch cache, because a workload with a crash-looping container is ready most of the time. Only Events
+say some things, for example why a volume cannot be mounted. They are read while pods wait, at intervals, and not at
+first: most pods start without trouble.
 """
 
 import time
@@ -28,38 +28,42 @@ from kube.objects import Object
 from kube.resources import PODS
 
 GRACE_SECONDS = 3.0
-"""Until Events are read for pods that do not start, and between two reads at least."""
+"""Seconds before the first read of Events, and the shortest time between two reads."""
 SOON_SECONDS, LATER_SECONDS = 10.0, 30.0
-"""Between two reads when nothing changes, at first and once pods have not been ready for :data:`LONG_SECONDS`."""
+"""Seconds between two reads if nothing changes: at first, and once pods have not been ready for LONG_SECONDS."""
 LONG_SECONDS = 60.0
-ASKED = 3
-"""Pods and Jobs whose Events are read, at most: what keeps one from starting keeps its siblings."""
-REMEMBERED = 5000
+MAX_OBJECTS = 3
+"""The most pods and Jobs whose Events one read asks for: pods of one workload fail for the same reason."""
+MAX_CACHED = 5000
+"""The most workloads in the cache of Events."""
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What Events have told, of which state of the pods, and when to read them again."""
+class _EventsRead:
+    """The result of one read of Events, and when the next one is due."""
 
-    at: float
-    of: tuple[Replicas, int]
+    time: float
+    """Of the monotonic clock."""
+    state: tuple[Replicas, int]
+    """The replicas and the workload's generation at that time."""
     pause: float = GRACE_SECONDS
     events: tuple[Object, ...] = ()
     refused: Trouble | None = None
     pods: tuple[Object, ...] = ()
-    """Pods that no watch brings, since they bear no label."""
+    """Pods without the actor's label, which no watch reports."""
 
-    def due(self, of: tuple[Replicas, int], now: float) -> bool:
-        return now >= self.at + (self.pause if of == self.of else GRACE_SECONDS)
+    def is_due(self, state: tuple[Replicas, int], now: float) -> bool:
+        """Whether to read Events again."""
+        return now >= self.time + (self.pause if state == self.state else GRACE_SECONDS)
 
 
 class Health:
-    """Looks after the pods of actors' workloads. Safe to use from several threads."""
+    """Examines the pods of actors' workloads. Safe to use from several threads."""
 
     def __init__(self, cluster: Cluster, defaults: SidecarDefaults) -> None:
         self._cluster, self._defaults = cluster, defaults
-        self._looks: dict[str, _Look] = {}
-        """By the workload's uid."""
+        self._reads: dict[str, _EventsRead] = {}
+        """By the workload's uid: the last read of Events."""
 
     def examine(self, actor: AsyncActor, workload: WorkloadResult) -> tuple[Verdict | None, Replicas | None]:
         """The verdict on the workload's pods, and how many there are; None if there is no workload.
@@ -75,21 +79,22 @@ class Health:
         pods = of_workload(live, jobs, self._cluster.pods.labelled(namespace, name))
         observation = WorkloadView(live, replicas_of(live, jobs), pods)
         makers = jobs if live["kind"] == "ScaledJob" else [live] if live["kind"] != "Deployment" else []
-        fine = observation.replicas.completed or counted(observation).ready >= max(
+        all_ready = observation.replicas.completed or counted(observation).ready >= max(
             observation.replicas.current, observation.replicas.desired
         )
-        if fine or not (observation.replicas.current or pods or makers):
-            self._looks.pop(live["metadata"]["uid"], None)
+        if all_ready or not (observation.replicas.current or pods or makers):
+            self._reads.pop(live["metadata"]["uid"], None)
             return self._verdict(actor, observation), counted(observation)
-        look = self._look(observation, makers)
-        observation = replace(observation, events=look.events, refused=look.refused, pods=pods or look.pods)
+        read = self._read_events(observation, makers)
+        observation = replace(observation, events=read.events, refused=read.refused, pods=pods or read.pods)
         verdict = self._verdict(actor, observation)
-        pause = max(look.at + look.pause - time.monotonic(), 0.1)
+        pause = max(read.time + read.pause - time.monotonic(), 0.1)
         retry = pause if verdict.retry is None else min(pause, verdict.retry)
         return replace(verdict, retry=retry), counted(observation)
 
     def _verdict(self, actor: AsyncActor, observation: WorkloadView) -> Verdict:
         def advise(last_words: str) -> str:
+            """What to do about a sidecar that ended with ``last_words``; empty if they name no known cause."""
             cause = cause_of(last_words)
             return broker_remedy(actor, queue_name(actor, self._defaults), cause) if cause is not None else ""
 
@@ -100,29 +105,30 @@ class Health:
             return []
         return self._cluster.workloads["Job"].labelled(actor.metadata.namespace, actor.metadata.name)
 
-    def _look(self, observation: WorkloadView, makers: list[Object]) -> _Look:
-        """What Events tell of pods that do not start and of what makes them, or told when they were last read."""
+    def _read_events(self, observation: WorkloadView, makers: list[Object]) -> _EventsRead:
+        """Events about pods that do not start and about ``makers``, which create pods; from the cache until due."""
         live, now = observation.live, time.monotonic()
         uid, namespace = live["metadata"]["uid"], live["metadata"]["namespace"]
-        of = counted(observation), live["metadata"].get("generation", 0)
-        last = self._looks.get(uid)
+        state = counted(observation), live["metadata"].get("generation", 0)
+        last = self._reads.get(uid)
         if last is None:
-            look = _Look(now, of)
-        elif not last.due(of, now):
+            read = _EventsRead(now, state)
+        elif not last.is_due(state, now):
             return last
         else:
             pods = observation.pods or self._unlabelled(live)
             waiting = unready(pods)
-            long = bool(waiting) and (datetime.now(UTC) - waiting[0][0]).total_seconds() >= LONG_SECONDS
-            pause = LATER_SECONDS if long else SOON_SECONDS
-            look = _Look(now, of, pause, self._events(namespace, starting(pods)), self._refused(makers), pods)
-        if len(self._looks) >= REMEMBERED:
-            self._looks.clear()  # of workloads that are gone, most likely
-        self._looks[uid] = look
-        return look
+            is_long = bool(waiting) and (datetime.now(UTC) - waiting[0][0]).total_seconds() >= LONG_SECONDS
+            pause = LATER_SECONDS if is_long else SOON_SECONDS
+            pod_events = self._pod_events(namespace, starting(pods))
+            read = _EventsRead(now, state, pause, pod_events, self._refused(makers), pods)
+        if len(self._reads) >= MAX_CACHED:
+            self._reads.clear()  # most of them are about deleted workloads
+        self._reads[uid] = read
+        return read
 
     def _unlabelled(self, live: Object) -> tuple[Object, ...]:
-        """Pods of a workload that opts out of injection and may not label them."""
+        """The pods of a workload that opts out of injection, whose template may lack the actor's label."""
         if not opted_out(live):
             return ()
         labels = ((live["spec"].get("selector") or {}).get("matchLabels") or {}).items()
@@ -133,14 +139,15 @@ class Health:
         return tuple(slim_pod(pod) for pod in pods if LABEL_ACTOR not in (pod["metadata"].get("labels") or {}))
 
     def _refused(self, makers: list[Object]) -> Trouble | None:
-        """What those of ``makers`` that lack pods say of it."""
+        """Why ``makers`` cannot create the pods that they lack, by their Events; None if Events do not say."""
         lacking = [m for m in makers if (replicas := replicas_of(m)).current < replicas.desired]
-        for maker in lacking[:ASKED]:
+        for maker in lacking[:MAX_OBJECTS]:
             metadata = maker["metadata"]
             recent = events.about(self._cluster.client, maker["kind"], metadata["namespace"], metadata["name"])
             if (trouble := refused(maker, recent)) is not None:
                 return trouble
         return None
 
-    def _events(self, namespace: str, names: list[str]) -> tuple[Object, ...]:
-        return tuple(e for name in names[:ASKED] for e in events.warnings(self._cluster.client, "Pod", namespace, name))
+    def _pod_events(self, namespace: str, pods: list[str]) -> tuple[Object, ...]:
+        client = self._cluster.client
+        return tuple(e for pod in pods[:MAX_OBJECTS] for e in events.warnings(client, "Pod", namespace, pod))

@@ -145,7 +145,7 @@ class Workloads:
             return self._cluster.ensure(informer, live, wanted)
 
         kind, name = wanted["kind"], wanted["metadata"]["name"]
-        if live is None or self._cluster.is_as(live, wanted):
+        if live is None or self._cluster.is_current(live, wanted):
             return apply()
         before = live
         if kind == "ScaledJob":  # whether KEDA deletes running Jobs is what the new one says

@@ -114,7 +114,7 @@ def test_a_deletion_that_is_held_up_says_by_what(space: Space, operator: Operato
     space.patch("ScaledObject", "a", {"metadata": {"finalizers": ["finalizer.keda.sh/x"]}})
     space.delete("AsyncActor", "a")
     message = space.wait_condition("a", "Ready", "False", "DeletionBlocked")["message"]
-    assert "the ScaledObject 'a' must go first" in message
+    assert "the ScaledObject 'a' must be deleted first" in message
     assert "finalizer.keda.sh/x" in message
     assert "kubectl patch scaledobject a" in message
     space.patch("ScaledObject", "a", {"metadata": {"finalizers": None}})
