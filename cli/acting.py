@@ -1,4 +1,4 @@
-"""The commands that act on an actor beside its messages: pause, resume, scale, restart, wait and logs."""
+"""The commands about an actor that do not touch its messages: pause, resume, scale, restart, wait and logs."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.broker import Actor, InNamespace, Kubeconfig, interruptible, note, output_is_json
+from cli.broker import Actor, InNamespace, Kubeconfig, Output, interruptible, note, output_is_json
 from cli.connection import client, fail, own_namespace
 
 POLL_SECONDS = 0.5
@@ -23,18 +23,20 @@ def register(app: typer.Typer) -> None:
 
 def pause(
     actor: Actor,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave its pods as they are, and KEDA their number.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Keep its pods, and stop KEDA from changing their number.")
+    ] = False,
     namespace: InNamespace = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Have an actor take no messages: no pods, and its messages wait."""
+    """Pause an actor: it has no pods, and its messages wait."""
     from messages import controls
 
     _control(actor, namespace, kubeconfig, lambda api, where: controls.pause(api, where, actor, keep=keep))
 
 
 def resume(actor: Actor, namespace: InNamespace = "", kubeconfig: Kubeconfig = None) -> None:
-    """Have a paused actor go on."""
+    """Resume a paused actor."""
     from messages import controls
 
     _control(actor, namespace, kubeconfig, lambda api, where: controls.resume(api, where, actor))
@@ -44,11 +46,11 @@ def scale(
     actor: Actor,
     least: Annotated[int | None, typer.Option("--min", min=0, help="Fewest pods.")] = None,
     most: Annotated[int | None, typer.Option("--max", min=1, help="Most pods.")] = None,
-    enable: Annotated[bool, typer.Option("--enable", help="Switch scaling by KEDA on.")] = False,
+    enable: Annotated[bool, typer.Option("--enable", help="Turn on scaling by KEDA.")] = False,
     namespace: InNamespace = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Set between which numbers of pods KEDA scales an actor."""
+    """Set the fewest and most pods to which KEDA scales an actor."""
     from messages import controls
 
     _control(
@@ -60,7 +62,7 @@ def scale(
 
 
 def restart(actor: Actor, namespace: InNamespace = "", kubeconfig: Kubeconfig = None) -> None:
-    """Replace an actor's pods, one after the other as its workload does it."""
+    """Replace an actor's pods by a rollout of its workload."""
     from messages import controls
 
     _control(actor, namespace, kubeconfig, lambda api, where: controls.restart(api, where, actor))
@@ -85,14 +87,14 @@ def wait(
     namespace: InNamespace = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Wait until an actor is ready, or as --for says; exit code 1 if it is not in time."""
+    """Wait until an actor is ready, or until what --for names is true. Exit code 1 after the timeout."""
     from kube.failures import ApiError
     from kube.resources import ASYNC_ACTORS
     from messages.rights import explained
 
     is_met = _goal(condition)
     api, where = client(kubeconfig), namespace or own_namespace(kubeconfig)
-    deadline, began, problem = time.monotonic() + timeout, time.monotonic(), ""
+    deadline, start, problem = time.monotonic() + timeout, time.monotonic(), ""
     with interruptible():
         while True:
             try:
@@ -104,16 +106,17 @@ def wait(
             if is_met(obj):
                 typer.echo(f"asyncactor.asya.io/{actor} {condition} met")
                 return
-            now = _problem(obj)
-            if now != problem and time.monotonic() - began > 1:
-                problem = now
+            new_problem = _problem(obj)
+            if new_problem != problem and time.monotonic() - start > 1:
+                problem = new_problem
                 note(problem)
             if time.monotonic() >= deadline:
-                fail(f"{condition} is not met within {timeout:g} s: {now}")
+                fail(f"{condition} is not met within {timeout:g} s: {new_problem}")
             time.sleep(POLL_SECONDS)
 
 
 def _goal(condition: str) -> Callable[[dict[str, Any] | None], bool]:
+    """The predicate for the value of --for. Its argument is the actor, or None after the actor is deleted."""
     kind, _, value = condition.partition("=")
     if condition == "delete":
         return lambda obj: obj is None
@@ -130,7 +133,7 @@ def _status(obj: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _has_condition(obj: dict[str, Any] | None, name: str, status: str) -> bool:
-    """Whether it has the condition, for its newest generation."""
+    """Whether the actor has the condition, and the condition is about the newest generation."""
     for condition in _status(obj).get("conditions") or ():
         if condition["type"].lower() == name.lower():
             is_new = condition.get("observedGeneration") == ((obj or {})["metadata"]).get("generation")
@@ -141,17 +144,21 @@ def _has_condition(obj: dict[str, Any] | None, name: str, status: str) -> bool:
 def _problem(obj: dict[str, Any] | None) -> str:
     from cli.overview import problem
 
-    return f"{_status(obj).get('phase') or 'no phase yet'}. {problem(_status(obj))}".strip() if obj else "it is gone"
+    if obj is None:
+        return "it is deleted"
+    return f"{_status(obj).get('phase') or 'no phase yet'}. {problem(_status(obj))}".strip()
 
 
 def logs(
     actor: Actor,
-    container: Annotated[str, typer.Option("--container", "-c", help="runtime, sidecar or a name; all without.")] = "",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until interrupted.")] = False,
-    tail: Annotated[int | None, typer.Option(min=0, help="So many lines of each container.")] = None,
-    previous: Annotated[bool, typer.Option("--previous", "-p", help="Of the containers before a restart.")] = False,
-    timestamps: Annotated[bool, typer.Option("--timestamps", help="With the times.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="json; for people without it.")] = "",
+    container: Annotated[str, typer.Option("--container", "-c", help="runtime, sidecar or a name. Default: all.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until interrupted.")] = False,
+    tail: Annotated[int | None, typer.Option(min=0, help="Number of last lines of each container.")] = None,
+    previous: Annotated[
+        bool, typer.Option("--previous", "-p", help="Logs of containers before their restart.")
+    ] = False,
+    timestamps: Annotated[bool, typer.Option("--timestamps", help="Print the time of each line.")] = False,
+    output: Output = "",
     namespace: InNamespace = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
@@ -176,7 +183,7 @@ def logs(
         except NoLogs as error:
             fail(str(error))
         except BrokenPipeError:
-            sys.stderr.close()  # as with `| head`
+            sys.stderr.close()  # the reader has stopped, such as `| head`; Python must not print an error at exit
 
 
 def _colour(pod: str) -> str:

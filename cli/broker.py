@@ -1,4 +1,4 @@
-"""What the commands about messages have in common: the session, progress on standard error, and how they fail."""
+"""What the commands about messages share: options, the session with the broker, progress and errors."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -17,7 +17,7 @@ Event = dict[str, Any]
 
 
 def complete_actor(incomplete: str) -> list[str]:
-    """Names of actors in the current namespace, for shells."""
+    """Names of actors in the current namespace that start with ``incomplete``, for completion in shells."""
     from kube.client import Client
     from kube.credentials import NoCluster, load_configuration
     from kube.failures import ApiError
@@ -32,35 +32,34 @@ def complete_actor(incomplete: str) -> list[str]:
 
 
 Actor = Annotated[str, typer.Argument(help="The actor.")]
-InNamespace = Annotated[str, typer.Option("--namespace", "-n", help="Its namespace; the context's without it.")]
-Kubeconfig = Annotated[str | None, typer.Option(help="Kubeconfig file; $KUBECONFIG or ~/.kube/config without it.")]
+InNamespace = Annotated[str, typer.Option("--namespace", "-n", help="Its namespace. Default: the context's.")]
+Kubeconfig = Annotated[str | None, typer.Option(help="Kubeconfig file. Default: $KUBECONFIG or ~/.kube/config.")]
 Local = Annotated[bool, typer.Option("--local", help="Reach the broker from this machine instead of from a pod.")]
 Image = Annotated[
-    str, typer.Option(envvar="ASYA_IMAGE", help="Image of the pod; that of the operator's Deployment without it.")
+    str, typer.Option(envvar="ASYA_IMAGE", help="Image of the pod. Default: the image of the operator's Deployment.")
 ]
 OperatorNamespace = Annotated[
-    str, typer.Option(envvar="ASYA_OPERATOR_NAMESPACE", help="Where the operator's Deployment is.")
+    str, typer.Option(envvar="ASYA_OPERATOR_NAMESPACE", help="Namespace of the operator's Deployment.")
 ]
-Output = Annotated[str, typer.Option("--output", "-o", help="json; for people without it.")]
+Output = Annotated[str, typer.Option("--output", "-o", help="json. Default: text for people.")]
 
 
 @dataclass(frozen=True)
 class Where:
-    """Which actor, and how its broker is reached."""
+    """Options that say where an actor is and how to reach its broker."""
 
-    name: str
-    namespace: str
-    kubeconfig: str | None
-    local: bool
-    image: str
-    operator_namespace: str
+    namespace: InNamespace = ""
+    local: Local = False
+    image: Image = ""
+    operator_namespace: OperatorNamespace = "asya-system"
+    kubeconfig: Kubeconfig = None
 
 
 class Desk:
     """One actor's messages."""
 
-    def __init__(self, where: Where) -> None:
-        """Find the actor; the command ends if there is none."""
+    def __init__(self, actor: str, where: Where) -> None:
+        """Find the actor. The command ends if there is no such actor."""
         from kube.failures import ApiError
         from messages.rights import explained
         from messages.target import NoTarget, find_target
@@ -69,14 +68,14 @@ class Desk:
         self._api = client(where.kubeconfig)
         namespace = where.namespace or own_namespace(where.kubeconfig)
         try:
-            self.target: Target = find_target(self._api, namespace, where.name, where.operator_namespace)
+            self.target: Target = find_target(self._api, namespace, actor, where.operator_namespace)
         except NoTarget as error:
             fail(str(error))
         except ApiError as error:
             fail(explained(error))
 
     def run(self, request: "Request") -> Iterator[Event]:
-        """The events of a request, without its progress, which is told; the command ends where it fails."""
+        """The events of a request. Progress goes to standard error. An error of broker or pod ends the command."""
         from messages.broker import BrokerError
         from messages.pod import SessionError
         from messages.sessions import open_session
@@ -105,19 +104,19 @@ class Desk:
 
 def _moved(event: Event) -> str:
     return (
-        f"the message {event['id']!r} came back to the quorum queue {event['queue']!r} {event['deliveries']} times "
-        "already; it is at the queue's end now, since a delivery limit would remove it the next time"
+        f"the message {event['id']!r} returned to the quorum queue {event['queue']!r} {event['deliveries']} times; "
+        "it is now at the end of the queue, because a delivery limit might remove it at the next return"
     )
 
 
 def note(text: str) -> None:
-    """A line on standard error."""
+    """Print a line on standard error."""
     typer.echo(f"… {text}", err=True)
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Have Ctrl-C and SIGTERM end the command once what it started is taken away."""
+    """Let Ctrl-C and SIGTERM end the command, but only after it has removed what it started."""
     from messages.interrupts import Interrupted, raised_once
 
     with raised_once():
@@ -128,7 +127,7 @@ def interruptible() -> Iterator[None]:
 
 
 def output_is_json(output: str) -> bool:
-    """Whether output is for programs."""
+    """Whether to print JSON. The command ends if ``output`` is neither empty nor ``json``."""
     if output not in ("", "json"):
-        fail(f"--output: must be json, or left out; found {output!r}", 2)
+        fail(f"--output: must be json or left out; found {output!r}", 2)
     return output == "json"

@@ -1,4 +1,4 @@
-"""``certs issue`` and ``certs show``: certificates in files, and those that the webhook serves."""
+"""``certs issue`` writes certificates into files; ``certs show`` lists those that the webhook serves."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -14,9 +14,9 @@ certificates = typer.Typer(help="Certificates for the webhook.", no_args_is_help
 
 @certificates.command()
 def issue(
-    directory: Annotated[Path, typer.Argument(help="Where to write ca.crt, tls.crt and tls.key.")],
-    name: Annotated[list[str], typer.Option(help="DNS name or IP address of the webhook; may be repeated.")],
-    days: Annotated[int, typer.Option(min=1, help="Lifetime.")] = 365,
+    directory: Annotated[Path, typer.Argument(help="Folder for ca.crt, tls.crt and tls.key.")],
+    name: Annotated[list[str], typer.Option(help="DNS name or IP address of the webhook. May be repeated.")],
+    days: Annotated[int, typer.Option(min=1, help="Lifetime in days.")] = 365,
 ) -> None:
     """Issue a CA and a serving certificate into files."""
     from certs.authority import create_authority, issue
@@ -46,7 +46,7 @@ def show(
     secret: ServedFrom = "",
     name: ObjectsName = "asya-operator",
 ) -> None:
-    """Show which certificate the webhook serves, who trusts it and until when; exit code 1 if something is wrong."""
+    """Show the certificate that the webhook serves, who trusts it and until when. Exit code 1 if there is a fault."""
     from datetime import UTC, datetime
 
     from rich.console import Console
@@ -65,16 +65,16 @@ def show(
     except ApiError as error:
         fail(error.message)
     now = datetime.now(UTC)
-    listed = rows(live, published, now)
+    certificate_rows = rows(live, published, now)
     table = Table(box=None, pad_edge=False)
     for column in ("WHERE", "WHO", "EXPIRES", "DAYS LEFT", ""):
         table.add_column(column)
-    for row in listed:
+    for row in certificate_rows:
         table.add_row(
             row.where, row.subject, row.expires.strftime("%Y-%m-%d %H:%M"), str((row.expires - now).days), row.verdict
         )
     Console(width=None if Console().is_terminal else 200).print(table)
-    if not any(row.where == "served" for row in listed):
-        fail(f"the Secret {secret!r} in namespace {namespace!r} holds no certificate")
-    if any(row.verdict for row in listed):
+    if not any(row.where == "served" for row in certificate_rows):
+        fail(f"the Secret {secret!r} in namespace {namespace!r} has no certificate")
+    if any(row.verdict for row in certificate_rows):
         raise typer.Exit(1)

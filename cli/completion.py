@@ -1,8 +1,8 @@
-"""Completion: scripts for shells, and what kubectl asks of a plugin.
+"""Completion of commands and actors' names, for shells and for kubectl.
 
-kubectl completes ``kubectl asya …`` by a program ``kubectl_complete-asya`` on the PATH, which prints what cobra
-prints: a candidate a line, and a directive. https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/ The
-scripts for shells ask the same way.
+kubectl completes ``kubectl asya …`` with the program ``kubectl_complete-asya`` on the PATH. The program prints one
+candidate per line, then a directive, as cobra does. The scripts for shells use the same output.
+https://kubernetes.io/docs/tasks/extend-kubectl/kubectl-plugins/
 """
 
 import sys
@@ -15,11 +15,13 @@ from cli.broker import complete_actor
 from cli.connection import fail
 
 NO_FILES: Final = 4
-"""Cobra's directive: there is nothing more to complete, not even files."""
+"""Cobra's directive for shells: do not complete files."""
 FILES: Final = 0
+"""Cobra's directive for shells: complete files."""
 ACTORS: Final = ("actor", "name")
-"""Arguments that name an actor."""
+"""Names of the arguments that take an actor's name."""
 Candidate = tuple[str, str]
+"""A word, and a short explanation."""
 
 BASH: Final = """\
 _@ID@() {
@@ -34,12 +36,12 @@ complete -o default -F _@ID@ @PROGRAM@
 ZSH: Final = """\
 #compdef @PROGRAM@
 _@ID@() {
-  local -a found
+  local -a candidates
   local line
   for line in "${(@f)$(@PROGRAM@ complete -- "${words[@]:1:$((CURRENT - 1))}" 2>/dev/null)}"; do
-    [[ $line == :* ]] || found+=("${line//$'\\t'/:}")
+    [[ $line == :* ]] || candidates+=("${line//$'\\t'/:}")
   done
-  if (( ${#found} )); then _describe '@PROGRAM@' found; else _files; fi
+  if (( ${#candidates} )); then _describe '@PROGRAM@' candidates; else _files; fi
 }
 compdef _@ID@ @PROGRAM@
 """
@@ -64,7 +66,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def completion(
         shell: Annotated[str, typer.Argument(help="bash, zsh or fish; kubectl for `kubectl asya`.")],
-        program: Annotated[str, typer.Option(help="Name that the program is called by.")] = "asya-operator",
+        program: Annotated[str, typer.Option(help="Name of the program to complete.")] = "asya-operator",
     ) -> None:
         """Print the script that completes commands and the names of actors in a shell."""
         if shell not in SCRIPTS:
@@ -74,18 +76,18 @@ def register(app: typer.Typer) -> None:
 
     @app.command(hidden=True)
     def complete(words: Annotated[list[str] | None, typer.Argument()] = None) -> None:
-        """Print what may stand in place of the last word."""
-        _answer(app, words or [""])
+        """Print the candidates for the last word."""
+        _print_candidates(app, words or [""])
 
 
 def main() -> None:
-    """The program ``kubectl_complete-asya``."""
+    """Run the program ``kubectl_complete-asya``."""
     from cli.main import app
 
-    _answer(app, sys.argv[1:] or [""])
+    _print_candidates(app, sys.argv[1:] or [""])
 
 
-def _answer(app: typer.Typer, words: list[str]) -> None:
+def _print_candidates(app: typer.Typer, words: list[str]) -> None:
     candidates = candidates_of(app, words)
     for value, text in candidates:
         typer.echo(f"{value}\t{text}" if text else value)
@@ -93,7 +95,7 @@ def _answer(app: typer.Typer, words: list[str]) -> None:
 
 
 def candidates_of(app: typer.Typer, words: list[str]) -> list[Candidate]:
-    """What may stand in place of the last of ``words``, each with a short explanation."""
+    """The candidates for the last of ``words``. Empty: none are known, and files may be completed."""
     *before, incomplete = words
     command: Any = typer.main.get_command(app)
     arguments = 0
@@ -113,8 +115,8 @@ def candidates_of(app: typer.Typer, words: list[str]) -> list[Candidate]:
     if incomplete.startswith("-"):
         return [c for c in _options(command) if c[0].startswith(incomplete)]
     if hasattr(command, "commands"):
-        shown = {name: c for name, c in command.commands.items() if not c.hidden}
-        return [(name, _first_sentence(c.help)) for name, c in sorted(shown.items()) if name.startswith(incomplete)]
+        visible = {name: c for name, c in command.commands.items() if not c.hidden}
+        return [(name, _first_sentence(c.help)) for name, c in sorted(visible.items()) if name.startswith(incomplete)]
     names = [p.name for p in command.params if p.param_type_name == "argument"]
     if arguments < len(names) and names[arguments] in ACTORS:
         return [(name, "") for name in complete_actor(incomplete)]

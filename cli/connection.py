@@ -1,4 +1,4 @@
-"""The cluster that a command asks, and how a command fails: by one sentence on standard error."""
+"""The cluster that a command connects to, and how a command fails: with one sentence on standard error."""
 
 from typing import Any, NoReturn
 
@@ -6,13 +6,13 @@ import typer
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Print the sentence, and end."""
+    """Print the message, and end the command with this exit code."""
     typer.echo(f"error: {message}", err=True)
     raise typer.Exit(code)
 
 
 def client(kubeconfig: str | None) -> Any:
-    """A :class:`kube.client.Client` of the cluster that ``kubeconfig`` names, or else the environment."""
+    """A :class:`kube.client.Client` of the cluster in ``kubeconfig``, else of the cluster in the environment."""
     from kube.client import Client
     from kube.credentials import NoCluster, load_configuration
 
@@ -23,24 +23,24 @@ def client(kubeconfig: str | None) -> Any:
 
 
 def no_cluster(error: Exception) -> NoReturn:
-    """Say that no configuration names a cluster, and end."""
-    fail(f"no cluster to ask: {str(error).rstrip('.')}. Set KUBECONFIG, or give --kubeconfig")
+    """End the command because no configuration names a cluster."""
+    fail(f"no cluster to connect to: {str(error).rstrip('.')}. Set KUBECONFIG, or give --kubeconfig")
 
 
 def current_context(kubeconfig: str | None) -> dict[str, Any]:
-    """The current context of a kubeconfig, with its ``name`` and ``context``; empty where there is none."""
+    """The current context of a kubeconfig, with its ``name`` and ``context``. Empty if there is none."""
     try:
         import kubernetes.config
     except ImportError:
-        return {}  # as in the operator's image, which reads no kubeconfig
+        return {}  # the operator's image has no such package and reads no kubeconfig
 
     try:
         _, current = kubernetes.config.list_kube_config_contexts(config_file=kubeconfig)
     except kubernetes.config.ConfigException:
-        return {}  # whoever asks the cluster says that there is none
+        return {}  # the first request to the cluster reports the missing kubeconfig
     return {**(current or {})}
 
 
 def own_namespace(kubeconfig: str | None) -> str:
-    """The namespace that the current context names, as kubectl takes it."""
+    """The namespace of the current context, or ``default``, as in kubectl."""
     return str((current_context(kubeconfig).get("context") or {}).get("namespace") or "default")

@@ -1,4 +1,4 @@
-"""``convert``: actors of the Go operator and of its Crossplane successor as AsyncActors of this operator."""
+"""``convert``: turns actors of the Go operator and of its Crossplane successor into AsyncActors of this operator."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,11 +18,11 @@ def convert(
     filename: Files,
     transports: Annotated[
         Path | None,
-        typer.Option(help="Values of the old operator's chart, or a file with one spec.transport a name."),
+        typer.Option(help="Values of the old operator's chart, or a file with one spec.transport for each name."),
     ] = None,
     output: Form = "yaml",
 ) -> None:
-    """Convert actors of the group asya.sh, and say what has no counterpart; other objects come out as they went in."""
+    """Convert actors of the group asya.sh, and list fields without a counterpart. Other objects stay as they are."""
     from cli.files import dump
     from cli.foreign import is_foreign
     from files.nodes import BadFile, Unreadable
@@ -33,29 +33,29 @@ def convert(
         objects = [(document.origin, obj) for document in documents for _, obj in document.objects()]
     except (BadFile, Unreadable) as error:
         fail(str(error))
-    known, errors = _transports(transports), 0
-    made: list[dict[str, Any]] = []
+    known_transports, errors = _transports(transports), 0
+    outputs: list[dict[str, Any]] = []
     if not any(is_foreign(obj) for _, obj in objects):
-        typer.echo("Warning: no actor of the group asya.sh is in the files", err=True)
+        typer.echo("Warning: the files have no actor of the group asya.sh", err=True)
     for origin, obj in objects:
         if not is_foreign(obj):
-            made.append(obj)
+            outputs.append(obj)
             continue
         name = f"{origin}: {obj['kind']} {(obj.get('metadata') or {}).get('name', '')!r}"
-        actor, notes, problems = converted(obj, known)
+        actor, notes, problems = converted(obj, known_transports)
         for note in notes:
             typer.echo(f"Warning: {name}: {note}", err=True)
         for problem in problems:
             typer.echo(f"error: {name}: {problem}", err=True)
         errors += len(problems)
-        made.append(actor)
+        outputs.append(actor)
     if errors:
         raise typer.Exit(1)
-    typer.echo(dump(made, output), nl=False)
+    typer.echo(dump(outputs, output), nl=False)
 
 
 def converted(obj: dict[str, Any], transports: dict[str, Any]) -> tuple[dict[str, Any], list[str], list[str]]:
-    """The actor, notes on what became of its fields, and what is wrong with it; with problems the actor is empty."""
+    """The actor, notes on its changed or dropped fields, and its errors. With errors the actor is empty."""
     from cli import foreign
     from crds.parse import InvalidActor, parse_actor
 

@@ -1,6 +1,7 @@
-"""Checks an installation from outside, with the rights of whoever asks: each check ends with a tick or a remedy.
+"""``doctor``: checks an installation from outside, with the rights of the caller.
 
-A check that cannot be made, for want of a right say, says so and counts as neither.
+Each check gives a tick or a remedy. A check that is not possible, for example because a right is missing, reports the
+reason and counts as neither.
 """
 
 import re
@@ -28,7 +29,7 @@ Verdict = Literal["good", "bad", "warning", "unknown"]
 
 OLDEST_KUBERNETES, OLDEST_KEDA = (1, 23), (2, 16)
 LEASE_SECONDS = 30
-"""A leader renews every few seconds."""
+"""Age of a Lease above which no controller leads. A leader renews every few seconds."""
 RELEASE_NAME = "meta.helm.sh/release-name"
 CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions")
 REVIEWS = Resource("authorization.k8s.io/v1", "SubjectAccessReview", "subjectaccessreviews")
@@ -44,9 +45,9 @@ RIGHTS = (
     ("", "", "pods", ("list", "watch")),
     ("-webhook", "asya.io", "asyncactors", ("get", "list", "watch")),
 )
-"""What the operator's ServiceAccounts must be allowed where actors are: whose, group, resource, verbs.
+"""Rights that the operator's ServiceAccounts need in the namespaces of actors.
 
-A resource may be that of one name alone; whose it is, is what follows the operator's name.
+Each entry: suffix of the process's name, API group, resource (optionally with ``/name``), verbs.
 """
 
 
@@ -60,12 +61,12 @@ class Check:
 
 
 def good(what: str) -> Check:
-    """A tick."""
+    """A check that passed."""
     return Check("good", what)
 
 
 def bad(what: str, remedy: str) -> Check:
-    """Something to mend."""
+    """A check that failed, and how to fix it."""
     return Check("bad", what, remedy)
 
 
@@ -73,12 +74,19 @@ class Doctor:
     """All checks against one cluster."""
 
     def __init__(self, client: Client, namespace: str, secret: str = "", name: str = OPERATOR) -> None:
-        """``name`` is that of the operator's objects, the chart's ``fullnameOverride``; ``secret`` is one not by it."""
+        """Prepare the checks.
+
+        Args:
+            client: a client of the cluster, with the caller's rights.
+            namespace: the operator's own namespace.
+            secret: the Secret with the webhook's certificate. Empty: the chart's Secret.
+            name: name of the operator's objects, the chart's ``fullnameOverride``.
+        """
         self._client, self._namespace, self._secret, self._name = client, namespace, secret, name
 
     @cached_property
     def _published(self) -> dict[str, Object]:
-        """The webhook configurations that there are, by kind."""
+        """The webhook configurations that exist, by kind."""
         live = {resource.kind: self._client.get(resource, "", self._name) for resource in CONFIGURATIONS}
         return {kind: obj for kind, obj in live.items() if obj is not None}
 
@@ -88,7 +96,7 @@ class Doctor:
         return self._client.list(resources.ASYNC_ACTORS)
 
     def run(self) -> Iterator[Check]:
-        """The checks, as they are made; those after an API server that does not answer are left out."""
+        """Yield each check as soon as it is done. If the API server does not answer, there is only the first check."""
         first = list(self._guarded("the API server", self._kubernetes))
         yield from first
         if first[-1].verdict != "good":
@@ -129,40 +137,36 @@ class Doctor:
         if obj is None:
             yield bad("there is no CustomResourceDefinition asyncactors.asya.io", self._upgrade)
         elif not contains(obj["spec"]["versions"], manifest()["spec"]["versions"]):
-            yield bad(
-                "the CustomResourceDefinition is of another version than this command",
-                self._upgrade,
-            )
+            yield bad("the CustomResourceDefinition has another version than this command", self._upgrade)
         else:
-            yield good("the CustomResourceDefinition is there and of this version")
+            yield good("the CustomResourceDefinition exists and has the version of this command")
 
     def _controller(self) -> Iterator[Check]:
         lease = self._client.get(resources.LEASES, self._namespace, self._name)
         spec = (lease or {}).get("spec") or {}
-        remedy = f"Look at the controller: kubectl --namespace {self._namespace} describe deployment {self._name}"
+        remedy = f"Check the controller: kubectl --namespace {self._namespace} describe deployment {self._name}"
         if not spec.get("holderIdentity"):
             yield bad("no controller leads", remedy)
             return
         renewed = datetime.fromisoformat(spec["renewTime"])
         seconds = (datetime.now(UTC) - renewed).total_seconds()
         if seconds > LEASE_SECONDS:
-            yield bad(f"the controller {spec['holderIdentity']!r} has not been heard of for {seconds:.0f} s", remedy)
+            yield bad(
+                f"the controller {spec['holderIdentity']!r} has not renewed its Lease for {seconds:.0f} s", remedy
+            )
         else:
             yield good(f"the controller {spec['holderIdentity']!r} leads")
 
     def _configurations(self) -> Iterator[Check]:
         for resource in CONFIGURATIONS:
             if resource.kind not in self._published:
-                yield bad(
-                    f"there is no {resource.kind} {self._name!r}, so nothing is injected",
-                    self._upgrade,
-                )
+                yield bad(f"there is no {resource.kind} {self._name!r}, so nothing is injected", self._upgrade)
             else:
-                yield good(f"the {resource.kind} {self._name!r} is there")
+                yield good(f"the {resource.kind} {self._name!r} exists")
 
     @property
     def _upgrade(self) -> str:
-        """Bring what is missing back: for the release that made what is there, with the values that it has."""
+        """The command that restores missing objects: an upgrade of the same Helm release with its own values."""
         annotations = [obj["metadata"].get("annotations") or {} for obj in self._published.values()]
         release = next((a[RELEASE_NAME] for a in annotations if RELEASE_NAME in a), "")
         more = " --reuse-values" if release else ""
@@ -173,7 +177,7 @@ class Doctor:
 
     @property
     def _options(self) -> str:
-        """What tells another command of ours about this installation, where it is not the usual one."""
+        """The options that this installation needs in other commands. Empty for the default names."""
         return options(self._namespace, self._name)
 
     def _certificates(self) -> Iterator[Check]:
@@ -187,19 +191,21 @@ class Doctor:
             days = (row.expires - now).days
             if row.verdict:
                 show = f"asya-operator certs show{self._options}"
-                remedy = f"With certs.mode self the controller mends it, else renew it; see {show}"
+                remedy = f"With certs.mode self the controller repairs it. In other modes renew it; see {show}"
                 yield bad(f"the certificate {row.where}: {row.verdict}", remedy)
             elif row.is_late(now):
-                yield bad(f"the certificate {row.where} expires in {days} days", "Renew it, or find out why it was not")
+                yield bad(
+                    f"the certificate {row.where} expires in {days} days", "Renew it, and check why it was not renewed"
+                )
             elif row.is_used:
                 yield good(f"the certificate {row.where} is valid for {days} days")
             else:
                 yield good(
-                    f"the certificate {row.where}: another one, {row.subject}, is trusted beside the one that counts"
+                    f"the certificate {row.where}: {row.subject} is also trusted, but did not sign the served one"
                 )
 
     def _webhook(self) -> Iterator[Check]:
-        """Asks the API server to create, and not to keep, a pod that a webhook which answers must refuse."""
+        """Create a pod as a dry run. If the API server reaches the webhook, the webhook denies this pod."""
         metadata = {"name": "asya-doctor", "namespace": "default", "labels": {LABEL_ACTOR: "asya-doctor-asks"}}
         spec = {"containers": [{"name": "runtime", "image": "none"}]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
@@ -224,24 +230,24 @@ class Doctor:
             for account, watched in [deployed[suffix]]
             for where in watched
             for verb in verbs
-            if not self._may(account, group, resource, verb, where)
+            if not self._is_allowed(account, group, resource, verb, where)
         ]
         if missing:
-            yield bad(f"the operator may not {', '.join(missing)}", self._upgrade)
+            yield bad(f"the operator lacks the right to {', '.join(missing)}", self._upgrade)
         else:
             yield good("the operator has the rights that it needs")
 
     def _deployed(self, suffix: str) -> tuple[str, list[str]]:
-        """A process's ServiceAccount, and the namespaces that it is limited to; an empty name for all."""
+        """The ServiceAccount of a process, and the namespaces that it watches. An empty name means all namespaces."""
         obj = self._client.get(resources.DEPLOYMENTS, self._namespace, f"{self._name}{suffix}") or {}
         pod = ((obj.get("spec") or {}).get("template") or {}).get("spec") or {}
         environment = {e["name"]: e.get("value") for c in pod.get("containers") or () for e in c.get("env") or ()}
         account = pod.get("serviceAccountName") or f"{self._name}{suffix}"
         return account, (environment.get("ASYA_WATCH_NAMESPACES") or "").split(",")
 
-    def _may(self, account: str, group: str, resource: str, verb: str, where: str) -> bool:
+    def _is_allowed(self, account: str, group: str, resource: str, verb: str, where: str) -> bool:
         resource, _, name = resource.partition("/")
-        asked = {
+        review = {
             "apiVersion": REVIEWS.api_version,
             "kind": REVIEWS.kind,
             "spec": {
@@ -256,7 +262,7 @@ class Doctor:
                 },
             },
         }
-        answer: Object = self._client.request("POST", REVIEWS.path(), body=asked)
+        answer: Object = self._client.request("POST", REVIEWS.path(), body=review)
         return bool(answer["status"]["allowed"])
 
     def _keda(self) -> Iterator[Check]:
@@ -267,37 +273,37 @@ class Doctor:
         operators = self._client.list(resources.DEPLOYMENTS, labelSelector="app=keda-operator")
         version = _keda_version(obj, operators)
         if version is None:
-            yield Check("unknown", "KEDA is installed; its version is not known")
+            yield Check("unknown", "KEDA is installed, but its version is unknown")
         elif version < OLDEST_KEDA:
             oldest = ".".join(map(str, OLDEST_KEDA))
-            remedy = f"Upgrade it to {oldest} or newer, or give RabbitMQ by urlSecretRef"
-            yield bad(f"KEDA is of version {version[0]}.{version[1]}, which knows no user name by itself", remedy)
+            remedy = f"Upgrade it to {oldest} or newer, or set spec.transport.rabbitmq.urlSecretRef"
+            yield bad(f"KEDA {version[0]}.{version[1]} does not read the user name for RabbitMQ by itself", remedy)
         else:
             yield good(f"KEDA {version[0]}.{version[1]} is installed")
         if operators and not any((d.get("status") or {}).get("readyReplicas") for d in operators):
             name, namespace = operators[0]["metadata"]["name"], operators[0]["metadata"]["namespace"]
-            remedy = f"Look at its pods: kubectl --namespace {namespace} describe deployment {name}"
+            remedy = f"Check its pods: kubectl --namespace {namespace} describe deployment {name}"
             yield bad("KEDA does not run: its Deployment has no ready pod, so nothing is scaled", remedy)
 
     def _secrets(self) -> Iterator[Check]:
-        wanted = {
+        referenced = {
             (obj["metadata"]["namespace"], ref["name"], ref["key"]) for obj in self._listed for ref in _secret_refs(obj)
         }
         missing = []
-        for namespace, name, key in sorted(wanted):
+        for namespace, name, key in sorted(referenced):
             secret = self._client.get(resources.SECRETS, namespace, name)
             if secret is None or key not in (secret.get("data") or {}):
                 missing.append((namespace, name, key))
         for namespace, name, key in missing:
             remedy = f"Create it: kubectl --namespace {namespace} create secret generic {name} --from-literal={key}=…"
-            yield bad(f"an actor names the Secret {name!r} in {namespace!r} with the key {key!r}: missing", remedy)
-        if wanted and not missing:
-            yield good(f"all {len(wanted)} Secrets that actors name are there")
+            yield bad(f"an actor refers to the Secret {name!r} in {namespace!r} with the key {key!r}: missing", remedy)
+        if referenced and not missing:
+            yield good(f"all {len(referenced)} Secrets that actors refer to exist")
 
     def _actors(self) -> Iterator[Check]:
         actors = self._listed
-        wrong = [obj for obj in actors if condition(obj, "Ready").get("status") == "False"]
-        for obj in wrong[:10]:
+        not_ready = [obj for obj in actors if condition(obj, "Ready").get("status") == "False"]
+        for obj in not_ready[:10]:
             name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
             phase = (obj.get("status") or {}).get("phase")
             remedy = f"kubectl asya explain {name} --namespace {namespace}"
@@ -309,7 +315,7 @@ class Doctor:
         warnings = [(obj, text) for obj in actors for text in (obj.get("status") or {}).get("warnings") or ()]
         for obj, text in warnings[:10]:
             yield Check("warning", f"{_title(obj)}: {text}")
-        yield good(f"{len(actors) - len(wrong)} of {len(actors)} actors are as they should be")
+        yield good(f"{len(actors) - len(not_ready)} of {len(actors)} actors have no problem")
 
 
 def _title(actor: Object) -> str:

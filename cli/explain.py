@@ -1,4 +1,4 @@
-"""One actor from end to end: its objects, what was injected where and why, and each problem with its remedy."""
+"""``explain``: all about one actor. Its objects, what was injected where and why, each problem and its remedy."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,31 +26,31 @@ from kube.resources import Resource
 Object = dict[str, Any]
 
 NOTEWORTHY = ("ScalingPaused", "SidecarUnknown")
-"""Reasons of conditions that are true and yet may be why an actor does not do what is expected."""
+"""Reasons of true conditions that may still explain why an actor does not do what users expect."""
 REFUSED = ("NotInjected", "InjectionOutdated", "InjectionDenied")
-"""Reasons of Events about workloads that merely bear the label, or that admission injects otherwise."""
+"""Reasons of Events about labelled workloads that are not injected with the actor's present plan."""
 KEDA = (resources.SCALED_OBJECTS, resources.SCALED_JOBS, resources.TRIGGER_AUTHENTICATIONS)
 _KINDS = {kind.name: kind for kind in KINDS.values()}
 
 
 @dataclass
 class Story:
-    """What there is to tell of an actor."""
+    """An actor and the objects that belong to it."""
 
     actor: Object
     workloads: list[Object] = field(default_factory=list)
-    """Those that bear its label or are its own."""
+    """Workloads with its label, and those that the operator created for it."""
     others: list[Object] = field(default_factory=list)
     """KEDA's objects and the runtime ConfigMap."""
     refusals: list[Object] = field(default_factory=list)
-    """Events about workloads that are not injected by the actor's present plan, the latest of each reason."""
+    """Events about workloads that are not injected with the actor's present plan: the latest of each reason."""
 
 
 def read(client: Client, namespace: str, name: str) -> Story | None:
-    """Everything about an actor; None if there is no such actor.
+    """Read everything about an actor. None if there is no such actor.
 
     Raises:
-        ApiError: if something cannot be read.
+        ApiError: if an object cannot be read.
     """
     actor = client.get(resources.ASYNC_ACTORS, namespace, name)
     if actor is None:
@@ -60,8 +60,8 @@ def read(client: Client, namespace: str, name: str) -> Story | None:
     for resource in WORKLOADS:
         story.workloads += _list(client, resource, namespace, selector)
     for resource in KEDA:
-        result = _list(client, resource, namespace, selector)
-        (story.workloads if resource is resources.SCALED_JOBS else story.others).extend(result)
+        listed = _list(client, resource, namespace, selector)
+        (story.workloads if resource is resources.SCALED_JOBS else story.others).extend(listed)
     config_map = client.get(resources.CONFIG_MAPS, namespace, RUNTIME_CONFIGMAP)
     story.others += [config_map] if config_map is not None else []
     reference = (actor.get("status") or {}).get("workloadRef") or {}
@@ -71,8 +71,8 @@ def read(client: Client, namespace: str, name: str) -> Story | None:
         unlabelled = client.get(by_kind[reference["kind"]], namespace, reference["name"])
         story.workloads += [unlabelled] if unlabelled is not None else []
     if (actor.get("status") or {}).get("outdatedWorkloads"):
-        result = events.warnings(client, "AsyncActor", namespace, name)
-        story.refusals = list({e["reason"]: e for e in result if e.get("reason") in REFUSED}.values())
+        listed = events.warnings(client, "AsyncActor", namespace, name)
+        story.refusals = list({e["reason"]: e for e in listed if e.get("reason") in REFUSED}.values())
     return story
 
 
@@ -87,10 +87,10 @@ def _list(client: Client, resource: Resource, namespace: str, selector: str) -> 
 
 
 def lines(story: Story) -> Iterator[str]:
-    """The story, line by line."""
+    """The whole text, line by line."""
     actor = story.actor
     metadata, status = actor["metadata"], actor.get("status") or {}
-    phase = status.get("phase") or "not seen by the controller yet"
+    phase = status.get("phase") or "not processed by the controller yet"
     yield f"AsyncActor {metadata['namespace']}/{metadata['name']}: {phase}"
     yield ""
     yield "Objects"
@@ -105,7 +105,7 @@ def lines(story: Story) -> Iterator[str]:
 
 
 def objects(story: Story) -> Iterator[str]:
-    """Each object of the actor's in a line."""
+    """One line for each of the actor's objects."""
     for obj in [*story.workloads, *story.others]:
         yield f"  {obj['kind']} {obj['metadata']['name']}: {_about(obj, story.actor)}"
 
@@ -114,16 +114,17 @@ def _about(obj: Object, actor: Object) -> str:
     if obj["kind"] == "ConfigMap":
         return "the runtime script of this namespace"
     owner = controller_of(obj)
-    owned = "made for this actor" if owner == actor["metadata"].get("uid") else "not the operator's, bears the label"
+    is_owned = owner == actor["metadata"].get("uid")
+    origin = "created for this actor" if is_owned else "not created by the operator, has the label"
     status = obj.get("status") or {}
     if obj["kind"] in ("Deployment", "StatefulSet"):
-        return f"{owned}; {status.get('readyReplicas', 0)} of {obj['spec'].get('replicas', 1)} pods are ready"
+        return f"{origin}; {status.get('readyReplicas', 0)} of {obj['spec'].get('replicas', 1)} pods are ready"
     ready = condition(obj, "Ready")
-    return f"{owned}; KEDA says Ready={ready['status']}" if ready else owned
+    return f"{origin}; KEDA reports Ready={ready['status']}" if ready else origin
 
 
 def injection(workload: Object) -> Iterator[str]:
-    """What was injected into a workload, and why it was as it was."""
+    """What was injected into a workload, and why."""
     title = f"{workload['kind']} {workload['metadata']['name']}"
     template = _KINDS[workload["kind"]].template(workload) or {}
     record = read_record(template)
@@ -132,14 +133,15 @@ def injection(workload: Object) -> Iterator[str]:
         yield f"{title}: {unknown_version_warning(version)}"
         return
     if record is None:
-        why = "it opts out by asya.io/inject" if is_disabled(workload) or is_disabled(template) else _why_not(workload)
+        is_off = is_disabled(workload) or is_disabled(template)
+        why = "asya.io/inject turns injection off" if is_off else _why_not(workload)
         yield f"Not injected into {title}: {why}"
         return
     spec = template.get("spec") or {}
     containers = {c["name"]: c for part in ("initContainers", "containers") for c in spec.get(part) or ()}
     sidecar, runtime = containers.get(SIDECAR) or {}, containers.get(record.runtime) or {}
     yield f"Injected into {title}"
-    yield f"  because it bears the label {LABEL_ACTOR}={record.actor}"
+    yield f"  because it has the label {LABEL_ACTOR}={record.actor}"
     place = "first of initContainers, so that the Job can complete" if record.native else "first of containers"
     yield f"  + container {SIDECAR} ({place}): image {sidecar.get('image')}"
     if record.holder:
@@ -165,12 +167,12 @@ def injection(workload: Object) -> Iterator[str]:
 
 def _why_not(workload: Object) -> str:
     if LABEL_ACTOR not in map_of(workload, "labels"):
-        return f"it does not bear the label {LABEL_ACTOR}"
-    return "admission has not injected it; see the problems below, and asya-operator doctor"
+        return f"it does not have the label {LABEL_ACTOR}"
+    return "admission has not injected it; see the problems below, and run asya-operator doctor"
 
 
 def queue(actor: Object) -> Iterator[str]:
-    """Where messages go to, whether the sidecar takes them, and what nobody can see from the cluster."""
+    """The actor's queue, whether the sidecar consumes it, and what the cluster cannot show."""
     parsed = _parsed(actor)
     if parsed is None:
         return
@@ -183,28 +185,28 @@ def queue(actor: Object) -> Iterator[str]:
         yield f"  {queue_verdict(parsed, SidecarDefaults()).message}"
     if parsed.spec.transport.type == "rabbitmq":
         name = sidecar_actor_name(parsed, SidecarDefaults())
-        yield f"  messages reach it through the exchange {exchange(parsed)!r} by the routing key {name!r}, and vanish"
-        yield "  without such a binding. Whether there is one cannot be seen from the cluster:"
+        yield f"  The exchange {exchange(parsed)!r} sends messages to it by a binding with the routing key {name!r}."
+        yield "  RabbitMQ drops messages without such a binding. The cluster cannot show bindings; to list them, run"
         yield "  rabbitmqctl list_bindings source_name routing_key destination_name"
     yield ""
 
 
 def warnings(actor: Object) -> Iterator[str]:
-    """What admission warned of when the actor was applied."""
+    """The warnings that admission gave when the actor was applied."""
     status = actor.get("status") or {}
     if status.get("observedGeneration") == actor["metadata"].get("generation"):
-        given = status.get("warnings") or []
+        texts = status.get("warnings") or []
     else:
         parsed = _parsed(actor)
-        given = warnings_of(parsed, SidecarDefaults()) if parsed is not None else []
-    if given:
+        texts = warnings_of(parsed, SidecarDefaults()) if parsed is not None else []
+    if texts:
         yield "Warnings"
-        yield from (f"  {warning}" for warning in given)
+        yield from (f"  {text}" for text in texts)
         yield ""
 
 
 def _parsed(actor: Object) -> AsyncActor | None:
-    """The actor; None if it breaks today's rules, which is a problem and told as one."""
+    """The actor. None if it breaks the present rules; its conditions then report that as a problem."""
     try:
         return parse_actor({**actor, "status": None})
     except InvalidActor:
@@ -214,11 +216,11 @@ def _parsed(actor: Object) -> AsyncActor | None:
 def _problems(status: Object, refusals: list[Object]) -> Iterator[str]:
     conditions = status.get("conditions") or ()
     wrong = [c for c in conditions if c["type"] != READY and (c["status"] != "True" or c["reason"] in NOTEWORTHY)]
-    # What Ready alone says, since it is of no part of the actor.
+    # Only Ready has this reason, because no other condition covers deletion.
     wrong += [c for c in conditions if c["type"] == READY and c["reason"] == "DeletionBlocked"]
     if not conditions:
         yield "Problems"
-        yield "  the controller has not seen this actor yet: asya-operator doctor tells whether it runs"
+        yield "  the controller has not processed this actor yet: asya-operator doctor checks whether it runs"
     elif not wrong and not refusals:
         yield "No problems"
     else:

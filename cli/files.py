@@ -1,4 +1,4 @@
-"""Objects as text, as kubectl prints them."""
+"""Prints objects as YAML or JSON, in kubectl's form."""
 
 import json
 from typing import Any
@@ -11,17 +11,17 @@ Object = dict[str, Any]
 
 
 def dump(objects: list[Object], form: str) -> str:
-    """``objects`` as ``yaml`` documents or as ``json``: one object, or a List of several, as kubectl prints them."""
+    """``objects`` as ``yaml`` documents, or as ``json``: one object alone, several as a List."""
     if form == "json":
-        whole = objects[0] if len(objects) == 1 else {"apiVersion": "v1", "kind": "List", "items": objects}
-        return json.dumps(whole, indent=4, ensure_ascii=False) + "\n"
+        document = objects[0] if len(objects) == 1 else {"apiVersion": "v1", "kind": "List", "items": objects}
+        return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
     return "---\n".join(
         yaml.dump(obj, Dumper=_Dumper, sort_keys=False, width=1000, allow_unicode=True) for obj in objects
     )
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes texts of several lines as blocks, and what is the same in two places twice."""
+    """Writes texts of several lines as blocks, and repeats shared values instead of using aliases."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

@@ -1,9 +1,9 @@
-"""An actor of another operator as an AsyncActor of this one, and a list of what has no counterpart here.
+"""Converts an actor of another operator into an AsyncActor of this one, and lists fields without a counterpart.
 
-Two operators call their kind AsyncActor in the group ``asya.sh``. The Go operator (images 0.1 to 0.4) has a pod
-template in ``spec.workload`` and the name of one of its chart's transports in ``spec.transport``. The Crossplane
-composition that followed it has the fields of one container in ``spec`` and takes its transport from the composition.
-The conversion takes each field out of the source, so that what is left over at the end has no counterpart.
+Two operators have a kind AsyncActor in the group ``asya.sh``. The Go operator (images 0.1 to 0.4) has a pod template
+in ``spec.workload``; ``spec.transport`` names one of its chart's transports. The later Crossplane composition has the
+fields of one container in ``spec`` and takes the transport from the composition.
+The conversion removes each converted field from the source. Fields that remain have no counterpart.
 """
 
 import copy
@@ -63,7 +63,7 @@ class _Resiliency(Shape, total=False):
 
 
 class _Spec(Shape, total=False):
-    """The fields whose types the conversion relies on; all others are checked as those of the actor that is made."""
+    """Fields whose types the conversion relies on. The resulting actor's validation checks all other fields."""
 
     transport: str | None
     workload: _Workload | None
@@ -101,14 +101,14 @@ class NotConvertible(ValueError):
 
 @dataclass(frozen=True)
 class Converted:
-    """The actor, and one ``field: what became of it`` a note."""
+    """The actor, and notes on changed or dropped fields, each as ``field: what happened to it``."""
 
     actor: Object
     notes: tuple[str, ...]
 
 
 class _Source:
-    """The fields of an object that are not converted yet."""
+    """The fields of an object that are not yet converted."""
 
     def __init__(self, spec: Object) -> None:
         self._spec = copy.deepcopy(spec)
@@ -122,7 +122,7 @@ class _Source:
         return at.pop(last, default) if isinstance(at, dict) else default
 
     def has(self, path: str) -> bool:
-        """Whether the field at a dotted path is there and not taken."""
+        """Whether the field at a dotted path exists and is not yet converted."""
         at: Any = self._spec
         for name in path.split("."):
             if not isinstance(at, dict) or name not in at:
@@ -130,8 +130,8 @@ class _Source:
             at = at[name]
         return True
 
-    def left(self) -> Iterator[str]:
-        """The fields that nobody has taken, empty objects left out."""
+    def remaining(self) -> Iterator[str]:
+        """The fields that are not converted, without empty ones."""
         yield from _paths(self._spec, "spec")
 
 
@@ -156,41 +156,44 @@ def convert(obj: Mapping[str, Any], transports: Mapping[str, Object]) -> Convert
         transports: by name, each a ``spec.transport`` of an AsyncActor (:func:`transports_of`).
 
     Raises:
-        NotConvertible: if its transport is not among ``transports``, or it is of neither form.
+        NotConvertible: if its transport is not in ``transports``, or the actor has neither of the two forms.
     """
     spec = obj.get("spec")
-    wrong = shape_fault(spec, _SPEC, "spec") or shape_fault(obj.get("metadata"), _METADATA, "metadata")
-    if wrong:
-        raise NotConvertible(str(wrong))
+    mistake = shape_fault(spec, _SPEC, "spec") or shape_fault(obj.get("metadata"), _METADATA, "metadata")
+    if mistake:
+        raise NotConvertible(str(mistake))
     assert isinstance(spec, dict)
     source = _Source(spec)
     if spec.get("workload"):
-        name, made = str(source.take("transport", "")), _from_template(source)
+        name, converted = str(source.take("transport", "")), _from_template(source)
     elif "image" in spec:
-        name, made = _transport_of_composition(source, transports), _from_container(source)
+        name, converted = _transport_of_composition(source, transports), _from_container(source)
     else:
-        raise NotConvertible("spec: has neither a workload, as the Go operator's, nor an image, as Crossplane's")
+        raise NotConvertible(
+            "spec: must have a workload (Go operator) or an image (Crossplane composition); it has neither"
+        )
     if name not in transports:
         known = ", ".join(sorted(transports)) or "none"
         raise NotConvertible(
-            f"spec.transport: {name or 'none'!r} is not among the transports that --transports gives (found: {known}); "
-            "name a file with the values of the old chart, or with one spec.transport a name"
+            f"spec.transport: {name or 'none'!r} is not in the file of --transports (found: {known}); "
+            "give a file with the values of the old chart, or with one spec.transport for each name"
         )
     metadata, notes = _metadata(obj.get("metadata") or {}, source)
     actor = {
         "apiVersion": "asya.io/v1alpha1",
         "kind": "AsyncActor",
         "metadata": metadata,
-        "spec": {"transport": copy.deepcopy(transports[name]), **made},
+        "spec": {"transport": copy.deepcopy(transports[name]), **converted},
     }
-    left = [
-        f"{path}: no counterpart, dropped" + (f"; {_HINTS[path]}" if path in _HINTS else "") for path in source.left()
+    dropped = [
+        f"{path}: no counterpart, dropped" + (f"; {_HINTS[path]}" if path in _HINTS else "")
+        for path in source.remaining()
     ]
-    return Converted(actor, (*notes, *left))
+    return Converted(actor, (*notes, *dropped))
 
 
 def _metadata(metadata: Mapping[str, Any], source: _Source) -> tuple[Object, list[str]]:
-    """Name, namespace, labels and annotations; what a server wrote is left out."""
+    """Name, namespace, labels and annotations, without the fields that a server writes."""
     kept = {name: value for name, value in metadata.items() if name not in _SERVER_METADATA}
     annotations = {
         name: value for name, value in (kept.pop("annotations", None) or {}).items() if name != ANNOTATION_LAST_APPLIED
@@ -200,7 +203,7 @@ def _metadata(metadata: Mapping[str, Any], source: _Source) -> tuple[Object, lis
     actor = source.take("actor")
     if actor is None or actor == kept.get("name"):
         return kept, []
-    note = f"metadata.name: was {kept.get('name')!r}; an actor bears the name of its queue, so it is {actor!r} now"
+    note = f"metadata.name: changed from {kept.get('name')!r} to {actor!r}, because an actor has the name of its queue"
     return {**kept, "name": actor}, [note]
 
 
@@ -272,7 +275,7 @@ def _sidecar(source: _Source) -> Object:
 
 
 def _resiliency(source: _Source) -> Object:
-    """Retries as policies. There, a retry is an attempt after the first; here, the first attempt counts."""
+    """Retries as policies. The source counts only attempts after the first; a policy counts all attempts."""
     policies: Object = {}
     if source.has("resiliency.retry"):
         retries = source.take("resiliency.retry.maxAttempts")
@@ -290,10 +293,10 @@ def _resiliency(source: _Source) -> Object:
 
 
 def duration_seconds(text: str | None) -> int | None:
-    """A Go duration such as ``1m30s`` in whole seconds, rounded up; None for none.
+    """A Go duration such as ``1m30s`` in whole seconds, rounded up. None stays None.
 
     Raises:
-        NotConvertible: if it is no duration.
+        NotConvertible: if the text is not a duration.
     """
     if text is None:
         return None
@@ -304,11 +307,11 @@ def duration_seconds(text: str | None) -> int | None:
 
 
 def _transport_of_composition(source: _Source, transports: Mapping[str, Object]) -> str:
-    """The transport that a composition stands for, by its name, or the only one that there is."""
+    """The name of the transport that a composition uses: from its label or name, else the only transport."""
     composition = str(source.take("compositionRef.name", ""))
     label = str(source.take("compositionSelector.matchLabels.transport", ""))
-    named = label or composition.removeprefix("asyncactor-")
-    return next(iter(transports)) if not named and len(transports) == 1 else named
+    name = label or composition.removeprefix("asyncactor-")
+    return next(iter(transports)) if not name and len(transports) == 1 else name
 
 
 def transports_of(values: Any) -> dict[str, Object]:
@@ -316,13 +319,15 @@ def transports_of(values: Any) -> dict[str, Object]:
 
     Args:
         values: the values of the Go operator's chart (``operator.transports``), or an object with one
-            ``spec.transport`` a name.
+            ``spec.transport`` for each name.
 
     Raises:
         NotConvertible: if it is neither.
     """
-    if wrong := shape_fault(values, _VALUES, "values"):
-        raise NotConvertible(f"{wrong}; the file holds the values of the old chart, or one spec.transport a name")
+    if mistake := shape_fault(values, _VALUES, "values"):
+        raise NotConvertible(
+            f"{mistake}; the file must hold the values of the old chart, or one spec.transport for each name"
+        )
     of_chart = (values.get("operator") or {}).get("transports") or values.get("transports")
     if of_chart is None:
         return {str(name): transport for name, transport in values.items() if isinstance(transport, dict)}
@@ -337,7 +342,9 @@ def _transport_of_chart(name: str, entry: Object) -> Object:
     if kind == "sqs":
         region, account = config.get("region"), config.get("accountId")
         if not account:
-            raise NotConvertible(f"transports.{name}.config.accountId: required, the queues' URL has it")
+            raise NotConvertible(
+                f"transports.{name}.config.accountId: required, because the URL of the queues contains it"
+            )
         host = (config.get("endpoint") or f"https://{aws_host('sqs', str(region))}").rstrip("/")
         waits = {field: config.get(field) for field in ("visibilityTimeout", "waitTimeSeconds")}
         return {"type": kind, kind: _given(region=region, queueBaseUrl=f"{host}/{account}", **waits)}

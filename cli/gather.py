@@ -1,7 +1,7 @@
-"""What a report holds. Each thing is read by itself, so that what the caller may not see costs only that.
+"""The files of a report. Each object is read alone, so a missing right only removes the objects that it protects.
 
-Secrets are never among the objects. Their values are read, where the caller may, for one purpose: to strike them out
-of everything else. What looks like a credential is hidden besides.
+The report never contains Secret objects. The gatherer reads their values, if the caller may read them, only to remove
+these values from all other files. It also hides everything that looks like a credential.
 """
 
 import base64
@@ -33,7 +33,7 @@ KINDS: Final = (
 
 
 class Gatherer:
-    """Reads what belongs to actors of one namespace."""
+    """Reads everything that belongs to the actors of one namespace."""
 
     def __init__(self, client: Client, namespace: str, operator_namespace: str, tail: int) -> None:
         self._client, self._namespace, self._home, self._tail = client, namespace, operator_namespace, tail
@@ -42,29 +42,29 @@ class Gatherer:
         self.failures: list[str] = []
 
     def files(self, actor: str) -> Iterator[tuple[str, str]]:
-        """Name and text of each file, without secrets.
+        """Name and text of each file, without secrets. Refused reads become lines of ``failures.txt``.
 
         Args:
-            actor: one actor; all of the namespace if empty.
+            actor: one actor. Empty: all actors of the namespace.
         """
         objects = {}
-        actors = self._try("actors", lambda: self._actors(actor)) or []
+        actors = self._read("actors", lambda: self._actors(actor)) or []
         self.actors = len(actors)
         if not actors:
             return
         objects["AsyncActor"] = actors
         names = {obj["metadata"]["name"] for obj in actors}
         for resource in KINDS:
-            listed = self._try(repr(resource), lambda resource=resource: self._labelled(resource)) or []  # type: ignore[misc]
+            listed = self._read(repr(resource), lambda resource=resource: self._labelled(resource)) or []  # type: ignore[misc]
             objects[resource.kind] = [obj for obj in listed if _label(obj) in names or obj["metadata"]["name"] in names]
         pods = objects["Pod"]
         self._secrets = self._known_secrets([*pods, *actors])
-        for file, text in self._all(actors, objects, pods):
+        for file, text in self._unredacted(actors, objects, pods):
             yield file, redact(text, self._secrets)
         if self.failures:
             yield "failures.txt", redact("\n".join(self.failures) + "\n", self._secrets)
 
-    def _all(
+    def _unredacted(
         self, actors: list[Object], objects: dict[str, list[Object]], pods: list[Object]
     ) -> Iterator[tuple[str, str]]:
         yield "versions.json", _json(self._versions(pods))
@@ -72,12 +72,12 @@ class Gatherer:
             for obj in members:
                 text = dump([redact_all(_plain({"kind": kind, **obj}), self._secrets)], "yaml")
                 yield f"objects/{kind}-{obj['metadata']['name']}.yaml", text
-        events = self._try("events", lambda: self._client.list(resources.EVENTS, self._namespace))
+        events = self._read("events", lambda: self._client.list(resources.EVENTS, self._namespace))
         if events is not None:
             yield "events.json", _json([_plain(event) for event in events])
         for obj in actors:
             name = obj["metadata"]["name"]
-            story = self._try(f"explain {name}", lambda name=name: self._explained(name))  # type: ignore[misc]
+            story = self._read(f"explain {name}", lambda name=name: self._explained(name))  # type: ignore[misc]
             if story is not None:
                 yield f"explain/{name}.txt", story
         yield from self._of_pods(self._namespace, pods)
@@ -103,8 +103,8 @@ class Gatherer:
         return "\n".join(lines(story)) + "\n" if story is not None else ""
 
     def _versions(self, pods: list[Object]) -> Object:
-        operator = self._try("the operator", lambda: self._client.list(resources.DEPLOYMENTS, self._home)) or []
-        kubernetes = self._try("the version", self._client.version)
+        operator = self._read("the operator", lambda: self._client.list(resources.DEPLOYMENTS, self._home)) or []
+        kubernetes = self._read("the version", self._client.version)
         return {
             "plugin": version("asya-operator"),
             "kubernetes": ".".join(map(str, kubernetes)) if kubernetes else None,
@@ -121,7 +121,7 @@ class Gatherer:
                 yield from self._logs(namespace, pod, container)
             for port in _metrics_ports(pod):
                 path = f"{resources.PODS.path(namespace, name)}:{port}/proxy/metrics"
-                text = self._try(f"metrics of {name}", lambda path=path: self._text(path, {}))  # type: ignore[misc]
+                text = self._read(f"metrics of {name}", lambda path=path: self._text(path, {}))  # type: ignore[misc]
                 if text is not None:
                     yield f"metrics/{name}-{port}.txt", text
 
@@ -129,10 +129,10 @@ class Gatherer:
         name = pod["metadata"]["name"]
         path = resources.PODS.path(namespace, name, "log")
         statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-        restarted = any(s.get("name") == container and s.get("restartCount") for s in statuses)
-        for suffix, more in (("", {}), *((("-previous", {"previous": "true"}),) if restarted else ())):
+        has_restarted = any(s.get("name") == container and s.get("restartCount") for s in statuses)
+        for suffix, more in (("", {}), *((("-previous", {"previous": "true"}),) if has_restarted else ())):
             query = {"container": container, "tailLines": str(self._tail), "timestamps": "true", **more}
-            text = self._try(
+            text = self._read(
                 f"log of {name}/{container}{suffix}",
                 lambda query=query: self._text(path, query),  # type: ignore[misc]
             )
@@ -141,7 +141,7 @@ class Gatherer:
 
     def _of_operator(self) -> Iterator[tuple[str, str]]:
         selector = "app.kubernetes.io/name=asya-operator"
-        pods = self._try(
+        pods = self._read(
             "the operator's pods", lambda: self._client.list(resources.PODS, self._home, labelSelector=selector)
         )
         for file, text in self._of_pods(self._home, pods or []):
@@ -154,10 +154,10 @@ class Gatherer:
         finally:
             response.release_conn()
 
-    def _try(self, what: str, do: Callable[[], Any]) -> Any:
-        """What ``do`` reads; None, and a line among the failures, where the API server refuses."""
+    def _read(self, what: str, read: Callable[[], Any]) -> Any:
+        """Return what ``read`` returns. If the API server refuses, record a failure and return None."""
         try:
-            return do()
+            return read()
         except ApiError as error:
             self.failures.append(f"{what}: {error.message}")
             return None
@@ -165,20 +165,20 @@ class Gatherer:
     # -- secrets ---------------------------------------------------------------------------------
 
     def _known_secrets(self, objects: list[Object]) -> list[str]:
-        """Values of the Secrets that the objects name, in each form in which they may be written; the longest first."""
+        """Values of the Secrets that the objects name, in every encoding that a file may contain; longest first."""
         values = set(plain_secrets(spec for obj in objects for spec in _pod_specs(obj)))
         for name in sorted(set(_secret_names(objects))):
             try:
                 secret = self._client.get(resources.SECRETS, self._namespace, name) or {}
             except ApiError:
-                continue  # who may not read it is shown nothing of it
+                continue  # a caller without this right gets no value from it either
             for data in (secret.get("data") or {}).values():
                 values.update(_forms(data))
         return sorted((value for value in values if len(value) >= SHORTEST), key=len, reverse=True)
 
 
 def _pod_specs(obj: Object) -> Iterator[Object]:
-    """What of a pod or an AsyncActor has containers with variables."""
+    """The parts of a pod or an AsyncActor that have containers with environment variables."""
     spec = obj.get("spec") or {}
     yield spec
     yield ((spec.get("workload") or {}).get("template") or {}).get("spec") or {}
@@ -186,7 +186,7 @@ def _pod_specs(obj: Object) -> Iterator[Object]:
 
 
 def _forms(data: str) -> Iterator[str]:
-    """A value of a Secret as base64, as text, as part of a URL, as JSON and line by line."""
+    """A value of a Secret as base64, as text, as part of a URL, as JSON, and each of its lines."""
     yield data
     text = base64.b64decode(data).decode(errors="replace")
     yield text
@@ -196,20 +196,22 @@ def _forms(data: str) -> Iterator[str]:
 
 
 def _secret_names(value: Any) -> Iterator[str]:
-    """Names of all Secrets that an object names, wherever it does."""
+    """Names of all Secrets that any field of an object refers to."""
     if isinstance(value, list):
-        for item in value:
-            yield from _secret_names(item)
+        for element in value:
+            yield from _secret_names(element)
     elif isinstance(value, dict):
-        for key, item in value.items():
-            if (isinstance(item, dict) and key in ("secretKeyRef", "secret", "secretRef")) or key.endswith("SecretRef"):
-                name = item.get("name") or item.get("secretName") if isinstance(item, dict) else None
+        for key, field in value.items():
+            if isinstance(field, dict) and (
+                key in ("secretKeyRef", "secret", "secretRef") or key.endswith("SecretRef")
+            ):
+                name = field.get("name") or field.get("secretName")
                 yield from [name] if isinstance(name, str) else []
-            yield from _secret_names(item)
+            yield from _secret_names(field)
 
 
 def _plain(obj: Object) -> Object:
-    """An object without what is written twice."""
+    """An object without managedFields and kubectl's copy of it, which repeat its fields."""
     metadata = {k: v for k, v in obj["metadata"].items() if k != "managedFields"}
     annotations = metadata.get("annotations") or {}
     if ANNOTATION_LAST_APPLIED in annotations:
@@ -227,7 +229,7 @@ def _images(spec: Object) -> dict[str, str]:
 
 
 def _metrics_ports(pod: Object) -> list[int]:
-    """Ports of a pod where its sidecar, or the operator, serves metrics."""
+    """The ports of a pod on which its sidecar or the operator serves metrics."""
     containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
     ports = [port for c in containers for port in c.get("ports") or ()]
     return [port["containerPort"] for port in ports if port.get("name") in (METRICS_PORT, "metrics")]

@@ -1,4 +1,4 @@
-"""``lint``: all that admission, and later the status, would say of files, without a cluster."""
+"""``lint``: what admission, and later the status, would report about files. It needs no cluster."""
 
 import json
 from collections.abc import Iterator
@@ -7,51 +7,51 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cli.options import Files, InNamespace, Native, Script
+from cli.broker import Output, output_is_json
+from cli.loading import load
+from cli.options import Files, InjectionOptions, grouped
 
 Object = dict[str, Any]
-Load = Any
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to mend or to know."""
+    """One error or warning."""
 
     level: Literal["error", "warning"]
     message: str
 
 
-def register(app: typer.Typer, load: Load) -> None:
-    """Add the command to ``app``; ``load`` reads files and knows the settings."""
+def register(app: typer.Typer) -> None:
+    """Add the command to ``app``."""
+    app.command()(lint)
 
-    @app.command()
-    def lint(
-        filename: Files,
-        namespace: InNamespace = "default",
-        strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings too.")] = False,
-        output: Annotated[str, typer.Option("--output", "-o", help="json; for people without it.")] = "",
-        runtime_script: Script = None,
-        native_sidecars: Native = True,
-    ) -> None:
-        """Say what admission and the status would say of files; exit code 1 if there is an error."""
-        from cli.broker import output_is_json
 
-        as_json = output_is_json(output)
-        offline, documents = load(filename, [], namespace, runtime_script, native_sidecars)
-        findings = list(findings_of(offline, documents))
-        if as_json:
-            typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
-        for finding in () if as_json else findings:
-            colour = "red" if finding.level == "error" else "yellow"
-            typer.echo(f"{typer.style(finding.level, fg=colour)}: {finding.message}")
-        errors = sum(finding.level == "error" for finding in findings)
-        warnings = len(findings) - errors
-        typer.echo(f"{len(offline.actors)} actors: {errors} errors, {warnings} warnings", err=True)
-        raise typer.Exit(int(errors > 0 or (strict and warnings > 0)))
+@grouped
+def lint(
+    filename: Files,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with code 1 for warnings too.")] = False,
+    output: Output = "",
+    *,
+    options: InjectionOptions,
+) -> None:
+    """Report what admission and the status would say about files. Exit code 1 if there is an error."""
+    as_json = output_is_json(output)
+    offline, documents = load(filename, [], options)
+    findings = list(findings_of(offline, documents))
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings], indent=2, ensure_ascii=False))
+    for finding in () if as_json else findings:
+        colour = "red" if finding.level == "error" else "yellow"
+        typer.echo(f"{typer.style(finding.level, fg=colour)}: {finding.message}")
+    errors = sum(finding.level == "error" for finding in findings)
+    warnings = len(findings) - errors
+    typer.echo(f"{len(offline.actors)} actors: {errors} errors, {warnings} warnings", err=True)
+    raise typer.Exit(int(errors > 0 or (strict and warnings > 0)))
 
 
 def findings_of(offline: Any, documents: list[Any]) -> Iterator[Finding]:
-    """What is wrong, each thing once: as admission says it, then as the status would."""
+    """Every finding once: those of admission first, then those of the status."""
     offline.rendered(documents)
     yield from (Finding("error", text) for text in dict.fromkeys(offline.errors))
     yield from (Finding("warning", text) for text in dict.fromkeys(offline.warnings))
@@ -61,7 +61,7 @@ def findings_of(offline: Any, documents: list[Any]) -> Iterator[Finding]:
 
 
 def _of_status(actor: Any, defaults: Any, objects: list[Object]) -> Iterator[Finding]:
-    """What the conditions QueueConsumed and WorkloadReady would say."""
+    """What the conditions QueueConsumed and WorkloadReady would report."""
     from controller.rules.queues import queue_verdict
     from controller.rules.remedies import remedy
     from crds.names import LABEL_ACTOR
@@ -76,7 +76,7 @@ def _of_status(actor: Any, defaults: Any, objects: list[Object]) -> Iterator[Fin
     borrowed = next((obj for obj in objects if _is(obj, workload.type, workload.name, actor.metadata.namespace)), None)
     if borrowed is None:
         text = (
-            f"spec.workload.name: there is no {workload.type} {workload.name!r} in the files; it must be there already"
+            f"spec.workload.name: there is no {workload.type} {workload.name!r} in the files; the cluster must have it"
         )
         yield Finding("warning", f"{name}: {text}")
     elif (borrowed["metadata"].get("labels") or {}).get(LABEL_ACTOR) != actor.metadata.name:
@@ -85,6 +85,7 @@ def _of_status(actor: Any, defaults: Any, objects: list[Object]) -> Iterator[Fin
 
 
 def _is(obj: Object, kind: str, name: str, namespace: str) -> bool:
+    """Whether ``obj`` is the object with this kind, name and namespace."""
     metadata = obj.get("metadata")
     if obj.get("kind") != kind or not isinstance(metadata, dict) or metadata.get("name") != name:
         return False

@@ -1,4 +1,4 @@
-"""``make generate``: the pages of the manual that say what the code says, so that nobody has to write them twice."""
+"""``make generate``: writes the tables of the manual from the code, so that they cannot differ from it."""
 
 import sys
 
@@ -10,7 +10,7 @@ from telemetry.metrics.describe import described
 
 DOCS = ROOT / "docs"
 METRICS = (webhook, controller, shared)
-"""Modules that declare metrics: importing them is what fills the table."""
+"""Modules that declare metrics. Their import registers the metrics for the table."""
 
 
 def phases() -> str:
@@ -19,9 +19,9 @@ def phases() -> str:
 
 
 def remedies() -> str:
-    """A table of what can be wrong, and what to do."""
-    made = ["| reason or phase | what is seen | what to do |", "|---|---|---|"]
-    return "\n".join([*made, *(f"| `{cause}` | {r.symptom} | {general(cause)}. |" for cause, r in REMEDIES.items())])
+    """A table of problems and their remedies."""
+    head = ["| reason or phase | what is seen | what to do |", "|---|---|---|"]
+    return "\n".join([*head, *(f"| `{cause}` | {r.symptom} | {general(cause)}. |" for cause, r in REMEDIES.items())])
 
 
 def metrics() -> str:
@@ -37,7 +37,7 @@ PAGES = {"status.md": phases, "troubleshooting.md": remedies, "monitoring.md": m
 
 
 def main() -> None:
-    """Write them."""
+    """Write the tables into their pages."""
     for name, make in PAGES.items():
         page = DOCS / name
         page.write_text(with_generated(page.read_text(), make()))

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -12,11 +13,6 @@ from cli.broker import (
     Actor,
     Desk,
     Event,
-    Image,
-    InNamespace,
-    Kubeconfig,
-    Local,
-    OperatorNamespace,
     Output,
     Where,
     interruptible,
@@ -24,13 +20,16 @@ from cli.broker import (
     output_is_json,
 )
 from cli.connection import fail
+from cli.options import grouped
 
-dlq = typer.Typer(help="Messages that went wrong: at the end of their route, or dead-lettered.", no_args_is_help=True)
+dlq = typer.Typer(
+    help="Failed messages: those in the error queue at the end of a route, and dead letters.", no_args_is_help=True
+)
 
-OfActor = Annotated[str, typer.Option("--of", help="Those of this actor instead of ACTOR's own; all for every actor.")]
-Error = Annotated[str, typer.Option(help="Those whose error has this in its code, type or message.")]
+OfActor = Annotated[str, typer.Option("--of", help="Messages that failed at this actor instead of ACTOR, or `all`.")]
+Error = Annotated[str, typer.Option(help="Only errors with this text in their code, type or message.")]
 MessageId = Annotated[str, typer.Argument(help="Id of one message.")]
-Queue = Annotated[list[str] | None, typer.Option(help="A further dead-letter queue; may be repeated.")]
+Queue = Annotated[list[str] | None, typer.Option(help="Another dead-letter queue to search. May be repeated.")]
 ALL = 1_000_000
 
 
@@ -43,43 +42,43 @@ def register(app: typer.Typer) -> None:
     app.add_typer(dlq, name="dlq")
 
 
+@grouped
 def send(
     actor: Actor,
-    filename: Annotated[str, typer.Option("--filename", "-f", help="File with the payload, JSON; - for stdin.")],
-    route: Annotated[str, typer.Option(help="Actors in order, with commas between; ACTOR alone without it.")] = "",
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the answer at the end of the route.")] = False,
+    filename: Annotated[
+        str, typer.Option("--filename", "-f", help="File with the payload as JSON, or - for standard input.")
+    ],
+    route: Annotated[str, typer.Option(help="Actors in order, separated by commas. Default: ACTOR alone.")] = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the answer from the end of the route.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds to wait for the answer.")] = 60,
-    message_id: Annotated[str, typer.Option("--id", help="Id of the message; a new one without it.")] = "",
-    header: Annotated[list[str] | None, typer.Option(help="name=value; may be repeated.")] = None,
-    namespace: InNamespace = "",
-    local: Local = False,
-    image: Image = "",
-    operator_namespace: OperatorNamespace = "asya-system",
-    kubeconfig: Kubeconfig = None,
+    message_id: Annotated[str, typer.Option("--id", help="Id of the message. Default: a new one.")] = "",
+    header: Annotated[list[str] | None, typer.Option(help="Header as name=value. May be repeated.")] = None,
+    *,
+    where: Where,
 ) -> None:
-    """Send a message to an actor; with --wait print the answer's payload, exit code 1 if it tells of an error."""
+    """Send a message to an actor. With --wait, print the answer's payload; exit code 1 if the answer is an error."""
     from messages.envelope import envelope
 
     payload = _payload(filename)
     headers = _headers(header or [])
     with interruptible():
-        desk = Desk(Where(actor, namespace, kubeconfig, local, image, operator_namespace))
-        name = message_id or str(uuid4())
+        desk = Desk(actor, where)
+        sent_id = message_id or str(uuid4())
         actors = desk.target.route(part.strip() for part in route.split(",") if part.strip())
-        made = envelope(desk.target.generation, actors, payload, name, headers)
+        message = envelope(desk.target.generation, actors, payload, sent_id, headers)
         request = desk.target.request(
             action="send",
-            bodies=[json.dumps(made, ensure_ascii=False)],
-            wait_for=[name] if wait else [],
+            bodies=[json.dumps(message, ensure_ascii=False)],
+            wait_for=[sent_id] if wait else [],
             seconds=timeout,
         )
         for event in desk.run(request):
             if event["kind"] == "sent":
                 typer.echo(f"sent {event['id']} to {event['queue']}", err=wait)
             elif event["kind"] == "answer":
-                raise typer.Exit(_answered(event))
+                raise typer.Exit(_print_answer(event))
     if wait:
-        fail(f"no answer within {timeout:g} s; the message may be in work still: kubectl asya peek {actor}")
+        fail(f"no answer within {timeout:g} s; the message may still wait or be processed: kubectl asya peek {actor}")
 
 
 def _payload(filename: str) -> Any:
@@ -90,7 +89,7 @@ def _payload(filename: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        fail(f"{filename}: is no JSON: {error}")
+        fail(f"{filename}: is not valid JSON: {error}")
 
 
 def _headers(given: list[str]) -> dict[str, str]:
@@ -101,7 +100,8 @@ def _headers(given: list[str]) -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-def _answered(event: Event) -> int:
+def _print_answer(event: Event) -> int:
+    """Print the payload of an answer. Return the exit code: 1 for an error."""
     from messages.envelope import Message
 
     message = Message(event["body"].encode(), event["is_dead"])
@@ -112,126 +112,119 @@ def _answered(event: Event) -> int:
     return 0
 
 
+@grouped
 def peek(
     actor: Actor,
-    n: Annotated[list[str] | None, typer.Option("-n", help="How many (5); or a namespace.", metavar="N")] = None,
-    namespace: Annotated[str, typer.Option("--namespace", help="Its namespace; the context's without it.")] = "",
+    n: Annotated[
+        list[str] | None,
+        typer.Option("-n", help="Number of messages (5). If not a number: the namespace.", metavar="N"),
+    ] = None,
+    namespace: Annotated[str, typer.Option("--namespace", help="Its namespace. Default: the context's.")] = "",
     output: Output = "",
-    local: Local = False,
-    image: Image = "",
-    operator_namespace: OperatorNamespace = "asya-system",
-    kubeconfig: Kubeconfig = None,
+    *,
+    where: Where,
 ) -> None:
-    """Look at the messages that wait for an actor, without taking them."""
+    """Show messages that wait for an actor. They stay in the queue."""
     as_json = output_is_json(output)
     counts = [int(text) for text in n or () if text.isdigit()]
     namespace = namespace or next((text for text in n or () if not text.isdigit()), "")
     with interruptible():
-        desk = Desk(Where(actor, namespace, kubeconfig, local, image, operator_namespace))
+        desk = Desk(actor, replace(where, namespace=namespace))
         request = desk.target.request(action="peek", count=counts[-1] if counts else 5)
         events = [event for event in desk.run(request) if event["kind"] == "message"]
     _show_messages(events, as_json, f"no messages wait in {desk.target.queue}")
 
 
+@grouped
 def list_dead(
     actor: Actor,
     of: OfActor = "",
     error: Error = "",
-    limit: Annotated[int, typer.Option(min=1, help="Most to list.")] = 100,
-    results: Annotated[bool, typer.Option("--results", help="Also those that ended well.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Most messages to list.")] = 100,
+    results: Annotated[bool, typer.Option("--results", help="List results without an error too.")] = False,
     queue: Queue = None,
-    namespace: InNamespace = "",
     output: Output = "",
-    local: Local = False,
-    image: Image = "",
-    operator_namespace: OperatorNamespace = "asya-system",
-    kubeconfig: Kubeconfig = None,
+    *,
+    where: Where,
 ) -> None:
-    """List messages that went wrong."""
+    """List failed messages."""
     as_json = output_is_json(output)
     with interruptible():
-        desk = Desk(Where(actor, namespace, kubeconfig, local, image, operator_namespace))
-        request = _about(desk, "dead", of, error, "", queue, count=limit, results_too=results)
-        events = _kept(desk, request)
+        desk = Desk(actor, where)
+        request = _request(desk, "dead", of, error, "", queue, count=limit, results_too=results)
+        events = _messages(desk, request)
     _show_messages(events, as_json, "no such messages")
 
 
+@grouped
 def show(
     actor: Actor,
     message_id: MessageId,
     of: OfActor = "all",
     queue: Queue = None,
-    namespace: InNamespace = "",
-    local: Local = False,
-    image: Image = "",
-    operator_namespace: OperatorNamespace = "asya-system",
-    kubeconfig: Kubeconfig = None,
+    *,
+    where: Where,
 ) -> None:
-    """Show one whole message that went wrong."""
+    """Show the whole content of one failed message."""
     from messages.envelope import Message
 
     with interruptible():
-        desk = Desk(Where(actor, namespace, kubeconfig, local, image, operator_namespace))
-        events = _kept(desk, _about(desk, "dead", of, "", message_id, queue, count=1, results_too=True))
+        desk = Desk(actor, where)
+        events = _messages(desk, _request(desk, "dead", of, "", message_id, queue, count=1, results_too=True))
     if not events:
         fail(f"no message {message_id!r} at the end of a route or in a dead-letter queue")
     message = Message(events[0]["body"].encode(), events[0]["is_dead"])
     typer.echo(json.dumps(message.fields, indent=2, ensure_ascii=False) if message.fields else events[0]["body"])
-    trace = message.details.get("traceback")
-    if trace:
-        typer.echo(f"\n{trace}", err=True)
+    traceback = message.details.get("traceback")
+    if traceback:
+        typer.echo(f"\n{traceback}", err=True)
 
 
+@grouped
 def replay(
     actor: Actor,
     message_id: MessageId = "",
     of: OfActor = "",
     error: Error = "",
-    limit: Annotated[int, typer.Option(min=1, help="Most to replay.")] = ALL,
+    limit: Annotated[int, typer.Option(min=1, help="Most messages to replay.")] = ALL,
     queue: Queue = None,
-    namespace: InNamespace = "",
-    local: Local = False,
-    image: Image = "",
-    operator_namespace: OperatorNamespace = "asya-system",
-    kubeconfig: Kubeconfig = None,
+    *,
+    where: Where,
 ) -> None:
-    """Send messages that went wrong to the actors where they did, as they were; exit code 1 if one cannot be."""
+    """Send failed messages, as they were, to the actors where they failed. Exit code 1 if one is skipped."""
     with interruptible():
-        desk = Desk(Where(actor, namespace, kubeconfig, local, image, operator_namespace))
-        request = _about(desk, "replay", of, error, message_id, queue, count=limit)
-        done = _acted(desk, request, "replayed")
-    raise typer.Exit(int(done["skipped"] > 0))
+        desk = Desk(actor, where)
+        counts = _act(desk, _request(desk, "replay", of, error, message_id, queue, count=limit), "replayed")
+    raise typer.Exit(int(counts["skipped"] > 0))
 
 
+@grouped
 def drop(
     actor: Actor,
     message_id: MessageId = "",
     of: OfActor = "",
     error: Error = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    limit: Annotated[int, typer.Option(min=1, help="Most to drop.")] = ALL,
+    limit: Annotated[int, typer.Option(min=1, help="Most messages to drop.")] = ALL,
     queue: Queue = None,
-    namespace: InNamespace = "",
-    local: Local = False,
-    image: Image = "",
-    operator_namespace: OperatorNamespace = "asya-system",
-    kubeconfig: Kubeconfig = None,
+    *,
+    where: Where,
 ) -> None:
-    """Remove messages that went wrong, for ever."""
+    """Delete failed messages for ever."""
     if not yes and not sys.stdin.isatty():
-        fail("--yes is required where nobody can be asked: messages that are dropped are gone", 2)
+        fail("--yes: required without a terminal, because dropped messages cannot be restored", 2)
     with interruptible():
-        desk = Desk(Where(actor, namespace, kubeconfig, local, image, operator_namespace))
+        desk = Desk(actor, where)
         if not yes:
-            listed = _kept(desk, _about(desk, "dead", of, error, message_id, queue, count=limit))
+            listed = _messages(desk, _request(desk, "dead", of, error, message_id, queue, count=limit))
             if not listed or not typer.confirm(f"Drop {len(listed)} messages for ever?", err=True):
                 typer.echo("nothing was dropped", err=True)
                 raise typer.Exit(0 if not listed else 1)
-            limit = min(limit, len(listed))  # what came meanwhile was not asked about
-        _acted(desk, _about(desk, "drop", of, error, message_id, queue, count=limit), "dropped")
+            limit = min(limit, len(listed))  # the question did not count messages that arrived after it
+        _act(desk, _request(desk, "drop", of, error, message_id, queue, count=limit), "dropped")
 
 
-def _about(
+def _request(
     desk: Desk,
     action: str,
     of: str,
@@ -240,15 +233,15 @@ def _about(
     queues: list[str] | None,
     **more: Any,
 ) -> Any:
-    """A request about dead letters: ACTOR's own unless ``of`` names another, or all."""
+    """A request about the failed messages of ACTOR, of the actor ``of``, or of all actors."""
     from messages.requests import Filter
 
     actor = "" if of == "all" else of or desk.target.actor_name
     return desk.target.request(action=action, filter=Filter(actor, error, message_id), extra=queues or [], **more)
 
 
-def _kept(desk: Desk, request: Any) -> list[Event]:
-    """The messages of a request; a queue that is missing is told."""
+def _messages(desk: Desk, request: Any) -> list[Event]:
+    """The messages that a request returns. Missing queues are named on standard error."""
     messages = []
     for event in desk.run(request):
         if event["kind"] == "message":
@@ -258,8 +251,8 @@ def _kept(desk: Desk, request: Any) -> list[Event]:
     return messages
 
 
-def _acted(desk: Desk, request: Any, done: str) -> dict[str, int]:
-    """Print what becomes of each message, and a summary."""
+def _act(desk: Desk, request: Any, done: str) -> dict[str, int]:
+    """Print what happens to each message, then a summary. Return how many messages were ``done`` and skipped."""
     counts = {done: 0, "skipped": 0}
     for event in desk.run(request):
         if event["kind"] == done:

@@ -1,4 +1,4 @@
-"""What a cluster would make of files, without a cluster: the same functions that admission and the controller call."""
+"""Injects and renders files without a cluster, by the same functions that admission and the controller call."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,29 +38,29 @@ _FIRST: tuple[tuple[str, ...], ...] = (
     ("ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding"),
     ("Secret", "ConfigMap", "Service", "TriggerAuthentication", "ClusterTriggerAuthentication"),
 )
-"""Kinds that others need to be there; all the rest comes behind them."""
+"""Kinds that other objects depend on, in the order in which to apply them. All other kinds come last."""
 _ORDER: Mapping[str, int] = {kind: rank for rank, kinds in enumerate(_FIRST) for kind in kinds}
 
 
 @dataclass
 class Offline:
-    """A cluster's worth of actors and settings."""
+    """The actors and settings of a cluster that exists only in files."""
 
     defaults: SidecarDefaults
     script: str
     """The runtime script."""
     namespace: str = "default"
-    """Of objects that do not say."""
+    """Namespace of objects that do not name their own."""
     actors: dict[tuple[str, str], AsyncActor] = field(default_factory=dict)
     labelled: int = 0
-    """Workloads and pods that were seen with the label."""
+    """Number of workloads and pods with the label so far."""
     plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
-    """Of ``actors``, as far as they were needed."""
+    """Plans of ``actors`` that were needed so far."""
     errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     def add_actors(self, documents: list[Document]) -> None:
-        """Know the AsyncActors in ``documents``; an invalid one is an error."""
+        """Add the AsyncActors in ``documents``. An invalid one becomes an error."""
         for document in documents:
             for _, obj in document.objects():
                 if obj.get("kind") == KIND:
@@ -77,7 +77,7 @@ class Offline:
         self.errors += [f"{name}: {error}" for error in errors]
         self.warnings += [f"{name}: {warning}" for warning in warnings]
         self.warnings += [
-            f"{name}: {path}: an AsyncActor has no such field, and kubectl refuses it; correct its name or take it out"
+            f"{name}: {path}: an AsyncActor has no such field, and kubectl refuses it; correct its name or remove it"
             for path in unknown_fields(obj)
         ]
         if not errors:
@@ -85,35 +85,38 @@ class Offline:
             self.plans.pop((metadata["namespace"], metadata["name"]), None)
 
     def inject(self, document: Document) -> Document:
-        """``document`` as admission would make it; itself if nothing changes. A denial is an error."""
+        """``document`` as admission would change it, or itself if nothing changes. A denial becomes an error."""
         if document.ignored:
             self.warnings.append(
-                f"{document.origin}:{document.ignored}:1: kubectl reads no further in this document; "
-                "put --- before what is another one"
+                f"{document.origin}:{document.ignored}:1: kubectl ignores the rest of this document; "
+                "put --- before the next document"
             )
-        wanted = self._decided(document, report=True)
-        injected_already = [p for p in wanted if _record(at(document.value, p)) is not None]
+        injected = self._admitted(document, report=True)
+        injected_already = [p for p in injected if _record(at(document.value, p)) is not None]
         if injected_already:
             document = self.uninject(document, only=injected_already)
-            wanted = self._decided(document)
-        if not wanted:
+            injected = self._admitted(document)
+        if not injected:
             return document
         new = document.value
-        for where, obj in wanted.items():
+        for where, obj in injected.items():
             new = put(new, where, obj)
-        made, originals = changed(document, new)
-        if not originals or self.uninject(made, only=list(wanted)).text == document.text:
-            return made
-        return changed(document, _remember(new, list(wanted), originals))[0]
+        new_document, originals = changed(document, new)
+        if not originals or self.uninject(new_document, only=list(injected)).text == document.text:
+            return new_document
+        return changed(document, _remember(new, list(injected), originals))[0]
 
-    def _decided(self, document: Document, *, report: bool = False) -> dict[str, Object]:
-        """The objects that admission would change, as it would make them, by JSON pointer."""
-        matches: dict[str, Object] = {}
+    def _admitted(self, document: Document, *, report: bool = False) -> dict[str, Object]:
+        """The objects that admission would change, after the change, by JSON pointer.
+
+        With ``report``, denials become errors, and warnings are kept.
+        """
+        changed_objects: dict[str, Object] = {}
         for where, obj in document.objects():
             resource = _resource(obj)
             label = map_of(obj, "labels").get(LABEL_ACTOR)
             if report and label is not None and resource is None and obj.get("kind") != KIND:
-                self.warnings.append(f"{document.origin}: {_name(obj)}: {_in_vain(obj)}")
+                self.warnings.append(f"{document.origin}: {_name(obj)}: {_useless_label(obj)}")
             if resource is None:
                 continue
             decision = self._admit(obj, resource)
@@ -123,12 +126,15 @@ class Offline:
                 self.errors += [f"{name}: {decision.message}"] if decision.outcome == "denied" else []
                 self.warnings += [f"{name}: {warning}" for warning in decision.warnings]
             if decision.patch:
-                matches[where] = patched(obj, decision.patch)
-        return matches
+                changed_objects[where] = patched(obj, decision.patch)
+        return changed_objects
 
     @staticmethod
     def uninject(document: Document, *, unlabel: bool = False, only: Sequence[str] | None = None) -> Document:
-        """``document`` with the injection taken out again, and with ``unlabel`` the label too."""
+        """``document`` without its injection, and with ``unlabel`` also without the label.
+
+        ``only`` limits this to the objects at these JSON pointers.
+        """
         new = document.value
         originals: dict[str, str] = {}
         for where, obj in document.objects():
@@ -168,14 +174,13 @@ class Offline:
         """:meth:`render`, and the other objects of ``documents`` after injection, in an order that can be applied."""
         objects = self.render()
         for document in documents:
-            changed = self._decided(document, report=True)
-            pairs = ((changed.get(where, obj), obj) for where, obj in document.objects())
-            objects += [obj for obj, was in pairs if was.get("kind") != KIND]
+            injected = self._admitted(document, report=True)
+            objects += [injected.get(where, obj) for where, obj in document.objects() if obj.get("kind") != KIND]
         return sorted(objects, key=lambda obj: _ORDER.get(str(obj.get("kind")), len(_FIRST)))
 
     def _injected(self, obj: Object) -> Object:
         resource = _resource(obj)
-        assert resource is not None, "the controller makes only workloads that are injected"
+        assert resource is not None, "the controller creates only workloads of kinds that are injected"
         decision = self._admit(obj, resource)
         if decision.outcome == "denied":
             self.errors.append(f"{_name(obj)}: {decision.message}")
@@ -208,8 +213,8 @@ def _resource(obj: Object) -> tuple[str, str] | None:
     return _RESOURCES.get((group, str(obj.get("kind", ""))))
 
 
-def _in_vain(obj: Object) -> str:
-    """Why a label on an object of a kind that admission does not look at does nothing."""
+def _useless_label(obj: Object) -> str:
+    """Why the label has no effect on an object of a kind that admission does not inject."""
     spec = obj.get("spec")
     if not isinstance(spec, dict) or "template" not in spec:
         return f"metadata.labels[{LABEL_ACTOR}]: has no effect on this kind, which has no pod template"
@@ -220,7 +225,7 @@ def _in_vain(obj: Object) -> str:
 
 
 def _metadata(obj: Object) -> Object:
-    """An object's metadata; empty where a file has something else there, which no API server would take."""
+    """An object's metadata. Empty if the file has no object there, which an API server would refuse."""
     value = obj.get("metadata")
     return value if isinstance(value, dict) else {}
 
@@ -231,13 +236,13 @@ def _template_path(obj: Object) -> tuple[str, ...]:
 
 
 def _record(obj: Object) -> str | None:
-    """The JSON that injection left on an object's template, if it did."""
+    """The record that injection wrote on an object's template, as JSON, or None."""
     template = at(obj, pointer(_template_path(obj)))
     return map_of(template, "annotations").get(ANNOTATION_INJECTED) if isinstance(template, dict) else None
 
 
 def _remember(value: Any, objects: list[str], originals: Mapping[str, str]) -> Any:
-    """``value`` with the original texts in the record of the injected object that they are in, or else of the first."""
+    """``value`` with each original text in the record of the object that contains it, else in the first record."""
     homes: dict[str, dict[str, str]] = {}
     injected = [where for where in objects if _record(at(value, where)) is not None]
     for path, text in originals.items():
@@ -276,5 +281,5 @@ def _without_label(obj: Object) -> Object:
 
 
 def _without_owner(obj: Object) -> Object:
-    """Only a cluster knows the uid that an ownerReference needs."""
+    """``obj`` without ownerReferences: only a cluster knows the uid that they need."""
     return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "ownerReferences"}}

@@ -1,10 +1,11 @@
-"""Actors as a table: what ``asya-operator status`` shows. Rows are pure; the table is for people."""
+"""Actors as a table for ``asya-operator status``. Rows are plain values; ``table`` makes them readable."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.console import OverflowMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +24,7 @@ _STYLES = {
     "Terminating": "yellow",
 }
 UNKNOWN = "<unknown>"
-"""kubectl's word for what nobody has said yet."""
+"""kubectl's word for a value that does not exist yet."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Row:
     active: str
     age: str
     problem: str
-    """What is wrong, and what to do: of the first condition that is not true."""
+    """The problem and its remedy, from the first condition that is not true."""
 
 
 def row(actor: Object, now: datetime) -> Row:
@@ -67,7 +68,7 @@ def row(actor: Object, now: datetime) -> Row:
 
 
 def problem(status: Object) -> str:
-    """What is wrong by a status; an empty string if nothing is."""
+    """The first problem in a status. Empty if there is none."""
     worst = first_problem(status)
     if worst is None:
         return ""
@@ -75,7 +76,7 @@ def problem(status: Object) -> str:
 
 
 def age(since: str | None, now: datetime) -> str:
-    """How long ago, as kubectl says it: 90s, 5m, 3h, 2d."""
+    """The time since ``since`` in kubectl's form: 90s, 5m, 3h, 2d."""
     if not since:
         return UNKNOWN
     seconds = max(0, int((now - datetime.fromisoformat(since)).total_seconds()))
@@ -88,16 +89,17 @@ def age(since: str | None, now: datetime) -> str:
 def table(actors: Iterable[Object], *, wide: bool = False, fitted: bool = False) -> Table:
     """The table, sorted by namespace and name.
 
-    ``wide`` shows each problem whole; ``fitted`` gives problems what the other columns leave of a terminal.
+    ``wide`` shows each problem in full. ``fitted`` limits problems to the width that the other columns leave.
     """
-    made = Table(box=None, pad_edge=False, header_style="bold", expand=fitted)
+    actor_table = Table(box=None, pad_edge=False, header_style="bold", expand=fitted)
     for column in ("NAMESPACE", "NAME", "PHASE", "WORKLOAD", "PODS", "QUEUE", "TRANSPORT", "SCALE", "ACTIVE", "AGE"):
-        made.add_column(column, no_wrap=True)
+        actor_table.add_column(column, no_wrap=True)
     ratio = 1 if fitted else None
-    made.add_column("PROBLEM", no_wrap=not wide, overflow="fold" if wide else "ellipsis", ratio=ratio, min_width=10)
+    overflow: OverflowMethod = "fold" if wide else "ellipsis"
+    actor_table.add_column("PROBLEM", no_wrap=not wide, overflow=overflow, ratio=ratio, min_width=10)
     now = datetime.now(UTC)
     for r in sorted((row(actor, now) for actor in actors), key=lambda r: (r.namespace, r.name)):
-        made.add_row(
+        actor_table.add_row(
             r.namespace,
             r.name,
             Text(r.phase, style=_STYLES.get(r.phase, "red")),
@@ -110,4 +112,4 @@ def table(actors: Iterable[Object], *, wide: bool = False, fitted: bool = False)
             r.age,
             Text(r.problem, style="red"),
         )
-    return made
+    return actor_table

@@ -1,7 +1,7 @@
-"""The commands that look at a cluster for people: ``status``, ``explain`` and ``doctor``.
+"""The commands that show a cluster to people: ``status``, ``explain`` and ``doctor``.
 
-Installed as ``kubectl-asya`` too, they are ``kubectl asya status`` and so on; they speak, fail and colour as
-kubectl does: results on standard output, the rest on standard error, colour on a terminal only.
+The program is also installed as ``kubectl-asya``, so ``kubectl asya status`` works too. Output follows kubectl: results
+on standard output, all else on standard error, colour on a terminal only.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from cli.broker import Kubeconfig
+from cli.broker import InNamespace, Kubeconfig, Output, output_is_json
 from cli.connection import client, fail, own_namespace
 from cli.options import ObjectsName, ServedFrom
 
@@ -25,17 +25,17 @@ def register(app: typer.Typer) -> None:
 
 
 def status(
-    name: Annotated[str, typer.Argument(help="One actor; all without it.")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="One namespace; all without it.")] = "",
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep it live until interrupted.")] = False,
-    output: Annotated[str, typer.Option("--output", "-o", help="wide, json or yaml; a table without it.")] = "",
+    name: Annotated[str, typer.Argument(help="One actor. Default: all.")] = "",
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="One namespace. Default: all.")] = "",
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Update the table until interrupted.")] = False,
+    output: Annotated[str, typer.Option("--output", "-o", help="wide, json or yaml. Default: a table.")] = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Show actors, their queues and pods, and what is wrong."""
     if output not in ("", "wide", "json", "yaml"):
         fail(f"--output: must be wide, json or yaml; found {output!r}", 2)
     if watch and output in ("json", "yaml"):
-        fail("--watch: shows a table; leave --output out, or make it wide", 2)
+        fail("--watch: shows a table; leave --output out, or set it to wide", 2)
     if name and not namespace:
         namespace = own_namespace(kubeconfig)
     api = client(kubeconfig)
@@ -50,7 +50,7 @@ def status(
 
 def explain(
     name: Annotated[str, typer.Argument(help="The actor.")],
-    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Its namespace; the context's without it.")] = "",
+    namespace: InNamespace = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
     """Explain one actor: its objects, what was injected and why, and each problem with its remedy."""
@@ -71,27 +71,25 @@ def doctor(
     namespace: Annotated[str, typer.Option("--namespace", "-n", help="The operator's own namespace.")] = "asya-system",
     secret: ServedFrom = "",
     name: ObjectsName = "asya-operator",
-    output: Annotated[str, typer.Option("--output", "-o", help="json; for people without it.")] = "",
+    output: Output = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Check the installation; exit code 1 if there is something to mend."""
+    """Check the installation. Exit code 1 if something must be fixed."""
     from cli.doctor import Doctor
 
-    if output not in ("", "json"):
-        fail(f"--output: must be json, or left out; found {output!r}", 2)
-    if output:
+    if output_is_json(output):
         checks = list(Doctor(client(kubeconfig), namespace, secret, name).run())
         typer.echo(json.dumps([asdict(check) for check in checks], indent=2, ensure_ascii=False))
         raise typer.Exit(int(any(check.verdict == "bad" for check in checks)))
     marks = {"good": ("✔", "green"), "bad": ("✘", "red"), "warning": ("!", "yellow"), "unknown": ("?", "yellow")}
-    wrong = False
+    has_failed = False
     for check in Doctor(client(kubeconfig), namespace, secret, name).run():
         mark, colour = marks[check.verdict]
         typer.echo(f"{typer.style(mark, fg=colour)} {check.what}")
         if check.remedy:
             typer.echo(f"  → {check.remedy}")
-        wrong = wrong or check.verdict == "bad"
-    raise typer.Exit(int(wrong))
+        has_failed = has_failed or check.verdict == "bad"
+    raise typer.Exit(int(has_failed))
 
 
 def _actors(api: Any, namespace: str, name: str) -> list[Any]:
@@ -107,7 +105,7 @@ def _actors(api: Any, namespace: str, name: str) -> list[Any]:
         return list(api.list(ASYNC_ACTORS, namespace))
     except ApiError as error:
         if error.code == 404:
-            fail("the cluster knows no AsyncActors: the operator is not installed there")
+            fail("the cluster has no resource AsyncActor: install the operator there first")
         fail(error.message)
 
 
@@ -117,8 +115,8 @@ def _show(actors: list[Any], output: str) -> None:
     from kube.resources import ASYNC_ACTORS
 
     if output in ("json", "yaml"):
-        whole = [{"apiVersion": ASYNC_ACTORS.api_version, "kind": ASYNC_ACTORS.kind, **obj} for obj in actors]
-        typer.echo(dump(whole, output), nl=False)
+        objects = [{"apiVersion": ASYNC_ACTORS.api_version, "kind": ASYNC_ACTORS.kind, **obj} for obj in actors]
+        typer.echo(dump(objects, output), nl=False)
     elif not actors:
         typer.echo("No resources found", err=True)
     else:

@@ -1,9 +1,9 @@
-"""Before and after an uninstall: every AsyncActor is let go, and what the processes made in their namespace goes.
+"""Uninstalling: removes the operator's finalizer from every AsyncActor, and deletes what the processes created.
 
-An actor that is let go has no finalizer of ours any more, and what runs goes on.
+Without the finalizer an actor can be deleted without the operator. Its pods keep running.
 
-A controller that still runs would put the finalizers back, so its Lease is taken first, and it is waited for until
-it has noticed.
+A running controller would add the finalizers again. So this code takes the controller's Lease first, and waits until
+the controller must have stopped.
 """
 
 import time
@@ -20,7 +20,7 @@ from kube.resources import ASYNC_ACTORS, CONFIG_MAPS, LEASES, SECRETS
 
 HOLDER = f"{OPERATOR}-release"
 TRIES = 5
-"""At an actor that others change at the same time."""
+"""How often to try to change an actor that others change at the same time."""
 
 
 def release_all(
@@ -31,14 +31,14 @@ def release_all(
     lease: str = OPERATOR,
     namespaces: Sequence[str] = (),
 ) -> list[str]:
-    """Take the operator's finalizer off every actor; their names, each with its namespace.
+    """Remove the operator's finalizer from every actor. Return the changed actors as ``namespace/name``.
 
     Args:
         client: a client of the cluster.
-        namespace: the operator's own, which has its Lease; it may be gone.
-        sleep: waits for so many seconds.
+        namespace: the operator's own namespace, with its Lease. It may be deleted already.
+        sleep: waits for a number of seconds.
         lease: name of the Lease.
-        namespaces: those of the actors; all if empty.
+        namespaces: the namespaces of the actors. Empty: all.
 
     Raises:
         ApiError: if an actor cannot be changed.
@@ -53,20 +53,20 @@ def release_all(
         if error.code == 404:
             return []  # the resource definition is gone, and all actors with it
         raise
-    return [f"{a['metadata']['namespace']}/{a['metadata']['name']}" for a in actors if _let_go(client, a)]
+    return [f"{a['metadata']['namespace']}/{a['metadata']['name']}" for a in actors if _remove_finalizer(client, a)]
 
 
 def remove_leftovers(client: Client, namespace: str, *, lease: str, secrets: Sequence[str]) -> list[str]:
-    """Delete what the processes made in the operator's own namespace; what is deleted, as kind and name.
+    """Delete what the processes created in the operator's own namespace. Return it as ``kind/name``.
 
     Args:
         client: a client of the cluster.
-        namespace: the operator's own.
+        namespace: the operator's own namespace.
         lease: name of the Lease.
-        secrets: those with the certificate and its CA.
+        secrets: the Secrets with the certificate and its CA.
 
     Raises:
-        ApiError: if something cannot be deleted.
+        ApiError: if an object cannot be deleted.
     """
     removed = [f"secret/{name}" for name in secrets if client.delete(SECRETS, namespace, name)]
     for name in (KEDA_CONFIGMAP, RUNTIME_CONFIGMAP):
@@ -74,28 +74,28 @@ def remove_leftovers(client: Client, namespace: str, *, lease: str, secrets: Seq
         labels = ((live or {}).get("metadata") or {}).get("labels") or {}
         if labels.get(LABEL_MANAGED_BY) == OPERATOR and client.delete(CONFIG_MAPS, namespace, name):
             removed.append(f"configmap/{name}")
-    # Last: whoever leads now must not find anything of the one before.
+    # Last: the next leader must find nothing of the previous installation.
     if client.delete(LEASES, namespace, lease):
         removed.append(f"lease/{lease}")
     return removed
 
 
-def _let_go(client: Client, actor: Object) -> bool:
-    """Whether there was something to take off."""
+def _remove_finalizer(client: Client, actor: Object) -> bool:
+    """Remove the operator's finalizer from an actor. False if the actor did not have it."""
     namespace, name, uid = (actor["metadata"][part] for part in ("namespace", "name", "uid"))
-    result: Object | None = actor
+    live: Object | None = actor
     for attempt in range(TRIES):
-        if result is None or result["metadata"]["uid"] != uid or FINALIZER not in _finalizers(result):
+        if live is None or live["metadata"]["uid"] != uid or FINALIZER not in _finalizers(live):
             return attempt > 0
-        kept = [f for f in _finalizers(result) if f != FINALIZER]
-        version = result["metadata"]["resourceVersion"]
+        kept = [f for f in _finalizers(live) if f != FINALIZER]
+        version = live["metadata"]["resourceVersion"]
         patch: Object = {"metadata": {"finalizers": kept or None, "resourceVersion": version}}
         try:
             client.merge_patch(ASYNC_ACTORS, namespace, name, patch)
         except ApiError as error:
             if error.code not in (404, 409) or attempt == TRIES - 1:
                 raise
-            result = client.get(ASYNC_ACTORS, namespace, name)
+            live = client.get(ASYNC_ACTORS, namespace, name)
         else:
             return True
     return False
@@ -106,7 +106,7 @@ def _finalizers(actor: Object) -> list[str]:
 
 
 def _take_lease(client: Client, namespace: str, name: str) -> float:
-    """Take the controllers' Lease, if there is one; seconds until whoever held it has noticed, 0 if nobody did."""
+    """Take the controller's Lease, if it exists. Return the seconds until its holder must have stopped, else 0."""
     lease = client.get(LEASES, namespace, name)
     if lease is None:
         return 0.0
@@ -117,7 +117,7 @@ def _take_lease(client: Client, namespace: str, name: str) -> float:
     try:
         client.request("PUT", LEASES.path(namespace, name), body=lease)
     except ApiError as error:
-        if error.code == 409:  # its leader has renewed it just now
+        if error.code == 409:  # its leader renewed it a moment ago
             return _take_lease(client, namespace, name)
         raise
     is_held = bool(holder) and holder != HOLDER

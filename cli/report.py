@@ -1,4 +1,4 @@
-"""``report``: one archive for whoever is to help, with secrets left out."""
+"""``report``: one archive with everything that others need to help, without secrets."""
 
 import io
 import tarfile
@@ -19,14 +19,16 @@ def register(app: typer.Typer) -> None:
 
 
 def report(
-    actor: Annotated[str, typer.Argument(help="One actor; all of the namespace without it.")] = "",
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Archive to write; here without it.")] = None,
-    tail: Annotated[int, typer.Option(min=1, help="Lines of each log.")] = 2000,
+    actor: Annotated[str, typer.Argument(help="One actor. Default: all of the namespace.")] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Archive to write. Default: in this folder.")
+    ] = None,
+    tail: Annotated[int, typer.Option(min=1, help="Number of last lines of each log.")] = 2000,
     namespace: InNamespace = "",
     operator_namespace: OperatorNamespace = "asya-system",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Write an archive with objects, events, logs, metrics and versions; secrets are left out."""
+    """Write an archive with objects, events, logs, metrics and versions, without secrets."""
     from cli.gather import Gatherer
 
     where = namespace or own_namespace(kubeconfig)
@@ -35,12 +37,12 @@ def report(
     path = output or Path(f"{name}.tar.gz")
     with interruptible():
         gatherer = Gatherer(client(kubeconfig), where, operator_namespace, tail)
-        started = time.monotonic()
+        last_note = time.monotonic()
         files = {}
         for file, text in gatherer.files(actor):
             files[file] = text
-            if time.monotonic() - started > 1:
-                started = time.monotonic()
+            if time.monotonic() - last_note > 1:
+                last_note = time.monotonic()
                 note(f"{len(files)} files, {file}")
     if gatherer.actors == 0:
         fail(f'asyncactors.asya.io "{actor}" not found in namespace "{where}"' if actor else f"no actors in {where!r}")
@@ -50,16 +52,16 @@ def report(
         fail(f"{path}: cannot be written: {error}")
     typer.echo(str(path))
     if gatherer.failures:
-        typer.echo(f"{len(gatherer.failures)} things could not be read, see failures.txt in it", err=True)
+        typer.echo(f"{len(gatherer.failures)} reads failed; failures.txt in the archive lists them", err=True)
 
 
 def packed(folder: str, files: dict[str, str], now: datetime) -> bytes:
     """The files as a ``.tar.gz`` with one folder."""
-    data = io.BytesIO()
-    with tarfile.open(fileobj=data, mode="w:gz") as archive:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
         for name, text in sorted(files.items()):
             content = text.encode()
             entry = tarfile.TarInfo(f"{folder}/{name}")
             entry.size, entry.mtime = len(content), int(now.timestamp())
             archive.addfile(entry, io.BytesIO(content))
-    return data.getvalue()
+    return buffer.getvalue()

@@ -156,10 +156,10 @@ def test_explain(space: Space, cluster: Cluster) -> None:
     message = run(cluster, "explain", "text-processor", "-n", space.name).stdout
     for part in (
         f"AsyncActor {space.name}/text-processor",
-        "Deployment text-processor: made for this actor",
+        "Deployment text-processor: created for this actor",
         "ScaledObject text-processor",
         "TriggerAuthentication text-processor",
-        "because it bears the label asya.io/actor=text-processor",
+        "because it has the label asya.io/actor=text-processor",
         "+ container sidecar (first of containers)",
         "+ volume asya-socket",
         "in container runtime (by its name",
@@ -229,7 +229,7 @@ def test_doctor_without_a_cluster(tmp_path: Path) -> None:
     assert time.monotonic() - began < 30
     missing = subprocess.run([*command[:-1], str(tmp_path / "no")], capture_output=True, text=True, timeout=60)
     assert missing.returncode == 1
-    assert "no cluster to ask" in missing.stderr
+    assert "no cluster to connect to" in missing.stderr
 
 
 def test_wait(space: Space, cluster: Cluster) -> None:

@@ -258,7 +258,7 @@ def test_what_is_missing_is_named(at: Desk) -> None:
     nobody = at.run("send", "nobody", "-f", "-", "--local", stdin="1")
     assert f'asyncactors.asya.io "nobody" not found in namespace "{at.space.name}"' in nobody.stderr
     unread = at.run("send", "a", "-f", "-", stdin="{")
-    assert "-: is no JSON: " in unread.stderr
+    assert "-: is not valid JSON: " in unread.stderr
     at.space.client.delete(_secrets(), at.space.name, "rabbitmq")
     try:
         secret = at.run("peek", "a", "--local")

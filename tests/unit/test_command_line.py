@@ -1,13 +1,16 @@
-"""A command that cannot do what it is asked for says so in a sentence that names what is wrong."""
+"""A command that fails prints one sentence that names the problem. Grouped options become a command's own options."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
+from cli.broker import Where
 from cli.main import app
+from cli.options import InjectionOptions, grouped
 from tests.harness.clusters import ROOT, free_port
 from tests.harness.space import EXAMPLES
 
@@ -23,13 +26,17 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["status"], 1, "error: no cluster to ask"),
-        (["explain", "a"], 1, "error: no cluster to ask"),
-        (["doctor", "--kubeconfig", "/tmp"], 1, "no cluster to ask: /tmp is no kubeconfig: [Errno 21] Is a directory"),
+        (["status"], 1, "error: no cluster to connect to"),
+        (["explain", "a"], 1, "error: no cluster to connect to"),
+        (
+            ["doctor", "--kubeconfig", "/tmp"],
+            1,
+            "no cluster to connect to: /tmp is no kubeconfig: [Errno 21] Is a directory",
+        ),
         (["doctor", "--kubeconfig", str(ROOT / "README.md")], 1, "is no kubeconfig: "),
         (["release"], 2, "error: --all is required"),
-        (["release", "--all"], 1, "error: no cluster to ask"),
-        (["certs", "show"], 1, "error: no cluster to ask"),
+        (["release", "--all"], 1, "error: no cluster to connect to"),
+        (["certs", "show"], 1, "error: no cluster to connect to"),
         (["certs", "issue", "/proc/none", "--name", "a"], 1, "error: /proc/none: cannot be written"),
         (["inject", "-f", WEB, "--output", "xml"], 2, "must be yaml or json; found 'xml'"),
         (["uninject", "-f", "/none"], 1, "error: /none: cannot be read"),
@@ -38,7 +45,7 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (["render", "-f", WEB], 0, "Warning: there is no AsyncActor in the files"),
     ],
 )
-def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], code: int, message: str) -> None:
+def test_a_failing_command_prints_one_sentence(arguments: list[str], code: int, message: str) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
     assert result.exit_code == code
@@ -46,9 +53,36 @@ def test_what_cannot_be_done_is_told_in_a_sentence(arguments: list[str], code: i
 
 
 @pytest.mark.parametrize("process", [["controller"], ["webhook", "--bind", "127.0.0.1:1"]])
-def test_a_process_without_a_cluster_ends_and_says_why(process: list[str]) -> None:
+def test_a_process_without_a_cluster_reports_it_and_ends(process: list[str]) -> None:
     command = [sys.executable, "-m", "cli", *process, "--metrics-port", str(free_port())]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert result.returncode == 1
-    assert "no cluster to ask: Invalid kube-config file. No configuration found. Set KUBECONFIG" in result.stderr
+    assert "no cluster to connect to: Invalid kube-config file. No configuration found. Set KUBECONFIG" in result.stderr
     assert "Traceback" not in result.stdout + result.stderr
+
+
+def test_a_group_fills_its_fields_from_options() -> None:
+    results: list[tuple[str, InjectionOptions]] = []
+
+    @grouped
+    def command(name: str, *, options: InjectionOptions) -> None:
+        results.append((name, options))
+
+    program = typer.Typer()
+    program.command()(command)
+    assert CliRunner().invoke(program, ["a", "-n", "x", "--no-native-sidecars"]).exit_code == 0
+    assert results == [("a", InjectionOptions("x", None, False))]
+
+
+def test_a_parameter_of_the_command_replaces_the_option_of_a_group() -> None:
+    results: list[tuple[str, Where]] = []
+
+    @grouped
+    def command(namespace: str = "own", *, where: Where) -> None:
+        results.append((namespace, where))
+
+    program = typer.Typer()
+    program.command()(command)
+    assert CliRunner().invoke(program, ["--local"]).exit_code == 0
+    assert results == [("own", Where("own", local=True))]
+    assert CliRunner().invoke(program, ["-n", "x"]).exit_code == 2

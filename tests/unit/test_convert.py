@@ -137,7 +137,7 @@ def test_an_actor_of_the_composition() -> None:
 def test_the_actors_name_is_that_of_its_queue() -> None:
     actor, notes, _ = converted(of_crossplane(actor="lower"), TRANSPORTS)
     assert actor["metadata"]["name"] == "lower"
-    assert notes == ["metadata.name: was 'upper'; an actor bears the name of its queue, so it is 'lower' now"]
+    assert notes == ["metadata.name: changed from 'upper' to 'lower', because an actor has the name of its queue"]
 
 
 def test_replicas_count_where_nothing_scales() -> None:
@@ -149,9 +149,9 @@ def test_replicas_count_where_nothing_scales() -> None:
 @pytest.mark.parametrize(
     ("spec", "said"),
     [
-        ({"transport": "kafka"}, "spec.transport: 'kafka' is not among the transports"),
+        ({"transport": "kafka"}, "spec.transport: 'kafka' is not in the file of --transports"),
         ({"workload": {"template": {"spec": {"containers": "x"}}}}, "spec.workload.template.spec.containers: must be"),
-        ({"workload": {}}, "spec: has neither a workload"),
+        ({"workload": {}}, "spec: must have a workload"),
         ({"timeout": {"processing": "long"}}, "spec.timeout.processing: "),
     ],
 )

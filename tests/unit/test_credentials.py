@@ -69,5 +69,5 @@ def test_without_the_official_client_a_kubeconfig_is_one_sentence(tmp_path: Path
     command = [sys.executable, "-c", script, "status", "a", "--kubeconfig", str(tmp_path / "config")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no cluster to ask: a kubeconfig is read by the package `kubernetes`")
+    assert done.stderr.startswith("error: no cluster to connect to: a kubeconfig is read by the package `kubernetes`")
     assert "Traceback" not in done.stderr

@@ -92,7 +92,7 @@ class Desk:
 def broker(monkeypatch: pytest.MonkeyPatch) -> Memory:
     """Two dead letters at the end of the route, reached by the commands."""
     made = Memory({SUMP: [dead("1"), dead("2")]})
-    monkeypatch.setattr(messaging, "Desk", lambda where: Desk(made))
+    monkeypatch.setattr(messaging, "Desk", lambda *_: Desk(made))
     return made
 
 

@@ -140,9 +140,9 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
         ({"version": (1, 20)}, "bad", "Kubernetes 1.20"),
         ({"version": ApiError(0, "Unreachable", "no answer")}, "bad", "no answer"),
         ({"asyncactors.asya.io": None}, "bad", "no CustomResourceDefinition"),
-        ({"asyncactors.asya.io": {"spec": {"versions": []}}}, "bad", "of another version"),
+        ({"asyncactors.asya.io": {"spec": {"versions": []}}}, "bad", "has another version than this command"),
         ({"Lease": None}, "bad", "no controller leads"),
-        ({"Lease": lambda: lease(120)}, "bad", "has not been heard of for 120 s"),
+        ({"Lease": lambda: lease(120)}, "bad", "has not renewed its Lease for 120 s"),
         ({"MutatingWebhookConfiguration": None}, "bad", "no MutatingWebhookConfiguration"),
         ({"asya-operator-webhook-cert": secret(-0.001)}, "bad", "expired"),
         ({"asya-operator-webhook-cert": aged(30, 2.5)}, "bad", "expires in 2 days"),
@@ -155,15 +155,15 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
         ({"Pod": None}, "bad", "does not ask the webhook"),
         ({"Pod": ApiError(500, "InternalError", "failed calling webhook: refused")}, "bad", "does not reach"),
         ({"Pod": FORBIDDEN}, "unknown", "the webhook: cannot be checked"),
-        ({"SubjectAccessReview": {"status": {"allowed": False}}}, "bad", "may not list asyncactors.asya.io"),
+        ({"SubjectAccessReview": {"status": {"allowed": False}}}, "bad", "lacks the right to list asyncactors.asya.io"),
         ({"SubjectAccessReview": ApiError(404, "NotFound", "no such thing")}, "unknown", "rights"),
         ({"scaledobjects.keda.sh": None}, "bad", "KEDA is not installed"),
-        ({"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": []}, "unknown", "version is not known"),
+        ({"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": []}, "unknown", "its version is unknown"),
         ({"Deployment": [keda_operator(0)]}, "bad", "KEDA does not run"),
         (
             {"scaledobjects.keda.sh": {"metadata": {"labels": {"app.kubernetes.io/version": "2.9.3"}}}},
             "bad",
-            "KEDA is of version 2.9",
+            "KEDA 2.9",
         ),
         ({"rabbitmq": None}, "bad", "the Secret 'rabbitmq' in 'x' with the key 'password'"),
         ({"rabbitmq": {"data": {"other": ""}}}, "bad", "with the key 'password'"),
@@ -178,7 +178,7 @@ def test_what_is_wrong_is_told_with_a_remedy(other: dict[str, Any], verdict: str
 
 def test_the_version_of_keda_is_also_in_its_image() -> None:
     result = checks(**{"scaledobjects.keda.sh": {"metadata": {}}, "Deployment": [keda_operator(1, "2.15.1")]})
-    assert any("KEDA is of version 2.15" in c.what for c in result)
+    assert any("KEDA 2.15" in c.what for c in result)
 
 
 def test_rights_are_asked_for_where_the_operator_works_and_by_its_own_names() -> None:
@@ -236,4 +236,4 @@ def test_an_old_ca_that_is_merely_kept_is_no_fault() -> None:
     result = checks(**{kind: configuration(kind, AUTHORITY.certificate + old.certificate) for kind in kinds})
     assert not [c for c in result if c.verdict == "bad" and "certificate" in c.what]
     messages = [c.what for c in result]
-    assert any("CN=old, is trusted beside" in what for what in messages), "\n".join(messages)
+    assert any("CN=old is also trusted" in what for what in messages), "\n".join(messages)

@@ -17,7 +17,7 @@ def stored(**status: Any) -> Object:
 
 
 def workload(kind: str, *, injected: bool = True, name: str = "runtime", **metadata: Any) -> Object:
-    """A workload that bears the label."""
+    """A workload with the label."""
     container = {"name": name, "image": "app:1", "env": [{"name": "ASYA_SOCKET_DIR", "value": "/mine"}]}
     template: Object = {"metadata": {}, "spec": {"containers": [container]}}
     if injected:
@@ -35,7 +35,7 @@ def explained(*workloads: Object, **status: Any) -> str:
 
 def test_an_actor_that_the_controller_has_not_seen() -> None:
     text = explained()
-    assert "not seen by the controller yet" in text
+    assert "not processed by the controller yet" in text
     assert "none yet" in text
     assert "asya-operator doctor" in text
 
@@ -56,13 +56,15 @@ def test_why_something_is_not_injected() -> None:
     plain = workload("Deployment", injected=False)
     assert "admission has not injected it" in explained(plain)
     opted_out = workload("Deployment", injected=False, annotations={"asya.io/inject": "disabled"})
-    assert "it opts out by asya.io/inject" in explained(opted_out)
-    assert "does not bear the label" in explained(workload("Deployment", injected=False, labels={}))
+    assert "asya.io/inject turns injection off" in explained(opted_out)
+    assert "does not have the label" in explained(workload("Deployment", injected=False, labels={}))
 
 
 def test_whose_a_workload_is() -> None:
-    assert "Deployment w: made for this actor" in explained(workload("Deployment"))
-    assert "Deployment w: not the operator's, bears the label" in explained(workload("Deployment", ownerReferences=[]))
+    assert "Deployment w: created for this actor" in explained(workload("Deployment"))
+    assert "Deployment w: not created by the operator, has the label" in explained(
+        workload("Deployment", ownerReferences=[])
+    )
 
 
 def test_problems_are_told_but_for_the_sum_of_them() -> None:
@@ -84,11 +86,11 @@ def test_what_admission_warned_of_is_told() -> None:
     assert "resources.limits: not set" in stale, "computed where the controller has not seen this generation"
 
 
-def test_where_messages_go_is_told() -> None:
+def test_the_queue_and_its_binding_are_explained() -> None:
     text = explained()
     assert "the sidecar consumes the queue 'asya-x-a'" in text
-    assert "through the exchange 'asya' by the routing key 'a'" in text
-    assert "cannot be seen from the cluster" in text
+    assert "The exchange 'asya' sends messages to it by a binding with the routing key 'a'" in text
+    assert "The cluster cannot show bindings" in text
     mismatch = {"type": "QueueConsumed", "status": "False", "reason": "QueueMismatch", "message": "orders, not asya"}
     assert explained(conditions=[mismatch], observedGeneration=None).count("orders, not asya") == 2
 

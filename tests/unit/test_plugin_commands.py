@@ -98,7 +98,7 @@ def test_completion(words: list[str], expected: list[str], monkeypatch: pytest.M
 
 def test_kubectl_is_answered_as_cobra_answers() -> None:
     result = invoke("complete", "--", "dlq", "li")
-    assert result.stdout == "list\tList messages that went wrong\n:4\n"
+    assert result.stdout == "list\tList failed messages\n:4\n"
     assert invoke("complete", "--", "send", "--filename", "").stdout == ":0\n"
 
 
@@ -121,13 +121,13 @@ def test_a_script_for_each_shell(shell: str) -> None:
     [
         (["send", "a", "-f", "/none"], 1, "/none: cannot be read"),
         (["send", "a", "-f", "-", "--header", "x"], 2, "--header: must be name=value; found 'x'"),
-        (["peek", "a", "-o", "xml"], 2, "--output: must be json, or left out; found 'xml'"),
-        (["dlq", "drop", "a"], 2, "--yes is required where nobody can be asked"),
+        (["peek", "a", "-o", "xml"], 2, "--output: must be json or left out; found 'xml'"),
+        (["dlq", "drop", "a"], 2, "--yes: required without a terminal"),
         (["wait", "a", "--for", "luck"], 2, "--for: must be condition=NAME"),
         (["doctor", "-o", "xml"], 2, "--output: must be json"),
-        (["peek", "a"], 1, "no cluster to ask"),
-        (["logs", "a"], 1, "no cluster to ask"),
-        (["report"], 1, "no cluster to ask"),
+        (["peek", "a"], 1, "no cluster to connect to"),
+        (["logs", "a"], 1, "no cluster to connect to"),
+        (["report"], 1, "no cluster to connect to"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_a_sentence(
