@@ -24,15 +24,17 @@
 {{ .Values.fullnameOverride | default (include "asya.name" .) }}
 {{- end }}
 
+{{/* Labels of every object. The chart's own win over commonLabels: selectors need them. */}}
 {{- define "asya.labels" -}}
-app.kubernetes.io/name: {{ include "asya.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version }}
-{{- with .Values.commonLabels }}
-{{ toYaml . }}
+{{- $version := dict "app.kubernetes.io/version" .Chart.AppVersion "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version) -}}
+{{- $manager := dict "app.kubernetes.io/managed-by" .Release.Service -}}
+{{ merge (include "asya.selector" . | fromYaml) $version $manager .Values.commonLabels | toYaml }}
 {{- end }}
+
+{{/* The same, with a component or with labels that win over them. root, component, labels */}}
+{{- define "asya.labelsWith" -}}
+{{- $component := empty .component | ternary dict (dict "app.kubernetes.io/component" .component) -}}
+{{ merge $component (deepCopy (.labels | default dict)) (include "asya.labels" .root | fromYaml) | toYaml }}
 {{- end }}
 
 {{- define "asya.selector" -}}

@@ -13,16 +13,14 @@ kind: Job
 metadata:
   name: {{ include "asya.fullname" .root }}-{{ .name }}
   namespace: {{ .root.Release.Namespace }}
-  labels: {{- include "asya.labels" .root | nindent 4 }}
-    app.kubernetes.io/component: {{ .name }}
+  labels: {{- include "asya.labelsWith" (dict "root" .root "component" .name) | nindent 4 }}
   annotations: {{- include "asya.hookAnnotations" (dict "hook" .hook "weight" 0) | nindent 4 }}
 spec:
   backoffLimit: 3
   activeDeadlineSeconds: 240
   template:
     metadata:
-      labels: {{- include "asya.labels" .root | nindent 8 }}
-        app.kubernetes.io/component: {{ .name }}
+      labels: {{- include "asya.labelsWith" (dict "root" .root "component" .name "labels" $process.podLabels) | nindent 8 }}
       {{- with $process.podAnnotations }}
       annotations: {{- toYaml . | nindent 8 }}
       {{- end }}
