@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pytest
 import yaml
 
 from crds.generate import CHART
 from tests.chart.cases import Object, reached
-from tests.chart.table import CONTROLLER, MONITORED, WEBHOOK
-from tests.harness.helm import Helm
+from tests.chart.table import CONTROLLER, MONITORED, POD, WEBHOOK
+from tests.harness.helm import Helm, HelmError
 
 HELM = Helm()
 
@@ -51,3 +52,56 @@ def test_labels_for_prometheus_win_over_those_of_the_chart() -> None:
     rule = reached(rendered(values), "PrometheusRule/asya-operator", "metadata.labels")
     assert rule["app.kubernetes.io/name"] == "prometheus"
     assert rule["app.kubernetes.io/instance"] == "asya-operator"
+
+
+def test_a_variable_of_ones_own_takes_the_place_of_the_charts() -> None:
+    """Server-side apply, which Helm 4 uses, refuses a list with a name twice."""
+    mine = {"extraEnv": [{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}, {"name": "MINE", "value": "1"}]}
+    objects = rendered({"controller": mine, "webhook": mine})
+    for target in (CONTROLLER, WEBHOOK, "Job/asya-operator-release", "Job/asya-operator-cleanup"):
+        env = reached(objects, target, f"{POD}.containers.0.env")
+        assert [e["value"] for e in env if e["name"] in ("ASYA_LOG_LEVEL", "MINE")] == ["DEBUG", "1"]
+        assert len({e["name"] for e in env}) == len(env)
+        assert reached(objects, target, f"{POD}.containers.0.env.POD_NAMESPACE.valueFrom.fieldRef.fieldPath")
+
+
+def test_recreate_leaves_the_numbers_of_a_rolling_update_out() -> None:
+    """The webhook has such numbers by default, and an API server refuses them beside Recreate."""
+    objects = rendered({"webhook": {"updateStrategy": {"type": "Recreate"}}})
+    assert reached(objects, WEBHOOK, "spec.strategy") == {"type": "Recreate"}
+
+
+def test_a_disruption_budget_has_one_number() -> None:
+    objects = rendered({"webhook": {"podDisruptionBudgetSpec": {"minAvailable": 1}}})
+    budget = reached(objects, "PodDisruptionBudget/asya-operator-webhook", "spec")
+    assert {key: budget[key] for key in budget if key != "selector"} == {"minAvailable": 1}
+    policy = {"unhealthyPodEvictionPolicy": "AlwaysAllow"}
+    objects = rendered({"webhook": {"podDisruptionBudgetSpec": policy}})
+    budget = reached(objects, "PodDisruptionBudget/asya-operator-webhook", "spec")
+    assert {key: budget[key] for key in budget if key != "selector"} == {**policy, "maxUnavailable": 1}
+
+
+def test_both_processes_may_have_one_account() -> None:
+    def account(annotation: str) -> Object:
+        return {"serviceAccount": {"name": "ours", "annotations": {annotation: "yes"}}}
+
+    objects = rendered({"controller": account("a"), "webhook": account("b")})
+    assert reached(objects, "ServiceAccount/ours", "metadata.annotations") == {"a": "yes", "b": "yes"}
+    assert [reached(objects, d, f"{POD}.serviceAccountName") for d in (CONTROLLER, WEBHOOK)] == ["ours", "ours"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"webhook": {"port": 8080}}, "webhook.port: must differ from the port of the metrics"),
+        ({"webhook": {"metricsPort": 8443}}, "webhook.port: must differ from the port of the metrics"),
+        (
+            {"webhook": {"podDisruptionBudgetSpec": {"minAvailable": 1, "maxUnavailable": 1}}},
+            "webhook.podDisruptionBudgetSpec: must have minAvailable or maxUnavailable, not both",
+        ),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_together_is_refused_by_name(values: Object, message: str) -> None:
+    with pytest.raises(HelmError, match=message):
+        HELM.template(values)

@@ -27,6 +27,9 @@ spec:
     spec:
       serviceAccountName: {{ .account }}
       restartPolicy: Never
+      {{- with $process.priorityClassName | default .root.Values.priorityClassName }}
+      priorityClassName: {{ . }}
+      {{- end }}
       {{- include "asya.imagePullSecrets" .root | nindent 6 }}
       {{- with $process.podSecurityContext }}
       securityContext: {{- toYaml . | nindent 8 }}
@@ -36,9 +39,9 @@ spec:
         image: {{ include "asya.image" .root }}
         imagePullPolicy: {{ .root.Values.image.pullPolicy }}
         args: {{ toJson .args }}
-        env: {{- include "asya.identity" .root | nindent 8 }}
-        {{- with $process.extraEnv }}
-        {{- toYaml . | nindent 8 }}
+        env: {{- include "asya.withExtraEnv" (dict "own" (include "asya.identity" .root) "extra" $process.extraEnv) | nindent 8 }}
+        {{- with $process.extraEnvFrom }}
+        envFrom: {{- toYaml . | nindent 8 }}
         {{- end }}
         resources: {{- toYaml $process.resources | nindent 10 }}
         {{- with $process.securityContext }}

@@ -6,10 +6,10 @@ readiness and lifecycle: what only this process has, as YAML; volumes and mounts
 {{- $selector := merge (include "asya.selector" .root | fromYaml) $component -}}
 {{- $labels := merge dict $component (include "asya.labels" .root | fromYaml) (.process.podLabels | default dict) -}}
 {{- $process := .process -}}
-replicas: {{ $process.replicas }}
-revisionHistoryLimit: {{ $process.revisionHistoryLimit }}
+replicas: {{ $process.replicas | int64 }}
+revisionHistoryLimit: {{ $process.revisionHistoryLimit | int64 }}
 {{- with $process.updateStrategy }}
-strategy: {{- toYaml . | nindent 2 }}
+strategy: {{- eq (.type | default "") "Recreate" | ternary (omit . "rollingUpdate") . | toYaml | nindent 2 }}
 {{- end }}
 selector:
   matchLabels: {{- toYaml $selector | nindent 4 }}
@@ -34,7 +34,10 @@ template:
     {{- with $process.dnsPolicy | default ($process.hostNetwork | ternary "ClusterFirstWithHostNet" "") }}
     dnsPolicy: {{ . }}
     {{- end }}
-    terminationGracePeriodSeconds: {{ $process.terminationGracePeriodSeconds }}
+    {{- with $process.dnsConfig }}
+    dnsConfig: {{- toYaml . | nindent 6 }}
+    {{- end }}
+    terminationGracePeriodSeconds: {{ $process.terminationGracePeriodSeconds | int64 }}
     {{- with $process.topologySpreadConstraints }}
     topologySpreadConstraints:
     {{- range . }}
@@ -46,12 +49,9 @@ template:
       image: {{ include "asya.image" .root }}
       imagePullPolicy: {{ .root.Values.image.pullPolicy }}
       args: {{ concat (list .name) $process.extraArgs | toJson }}
-      env: {{- include "asya.environment" .root | nindent 6 }}
-      - {name: ASYA_METRICS_PORT, value: {{ include "asya.metricsPort" . | quote }}}
-      {{- .env | nindent 6 }}
-      {{- with $process.extraEnv }}
-      {{- toYaml . | nindent 6 }}
-      {{- end }}
+      {{- $port := printf "- {name: ASYA_METRICS_PORT, value: %q}" (include "asya.metricsPort" .) }}
+      {{- $own := list (include "asya.environment" .root) $port .env | join "\n" }}
+      env: {{- include "asya.withExtraEnv" (dict "own" $own "extra" $process.extraEnv) | nindent 6 }}
       {{- with $process.extraEnvFrom }}
       envFrom: {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -92,4 +92,20 @@ tolerations: {{ toYaml . | nindent 2 }}
 {{- with .affinity }}
 affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
+{{- end }}
+
+{{/* Variables of ours, as YAML, and those of extraEnv, which win: server-side apply refuses a name that is there twice.
+own, extra */}}
+{{- define "asya.withExtraEnv" -}}
+{{- $names := list -}}
+{{- range .extra -}}
+{{- $names = append $names .name -}}
+{{- end -}}
+{{- $variables := list -}}
+{{- range .own | fromYamlArray -}}
+{{- if not (has .name $names) -}}
+{{- $variables = append $variables . -}}
+{{- end -}}
+{{- end -}}
+{{ concat $variables (.extra | default list) | toYaml }}
 {{- end }}
