@@ -38,7 +38,7 @@ class Triggers:
         label = (metadata.get("labels") or {}).get(LABEL_ACTOR)
         for name in names | ({label} if label else set()):
             self._queue.add((metadata["namespace"], name))
-        if self.runtime.changes_with(obj, deleted):
+        if self.runtime.is_affected_by(obj, deleted):
             self._queue.add((metadata["namespace"], ""))
 
     def on_config_map(self, config_map: Object, deleted: bool) -> None:

@@ -1,10 +1,9 @@
-"""Every workload that bears an actor's label, whoever made it: re-injected when the actor's plan changes,
-and let go when the actor does.
+"""Labelled workloads: re-injected when the actor's plan changes, released when the actor is deleted.
 
-Re-injection is re-admission: an empty patch changes nothing by itself, but admission sees the workload
-and answers with the present plan. A workload that is injected by that plan already is left alone. One that
-comes back as it was, say because admission does not ask the webhook about its namespace, is tried ever more
-slowly.
+To re-inject a workload, the operator sends an empty patch. The patch itself changes nothing, but admission runs the
+webhook, which injects the present plan. Workloads that have that plan are left alone. If a workload comes back
+unchanged, for example because admission does not ask the webhook about its namespace, the next try follows with a
+growing backoff.
 """
 
 import threading
@@ -31,14 +30,14 @@ from kube.resources import Resource
 log = structlog.get_logger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
-"""Between two tries at a workload that does not come to be injected by the plan; each is three times the one before."""
+"""Seconds of backoff between two re-injections that do not bring the plan; each pause is three times the last."""
 PATIENT_TRIES = 3
-"""After so many tries it is no matter of a cache that is a moment behind."""
+"""After so many tries the cause is not a cache that lags, and the actor reports the workload."""
 WAITING_SECONDS = 10.0
-"""For a place, though one that comes free wakes the actor."""
-LOOK_SECONDS = 2.0
-"""Between two looks at workloads that were let go and still roll over."""
-REMEMBERED = 10_000
+"""Seconds until an actor that waits for a place is requeued. A free place also wakes it at once."""
+CHECK_SECONDS = 2.0
+"""Seconds between two checks of released workloads that still roll over."""
+MAX_CACHED = 10_000
 
 
 @dataclass
@@ -46,11 +45,13 @@ class Renewal:
     """The result of a re-injection of an actor's labelled workloads."""
 
     outdated: int = 0
-    """Workloads that still have an earlier injection."""
+    """Workloads that still have an earlier plan."""
     to_release: int = 0
     """Workloads that must be released when the actor is deleted."""
     refused: list[tuple[Object, Verdict]] = field(default_factory=list)
+    """Workloads that could not be re-injected, each with the reason."""
     retry: float | None = None
+    """Seconds until the actor must be requeued at the latest."""
 
     def requeue_after(self, seconds: float | None) -> None:
         """Requeue the actor in ``seconds`` at the latest."""
@@ -60,37 +61,41 @@ class Renewal:
 
 @dataclass
 class Released:
-    """Workloads that were let go, and whether others wait for a place to roll over in."""
+    """The result of a release of an actor's labelled workloads."""
 
     workloads: list[Object] = field(default_factory=list)
+    """Workloads that were released."""
     waiting: bool = False
+    """Whether other workloads wait for a place."""
 
 
 @dataclass(frozen=True)
 class _Tries:
-    """Re-admissions of a workload that did not bring it the plan it should have."""
+    """Re-injections of a workload that did not bring the plan."""
 
-    of: tuple[str, int]
+    state: tuple[str, int]
+    """Digest of the plan, and the workload's generation."""
     count: int
     until: float
+    """When the next try is due, by the monotonic clock."""
 
 
 class Labelled:
-    """Finds and renews labelled workloads."""
+    """Finds, re-injects and releases labelled workloads. Safe to use from several threads."""
 
     def __init__(self, cluster: Cluster, rollouts: Rollouts) -> None:
         self._cluster, self._rollouts = cluster, rollouts
         self._refused = Refused()
         self._tries: dict[str, _Tries] = {}
-        self._let_go_of: dict[str, tuple[Resource, Key]] = {}
-        """By uid: those that may still hold a place."""
-        self._looked = 0.0
+        self._released: dict[str, tuple[Resource, Key]] = {}
+        """By uid: released workloads that may still hold a place. Without the label, no watch reports them."""
+        self._last_check = 0.0
         self._lock = threading.Lock()
 
     def find(self, key: Key, *, live: bool = False) -> list[tuple[Informer, Object]]:
-        """All workloads that bear the label of the actor ``key``, with the caches they are from.
+        """All workloads that carry the label of the actor ``key``, each with the cache of its kind.
 
-        ``live`` asks the API instead, which also knows those that no watch has told of yet.
+        ``live`` reads them from the API instead of the caches, which may lag.
         """
         informers = self._cluster.injectable
         if not live:
@@ -103,16 +108,19 @@ class Labelled:
         ]
 
     def renew(self, key: Key, uid: str, plan: Plan, skip: str = "") -> Renewal:
-        """Have all of them injected by ``plan``, as far as there are places to roll over in.
+        """Re-inject the actor's labelled workloads that do not have ``plan``, as far as places are free.
 
         Args:
             key: the actor.
-            uid: its uid.
-            plan: what they should be injected by.
-            skip: uid of a workload that is seen to elsewhere.
+            uid: the actor's uid.
+            plan: the present plan.
+            skip: uid of a workload that the caller handles itself.
+
+        Raises:
+            ApiError: for a failure that is not about the workload.
         """
         renewal = Renewal()
-        self._look_at_those_let_go()
+        self._check_released()
         for informer, obj in self.find(key):
             relation = ownership(obj, key[1], uid)
             renewal.to_release += relation in RELEASED
@@ -126,21 +134,21 @@ class Labelled:
         return renewal
 
     def _readmit(self, informer: Informer, obj: Object, key: Key, plan: Plan, renewal: Renewal) -> bool:
-        """Show the workload to admission; whether it is injected by the plan then."""
+        """Send the workload through admission; returns whether it has the plan afterwards."""
         uid, name = obj["metadata"]["uid"], obj["metadata"]["name"]
-        of = plan.digest, obj["metadata"].get("generation", 0)
+        state = plan.digest, obj["metadata"].get("generation", 0)
         write = plan.digest, state_of(obj)
-        known = self._refused.find(uid, write)
-        if known is not None:
-            renewal.refused.append((obj, known))
-            renewal.requeue_after(known.retry)
+        refusal = self._refused.find(uid, write)
+        if refusal is not None:
+            renewal.refused.append((obj, refusal))
+            renewal.requeue_after(refusal.retry)
             return False
-        before = self._tried(uid, of)
+        before = self._tries_of(uid, state)
         if before is not None and time.monotonic() < before.until:
-            self._unconverged(obj, renewal, before)
+            self._report_unchanged(obj, renewal, before)
             return False
         try:
-            result = self._rollouts.write(
+            written = self._rollouts.write(
                 obj,
                 key,
                 lambda: self._cluster.client.merge_patch(informer.resource, key[0], name, {}, uid=uid),
@@ -151,7 +159,7 @@ class Labelled:
             return False
         except ApiError as error:
             if error.code == 404:
-                return True  # gone meanwhile
+                return True  # the workload is deleted
             verdict = status.workload_refused(obj["kind"], name, error)
             if verdict is None:
                 raise
@@ -159,32 +167,33 @@ class Labelled:
             renewal.refused.append((obj, verdict))
             renewal.requeue_after(verdict.retry)
             return False
-        informer.observe(result)
-        if digest(result) != plan.digest:
-            of = plan.digest, result["metadata"].get("generation", 0)
-            self._unconverged(result, renewal, self._remember(uid, of, before))
+        informer.observe(written)
+        if digest(written) != plan.digest:
+            state = plan.digest, written["metadata"].get("generation", 0)
+            self._report_unchanged(written, renewal, self._count_try(uid, state, before))
             return False
         with self._lock:
             self._tries.pop(uid, None)
         log.info("reinjected", kind=obj["kind"], namespace=key[0], name=name, actor=key[1])
         return True
 
-    def _tried(self, uid: str, of: tuple[str, int]) -> _Tries | None:
-        """The tries at the workload as it is, for the plan as it is."""
+    def _tries_of(self, uid: str, state: tuple[str, int]) -> _Tries | None:
+        """The tries with this plan and generation of the workload; None if there was none."""
         with self._lock:
             tries = self._tries.get(uid)
-        return tries if tries is not None and tries.of == of else None
+        return tries if tries is not None and tries.state == state else None
 
-    def _remember(self, uid: str, of: tuple[str, int], before: _Tries | None) -> _Tries:
+    def _count_try(self, uid: str, state: tuple[str, int], before: _Tries | None) -> _Tries:
         count = before.count + 1 if before is not None else 1
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 3.0 ** (count - 1))
         with self._lock:
-            if len(self._tries) >= REMEMBERED:
-                self._tries.clear()  # of workloads that are gone, most likely
-            tries = self._tries[uid] = _Tries(of, count, time.monotonic() + pause)
+            if len(self._tries) >= MAX_CACHED:
+                self._tries.clear()  # most of them are about deleted workloads
+            tries = self._tries[uid] = _Tries(state, count, time.monotonic() + pause)
         return tries
 
-    def _unconverged(self, obj: Object, renewal: Renewal, tries: _Tries) -> None:
+    def _report_unchanged(self, obj: Object, renewal: Renewal, tries: _Tries) -> None:
+        """Requeue the actor for the next try; after PATIENT_TRIES, report the workload as refused."""
         pause = max(0.1, tries.until - time.monotonic())
         renewal.requeue_after(pause)
         if tries.count >= PATIENT_TRIES:
@@ -193,23 +202,23 @@ class Labelled:
             renewal.refused.append((obj, make(kind, name, pause)))
 
     def release(self, key: Key, uid: str, *, injected_only: bool = False) -> Released:
-        """Take the actor's label off those that only bear it, so that admission takes the sidecar out.
+        """Take the actor's label off its labelled workloads, so that admission un-injects them.
 
-        What an actor owns, or one of its name owned, is left to garbage collection, and orphans stay as they are.
-        ``injected_only`` spares those that wait for an actor that does not exist yet.
+        Owned workloads, also those of an earlier actor of the same name, are left to garbage collection. Orphans stay
+        as they are. ``injected_only`` skips workloads without a sidecar, which wait for their actor to be created.
 
         Raises:
-            ApiError: if one could not be changed.
+            ApiError: if a workload cannot be changed.
         """
         released = Released()
-        self._look_at_those_let_go()
+        self._check_released()
         for informer, obj in self.find(key, live=not injected_only):
             if ownership(obj, key[1], uid) not in RELEASED or (injected_only and digest(obj) is None):
                 continue
             if obj["metadata"].get("deletionTimestamp"):
                 continue
             try:
-                informer.observe(self._let_go(informer, obj, key))
+                informer.observe(self._release(informer, obj, key))
             except NoPlace:
                 released.waiting = True
                 continue
@@ -220,29 +229,29 @@ class Labelled:
             released.workloads.append(obj)
         return released
 
-    def _let_go(self, informer: Informer, obj: Object, key: Key) -> Object:
+    def _release(self, informer: Informer, obj: Object, key: Key) -> Object:
         name, uid = obj["metadata"]["name"], obj["metadata"]["uid"]
         patch: Object = {"metadata": {"labels": {LABEL_ACTOR: None}}}
         if ANNOTATION_REPLICAS_BEFORE in map_of(obj, "annotations"):
             patch["metadata"]["annotations"] = {ANNOTATION_REPLICAS_BEFORE: None}
         with self._lock:
-            self._let_go_of[uid] = informer.resource, (key[0], name)
+            self._released[uid] = informer.resource, (key[0], name)
         return self._rollouts.write(
             obj,
             key,
             lambda: self._cluster.client.merge_patch(informer.resource, key[0], name, patch, uid=uid),
             rolls=lambda: digest(obj) is not None,
-            latest=None,  # it leaves the watch's selection with its label
+            latest=None,  # without the label, the watch no longer selects it
         )
 
-    def _look_at_those_let_go(self) -> None:
-        """Have the places that come free again of those that no watch tells of; asked for by whoever waits."""
+    def _check_released(self) -> None:
+        """Free the places of released workloads that have rolled out, since no watch reports them."""
         now = time.monotonic()
         with self._lock:
-            if not self._let_go_of or now < self._looked + LOOK_SECONDS:
+            if not self._released or now < self._last_check + CHECK_SECONDS:
                 return
-            self._looked = now
-            released = list(self._let_go_of.items())
+            self._last_check = now
+            released = list(self._released.items())
         for uid, (resource, key) in released:
             live = self._cluster.client.get(resource, *key) if self._rollouts.holds(uid) else None
             if live is not None and live["metadata"]["uid"] == uid:
@@ -251,4 +260,4 @@ class Labelled:
                 self._rollouts.give_back(uid)
             if not self._rollouts.holds(uid):
                 with self._lock:
-                    self._let_go_of.pop(uid, None)
+                    self._released.pop(uid, None)

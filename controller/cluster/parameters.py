@@ -1,7 +1,8 @@
-"""KEDA's parameters that are no secret: one ConfigMap ``asya-keda`` a namespace, with an entry an actor and parameter.
+"""KEDA's parameters that are not secret: the ConfigMap ``asya-keda`` of each namespace.
 
-One of a fixed name, and not one an actor, so that the operator's right to ConfigMaps ends with two names. Entries go
-with their actor's TriggerAuthentication, and the ConfigMap with its last entry.
+It has one entry per actor and parameter. One ConfigMap with a fixed name serves all actors, so the operator needs the
+right to ConfigMaps of two names only. An actor's entries are deleted with its TriggerAuthentication, and the ConfigMap
+with its last entry.
 """
 
 from typing import Any
@@ -18,13 +19,16 @@ Entries = dict[str, str]
 
 
 class Parameters:
-    """Keeps the entries. Safe to use from several threads."""
+    """Writes the entries. Safe to use from several threads."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._locks = cluster, Locks()
 
     def put(self, namespace: str, actor: str, entries: Entries) -> Verdict | None:
-        """Have just these entries of ``actor``; what stands in the way, if anything does.
+        """Replace all entries of ``actor`` by ``entries``.
+
+        Returns:
+            None, or a verdict if the operator does not own the ConfigMap.
 
         Raises:
             ApiError: if the ConfigMap cannot be read or written.
@@ -40,15 +44,15 @@ class Parameters:
             if live is not None and map_of(live, "labels").get(LABEL_MANAGED_BY) != OPERATOR:
                 return status.scaler_not_owned("ConfigMap", KEDA_CONFIGMAP) if entries else None
             others = {key: value for key, value in _data(live).items() if key.rpartition(".")[0] != actor}
-            wanted = {**others, **entries}
-            if wanted:
-                self._cluster.ensure(informer, live, parameters_map(namespace, wanted))
+            merged = {**others, **entries}
+            if merged:
+                self._cluster.ensure(informer, live, parameters_map(namespace, merged))
             elif live is not None:
                 self._cluster.delete(informer, live)
         return None
 
     def drop_orphaned(self, namespace: str, actor: str) -> None:
-        """Drop the entries of an actor that is gone, unless its TriggerAuthentication was orphaned and uses them.
+        """Delete the entries of a deleted actor, unless its TriggerAuthentication is orphaned and still uses them.
 
         Raises:
             ApiError: if the ConfigMap cannot be written.
@@ -66,7 +70,7 @@ def parameters_map(namespace: str, entries: Entries) -> Object:
 
 
 def is_intact(config_map: Object) -> bool:
-    """Whether its entries are those that were applied last."""
+    """Whether the ConfigMap has no drift: its entries are those that the operator applied last."""
     applied = parameters_map(config_map["metadata"]["namespace"], _data(config_map))["metadata"]["annotations"]
     return bool(applied[ANNOTATION_APPLIED] == map_of(config_map, "annotations").get(ANNOTATION_APPLIED))
 

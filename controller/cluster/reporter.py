@@ -1,4 +1,4 @@
-"""What users read of a reconcile: an actor's status, and the Events about each of its changes."""
+"""What users see of a reconcile: the actor's status, and an Event for each change of a condition."""
 
 from collections.abc import Callable
 
@@ -16,10 +16,10 @@ from kube.resources import ASYNC_ACTORS
 log = structlog.get_logger(__name__)
 
 StatusObserver = Callable[[Key, Object | None], None]
-"""Called with each actor's latest status, or with None once the actor is gone."""
+"""A callback with each actor's latest status; None when the actor is deleted."""
 
 SPEC_WARNING = "SpecWarning"
-"""Reason of the Events that repeat admission's warnings, since whoever deploys by GitOps never sees those."""
+"""Reason of the Events that repeat admission's warnings. With GitOps, nobody sees the warnings themselves."""
 
 
 class Reporter:
@@ -29,13 +29,13 @@ class Reporter:
         self._cluster, self._on_status = cluster, on_status
         self._events = events.Recorder(cluster.client, identity)
         self._reported: dict[Key, dict[str, str]] = {}
-        """By actor: the refusal that the last Event about each labelled workload named, by the workload's uid."""
+        """By actor and uid of a labelled workload: the refusal that the last Event about the workload named."""
 
     def report(self, key: Key, obj: Object, observation: Observation) -> None:
-        """Write the actor's status where it changes, and an Event for each change."""
+        """Write the actor's status if it changed, and an Event for the changes."""
         latest = self._cluster.actors.get(*key)
         if latest is None or latest["metadata"]["uid"] != obj["metadata"]["uid"]:
-            return  # it was deleted meanwhile, and the observation does not apply to another actor of its name
+            return  # the actor was deleted; the observation is not about a new actor of the same name
         before = latest.get("status") or {}
         after = status.status_of(obj["metadata"], observation, before, events.timestamp())
         self._on_status(key, after)
@@ -51,7 +51,7 @@ class Reporter:
             self.event(obj, SPEC_WARNING, message, warning=True)
 
     def report_refused(self, key: Key, obj: Object, refused: list[tuple[Object, Verdict]]) -> None:
-        """Record an Event for each labelled workload that cannot be injected; once, until the reason changes."""
+        """Record one Event for each labelled workload that cannot be injected, and another when the reason changes."""
         for workload, verdict in refused:
             reported, uid = self._reported.setdefault(key, {}), workload["metadata"]["uid"]
             if reported.get(uid) != verdict.message:
@@ -59,7 +59,11 @@ class Reporter:
                 self.event(obj, verdict.reason, verdict.message, warning=True)
 
     def write_status(self, key: Key, changes: Object) -> bool:
-        """Change the status; False if the actor was deleted meanwhile."""
+        """Change these fields of the status; returns False if the actor does not exist.
+
+        Raises:
+            ApiError: if the status cannot be written.
+        """
         try:
             written = self._cluster.client.merge_patch(ASYNC_ACTORS, *key, {"status": changes}, subresource="status")
         except ApiError as error:
@@ -70,7 +74,7 @@ class Reporter:
         return True
 
     def event(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
-        """Record an Event about an actor."""
+        """Record an Event about the AsyncActor ``obj``."""
         self.event_about({"apiVersion": API_VERSION, "kind": KIND, **obj}, reason, message, warning=warning)
 
     def event_about(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
@@ -78,6 +82,6 @@ class Reporter:
         self._events.record(obj, reason, message, warning=warning)
 
     def forget(self, key: Key) -> None:
-        """The actor is gone."""
+        """Drop what is stored about a deleted actor."""
         self._on_status(key, None)
         self._reported.pop(key, None)

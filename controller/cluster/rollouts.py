@@ -1,10 +1,12 @@
-"""The gate that every write goes through whose result rolls pods over, and how many may do so at a time.
+"""The limit on simultaneous roll-outs: every write that replaces pods needs a place here.
 
-A changed default, or a new version of the operator, reaches every actor of a cluster; were they all to roll
-over at once, a bad image would stop them all at once. So a workload holds one of a few places from the moment
-it is written until its new pods are available, or for so long that waiting for it would help nobody. That
-holds for the controller's own applies, for re-injections and for taking the sidecar out alike, for a Job that is
-made anew, and for a ScaledJob whose running Jobs KEDA deletes when it changes.
+A changed default or a new version of the operator changes every actor of a cluster. Without the limit, a bad image
+would stop all actors at once. A workload holds a place from the write until its new pods are available, or until a
+timeout. The limit covers:
+
+* applies, re-injections and releases,
+* Jobs that are replaced,
+* ScaledJobs whose running Jobs KEDA deletes when they change.
 """
 
 import threading
@@ -17,19 +19,21 @@ from kube.objects import Key, Object
 
 
 class NoPlace(Exception):
-    """Every place is taken; the actor that asked is woken when one comes free."""
+    """Every place is taken. The actor is requeued when a place becomes free."""
 
 
 @dataclass(frozen=True)
 class _Place:
     generation: int
+    """Of the workload after the write; 0 before the write."""
     until: float
+    """The timeout, by the monotonic clock."""
     unwatched: bool = False
-    """Whether no watch tells of the workload any more, as its label is off."""
+    """Whether no watch reports the workload, because its label was taken off."""
 
 
 class Rollouts:
-    """Places for workloads, by uid. ``wake`` is called with each actor that waits when one comes free."""
+    """Places for workloads, by uid. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -38,14 +42,21 @@ class Rollouts:
         wake: Callable[[Key], None],
         jobs: Callable[[Object], Iterable[Object]] = lambda scaled_job: (),
     ) -> None:
-        """``places`` roll over at a time, each counted for at most ``seconds``; ``jobs`` are those of a ScaledJob."""
+        """A limit of ``places`` roll-outs at a time.
+
+        Args:
+            places: how many workloads may roll out at a time.
+            seconds: how long a workload holds a place at most.
+            wake: called with each waiting actor when a place becomes free.
+            jobs: returns the Jobs of a ScaledJob.
+        """
         self._places, self._seconds, self._wake, self._jobs = places, seconds, wake, jobs
         self._lock = threading.Lock()
         self._taken: dict[str, _Place] = {}
         self._waiting: dict[Key, None] = {}
-        """Actors, the one that has waited longest first."""
+        """Actors that wait for a place, the longest waiting first."""
         self._replaced: dict[Key, str] = {}
-        """By actor: uid of the Job that was deleted to be made anew, which holds the place of its successor."""
+        """By actor: uid of the Job that was deleted to be replaced. It keeps the place for the new Job."""
 
     @property
     def in_flight(self) -> int:
@@ -53,7 +64,7 @@ class Rollouts:
         return len(self._taken)
 
     def take(self, uid: str, actor: Key) -> bool:
-        """Take a place for a workload; if there is none, ``actor`` is woken when there is."""
+        """Take a place for a workload. If all are taken, returns False, and ``actor`` is woken when one is free."""
         now = time.monotonic()
         with self._lock:
             for other in [u for u, place in self._taken.items() if place.until <= now]:
@@ -73,18 +84,21 @@ class Rollouts:
         rolls: Callable[[], bool] = lambda: True,
         latest: Callable[[], Object | None] | None,
     ) -> Object:
-        """Write a workload, if need be in a place of its own; the workload as it is then.
+        """Write a workload. If that replaces pods, the workload holds a place until its new pods are available.
 
         Args:
-            live: the workload as it is; None if there is none yet.
-            actor: who is woken once there is a place.
-            write: writes it.
-            rolls: whether that would roll pods over; asked only where there is no place for it.
-            latest: the workload as the watch knows it after the write, None if it is gone; no such function where
-                the write takes it out of the watch's sight, so that whoever waits has to look (:meth:`observe`).
+            live: the workload now; None if it does not exist.
+            actor: the actor to wake when a place becomes free.
+            write: writes the workload and returns it.
+            rolls: whether the write would replace pods. Called only if no place is free.
+            latest: returns the workload from the watch cache after the write; None if it is deleted. Pass None
+                instead if the write removes the workload from the watch; then call :meth:`observe` yourself.
+
+        Returns:
+            The workload after the write.
 
         Raises:
-            NoPlace: if it has to wait.
+            NoPlace: if the write would replace pods and no place is free.
         """
         if live is None or not has_pods(live):
             return write()
@@ -95,26 +109,26 @@ class Rollouts:
                 raise NoPlace
             return write()
         try:
-            result = write()
+            written = write()
         except Exception:
-            self._put_back(uid, before)
+            self._restore(uid, before)
             raise
-        if not replaces_pods(live, result):
-            self._put_back(uid, before)
-            return result
-        self.started(result, unwatched=latest is None)
+        if not replaces_pods(live, written):
+            self._restore(uid, before)
+            return written
+        self.started(written, unwatched=latest is None)
         if latest is None:
-            return result
-        # It may have rolled out, or have gone, before this answer was read; what the watch told then was for nobody.
-        live_now = latest()
-        self.observe(live_now or result, deleted=live_now is None)
-        return result
+            return written
+        # The watch may have reported the end of the roll-out, or a deletion, before started() registered the place.
+        cached = latest()
+        self.observe(cached or written, deleted=cached is None)
+        return written
 
     def replace(self, job: Object, actor: Key, delete: Callable[[], None]) -> None:
-        """Delete a Job that is made anew; one that runs in a place, which is kept for its successor.
+        """Delete a Job that is replaced. If it runs, it needs a place, which the new Job takes over.
 
         Raises:
-            NoPlace: if it has to wait.
+            NoPlace: if the Job runs and no place is free.
         """
         uid = job["metadata"]["uid"]
         if not runs(job):
@@ -126,12 +140,12 @@ class Rollouts:
         try:
             delete()
         except Exception:
-            self._put_back(uid, before)
+            self._restore(uid, before)
             raise
         self._replaced[actor] = uid
 
     def succeeded(self, actor: Key, job: Object) -> None:
-        """The Job of ``actor`` was made; it takes over the place of the one before, until it runs."""
+        """Give the place of the deleted Job to the new ``job`` of ``actor``, until that runs."""
         with self._lock:
             uid = self._replaced.pop(actor, "")
             if self._taken.pop(uid, None) is None:
@@ -140,13 +154,13 @@ class Rollouts:
             self._taken[job["metadata"]["uid"]] = _Place(job["metadata"].get("generation") or 1, until)
 
     def forget(self, actor: Key) -> None:
-        """The actor is gone: no Job of its takes over the place of one that was deleted to be made anew."""
+        """Free the place that a deleted actor kept for a new Job."""
         uid = self._replaced.pop(actor, "")
         if uid:
             self.give_back(uid)
 
-    def _put_back(self, uid: str, before: _Place | None) -> None:
-        """The write rolled nothing over: the workload has the place again that it had before, if it had one."""
+    def _restore(self, uid: str, before: _Place | None) -> None:
+        """Restore the workload's place from before a write that replaced no pods."""
         if before is None:
             self.give_back(uid)
             return
@@ -154,7 +168,7 @@ class Rollouts:
             self._taken[uid] = before
 
     def started(self, workload: Object, *, unwatched: bool = False) -> None:
-        """The workload was re-injected and is as given; its place comes free when that has rolled out."""
+        """Note that ``workload`` was written; its place becomes free when this generation has rolled out."""
         metadata = workload["metadata"]
         with self._lock:
             if metadata["uid"] in self._taken:
@@ -163,11 +177,11 @@ class Rollouts:
         self.observe(workload)
 
     def holds(self, uid: str) -> bool:
-        """Whether the workload of that uid has a place."""
+        """Whether the workload of that uid holds a place."""
         return uid in self._taken
 
     def observe(self, workload: Object, deleted: bool = False) -> None:
-        """The workload is as given now: give its place back if it has rolled out."""
+        """Free the place of a workload that has rolled out or is deleted; ``workload`` is its present state."""
         metadata = workload["metadata"]
         place = self._taken.get(metadata["uid"])
         if place is None or place.generation == 0 or (deleted and place.unwatched):
@@ -176,10 +190,10 @@ class Rollouts:
             self.give_back(metadata["uid"])
 
     def give_back(self, uid: str) -> None:
-        """The workload needs its place no more."""
+        """Free a workload's place, and wake actors that wait for one."""
         with self._lock:
             self._taken.pop(uid, None)
-            # One more than there is room for, as not everyone who waits still has something to write.
+            # Wakes one more actor than places are free, because a waiting actor may have nothing left to write.
             free = max(0, self._places - len(self._taken)) + 1
             woken = list(self._waiting)[:free]
             for actor in woken:
@@ -188,16 +202,16 @@ class Rollouts:
             self._wake(actor)
 
     def has_rolled_out(self, workload: Object) -> bool:
-        """Whether all of a workload's pods are of its present template and available (:func:`rolled_out`)."""
+        """Whether all pods of a workload have its present template and are available (:func:`rolled_out`)."""
         jobs = self._jobs(workload) if workload["kind"] == "ScaledJob" else ()
         return rolled_out(workload, jobs)
 
     def resume(self, workloads: Iterable[Object]) -> None:
-        """Take places for what is rolling over already, as it was left by a process before this one."""
+        """Take places for the roll-outs that another process started; called when this process gets the lease."""
         until = time.monotonic() + self._seconds
         with self._lock:
             for workload in workloads:
-                # A Job that does not run yet is most likely a new one.
+                # A Job that does not run yet is usually new, and replaces no pods.
                 if workload["kind"] != "Job" and not self.has_rolled_out(workload):
                     metadata = workload["metadata"]
                     self._taken[metadata["uid"]] = _Place(metadata.get("generation", 0), until)

@@ -1,6 +1,6 @@
-"""The ConfigMap ``asya-runtime`` in every namespace with an actor or a labelled workload.
+"""The ConfigMap ``asya-runtime`` with the runtime script, in every namespace with an actor or a labelled workload.
 
-A pod mounts only its own namespace's, and one that was injected needs it for as long as it may be started again.
+A pod can mount a ConfigMap of its own namespace only. An injected pod needs the ConfigMap as long as it may restart.
 """
 
 from collections.abc import Iterator
@@ -30,59 +30,60 @@ log = structlog.get_logger(__name__)
 
 
 class RuntimeMaps:
-    """Keeps them, and takes them away with the last that needs them.
+    """Writes the ConfigMaps, and deletes those that no object needs. Safe to use from several threads.
 
-    ``home`` is a namespace that always has one, or empty.
+    The namespace ``home`` always has one, unless it is empty.
     """
 
     def __init__(self, cluster: Cluster, source: Source, home: str) -> None:
         self._cluster, self._source, self._home = cluster, source, home
         self._locks = Locks()
         self._foreign: set[str] = set()
-        """Namespaces whose ConfigMap of that name is somebody else's."""
-        self._taken: str | None = None
-        """Of a source that may move: what was taken from it first, and is kept until the settings name another."""
+        """Namespaces with a ConfigMap of that name that is not the operator's."""
+        self._pinned: str | None = None
+        """The first script from a source that is not pinned. It stays in use until the settings name another source."""
 
     @property
     def script(self) -> str:
-        """What stands for the current script in a plan's digest; empty if there is none.
+        """The hash of the current script, which is part of a plan's digest; empty if there is no script.
 
-        Admission reads it from the ConfigMap of the operator's namespace, and has none where that is a foreign one.
+        Admission reads the hash from the ConfigMap of the operator's namespace. If that ConfigMap is foreign, admission
+        has no hash, so there is none here either.
         """
         if self._home in self._foreign:
             return ""
         script = self._current()
         return script_hash(script) if script is not None else _hash(self._stored())
 
-    def _note(self, namespace: str, *, is_foreign: bool) -> None:
+    def _set_foreign(self, namespace: str, *, is_foreign: bool) -> None:
         if is_foreign:
             self._foreign.add(namespace)
         else:
             self._foreign.discard(namespace)
 
     def _current(self) -> str | None:
-        """The source's script; but where that may change without anybody's decision, the one that was taken before."""
+        """The script to use: the source's, or the pinned one if the source may change without a user's decision."""
         script = self._source.script
-        if script is None or not self._source.moves_to or not self._cluster.config_maps.synced:
+        if script is None or not self._source.how_to_pin or not self._cluster.config_maps.synced:
             return script
-        if self._taken is None:
+        if self._pinned is None:
             stored = self._stored()
             is_same = map_of(stored, "annotations").get(ANNOTATION_SCRIPT_ORIGIN) == self._source.identity
-            self._taken = (_script(stored) if is_same else None) or script
-        return self._taken
+            self._pinned = (_script(stored) if is_same else None) or script
+        return self._pinned
 
     def _stored(self) -> Object:
-        """What an operator before this one stored. Pods and admission go by it while the source has none."""
+        """The ConfigMap of the home namespace. Its script is in use while the source has none, as after a restart."""
         return self._cluster.config_maps.get(self._home, RUNTIME_CONFIGMAP) or {}
 
     def ensure(self, namespace: str) -> Verdict:
-        """Have the current script in ``namespace``.
+        """Write the current script to the ConfigMap of ``namespace``; returns the condition RuntimeReady.
 
         Raises:
-            ApiError: for a failure that says nothing of the ConfigMap.
+            ApiError: for a failure that is not about the ConfigMap.
         """
         script, problem = self._current(), self._source.problem
-        moves_to = self._source.moves_to
+        how_to_pin = self._source.how_to_pin
         if script is None:
             script = _script(self._stored())
         if script is None:
@@ -91,12 +92,12 @@ class RuntimeMaps:
         with self._locks[namespace]:
             informer = self._cluster.config_maps
             live = self._cluster.get(informer, namespace, RUNTIME_CONFIGMAP)
-            self._note(namespace, is_foreign=live is not None and not _ours(live))
-            if live is not None and not _ours(live):
+            self._set_foreign(namespace, is_foreign=live is not None and not _is_ours(live))
+            if live is not None and not _is_ours(live):
                 message = f"the ConfigMap {RUNTIME_CONFIGMAP!r} of this namespace is not the operator's"
                 do = remedy("ConfigMapNotOwned")
                 return false("ConfigMapNotOwned", f"{message}. {do}", UNWATCHED_SECONDS, "ConfigError")
-            origin = self._source.identity if moves_to else ""
+            origin = self._source.identity if how_to_pin else ""
             try:
                 self._cluster.ensure(informer, live, runtime_config_map(namespace, script, origin))
             except Contested as contested:
@@ -109,49 +110,50 @@ class RuntimeMaps:
                 do = remedy("ConfigMapRefused")
                 return false("ConfigMapRefused", f"{message}. {do}", UNWATCHED_SECONDS, "ConfigError")
         if problem:
-            message = f"the last good runtime script is in use, since: {problem}"
+            message = f"the last good runtime script is in use, because the source fails: {problem}"
             return false("RuntimeSourceFailed", f"{message}. {remedy('RuntimeSourceFailed')}")
-        if moves_to:
+        if how_to_pin:
             message = f"the runtime script of {self._source.origin} is not pinned"
             if self._source.script not in (None, script):
-                message += ", and another one is there now, which is not taken by itself"
-            return true("RuntimeNotPinned", f"{message}. To pin it, or to take what is there now: {moves_to}")
+                message += ", and the source has a newer one, which the operator does not take by itself"
+            return true("RuntimeNotPinned", f"{message}. To pin the script that the source has now: {how_to_pin}")
         return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")
 
     def reconcile(self, namespace: str) -> float | None:
-        """Have the script in ``namespace`` if that is needed there, and else have it removed.
+        """Write the ConfigMap of ``namespace`` if an object there needs it, else delete it.
 
         Returns:
-            Seconds after which at the latest to do so again, None if a watch will tell.
+            Seconds until the next reconcile at the latest; None if a watch reports every change.
 
         Raises:
-            ApiError: if that fails.
+            ApiError: if the ConfigMap cannot be read, written or deleted.
         """
-        if self._needed(namespace):
+        if self._is_needed(namespace):
             return self.ensure(namespace).retry
         with self._locks[namespace]:
             live = self._cluster.config_maps.get(namespace, RUNTIME_CONFIGMAP)
-            if live is not None and _ours(live) and not self._needed(namespace):
+            if live is not None and _is_ours(live) and not self._is_needed(namespace):
                 self._cluster.delete(self._cluster.config_maps, live)
         return None
 
     def namespaces(self) -> set[str]:
-        """Every namespace that has the ConfigMap or should have it."""
+        """Every namespace that has the ConfigMap or needs it."""
         namespaces = {obj["metadata"]["namespace"] for obj in self._cluster.config_maps.all()}
         namespaces |= {obj["metadata"]["namespace"] for obj in self._users()}
         return namespaces | ({self._home} if self._home else set())
 
-    def changes_with(self, workload: Object, deleted: bool) -> bool:
-        """Whether a ``workload`` that came, changed or went may change what its namespace needs."""
-        known = self._cluster.config_maps.get(workload["metadata"]["namespace"], RUNTIME_CONFIGMAP) is not None
-        return deleted or _labelled(workload) != known
+    def is_affected_by(self, workload: Object, deleted: bool) -> bool:
+        """Whether a change or the deletion of ``workload`` may change whether its namespace needs the ConfigMap."""
+        exists = self._cluster.config_maps.get(workload["metadata"]["namespace"], RUNTIME_CONFIGMAP) is not None
+        return deleted or _is_labelled(workload) != exists
 
     def _users(self) -> Iterator[Object]:
+        """The objects that need the ConfigMap in their namespace."""
         yield from self._cluster.actors.all()
         for informer in self._cluster.injectable:
-            yield from filter(_labelled, informer.all())
+            yield from filter(_is_labelled, informer.all())
 
-    def _needed(self, namespace: str) -> bool:
+    def _is_needed(self, namespace: str) -> bool:
         return namespace == self._home or any(obj["metadata"]["namespace"] == namespace for obj in self._users())
 
 
@@ -160,14 +162,14 @@ def _hash(config_map: Object) -> str:
 
 
 def _script(config_map: Object) -> str | None:
-    """The script in a ConfigMap of ours, unless somebody has changed it since."""
+    """The script in the operator's ConfigMap; None if it has drift."""
     script = (config_map.get("data") or {}).get(RUNTIME_KEY)
     return script if script is not None and script_hash(script) == _hash(config_map) else None
 
 
-def _labelled(workload: Object) -> bool:
+def _is_labelled(workload: Object) -> bool:
     return LABEL_ACTOR in map_of(workload, "labels")
 
 
-def _ours(config_map: Object) -> bool:
+def _is_ours(config_map: Object) -> bool:
     return map_of(config_map, "labels").get(LABEL_MANAGED_BY) == OPERATOR

@@ -1,4 +1,4 @@
-"""KEDA's objects for an actor: there while scaling is enabled, gone when it is not."""
+"""KEDA's objects for an actor: the operator writes them while scaling is enabled, and else deletes them."""
 
 import time
 from dataclasses import dataclass, replace
@@ -19,24 +19,24 @@ from kube.informer import Informer
 from kube.objects import Key, Object, controller_of
 
 EVENTS_SECONDS, SOON_SECONDS = 30.0, 3.0
-"""Between two reads of the Events about an object in trouble: while its conditions stay, and when they change."""
-REMEMBERED = 5000
+"""Seconds between two reads of Events about a failing object: while its conditions stay, and when they change."""
+MAX_CACHED = 5000
 
 
 class Scaling:
-    """Makes each actor's KEDA objects what they should be."""
+    """Writes each actor's KEDA objects and reads KEDA's conditions. Safe to use from several threads."""
 
     def __init__(self, cluster: Cluster, defaults: SidecarDefaults) -> None:
         self._cluster, self._defaults = cluster, defaults
-        self._looks: dict[str, _Look] = {}
-        """By uid of KEDA's object."""
+        self._reads: dict[str, _EventsRead] = {}
+        """By uid of KEDA's object: the last read of Events."""
         self._parameters = Parameters(cluster)
 
     def release(self, actor: AsyncActor) -> None:
-        """Remove the KEDA objects of an actor that is not to be scaled, before its replicas are another's again.
+        """Delete the KEDA objects of an actor whose scaling is disabled, before anything else sets its replicas.
 
         Raises:
-            ApiError: if that fails.
+            ApiError: if an object cannot be deleted.
         """
         installed = self._cluster.keda
         if installed is not None:
@@ -44,22 +44,22 @@ class Scaling:
             self._parameters.put(actor.metadata.namespace, actor.metadata.name, {})
 
     def ensure(self, actor: AsyncActor, before: Object) -> Verdict:
-        """Have the KEDA objects of ``actor``, whose scaling is enabled, exist as desired.
+        """Write the KEDA objects of ``actor``, whose scaling is enabled; returns the condition ScalingReady.
 
-        The ScaledJob itself is the workload and is seen to with the others.
+        A ScaledJob is not written here: it is a workload.
 
         Args:
             actor: the actor.
             before: the condition ScalingReady so far.
 
         Raises:
-            ApiError: for a failure that says nothing of these objects.
+            ApiError: for a failure that is not about these objects.
         """
         installed = self._cluster.keda
         if installed is None:
             return status.keda_not_installed()
         try:
-            made = self._ensure_all(actor, installed)
+            scaler = self._ensure_all(actor, installed)
         except Contested as contested:
             return contested.verdict
         except ApiError as error:
@@ -68,20 +68,20 @@ class Scaling:
             if error.is_refusal:
                 return status.scaler_refused(error.message)
             raise
-        return made if isinstance(made, Verdict) else self._verdict(actor, made, before)
+        return scaler if isinstance(scaler, Verdict) else self._verdict(actor, scaler, before)
 
     def _ensure_all(self, actor: AsyncActor, installed: Keda) -> Object | Verdict:
-        """The ScaledObject or ScaledJob, or what stands in its way."""
+        """The ScaledObject or ScaledJob; or a verdict if one of the objects belongs to another owner."""
         entries, authentication = scalers.trigger_parameters(actor), scalers.trigger_authentication(actor)
-        taken = self._parameters.put(actor.metadata.namespace, actor.metadata.name, entries)
-        if taken is not None:
-            return taken
+        not_owned = self._parameters.put(actor.metadata.namespace, actor.metadata.name, entries)
+        if not_owned is not None:
+            return not_owned
         if authentication is None:
             self._remove(_identity(actor), installed.trigger_authentications)
         else:
-            made = self._ensure(actor, installed.trigger_authentications, authentication)
-            if isinstance(made, Verdict):
-                return made
+            written = self._ensure(actor, installed.trigger_authentications, authentication)
+            if isinstance(written, Verdict):
+                return written
         if desired.scaled_by_job(actor):
             self._remove(_identity(actor), installed.scaled_objects)
             live = installed.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name)
@@ -90,7 +90,7 @@ class Scaling:
         return self._ensure(actor, installed.scaled_objects, scalers.scaled_object(actor, self._defaults))
 
     def scaled_object(self, actor: AsyncActor) -> Object | None:
-        """The actor's ScaledObject, or the ScaledJob in its place, if it has one."""
+        """The actor's ScaledObject or ScaledJob; None if it owns none."""
         installed: Keda | None = self._cluster.keda
         if installed is None:
             return None
@@ -99,66 +99,71 @@ class Scaling:
         return live if live is not None and controller_of(live) == actor.metadata.uid else None
 
     def forget(self, key: Key) -> None:
-        """The actor of that namespace and name is gone.
+        """Delete the parameters of a deleted actor.
 
         Raises:
-            ApiError: if something of it cannot be removed.
+            ApiError: if they cannot be deleted.
         """
         self._parameters.drop_orphaned(*key)
 
     def remove_all(self, namespace: str, name: str, uid: str) -> list[Object]:
-        """Delete every KEDA object of the actor; those that were still there.
+        """Delete every KEDA object of the actor.
+
+        Returns:
+            The objects that still existed, which KEDA's finalizer may keep for a while.
 
         Raises:
-            ApiError: if that fails.
+            ApiError: if an object cannot be deleted.
         """
         installed = self._cluster.keda
         if installed is None:
             return []
-        left = self._remove(
+        deleted = self._remove(
             (namespace, uid), installed.scaled_objects, installed.scaled_jobs, installed.trigger_authentications
         )
         self._parameters.put(namespace, name, {})
-        return left
+        return deleted
 
-    def _ensure(self, actor: AsyncActor, informer: Informer, wanted: Object) -> Object | Verdict:
-        """The object as desired; or, if one of that name is somebody else's, what that means."""
-        kind, name = wanted["kind"], wanted["metadata"]["name"]
+    def _ensure(self, actor: AsyncActor, informer: Informer, scaler: Object) -> Object | Verdict:
+        """Apply one KEDA object; returns it, or a verdict if an object of that name belongs to another owner."""
+        kind, name = scaler["kind"], scaler["metadata"]["name"]
         live = informer.get(actor.metadata.namespace, name)
         relation = "owned" if live is None else ownership(live, actor.metadata.name, actor.metadata.uid)
         if relation in ("owned", "orphaned"):
-            return self._cluster.ensure(informer, live, wanted)
-        going = relation == "predecessor"
-        return status.predecessors(kind, name) if going else status.scaler_not_owned(kind, name)
+            return self._cluster.ensure(informer, live, scaler)
+        if relation == "predecessor":
+            return status.owned_by_predecessor(kind, name)
+        return status.scaler_not_owned(kind, name)
 
     def _remove(self, owner: tuple[str, str], *informers: Informer) -> list[Object]:
-        """Delete what the actor of that namespace and uid owns there; what there was."""
-        left = [(informer, obj) for informer in informers for obj in informer.owned_by(*owner)]
-        for informer, obj in left:
+        """Delete what ``owner``, the namespace and uid of an actor, owns in these caches; returns those objects."""
+        owned = [(informer, obj) for informer in informers for obj in informer.owned_by(*owner)]
+        for informer, obj in owned:
             self._cluster.delete(informer, obj)
-        return [obj for _, obj in left]
+        return [obj for _, obj in owned]
 
     def _verdict(self, actor: AsyncActor, live: Object, before: Object) -> Verdict:
+        """The condition ScalingReady from KEDA's conditions and, if scaling fails, from Events."""
         queue, now = queue_name(actor, self._defaults), datetime.now(UTC)
         if not keda.is_in_trouble(live):
-            self._looks.pop(live["metadata"]["uid"], None)
+            self._reads.pop(live["metadata"]["uid"], None)
             return keda.scaling_verdict(actor, queue, live, [], before, now)
-        look = self._look(live)
-        verdict = keda.scaling_verdict(actor, queue, live, look.messages, before, now)
-        retry = max(0.1, look.at + EVENTS_SECONDS - time.monotonic())
+        read = self._read_events(live)
+        verdict = keda.scaling_verdict(actor, queue, live, read.messages, before, now)
+        retry = max(0.1, read.time + EVENTS_SECONDS - time.monotonic())
         return replace(verdict, retry=retry if verdict.retry is None else min(verdict.retry, retry))
 
-    def _look(self, live: Object) -> "_Look":
-        """The last Events about KEDA's object, read every now and then and not at each change of its status."""
+    def _read_events(self, live: Object) -> "_EventsRead":
+        """The last Events about KEDA's object; from the cache until the next read is due."""
         uid, now = live["metadata"]["uid"], time.monotonic()
         conditions = tuple((c.get("type"), c.get("status"), c.get("reason")) for c in _conditions(live))
-        last = self._looks.get(uid)
-        if last is not None and now < last.at + (EVENTS_SECONDS if last.of == conditions else SOON_SECONDS):
+        last = self._reads.get(uid)
+        if last is not None and now < last.time + (EVENTS_SECONDS if last.conditions == conditions else SOON_SECONDS):
             return last
-        if len(self._looks) >= REMEMBERED:
-            self._looks.clear()  # of objects that are gone, most likely
-        look = self._looks[uid] = _Look(now, conditions, self._events(live))
-        return look
+        if len(self._reads) >= MAX_CACHED:
+            self._reads.clear()  # most of them are about deleted objects
+        read = self._reads[uid] = _EventsRead(now, conditions, self._events(live))
+        return read
 
     def _events(self, live: Object) -> list[str]:
         metadata = live["metadata"]
@@ -170,11 +175,13 @@ class Scaling:
 
 
 @dataclass(frozen=True)
-class _Look:
-    """What Events told of KEDA's object, when, and of which conditions."""
+class _EventsRead:
+    """The result of one read of Events about KEDA's object."""
 
-    at: float
-    of: tuple[Any, ...]
+    time: float
+    """Of the monotonic clock."""
+    conditions: tuple[Any, ...]
+    """KEDA's conditions at that time."""
     messages: list[str]
 
 

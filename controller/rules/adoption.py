@@ -1,4 +1,4 @@
-"""Whether an object that already exists is an actor's, may become it, or must be left alone."""
+"""Whether the actor owns an object that already exists, may adopt it, or must leave it alone."""
 
 from controller.rules import status
 from controller.rules.status import Verdict
@@ -8,26 +8,32 @@ from injection.ownership import ownership
 from kube.objects import Object, annotation
 
 
-def not_ours(actor: AsyncActor, live: Object, wanted: Object) -> Verdict | None:
-    """What it means that ``live``, which is there already, is not the actor's; None if it is, or can be adopted."""
-    kind, name = wanted["kind"], wanted["metadata"]["name"]
+def ownership_verdict(actor: AsyncActor, live: Object, manifest: Object) -> Verdict | None:
+    """None if the actor owns ``live`` or can adopt it; else a verdict that says why not.
+
+    Args:
+        actor: the actor.
+        live: the object that exists.
+        manifest: what the operator would apply.
+    """
+    kind, name = manifest["kind"], manifest["metadata"]["name"]
     relation = ownership(live, actor.metadata.name, actor.metadata.uid)
     if relation == "owned":
         return None
     if relation == "predecessor" or (relation == "orphaned" and live["metadata"].get("deletionTimestamp")):
-        return status.predecessors(kind, name)
-    if relation == "orphaned" and _has_same_shape(live, wanted):
+        return status.owned_by_predecessor(kind, name)
+    if relation == "orphaned" and _has_same_shape(live, manifest):
         return None
     return status.workload_not_owned(kind, name)
 
 
-def _has_same_shape(live: Object, wanted: Object) -> bool:
-    """Whether an orphan can become what is wanted without being made anew."""
-    if wanted["kind"] == "Job":
-        return has_same_inputs(live, wanted)
-    return bool(live["spec"].get("selector") == wanted["spec"].get("selector"))
+def _has_same_shape(live: Object, manifest: Object) -> bool:
+    """Whether an orphan can be changed to ``manifest`` without deleting it: the immutable fields are equal."""
+    if manifest["kind"] == "Job":
+        return has_same_inputs(live, manifest)
+    return bool(live["spec"].get("selector") == manifest["spec"].get("selector"))
 
 
-def has_same_inputs(live: Object, wanted: Object) -> bool:
-    """Whether ``live`` was made of the same inputs as ``wanted``, by the digest that both carry."""
-    return annotation(live, ANNOTATION_APPLIED) == annotation(wanted, ANNOTATION_APPLIED)
+def has_same_inputs(live: Object, manifest: Object) -> bool:
+    """Whether both objects were made from the same inputs, by the digest in their annotations."""
+    return annotation(live, ANNOTATION_APPLIED) == annotation(manifest, ANNOTATION_APPLIED)

@@ -11,7 +11,7 @@ def starts_asleep(actor: AsyncActor, *, keda: bool) -> bool:
     return keda and actor.spec.workload.type in desired.SCALABLE and actor.spec.scaling.min_replicas == 0
 
 
-def wanted_workload(actor: AsyncActor, live: Object | None, *, keda: bool) -> Object:
+def desired_workload(actor: AsyncActor, live: Object | None, *, keda: bool) -> Object:
     """The workload that ``actor`` wants where ``live`` is now: who owns its replicas depends on both."""
     if live is None and starts_asleep(actor, keda=keda):
         return desired.workload(actor, keda=False, replicas=0)

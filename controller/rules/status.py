@@ -213,10 +213,11 @@ def workload_created(kind: str, name: str) -> Verdict:
     return true("WorkloadCreated", f"the {kind} {name!r} exists as desired")
 
 
-def before_it_goes(verdict: Verdict, before: Object) -> Verdict:
-    """The workload took the place of another, which stays until the pods of the new one are there."""
+def replaces_workload(verdict: Verdict, before: Object) -> Verdict:
+    """The verdict on a workload that replaces ``before``, which stays until the new pods are available."""
     kind, name = before["kind"], before["metadata"]["name"]
-    return replace(verdict, message=f"{verdict.message}; the {kind} {name!r} before it is deleted once its pods run")
+    message = f"{verdict.message}; the earlier {kind} {name!r} is deleted when the new pods are ready"
+    return replace(verdict, message=message)
 
 
 def workload_found(kind: str, name: str) -> Verdict:
@@ -235,9 +236,9 @@ def workload_not_owned(kind: str, name: str) -> Verdict:
     return false("WorkloadNotOwned", f"{message}. {remedy('WorkloadNotOwned')}", UNWATCHED_SECONDS)
 
 
-def predecessors(kind: str, name: str) -> Verdict:
-    """An object of the wanted name is still there that belonged to an actor of the same name, which is deleted."""
-    message = f"the {kind} {name!r} of the AsyncActor that had this name before is being deleted"
+def owned_by_predecessor(kind: str, name: str) -> Verdict:
+    """An object with this name is still owned by an earlier actor of the same name, which is deleted."""
+    message = f"the {kind} {name!r} of an earlier AsyncActor of the same name is being deleted"
     return Verdict("Unknown", "WaitingForDeletion", message, 5.0)
 
 

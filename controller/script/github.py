@@ -1,6 +1,6 @@
-"""How a release's asset is fetched: through a proxy, with an authority of one's own, with a token for a private one.
+"""Fetches an asset of a GitHub release: through a proxy, with an own certificate authority, with a token.
 
-A token goes to the host that it is for and never along with a redirect, and no redirect leaves https.
+The token is sent to its own host only, never to the target of a redirect. A redirect must stay on https.
 """
 
 import json
@@ -17,12 +17,12 @@ from urllib.parse import quote, urlsplit
 from injection.settings import InvalidSetting
 
 PUBLIC = "https://github.com"
-LARGEST_ANSWER = 4 * 1024 * 1024
-"""Bytes of a release as the API tells it."""
+MAX_DESCRIPTION_BYTES = 4 * 1024 * 1024
+"""The most bytes that are read of the API's description of a release."""
 
 
 class NoAsset(OSError):
-    """The release has no such asset, or there is no token to ask with."""
+    """The release has no such asset, or the token's file is empty."""
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
@@ -37,20 +37,25 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 @dataclass(frozen=True)
 class Access:
-    """What it takes to reach a GitHub server."""
+    """How to reach a GitHub server. The files are read for each request, so they can be replaced."""
 
     proxy: str = ""
-    """URL of an HTTP proxy; that of the environment if empty."""
+    """URL of an HTTP proxy; empty: the environment's."""
     authorities: Path | None = None
-    """File with certificates to trust beside the system's, PEM; read anew each time."""
+    """PEM file with certificates to trust, in addition to the system's."""
     token: Path | None = None
-    """File with a token, read anew each time."""
+    """File with a token."""
 
     def open(self, url: str, headers: Mapping[str, str], timeout: float) -> Any:
-        """The response to a GET, redirects followed.
+        """The response to a GET request. Follows redirects.
+
+        Args:
+            url: the URL.
+            headers: headers of the request.
+            timeout: in seconds.
 
         Raises:
-            OSError: if it cannot be had.
+            OSError: if the server cannot be reached or answers with an error.
         """
         context = ssl.create_default_context()
         if self.authorities is not None:
@@ -72,10 +77,13 @@ class Access:
         return token
 
     def asset(self, base: str, repo: str, version: str, name: str, timeout: float) -> str:
-        """The URL of a release's asset: of its page, or with a token of the API, which alone knows private ones.
+        """The download URL of a release's asset.
+
+        Without a token this is a URL of the release's page. With a token it comes from the API, because a private
+        repository has no other.
 
         Raises:
-            OSError: if the API has none.
+            OSError: if the API cannot be reached, or names no such asset.
         """
         latest = version in ("", "latest")
         if self.token is None:
@@ -85,9 +93,9 @@ class Access:
         url = f"{api}/repos/{repo}/releases/" + ("latest" if latest else f"tags/{quote(version, safe='')}")
         with self.open(
             url, {"User-Agent": "asya-operator", "Accept": "application/vnd.github+json"}, timeout
-        ) as answer:
-            parsed = json.loads(answer.read(LARGEST_ANSWER))
-        assets = parsed.get("assets") if isinstance(parsed, dict) else None
+        ) as response:
+            description = json.loads(response.read(MAX_DESCRIPTION_BYTES))
+        assets = description.get("assets") if isinstance(description, dict) else None
         for asset in assets or ():
             if asset.get("name") == name and str(asset.get("url", "")).startswith(f"{api}/"):
                 return str(asset["url"])
@@ -95,10 +103,10 @@ class Access:
 
 
 def access(env: Mapping[str, str]) -> Access:
-    """What ``ASYA_RUNTIME_GITHUB_*`` name.
+    """The access that the environment variables ``ASYA_RUNTIME_GITHUB_*`` describe.
 
     Raises:
-        InvalidSetting: if it cannot be used.
+        InvalidSetting: if one of them is not valid.
     """
     proxy = env.get("ASYA_RUNTIME_GITHUB_PROXY", "")
     if proxy and not (urlsplit(proxy).scheme in ("http", "https") and urlsplit(proxy).hostname):

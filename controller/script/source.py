@@ -1,6 +1,7 @@
-"""Where the runtime script comes from: a file that is looked at, or an asset of a GitHub release.
+"""Where the runtime script comes from: a file, or an asset of a GitHub release.
 
-A script that is too large for a ConfigMap or is not Python is refused, and the last good one stays.
+The source is read at intervals. A script that is too large for a ConfigMap or is not valid Python is refused. The last
+good script stays in use.
 """
 
 import ast
@@ -25,24 +26,24 @@ from telemetry.metrics.controller import RUNTIME_LOADS
 log = structlog.get_logger(__name__)
 
 MAX_BYTES = 1024 * 1024
-"""What a ConfigMap holds: https://kubernetes.io/docs/concepts/configuration/configmap/"""
+"""The largest ConfigMap: https://kubernetes.io/docs/concepts/configuration/configmap/"""
 ASSET = "asya_runtime.py"
 STILL_SECONDS = 0.3
-"""A file that is the same after so long is not being written."""
+"""A file that does not change for so long counts as completely written."""
 FIRST_RETRY_SECONDS = 1.0
 REFRESH_SECONDS = 300.0
 TIMEOUT_SECONDS = 15.0
 
 
 class BadScript(ValueError):
-    """A script that cannot be had or used; the message says why and what to do."""
+    """The script cannot be read or used; the message says why."""
 
 
 def check(data: bytes, origin: str) -> str:
-    """The script in ``data``, read from ``origin``.
+    """The script in ``data``, which was read from ``origin``.
 
     Raises:
-        BadScript: if it is too large, empty, not text, or not Python.
+        BadScript: if the script is empty, too large, not UTF-8, or not valid Python.
     """
     if not data.strip():
         raise BadScript(f"{origin}: is empty")
@@ -57,7 +58,7 @@ def check(data: bytes, origin: str) -> str:
 
 
 class Source(ABC):
-    """A script that may change; ``on_change`` is called when it, or what is wrong with it, does."""
+    """A script that may change. Calls ``on_change`` when the script or the problem changes."""
 
     def __init__(self, origin: str, on_change: Callable[[], None]) -> None:
         self.origin, self._on_change = origin, on_change
@@ -66,24 +67,24 @@ class Source(ABC):
         self.script: str | None = None
         """The last good script."""
         self.problem = ""
-        """Why the latest one was refused, or an empty string."""
+        """Why the last load failed; empty if it succeeded."""
 
     @property
     def identity(self) -> str:
-        """What the settings name, in words: another text once they name something else."""
+        """A text that changes when the settings name another script."""
         return self.origin
 
     @property
-    def moves_to(self) -> str:
-        """How to take another script from here on purpose, where one is not to be taken by itself; else empty."""
+    def how_to_pin(self) -> str:
+        """How to pin the source's present script; empty if it is pinned, or if each change is to be taken."""
         return ""
 
     @abstractmethod
     def fetch(self) -> bytes | None:
-        """The script's bytes; None if they are known to be the same as last time.
+        """The script's bytes; None if they have not changed since the last call.
 
         Raises:
-            BadScript: if they cannot be had.
+            BadScript: if the script cannot be read.
         """
 
     @abstractmethod
@@ -91,37 +92,38 @@ class Source(ABC):
         """Seconds until the next :meth:`load`."""
 
     def start(self) -> None:
-        """Load the script, and go on looking for another on a thread."""
+        """Load the script, then start a thread that loads it again at intervals."""
         self.load()
         threads.start("runtime-source", self._run)
 
     def stop(self) -> None:
-        """Stop looking."""
+        """Stop the thread."""
         self._stopped.set()
 
     def load(self) -> bool:
-        """Fetch and check the script; whether anything changed."""
+        """Fetch and check the script; returns whether the script or the problem changed."""
         try:
             data = self.fetch()
             if data is None or (data == self._loaded and not self.problem):
-                return self._well()
+                return self._unchanged()
             script = check(data, self.origin)
         except BadScript as bad:
-            return self._ill(str(bad))
+            return self._failed(str(bad))
         changed = script != self.script or bool(self.problem)
         self._loaded, self.script, self.problem = data, script, ""
         RUNTIME_LOADS.labels("success").inc()
         log.info("runtime_loaded", origin=self.origin, bytes=len(data))
         return changed
 
-    def _well(self) -> bool:
-        """The source is as it was; if it had failed since, it has recovered."""
-        recovered = bool(self.problem) and self.script is not None
-        if recovered:
+    def _unchanged(self) -> bool:
+        """Note that the script is the same as before; returns whether the source has recovered from a failure."""
+        has_recovered = bool(self.problem) and self.script is not None
+        if has_recovered:
             self.problem = ""
-        return recovered
+        return has_recovered
 
-    def _ill(self, problem: str) -> bool:
+    def _failed(self, problem: str) -> bool:
+        """Note that a load failed; returns whether the problem is a new one."""
         changed = problem != self.problem
         self.problem = problem
         RUNTIME_LOADS.labels("failure").inc()
@@ -136,14 +138,18 @@ class Source(ABC):
 
 
 class LocalSource(Source):
-    """A file, looked at every ``interval`` seconds."""
+    """A file that is read every ``interval`` seconds."""
 
     def __init__(self, path: Path, on_change: Callable[[], None], interval: float = 1.0) -> None:
         super().__init__(str(path), on_change)
         self._path, self._interval = path, interval
 
     def fetch(self) -> bytes | None:
-        """The file's bytes, once they hold still: half of what is being written may be valid Python too."""
+        """The file's bytes, once they stop changing: half of a file that is being written may be valid Python too.
+
+        Raises:
+            BadScript: if the file cannot be read.
+        """
         data = self._read()
         while self._loaded is not None and data != self._loaded:
             self._stopped.wait(STILL_SECONDS)
@@ -159,15 +165,15 @@ class LocalSource(Source):
             raise BadScript(f"{self._path}: cannot be read: {error.strerror}") from None
 
     def pause(self) -> float:
-        """The interval."""
+        """The interval in seconds."""
         return self._interval
 
 
 class GithubSource(Source):
-    """The asset ``asya_runtime.py`` of a release, asked for anew now and then by its ETag.
+    """The asset ``asya_runtime.py`` of a release, requested at intervals with its ETag.
 
-    Proxies and certificate authorities are those of ``access``, else of the environment (``HTTPS_PROXY``,
-    ``SSL_CERT_FILE``).
+    ``access`` names the proxy and the certificate authorities. Without it, those of the environment apply
+    (``HTTPS_PROXY``, ``SSL_CERT_FILE``).
     """
 
     def __init__(
@@ -188,12 +194,12 @@ class GithubSource(Source):
 
     @property
     def identity(self) -> str:
-        """The asset, and its checksum if there is one."""
+        """The asset's URL, and its checksum if the settings have one."""
         return f"{self.origin}#{self._sha256}" if self._sha256 else self.origin
 
     @property
-    def moves_to(self) -> str:
-        """Which release is meant, only a version and a checksum tell: one can be published or replaced at any time."""
+    def how_to_pin(self) -> str:
+        """The settings to add. Without a version and a checksum, a new or replaced release changes the script."""
         if self._sha256 and self._version not in ("", "latest"):
             return ""
         checksum = _checksum(self.script or "")
@@ -201,7 +207,11 @@ class GithubSource(Source):
         return f"set {version}runtime.github.sha256 to {checksum}"
 
     def fetch(self) -> bytes | None:
-        """The asset; None if the server says that it has not changed."""
+        """The asset; None if the server says that it has not changed.
+
+        Raises:
+            BadScript: if the asset cannot be fetched or used.
+        """
         try:
             data = self._request()
         except BadScript:
@@ -211,7 +221,7 @@ class GithubSource(Source):
         return data
 
     def pause(self) -> float:
-        """Minutes while all is well, and longer each time while it is not; with jitter."""
+        """Seconds until the next request, with jitter: REFRESH_SECONDS, or a growing backoff after failures."""
         seconds = REFRESH_SECONDS
         if self.problem or self._failures:
             seconds = min(REFRESH_SECONDS, FIRST_RETRY_SECONDS * 2.0 ** min(max(self._failures, 1) - 1, 20))
@@ -223,9 +233,9 @@ class GithubSource(Source):
             headers["If-None-Match"] = self._etag
         try:
             url = self._access.asset(self._base, self._repo, self._version, ASSET, TIMEOUT_SECONDS)
-            with self._access.open(url, headers, TIMEOUT_SECONDS) as answer:
-                data = bytes(answer.read(MAX_BYTES))
-                length, etag = answer.headers.get("Content-Length"), answer.headers.get("ETag", "")
+            with self._access.open(url, headers, TIMEOUT_SECONDS) as response:
+                data = bytes(response.read(MAX_BYTES))
+                length, etag = response.headers.get("Content-Length"), response.headers.get("ETag", "")
         except urllib.error.HTTPError as error:
             if error.code == 304:
                 return None
@@ -233,25 +243,25 @@ class GithubSource(Source):
         except (OSError, HTTPException, ValueError) as error:
             raise BadScript(f"{self.origin}: cannot be fetched: {error}") from None
         if length is not None and length.isdecimal() and len(data) < min(int(length), MAX_BYTES):
-            raise BadScript(f"{self.origin}: broke off after {len(data)} of {length} bytes")
+            raise BadScript(f"{self.origin}: the connection broke off after {len(data)} of {length} bytes")
         checksum = hashlib.sha256(data).hexdigest()
         if self._sha256 and checksum != self._sha256:
             raise BadScript(f"{self.origin}: has the SHA-256 {checksum}, not {self._sha256}")
-        check(data, self.origin)  # the ETag of a bad answer is not to be remembered
+        check(data, self.origin)  # before the ETag is stored: a bad script must be fetched again
         self._etag = etag
         return data
 
 
-@lru_cache(maxsize=4)  # asked for in each reconcile, of the same script
+@lru_cache(maxsize=4)  # each reconcile needs it, usually for the same script
 def _checksum(script: str) -> str:
     return hashlib.sha256(script.encode()).hexdigest()
 
 
 def from_environment(env: Mapping[str, str], on_change: Callable[[], None]) -> Source:
-    """The source that ``ASYA_RUNTIME_*`` name.
+    """The source that the environment variables ``ASYA_RUNTIME_*`` name.
 
     Raises:
-        InvalidSetting: if they cannot be used.
+        InvalidSetting: if one of them is not valid.
     """
     source = env.get("ASYA_RUNTIME_SOURCE") or "local"
     if source == "local":

@@ -216,7 +216,7 @@ def test_the_workload_before_stays_until_the_pods_of_the_new_one_are_there(
     space.apply(changed)
     kind, name = workload.get("type", "Deployment"), workload.get("name", "a")
     message = wait_for(
-        "word of it", lambda: _message(space, "the Deployment 'a' before it is deleted once its pods run")
+        "word of it", lambda: _message(space, "the earlier Deployment 'a' is deleted when the new pods are ready")
     )
     assert f"the {kind} {name!r} exists as desired" in message
     assert rolled_out({"kind": "Deployment", **space.wait("Deployment", "a")})

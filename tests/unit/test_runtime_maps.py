@@ -30,7 +30,7 @@ class Held:
 
 
 def maps(held: Held, script: str | None = None, problem: str = "no answer") -> RuntimeMaps:
-    source = SimpleNamespace(script=script, problem=problem, moves_to="", identity="local", origin="local")
+    source = SimpleNamespace(script=script, problem=problem, how_to_pin="", identity="local", origin="local")
     return RuntimeMaps(cast(Any, held), cast(Any, source), "home")
 
 
@@ -64,7 +64,7 @@ def test_nothing_stored() -> None:
 
 
 def test_a_release_that_may_move_moves_only_on_purpose() -> None:
-    source = SimpleNamespace(script="print(1)\n", problem="", moves_to="set x", identity="url", origin="url")
+    source = SimpleNamespace(script="print(1)\n", problem="", how_to_pin="set x", identity="url", origin="url")
     held = Held(None)
     kept = RuntimeMaps(cast(Any, held), cast(Any, source), "home")
     verdict = kept.ensure("a")
@@ -72,7 +72,7 @@ def test_a_release_that_may_move_moves_only_on_purpose() -> None:
     assert verdict.message.endswith("set x")
     assert held.written == [runtime_config_map("a", "print(1)\n", "url")]
     source.script = "print(2)\n"
-    assert "another one is there now, which is not taken by itself" in kept.ensure("a").message
+    assert "the source has a newer one, which the operator does not take by itself" in kept.ensure("a").message
     assert kept.script == script_hash("print(1)\n")
     # Nor by a restart of the controller, but by another setting.
     after = Held(runtime_config_map("home", "print(1)\n", "url"))

@@ -193,5 +193,5 @@ def test_only_a_version_and_a_checksum_pin_a_release(version: str, pinned: bool,
     digest = hashlib.sha256(GOOD).hexdigest()
     one = GithubSource("owner/name", version, lambda: None, sha256=digest if pinned else "")
     one.script = GOOD.decode()
-    assert one.moves_to == (message + digest if message else "")
+    assert one.how_to_pin == (message + digest if message else "")
     assert (digest in one.identity) is pinned

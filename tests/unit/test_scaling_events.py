@@ -45,15 +45,15 @@ def test_thirty_changes_of_a_status_are_one_list(clock: list[float]) -> None:
     made = Scaling(cast(Any, SimpleNamespace(client=api, keda=None)), SidecarDefaults())
     for count in range(30):
         clock[0] += 0.5
-        assert made._look(scaled_object(count)).messages == ["told 1"]
+        assert made._read_events(scaled_object(count)).messages == ["told 1"]
     assert api.lists == 1
     clock[0] += scaling.EVENTS_SECONDS
-    assert made._look(scaled_object(31)).messages == ["told 2"]
+    assert made._read_events(scaled_object(31)).messages == ["told 2"]
 
 
 def test_another_reason_is_looked_at_soon(clock: list[float]) -> None:
     api = Api()
     made = Scaling(cast(Any, SimpleNamespace(client=api, keda=None)), SidecarDefaults())
-    made._look(scaled_object(1))
+    made._read_events(scaled_object(1))
     clock[0] += scaling.SOON_SECONDS
-    assert made._look(scaled_object(2, "TriggerError")).messages == ["told 2"]
+    assert made._read_events(scaled_object(2, "TriggerError")).messages == ["told 2"]
