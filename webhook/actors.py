@@ -20,7 +20,7 @@ from kube.informer import Informer
 from kube.informers import watching
 from kube.objects import Key, Object, key_of
 from kube.resources import ASYNC_ACTORS, CONFIG_MAPS
-from webhook.admission import Wanted
+from webhook.admission import NotCached, Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -76,24 +76,31 @@ class ActorCache:
         """Whether all actors are known, and the script."""
         return self._informer.synced and self._scripts.synced
 
-    def plan(self, wanted: Wanted) -> Plan | None:
-        """The plan of the wanted actor, or None if there is none.
+    def cached_plan(self, wanted: Wanted) -> Plan:
+        """The plan of the wanted actor, from memory.
 
         Raises:
-            InvalidActor: if it is not valid.
-            ApiError: if it is not in the cache and cannot be read.
+            InvalidActor: if the actor is not valid.
+            NotCached: if the actor is not in memory, or only in an older version.
         """
         entry = self._entries.get((wanted.namespace, wanted.actor))
         if entry is None or _stale(entry, wanted):
+            raise NotCached
+        return _valid(entry)
+
+    def plan(self, wanted: Wanted) -> Plan | None:
+        """The plan of the wanted actor, or None if there is no such actor. Reads from the API server if it must.
+
+        Raises:
+            InvalidActor: if the actor is not valid.
+            ApiError: if the actor is not in the cache and cannot be read.
+        """
+        try:
+            return self.cached_plan(wanted)
+        except NotCached:
             live = self._client.get(ASYNC_ACTORS, wanted.namespace, wanted.actor)
-            if live is None:
-                return None
-            entry = self._remember(live)
-            if entry is None:
-                return None  # it was deleted while it was read
-        if isinstance(entry.plan, InvalidActor):
-            raise entry.plan
-        return entry.plan
+        entry = self._remember(live) if live is not None else None
+        return _valid(entry) if entry is not None else None  # None also if it was deleted during the read
 
     def _script_changed(self, config_map: Object, deleted: bool) -> None:
         if deleted:
@@ -137,6 +144,12 @@ class ActorCache:
         except InvalidActor as invalid:
             log.warning("invalid_actor", actor="/".join(key_of(obj)), errors=invalid.errors)
             return invalid
+
+
+def _valid(entry: _Entry) -> Plan:
+    if isinstance(entry.plan, InvalidActor):
+        raise entry.plan
+    return entry.plan
 
 
 def _stale(entry: _Entry, wanted: Wanted) -> bool:

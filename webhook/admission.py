@@ -47,8 +47,12 @@ class Wanted:
     uid: str = ""
 
 
+class NotCached(Exception):
+    """The plan is not in memory, and the lookup must not wait for a read from the API server."""
+
+
 PlanLookup = Callable[[Wanted], Plan | None]
-"""The plan of an actor, or None if there is no such actor. May raise :class:`InvalidActor`."""
+"""The plan of an actor, or None if there is no such actor. It may raise :class:`InvalidActor` or :class:`NotCached`."""
 
 
 @dataclass

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from kube.client import Client
     from webhook.tls import Certificate
+    from webhook.worker import DirectAnswer
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         from_environment(options.environment)
         Clients.from_environment(options.environment)
         load_configuration(options.kubeconfig)
+        self.answer: DirectAnswer = lambda request, certificate: None
+        """Answers requests in the worker's event loop. :meth:`load` sets it."""
         self._certificate: Certificate | None = None
         super().__init__()
 
@@ -155,8 +159,10 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         from kube.watchdog import Watchdog
         from telemetry.metrics import build_version
         from telemetry.metrics.shared import BUILD
+        from webhook import direct
         from webhook.actors import ActorCache
         from webhook.app import create_app
+        from webhook.handler import Handler
         from webhook.tls import Certificate
 
         options = self._options
@@ -185,7 +191,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         def not_ready() -> str:
             return _not_ready(cache.synced, loaded.loaded)
 
-        app = create_app(cache.plan, defaults, not_ready, clients)
+        handler = Handler(cache.plan, defaults, cached=cache.cached_plan, clients=clients)
+        self.answer = partial(direct.answer, handler)
+        app = create_app(handler, not_ready)
         # Until now no connection was accepted, so a worker that is later than its sibling fails none.
         _wait_while(not_ready)
         # What was made so far stays for good; a garbage collector that went through it took a tenth of each request.

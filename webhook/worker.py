@@ -1,9 +1,12 @@
-"""gunicorn's threaded worker, in which only a request that has arrived in full has a thread.
+"""gunicorn's threaded worker with an event loop that never waits for a client.
 
-gunicorn's own hands a connection to a thread with its first byte, and there the handshake, the rest of the request
-and the client's reading of the answer are waited for: some hundred half-sent requests take all threads. Its
-asynchronous worker waits for nobody, but limits neither how many connections there are, nor for how long one stays
-silent, and serves the certificate that it started with.
+gunicorn's own worker gives a connection to a thread with the first byte. The thread then waits for the handshake, for
+the rest of the request, and until the client has read the answer. Some hundred half-sent requests occupy all threads.
+gunicorn's ASGI worker does not wait, but it limits neither the number of connections nor their silence, and it serves
+the certificate of its start for ever.
+
+Here the event loop reads whole requests, answers those of API servers itself (:mod:`webhook.direct`), and gives only
+the others to threads. Addresses take turns (:mod:`webhook.fairness`).
 """
 
 import contextlib
@@ -11,23 +14,32 @@ import errno
 import resource
 import selectors
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gunicorn.sock import ssl_context
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
-from webhook.connections import BUFFERED_BYTES, RESERVED_FILES, Connection, Crowd
+from webhook.connections import Connection
+from webhook.fairness import ConnectionLimits, Turns
 from webhook.limits import TOTAL_CONNECTIONS
 
-ACCEPTS = 32
-"""Connections that are accepted before others have their turn."""
-TURN_SECONDS = 0.005
-"""For strangers, before those that had an answer already have their turn."""
+ACCEPT_SECONDS = 0.002
+"""How long new connections are accepted before other connections have their turn."""
+TURN_SECONDS = 0.002
+"""How long ready connections are served before the poller is asked for more of them."""
 SWEEP_SECONDS = 0.25
+RESERVED_FILES = 128
+"""Open files that are not connections: watches, logs, metrics, pipes of threads."""
+BUFFERED_BYTES = 32 * 1024 * 1024
+"""The limit of one worker for unanswered requests and unsent answers."""
+
+DirectAnswer = Callable[[bytes, Mapping[str, Any] | None], bytes | None]
+"""Answers a whole request of a client with this certificate; None if a thread must answer."""
 
 
 def raise_file_limit() -> int:
-    """Allow this process as many open files as it may have; how many that is."""
+    """Raise this process's limit of open files as far as allowed, at most to 65,536. Returns the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 1 << 16 if hard == resource.RLIM_INFINITY else min(hard, 1 << 16)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -38,7 +50,7 @@ def raise_file_limit() -> int:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """:class:`ThreadWorker` with this difference."""
+    """The worker. ``app.answer`` is its :data:`DirectAnswer`, ``app.peer_connections`` the limit for one address."""
 
     poller: Any
     app: Any
@@ -46,23 +58,25 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     nr_conns: int
 
     def init_process(self) -> None:
-        """Begin, with no more connections than there may be open files."""
+        """Start with a limit of connections that the limit of open files allows."""
         total = max(16, min(TOTAL_CONNECTIONS, raise_file_limit() - RESERVED_FILES))
-        self._crowd = Crowd(min(self.app.peer_connections, total), total)
+        self._limits = ConnectionLimits(min(self.app.peer_connections, total), total)
+        self._ready, self._for_threads, self._working = Turns(), Turns(), 0
         self._swept, self._held = 0.0, 0
-        # gunicorn would stop to accept; here the one that has waited longest goes instead.
+        # gunicorn would stop accepting at its own limits. Here an older connection closes instead.
         self.worker_connections = 1 << 30
         self.max_keepalived = 1 << 30
         super().init_process()
 
     def accept(self, listener: Any) -> None:
-        """Accept what has come."""
-        for _ in range(ACCEPTS):
+        """Accept the connections that wait, for :data:`ACCEPT_SECONDS` at most."""
+        until = time.monotonic() + ACCEPT_SECONDS
+        while time.monotonic() < until:
             try:
                 sock, client = listener.accept()
             except OSError as error:
                 if error.errno in (errno.EMFILE, errno.ENFILE):
-                    oldest = next(iter(self._crowd), None)
+                    oldest = next(iter(self._limits), None)
                     if oldest is not None:
                         self._close(oldest)
                     return
@@ -71,80 +85,108 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 raise
             connection = Connection(sock, client, listener.getsockname(), self.cfg, self._context)
             self.nr_conns += 1
-            leaving = self._crowd.admit(connection)
+            leaving = self._limits.admit(connection)
             if leaving is not None:
                 self._close(leaving)
             if leaving is not connection:
                 self._register(connection)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
-        """Those that had an answer before come first, and strangers for a while."""
-        strangers = []
+        """Serve ready connections for :data:`TURN_SECONDS` at most. Those that remain are served next time."""
+        if self._ready:
+            timeout = 0.0
         for key, _ in self.poller.select(timeout if self.alive else min(timeout, 0.1)):
             if not isinstance(key.fileobj, Connection):
                 key.data(key.fileobj)
-            elif not key.fileobj.is_proven:
-                strangers.append(key.fileobj)
-            elif key.fileobj.is_registered:  # and not closed a moment ago, to make room
-                self._on_event(key.fileobj)
-        until = time.monotonic() + TURN_SECONDS
-        for connection in strangers:
-            if connection.is_registered:
-                self._on_event(connection)
-            if time.monotonic() > until:
-                return  # the poller names the others again
+            elif key.fileobj.is_busy:
+                self._unregister(key.fileobj)  # the client sends more, or has gone; the answer comes first
+            elif key.fileobj.is_registered:  # false if it was closed a moment ago
+                self._ready.add(key.fileobj)
+        now = time.monotonic()
+        until = now + TURN_SECONDS
+        while self._ready and now < until:
+            self._serve(self._ready.take())
+            began, now = now, time.monotonic()
+            self._ready.charge(now - began)
 
     def finish_request(self, conn: Connection, fs: Any) -> None:
-        """A thread has answered: send that, and go on with what the client has sent meanwhile."""
+        """Send the answer of a thread."""
         keep = not fs.cancelled() and fs.exception() is None and bool(fs.result())
-        conn.answered(keep)
-        self._crowd.worked(conn)
-        self._on_event(conn)
+        conn.take_back(keep)
+        self._limits.mark_answered(conn)
+        self._working -= 1
+        self._start_threads()
+        self._serve(conn)
 
     def murder_pending(self) -> None:
-        """Close what took too long."""
+        """Close the connections whose deadline has passed."""
         now = time.monotonic()
         if now - self._swept >= SWEEP_SECONDS or not self.alive:
             self._swept = now
-            for connection in [c for c in self._crowd if c.deadline <= now]:
+            for connection in [c for c in self._limits if c.deadline <= now]:
                 self._close(connection)
 
     def _context(self) -> Any:
         return ssl_context(self.cfg)
 
-    def _on_event(self, connection: Connection) -> None:
-        if connection.is_busy:  # it has sent more, or has gone, while a thread has its request
-            self._unregister(connection)
-            return
-        progress = connection.advance(self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER)
+    def _serve(self, connection: Connection) -> None:
+        """Let the connection send and receive, and answer at most one request."""
+        keepalive = self.cfg.keepalive if self.alive else STOP_KEEPALIVE_LINGER
+        progress = connection.advance(keepalive)
+        is_answered = progress == "whole" and self._answer(connection)
+        if is_answered:
+            progress = connection.advance(keepalive)
         self._count(connection)
-        if progress == "closed" or (self._held > BUFFERED_BYTES and not self._has_room(connection)):
+        if progress == "closed" or (self._held > BUFFERED_BYTES and not self._make_room_for(connection)):
             self._close(connection)
-        elif progress == "whole":
-            self._crowd.works(connection)
-            self.enqueue_req(connection)
-        else:
+        elif progress == "waiting":
             self._register(connection)
+        elif is_answered:
+            self._ready.add(connection)  # its next request has arrived already, and waits for its turn
+        else:
+            connection.hand_over()
+            self._limits.mark_busy(connection)
+            self._for_threads.add(connection)
+            self._start_threads()
 
-    def _has_room(self, connection: Connection) -> bool:
-        """Whether there is room for what it sent, if those that wait for their clients for longer have to go."""
-        for other in sorted((c for c in self._crowd if c.held and c is not connection), key=lambda c: c.deadline):
+    def _answer(self, connection: Connection) -> bool:
+        """Answer the request here if possible. A worker that stops leaves it to gunicorn, which closes afterwards."""
+        if not self.alive or not connection.may_go_on:
+            return False
+        answer = self.app.answer(connection.request, connection.certificate)
+        if answer is None:
+            return False
+        connection.reply(answer, keep=True)
+        return True
+
+    def _start_threads(self) -> None:
+        """Give waiting requests to free threads; addresses take turns."""
+        while self._for_threads and self._working < self.cfg.threads:
+            self._working += 1
+            self.enqueue_req(self._for_threads.take())
+            self._for_threads.charge(1.0)
+
+    def _make_room_for(self, connection: Connection) -> bool:
+        """Close connections that wait for their clients, the longest waiting first, until the memory suffices."""
+        for other in sorted((c for c in self._limits if c.held and c is not connection), key=lambda c: c.deadline):
             self._close(other)
             if self._held <= BUFFERED_BYTES:
                 return True
         return False
 
     def _count(self, connection: Connection) -> None:
-        self._held += connection.held - connection.counted
-        connection.counted = connection.held
+        held = connection.held
+        self._held += held - connection.counted
+        connection.counted = held
 
     def _register(self, connection: Connection) -> None:
         events = selectors.EVENT_WRITE if connection.wants_to_write else selectors.EVENT_READ
         if not connection.is_registered:
-            self.poller.register(connection, events, self._on_event)
-            connection.is_registered = True
-        elif self.poller.get_key(connection).events != events:
-            self.poller.modify(connection, events, self._on_event)
+            self.poller.register(connection, events)
+            connection.is_registered, connection.events = True, events
+        elif connection.events != events:
+            self.poller.modify(connection, events)
+            connection.events = events
 
     def _unregister(self, connection: Connection) -> None:
         if connection.is_registered:
@@ -153,12 +195,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _close(self, connection: Connection) -> None:
         self._unregister(connection)
+        self._ready.remove(connection)
         self._held -= connection.counted
-        self._crowd.leaves(connection)
+        self._limits.remove(connection)
         self.nr_conns -= 1
         connection.close()
 
     def _cap_keepalive(self, deadline: float) -> None:
-        """A worker that stops waits neither for idle connections nor for silent ones."""
-        for connection in self._crowd:
+        """Bring the deadlines of idle connections forward, for a worker that stops."""
+        for connection in self._limits:
             connection.deadline = min(connection.deadline, deadline)

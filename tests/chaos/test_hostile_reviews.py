@@ -27,6 +27,7 @@ from tests.strategies import templates
 from webhook.admission import Wanted
 from webhook.app import create_app
 from webhook.connections import MAX_BODY
+from webhook.handler import Handler
 
 UID = "705ab4f5-6393-11e8-b7cc-42010a800002"
 CASES = 20_000 if FULL else 1_000
@@ -129,7 +130,7 @@ def reviews(draw: st.DrawFn) -> Any:
 
 @pytest.fixture(scope="module")
 def client() -> Any:
-    return create_app(lookup, SidecarDefaults()).test_client()
+    return create_app(Handler(lookup, SidecarDefaults())).test_client()
 
 
 @given(st.one_of(reviews(), JUNK), st.sampled_from(["/mutate", "/validate"]))
@@ -210,7 +211,7 @@ def test_what_a_user_writes_is_escaped_in_the_log(client: Any, as_json: bool, mo
     monkeypatch.setattr("sys.stderr", stream)
     handlers = logging.getLogger().handlers
     logs.configure(format="json" if as_json else "text")
-    monkeypatch.setattr("webhook.app.log", structlog.get_logger())  # one that has not said anything yet
+    monkeypatch.setattr("webhook.handler.log", structlog.get_logger())  # one that has not said anything yet
     try:
         evil = 'x\n{"event": "forged"}\x1b[2J{0.__class__}%s${jndi}'
         request = {
@@ -225,7 +226,10 @@ def test_what_a_user_writes_is_escaped_in_the_log(client: Any, as_json: bool, mo
         }
         review = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
         response = (
-            create_app(lookup, SidecarDefaults()).test_client().post("/mutate", json=review).get_json()["response"]
+            create_app(Handler(lookup, SidecarDefaults()))
+            .test_client()
+            .post("/mutate", json=review)
+            .get_json()["response"]
         )
     finally:
         logging.getLogger().handlers = handlers

@@ -16,6 +16,7 @@ from tests.harness.space import actor
 from webhook.admission import UNCHANGED, Decision, Wanted, decide
 from webhook.app import create_app
 from webhook.connections import MAX_BODY
+from webhook.handler import Handler
 
 Object = dict[str, Any]
 TEMPLATE: Object = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "app", "image": "a:1"}]}}
@@ -181,7 +182,7 @@ def test_what_is_not_ours_is_let_through(change: Object) -> None:
 
 
 def post(body: Any, path: str = "/mutate", content_type: str = "application/json") -> Any:
-    client = create_app(lookup, SidecarDefaults()).test_client()
+    client = create_app(Handler(lookup, SidecarDefaults())).test_client()
     data = body if isinstance(body, bytes) else orjson.dumps(body)
     return client.post(path, data=data, content_type=content_type)
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.connections import MAX_BODY, MAX_HEAD, Connection, Crowd, request_end
+from webhook.connections import MAX_BODY, MAX_HEAD, Connection, request_end
+from webhook.fairness import ConnectionLimits, Turns
 
 GET = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -50,46 +51,123 @@ def connection(peer: str) -> Connection:
 
 
 @pytest.fixture
-def crowd() -> Any:
-    made = Crowd(per_peer=3, total=5)
+def limits() -> Any:
+    made = ConnectionLimits(per_peer=3, total=5)
     yield made
     for one in list(made):
         one.close()
 
 
-def test_one_that_opens_many_shuts_out_itself(crowd: Crowd) -> None:
+def test_one_that_opens_many_shuts_out_itself(limits: ConnectionLimits) -> None:
     good = connection("10.0.0.1")
-    assert crowd.admit(good) is None
+    assert limits.admit(good) is None
     for _ in range(3):
-        assert crowd.admit(connection("10.0.0.2")) is None
+        assert limits.admit(connection("10.0.0.2")) is None
     for _ in range(10):
-        leaving = crowd.admit(connection("10.0.0.2"))
+        leaving = limits.admit(connection("10.0.0.2"))
         assert leaving is not None
         assert leaving.peer == "10.0.0.2"
-        crowd.leaves(leaving)
+        limits.remove(leaving)
         leaving.close()
-    assert good in list(crowd)
+    assert good in list(limits)
 
 
-def test_who_had_an_answer_stays_longer_and_who_is_answered_stays(crowd: Crowd) -> None:
+def test_who_had_an_answer_stays_longer_and_who_is_answered_stays(limits: ConnectionLimits) -> None:
     first, second, third = (connection("a") for _ in range(3))
     for one in (first, second, third):
-        crowd.admit(one)
-    crowd.works(first)
+        limits.admit(one)
+    limits.mark_busy(first)
     first.is_proven = True
-    crowd.worked(first)
-    crowd.works(second)
-    assert crowd.admit(connection("a")) is third
-    crowd.leaves(third)
+    limits.mark_answered(first)
+    limits.mark_busy(second)
+    assert limits.admit(connection("a")) is third
+    limits.remove(third)
     third.close()
-    newest = next(one for one in crowd if one not in (first, second))
-    crowd.works(newest)
-    assert crowd.admit(connection("a")) is first, "rather than the newcomer"
+    newest = next(one for one in limits if one not in (first, second))
+    limits.mark_busy(newest)
+    assert limits.admit(connection("a")) is first, "rather than the newcomer"
 
 
-def test_of_many_addresses_the_fullest_makes_room(crowd: Crowd) -> None:
+def test_of_many_addresses_the_fullest_makes_room(limits: ConnectionLimits) -> None:
     for peer in ("a", "a", "b", "c", "d"):
-        assert crowd.admit(connection(peer)) is None
-    leaving = crowd.admit(connection("e"))
+        assert limits.admit(connection(peer)) is None
+    leaving = limits.admit(connection("e"))
     assert leaving is not None
     assert leaving.peer == "a"
+
+
+def served(turns: Turns, cost: dict[str, float], rounds: int) -> dict[str, float]:
+    """The time that each address gets while all its connections stay ready."""
+    time = dict.fromkeys(cost, 0.0)
+    for _ in range(rounds):
+        one = turns.take()
+        time[one.peer] += cost[one.peer]
+        turns.charge(cost[one.peer])
+        turns.add(one)
+    return time
+
+
+def test_addresses_get_equal_time_whatever_number_of_connections_they_have() -> None:
+    turns, many = Turns(), [connection("many") for _ in range(200)]
+    few = connection("few")
+    for one in (*many, few):
+        turns.add(one)
+    time = served(turns, {"many": 0.004, "few": 0.001}, 1000)
+    assert time["few"] == pytest.approx(time["many"], abs=0.005)
+    for one in (*many, few):
+        one.close()
+
+
+def test_an_address_that_was_idle_saves_up_no_time() -> None:
+    turns, busy, idle = Turns(), connection("busy"), connection("idle")
+    turns.add(busy)
+    served(turns, {"busy": 1.0}, 1000)
+    turns.add(idle)
+    time = served(turns, {"busy": 1.0, "idle": 1.0}, 10)
+    assert time["busy"] == pytest.approx(time["idle"], abs=1.0)
+    busy.close()
+    idle.close()
+
+
+def test_answered_connections_do_not_wait_for_new_ones_of_their_address() -> None:
+    turns, new, proven = Turns(), [connection("a") for _ in range(50)], connection("a")
+    proven.is_proven = True
+    for one in (*new, proven):
+        turns.add(one)
+    first = []
+    for _ in range(2):
+        first.append(turns.take())
+        turns.charge(0.001)
+    assert proven in first
+    for one in (*new, proven):
+        one.close()
+
+
+def test_a_connection_that_is_taken_out_has_no_turn() -> None:
+    turns, one, other = Turns(), connection("a"), connection("b")
+    for _ in range(2):
+        turns.add(one)
+        turns.add(other)
+    turns.remove(one)
+    turns.remove(one)
+    assert turns.take() is other
+    turns.charge(0.0)
+    assert not turns
+    with pytest.raises(IndexError):
+        turns.take()
+    turns.add(one)
+    assert turns.take() is one
+    one.close()
+    other.close()
+
+
+def test_what_is_remembered_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webhook.fairness.REMEMBERED_LINES", 10)
+    turns = Turns()
+    for n in range(1000):
+        one = connection(str(n))
+        turns.add(one)
+        turns.take()
+        turns.charge(0.001)
+        one.close()
+    assert len(turns._used) <= 11

@@ -20,6 +20,7 @@ from injection.settings import SidecarDefaults
 from tests.golden import ACTORS, CASES, SCRIPT, Case, injected, offline, outcome, uninjected
 from webhook.admission import Wanted
 from webhook.app import create_app
+from webhook.handler import Handler
 
 Object = dict[str, Any]
 INJECTED = [c for c in CASES if c.injected.exists()]
@@ -79,7 +80,7 @@ def test_the_webhook_answers_the_same(case: Case) -> None:
     def lookup(wanted: Wanted) -> Plan | None:
         return plan_of(wanted.actor, case.defaults)
 
-    client = create_app(lookup, case.defaults).test_client()
+    client = create_app(Handler(lookup, case.defaults)).test_client()
     results, messages = [], []
     for obj in objects(case.source.read_text()):
         resource = RESOURCES.get(obj["kind"])

@@ -34,7 +34,7 @@ def exported(code: str, *modules: str) -> str:
 
 def test_a_process_exports_no_metric_of_the_other() -> None:
     assert "asya_webhook_" not in exported("", "controller.process")
-    text = exported("", "webhook.app", "webhook.tls", "webhook.actors")
+    text = exported("", "webhook.handler", "webhook.tls", "webhook.actors")
     assert "asya_controller_" not in text
     assert "asya_actors" not in text
 

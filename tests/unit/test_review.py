@@ -29,6 +29,7 @@ from tests.harness.operator import Operator, alone
 from tests.harness.space import actor
 from tests.unit.test_admission import deployment, envelope, lookup, review
 from webhook.app import create_app
+from webhook.handler import Handler
 from webhook.review import Clients
 
 OURS, OTHERS = (create_authority(name, timedelta(days=1)) for name in ("front-proxy-ca", "another-ca"))
@@ -50,7 +51,7 @@ OURS, OTHERS = (create_authority(name, timedelta(days=1)) for name in ("front-pr
 )
 def test_what_no_api_server_sends_is_not_answered(path: tuple[str, ...], value: Any, message: str) -> None:
     body = copy.deepcopy(envelope(review(deployment(namespace="ns"))))
-    client = create_app(lookup, SidecarDefaults()).test_client()
+    client = create_app(Handler(lookup, SidecarDefaults())).test_client()
     assert "patch" in client.post("/mutate", json=body).get_json()["response"]
     place = body
     for part in path[:-1]:

@@ -1,0 +1,133 @@
+"""The direct answer is the one that Flask gives, and every request that could be read otherwise is left to Flask."""
+
+import gzip
+from typing import Any
+
+import orjson
+import pytest
+
+from crds.parse import InvalidActor, parse_actor
+from injection.plan import Plan, make_plan
+from injection.settings import SidecarDefaults
+from tests.harness.space import actor
+from tests.unit.test_admission import TEMPLATE, deployment, envelope, review
+from webhook.admission import NotCached, Wanted
+from webhook.app import create_app
+from webhook.connections import request_end
+from webhook.direct import MAX_DIRECT_BODY, answer
+from webhook.handler import Handler
+
+HEADERS = (
+    "Host: asya-operator-webhook.asya-system.svc:443",
+    "User-Agent: kube-apiserver-admission",
+    "Accept: application/json, */*",
+    "Content-Type: application/json",
+    "Accept-Encoding: gzip",
+)
+"""What an API server of 1.36 sends, beside the length."""
+
+
+def cached(wanted: Wanted) -> Plan | None:
+    if wanted.actor == "later":
+        raise NotCached
+    if wanted.actor == "broken":
+        raise InvalidActor(["spec.queueName: required"])
+    return make_plan(parse_actor(actor(wanted.actor)), SidecarDefaults())
+
+
+def plan(wanted: Wanted) -> Plan | None:
+    return None if wanted.actor == "later" else cached(wanted)
+
+
+HANDLER = Handler(plan, SidecarDefaults(), cached=cached)
+INVALID = {**actor("a"), "spec": {"transport": {"type": "carrier pigeon"}}}
+BODIES: dict[str, tuple[str, bytes]] = {
+    "injected": ("mutate", orjson.dumps(envelope(review(deployment())))),
+    "unlabelled": ("mutate", orjson.dumps(envelope(review(deployment(None))))),
+    "denied": ("mutate", orjson.dumps(envelope(review(deployment("broken"))))),
+    "a pod": (
+        "mutate",
+        orjson.dumps(envelope(review({**TEMPLATE, "metadata": {"labels": {"asya.io/actor": "a"}}}, "pods", ""))),
+    ),
+    "not a review": ("mutate", b"{}"),
+    "not JSON": ("mutate", b"{"),
+    "a valid actor": ("validate", orjson.dumps(envelope(review(actor("a"), "asyncactors", "asya.io")))),
+    "an invalid actor": ("validate", orjson.dumps(envelope(review(INVALID, "asyncactors", "asya.io")))),
+}
+
+
+def request(path: str, body: bytes, *headers: str) -> bytes:
+    lines = (f"POST {path} HTTP/1.1", *(headers or HEADERS), f"Content-Length: {len(body)}", "", "")
+    return "\r\n".join(lines).encode() + body
+
+
+def parts(whole: bytes) -> tuple[int, dict[str, str], bytes]:
+    head, _, body = whole.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    return int(first.split()[1]), dict(line.lower().split(": ", 1) for line in lines), body
+
+
+@pytest.mark.parametrize(("endpoint", "body"), BODIES.values(), ids=BODIES)
+def test_flask_gives_the_same_answer(endpoint: str, body: bytes) -> None:
+    direct = answer(HANDLER, request(f"/{endpoint}?timeout=5s", body), None)
+    assert direct is not None
+    flask: Any = (
+        create_app(HANDLER).test_client().post(f"/{endpoint}?timeout=5s", data=body, content_type="application/json")
+    )
+    status, headers, content = parts(direct)
+    assert (status, content) == (flask.status_code, flask.data)
+    assert headers == {"content-type": flask.headers["Content-Type"], "content-length": str(len(content))}
+
+
+def test_an_answer_that_needs_a_read_is_left_to_a_thread() -> None:
+    body = orjson.dumps(envelope(review(deployment("later"))))
+    assert answer(HANDLER, request("/mutate", body), None) is None
+    assert (
+        create_app(HANDLER).test_client().post("/mutate", data=body, content_type="application/json").status_code == 200
+    )
+
+
+BODY = BODIES["injected"][1]
+OTHERS = {
+    "another method": request("/mutate", BODY).replace(b"POST", b"PUT"),
+    "another path": request("/mutate/", BODY),
+    "another path, in capitals": request("/MUTATE", BODY),
+    "an absolute target": request("http://x/mutate", BODY),
+    "HTTP/1.0": request("/mutate", BODY).replace(b"HTTP/1.1", b"HTTP/1.0"),
+    "another type": request("/mutate", BODY, "Content-Type: text/plain"),
+    "a type with parameters": request("/mutate", BODY, "Content-Type: application/json; charset=utf-8"),
+    "no type": request("/mutate", BODY, "Host: x"),
+    "two types": request("/mutate", BODY, *HEADERS, "content-type: application/json"),
+    "Connection: close": request("/mutate", BODY, *HEADERS, "Connection: close"),
+    "Expect": request("/mutate", BODY, *HEADERS, "expect: 100-continue"),
+    "Upgrade": request("/mutate", BODY, *HEADERS, "Upgrade: h2c"),
+    "a compressed body": request("/mutate", gzip.compress(BODY), *HEADERS, "Content-Encoding: gzip"),
+    "chunks": request("/mutate", BODY, *HEADERS, "Transfer-Encoding: chunked"),
+    "no length": b"\r\n".join((b"POST /mutate HTTP/1.1", b"Content-Type: application/json", b"", b"")),
+    "a folded header": request("/mutate", BODY, *HEADERS, "X-A: a", " b"),
+    "a header without a name": request("/mutate", BODY, *HEADERS, ": a"),
+    "a space before the colon": request("/mutate", BODY, *HEADERS, "X-A : a"),
+    "a control character": request("/mutate", BODY, *HEADERS, "X-A: a\x00b"),
+    "a bare line feed": request("/mutate", BODY, *HEADERS, "X-A: a\nConnection: close"),
+    "a bare carriage return": request("/mutate", BODY, *HEADERS, "X-A: a\rb"),
+    "a large body": request("/mutate", BODY + b" " * MAX_DIRECT_BODY),
+}
+
+
+@pytest.mark.parametrize("whole", OTHERS.values(), ids=OTHERS)
+def test_every_other_form_is_left_to_flask(whole: bytes) -> None:
+    assert answer(HANDLER, whole, None) is None
+
+
+def test_a_request_of_the_usual_form_is_answered_whatever_other_headers_it_has() -> None:
+    whole = request("/mutate", BODY, *HEADERS, "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+    assert request_end(bytearray(whole)) == (len(whole), True)
+    given = answer(HANDLER, whole, None)
+    assert given is not None
+    assert parts(given)[0] == 200
+
+
+def test_the_object_of_a_direct_answer_is_not_shared_between_requests() -> None:
+    first = answer(HANDLER, request("/mutate", BODY), None)
+    assert first is not None
+    assert answer(HANDLER, request("/mutate", BODY), None) == first
