@@ -129,5 +129,5 @@ registry = CollectorRegistry(); MultiProcessCollector(registry); print(generate_
 
 def test_a_command_loads_no_metric_before_the_process_has_named_their_directory() -> None:
     """``prometheus_client`` keeps a worker's metrics in files only where their directory is named before its import."""
-    code = "import sys, cli.main; cli.main._stop_on_bad_setting(int); sys.exit('prometheus_client' in sys.modules)"
+    code = "import sys, cli.main; cli.main.stop_on_bad_setting(int); sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
