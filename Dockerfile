@@ -1,5 +1,5 @@
-# One image for both processes. The same sources give the same files: packages by hash, bytecode that holds no time.
-# Pin the base by digest with
+# One image for both processes. The same sources give the same files: hashes pin the packages, and bytecode has no
+# timestamps. Pin the base image by digest with
 #   docker build --build-arg BASE=python:3.13-slim@sha256:… .
 ARG BASE=python:3.13-slim
 
@@ -25,7 +25,7 @@ COPY webhook webhook
 RUN pip --python /opt/asya install --no-cache-dir --no-compile --no-deps . \
     && /opt/asya/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/asya/lib
 
-# Extras of the package, such as tracing; what they bring is not in the lock.
+# Extras of the package, such as tracing. image.lock does not pin their dependencies.
 ARG EXTRAS=""
 # hadolint ignore=DL3013
 RUN if [ -n "$EXTRAS" ]; then pip --python /opt/asya install --no-cache-dir --no-compile ".[$EXTRAS]"; fi

@@ -1,4 +1,4 @@
-# Everything a contributor runs. `make help` lists it.
+# The commands of contributors. `make help` lists them.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -13,7 +13,7 @@ LICENCES := MIT;Apache;BSD;ISC;PSF;Python Software Foundation;MPL;Mozilla Public
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE  ?= asya-operator:$(VERSION)
 DIST   ?= dist
-# Where the files of a release will be; the plugin's manifest names it.
+# Address of the released files. The plugin's manifest contains it.
 URL    ?= https://releases.invalid/asya-operator/v$(VERSION)
 WEBHOOK_HOST ?= host.docker.internal
 
@@ -31,26 +31,26 @@ $(READY): pyproject.toml
 
 setup: $(READY) ## Create the virtual environment in .venv
 
-# Apart from the rest: botocore and kubernetes want different versions of python-dateutil.
+# moto has a virtual environment of its own: botocore and kubernetes need different versions of python-dateutil.
 $(MOTO): $(READY)
 	$(PYTHON) -m venv $(VENV)/moto
 	$(VENV)/moto/bin/pip install --quiet --disable-pip-version-check 'moto[sqs]>=5.2,<6' 'flask>=3.1' 'flask-cors>=6' 'boto3>=1.40' 'pika>=1.3'
 	@touch $@
 
-brokers: $(MOTO) ## Install what the operator is tested with: moto, and RabbitMQ, Prometheus and Chromium where apt-get may
+brokers: $(MOTO) ## Install what tests need: moto, and as root with apt-get RabbitMQ, Prometheus and Chromium
 	@if [ ! -x $(RABBIT) -o ! -x $(PROMETHEUS) -o ! -x $(CHROMIUM) ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  { apt-get update -qq && RUNLEVEL=1 apt-get install -y -qq --no-install-recommends rabbitmq-server prometheus \
 	    chromium chromium-driver fonts-dejavu-core >/dev/null; } \
 	  || echo "RabbitMQ, Prometheus or Chromium could not be installed; the tests that need them will be skipped" >&2; \
 	fi
 
-demo: $(READY) ## Apply the examples to a cluster and show what happens (KEEP=1 leaves it running)
+demo: $(READY) ## Apply the examples to a cluster and show the result (KEEP=1: the cluster keeps running)
 	@$(BIN)/python -m tests.demo $(if $(KEEP),--keep)
 
-sandbox: $(READY) ## Start a cluster with the operator, in the background (make sandbox-stop ends it)
+sandbox: $(READY) ## Start a cluster with the operator in the background (make sandbox-stop stops it)
 	@$(BIN)/python -m tests.demo.serve start
 
-sandbox-stop: $(READY) ## End it
+sandbox-stop: $(READY) ## Stop that cluster
 	@$(BIN)/python -m tests.demo.serve stop
 
 test: $(READY) ## Lint, type-check and run every test
@@ -63,13 +63,13 @@ messages: $(READY) brokers ## Run the message tests in their long forms
 chaos: $(READY) ## Run the fault-injection suite in full
 	CHAOS=full $(BIN)/python -m pytest tests/chaos tests/cluster/test_rest.py -n 0
 
-e2e: $(READY) ## Install on the current kind or minikube cluster, try everything there, remove it (tests/node/__main__.py)
+e2e: $(READY) ## Install on the current kind or minikube cluster, test there, uninstall (tests/node/__main__.py)
 	$(BIN)/python -m tests.node
 
 matrix: $(READY) ## Run the cluster tests on each control plane that KUBEBUILDER_ASSETS_1_25, …_1_36 name (tests/matrix.py)
 	$(BIN)/python -m tests.matrix
 
-bench: $(READY) ## Run the benchmarks (ONLY="webhook start": some of them)
+bench: $(READY) ## Run the benchmarks (ONLY="webhook start": only these)
 	$(BIN)/python -m tests.bench $(ONLY)
 
 lint: $(READY) ## ruff, mypy --strict, import contracts, names and sizes, hadolint, shellcheck, actionlint (on Linux)
@@ -85,19 +85,19 @@ lint: $(READY) ## ruff, mypy --strict, import contracts, names and sizes, hadoli
 COMPILE := $(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --quiet \
   --custom-compile-command "make lock"
 
-# The image's is without the package `kubernetes`, which reads kubeconfigs: in a cluster there is none, and it is two
-# thirds of all.
-lock: $(READY) ## Lock the dependencies, and those of the image, with their hashes
+# image.lock omits the package `kubernetes`, which is two thirds of the size. It only reads kubeconfigs, and a cluster
+# has none.
+lock: $(READY) ## Lock the dependencies of the package and of the image, with hashes
 	$(COMPILE) --upgrade --output-file requirements.lock
 	printf 'kubernetes ; python_version < "3"\n' >$(VENV)/overrides.txt
 	$(COMPILE) --constraint requirements.lock --override $(VENV)/overrides.txt --output-file image.lock
 
-audit: $(READY) ## Look for known vulnerabilities, unsafe code and licences that do not fit
+audit: $(READY) ## Check for known vulnerabilities, unsafe code and unsuitable licences
 	$(BIN)/pip-audit --requirement requirements.lock --require-hashes --disable-pip --progress-spinner off
 	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive $(PACKAGES)
 	$(BIN)/pip-licenses --partial-match --allow-only "$(LICENCES)" --packages $$(sed -n 's/^\([a-z0-9._-]*\)==.*/\1/p' requirements.lock) >/dev/null
 
-golden: $(READY) ## Regenerate the outcomes of the golden files
+golden: $(READY) ## Regenerate the results in the golden files
 	$(BIN)/python -m tests.golden
 
 generate: $(READY) ## Regenerate the CRD manifest and the manual's tables
@@ -107,24 +107,25 @@ generate: $(READY) ## Regenerate the CRD manifest and the manual's tables
 docs: $(READY) ## Build the manual into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-pictures: $(READY) brokers ## Draw the manual's pictures anew
+pictures: $(READY) brokers ## Draw the manual's pictures again
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[pictures]'
 	$(BIN)/python -m tests.docs.pictures
 
-# Apart too: it brings a grammar that every process which imports kubernetes would compile for seconds when it starts.
+# cyclonedx has a virtual environment of its own too. It installs a grammar, and every process that imports kubernetes
+# would compile that grammar at its start, for seconds.
 $(SBOM): $(READY)
 	$(PYTHON) -m venv $(VENV)/sbom
 	$(VENV)/sbom/bin/pip install --quiet --disable-pip-version-check 'cyclonedx-bom>=5,<8'
 	@touch $@
 
-release: $(READY) $(SBOM) ## Build all that is released into dist/: chart, install.yaml, plugin, wheel, SBOMs, checksums (IMAGE, URL)
+release: $(READY) $(SBOM) ## Build a release in dist/: chart, install.yaml, plugin, wheel, SBOMs, checksums (IMAGE, URL)
 	rm -rf $(DIST) build/lib
 	$(BIN)/python -m build --wheel --outdir $(DIST)
 	$(VENV)/sbom/bin/cyclonedx-py requirements image.lock --pyproject pyproject.toml --output-reproducible \
 	  --output-file $(DIST)/asya-operator.cdx.json
 	$(BIN)/python -m release --dist $(DIST) --image $(IMAGE) --url $(URL)
 
-image: ## Build the image (IMAGE=asya-operator:VERSION, what the chart names)
+image: ## Build the image (IMAGE=asya-operator:VERSION, the name in the chart)
 	docker build --tag $(IMAGE) .
 
 image-load: ## Load the image into the current minikube or kind cluster
@@ -134,13 +135,13 @@ image-load: ## Load the image into the current minikube or kind cluster
 	  *) echo "the current context is neither minikube nor kind" >&2; exit 1;; \
 	esac
 
-cluster-install: ## Apply CRD and RBAC to the cluster of kubectl's current context, and name it
+cluster-install: ## Apply CRD and RBAC to the cluster of kubectl's current context, and print the context
 	@echo "applying to the context $$(kubectl config current-context)"
 	kubectl create namespace asya-system --dry-run=client --output yaml | kubectl apply -f -
 	helm template asya-operator charts/asya-operator --namespace asya-system \
 	  --show-only templates/crd.yaml --show-only templates/rbac.yaml | kubectl apply -f -
 
-run: $(READY) ## Run both processes on this host (WEBHOOK_HOST: how the API server reaches it)
+run: $(READY) ## Run both processes on this host (WEBHOOK_HOST: the host's name for the API server)
 	$(BIN)/asya-operator certs issue .run --name $(WEBHOOK_HOST)
 	$(BIN)/asya-operator configurations --url https://$(WEBHOOK_HOST):8443 --ca .run/ca.crt | kubectl apply -f -
 	trap 'kill 0' EXIT; \

@@ -1,1 +1,1 @@
-"""Makes everything that a release consists of, from this checkout alone; what is published is up to whoever runs it."""
+"""Builds all files of a release from this checkout. It publishes nothing."""

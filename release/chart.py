@@ -1,4 +1,4 @@
-"""The chart as it is released: it names the image that belongs to it, and says to Artifact Hub what it is."""
+"""Prepares the chart for a release: sets its image, and adds annotations for Artifact Hub."""
 
 import hashlib
 import json
@@ -15,14 +15,14 @@ SIDECAR = "ghcr.io/deliveryhero/asya-sidecar"
 
 
 class BadImage(ValueError):
-    """No name of an image; the message says what was found."""
+    """A text that is not an image with a tag or digest. The message quotes the text."""
 
 
 def parts_of(image: str) -> tuple[str, str, str]:
-    """Repository, tag and digest of an image; empty if it has none.
+    """Repository, tag and digest of an image. A part that the image lacks is empty.
 
     Raises:
-        BadImage: if it is no image with a tag or digest.
+        BadImage: if the text is not an image with a tag or digest.
     """
     match = REFERENCE.fullmatch(image)
     if match is None or not (match["tag"] or match["digest"]):
@@ -31,7 +31,7 @@ def parts_of(image: str) -> tuple[str, str, str]:
 
 
 def image_values(values: str, image: str) -> str:
-    """``values.yaml`` with ``image`` in its first section ``image``, and every other line as it was."""
+    """``values.yaml`` with ``image`` in its first section ``image``. All other lines stay as they are."""
     repository, tag, digest = parts_of(image)
     start = values.index("\nimage:\n") + 1
     end = re.compile(r"^\S", re.MULTILINE).search(values, start + 1)
@@ -43,24 +43,24 @@ def image_values(values: str, image: str) -> str:
 
 
 def annotated(chart: str, image: str, changes: str) -> str:
-    """``Chart.yaml`` with what Artifact Hub shows, https://artifacthub.io/docs/topics/annotations/helm/"""
-    made: dict[str, Any] = yaml.safe_load(chart)
+    """``Chart.yaml`` with annotations for Artifact Hub, https://artifacthub.io/docs/topics/annotations/helm/"""
+    chart_object: dict[str, Any] = yaml.safe_load(chart)
     entries = [" ".join(entry.split()) for entry in re.split(r"^- ", changes, flags=re.MULTILINE)[1:]]
-    made["annotations"] = {
-        **(made.get("annotations") or {}),
+    chart_object["annotations"] = {
+        **(chart_object.get("annotations") or {}),
         "artifacthub.io/images": yaml.safe_dump([{"name": "asya-operator", "image": image}], sort_keys=False),
         "artifacthub.io/changes": yaml.safe_dump(
             [{"kind": "changed", "description": entry} for entry in entries], sort_keys=False, width=10_000
         ),
     }
-    return yaml.safe_dump(made, sort_keys=False)
+    return yaml.safe_dump(chart_object, sort_keys=False)
 
 
 def sbom(package: Path, version: str, manifest: str) -> str:
-    """A bill of materials of the chart: the images that it runs, as CycloneDX."""
+    """The chart's bill of materials as CycloneDX: the images that it runs."""
     images = sorted(set(re.findall(r"^\s*image: (\S+)$", manifest, re.MULTILINE)))
     images += sorted(set(re.findall(rf"value: ({re.escape(SIDECAR)}\S+)$", manifest, re.MULTILINE)))
-    made = {
+    bill = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
@@ -81,7 +81,7 @@ def sbom(package: Path, version: str, manifest: str) -> str:
         ],
         "dependencies": [{"ref": "chart", "dependsOn": images}],
     }
-    return json.dumps(made, indent=2) + "\n"
+    return json.dumps(bill, indent=2) + "\n"
 
 
 def _purl(image: str) -> str:

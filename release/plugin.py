@@ -1,6 +1,6 @@
-"""``kubectl asya`` for krew: an archive with the wheel, what it depends on by hash, and a script that runs both.
+"""Builds ``kubectl asya`` for krew: an archive with the wheel, its dependencies with hashes, and a script.
 
-The script makes a virtual environment when it is first run, since wheels of what we depend on differ by platform.
+The script creates a virtual environment at its first run, because wheels of the dependencies differ by platform.
 """
 
 import gzip
@@ -13,7 +13,7 @@ import yaml
 
 SCRIPT = """\
 #!/bin/sh
-# kubectl asya: runs the wheel beside it, in a virtual environment that is made when it is first run.
+# kubectl asya: runs the wheel in this folder. The first run creates a virtual environment for it.
 set -eu
 self=$0
 while [ -L "$self" ]; do
@@ -25,7 +25,7 @@ python=${ASYA_PYTHON:-python3}
 home=${XDG_CACHE_HOME:-$HOME/.cache}/kubectl-asya/@VERSION@
 if [ ! -e "$home/ready" ]; then
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    { echo "kubectl asya: Python 3.11 or newer is needed; name one in ASYA_PYTHON" >&2; exit 1; }
+    { echo "kubectl asya: needs Python 3.11 or newer; set ASYA_PYTHON to its path" >&2; exit 1; }
   echo "kubectl asya: installing its dependencies into $home" >&2
   rm -rf "$home"
   "$python" -m venv "$home"
@@ -44,11 +44,11 @@ def archive(wheel: Path, lock: Path, licence: Path) -> bytes:
     members = [("kubectl-asya", script, 0o755)]
     members += [(file.name, file.read_bytes(), 0o644) for file in (licence, lock, wheel)]
     plain = io.BytesIO()
-    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as made:
+    with tarfile.open(fileobj=plain, mode="w", format=tarfile.USTAR_FORMAT) as archive_file:
         for name, data, mode in members:
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(data), mode
-            made.addfile(entry, io.BytesIO(data))
+            archive_file.addfile(entry, io.BytesIO(data))
     return gzip.compress(plain.getvalue(), mtime=0)
 
 
@@ -57,10 +57,10 @@ def manifest(plugin: Path, version: str, url: str) -> str:
     spec = {
         "version": f"v{version}",
         "shortDescription": "See and act on AsyncActors",
-        "description": "Status of Asya's AsyncActors, what was injected into their workloads and why, and what to do "
-        "about what is wrong. Sends messages, looks at those that wait, replays what failed; pauses, scales and "
-        "restarts actors. The same program injects manifests in files, without a cluster.\n",
-        "caveats": "It needs Python 3.11 or newer, and installs what it depends on when it is first run.\n",
+        "description": "Shows the status of Asya's AsyncActors, what was injected into their workloads and why, and "
+        "how to fix problems. Sends messages, shows waiting ones and replays failed ones. Pauses, scales and restarts "
+        "actors. The same program injects manifests in files, without a cluster.\n",
+        "caveats": "It needs Python 3.11 or newer, and installs its dependencies at the first run.\n",
         "platforms": [
             {
                 "selector": {"matchExpressions": [{"key": "os", "operator": "In", "values": ["darwin", "linux"]}]},
@@ -70,9 +70,9 @@ def manifest(plugin: Path, version: str, url: str) -> str:
             }
         ],
     }
-    made = {
+    head = {
         "apiVersion": "krew.googlecontainertools.github.com/v1alpha2",
         "kind": "Plugin",
         "metadata": {"name": "asya"},
     }
-    return yaml.safe_dump({**made, "spec": spec}, sort_keys=False)
+    return yaml.safe_dump({**head, "spec": spec}, sort_keys=False)

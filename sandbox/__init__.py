@@ -1,7 +1,6 @@
-"""A cluster in one process: an in-memory Kubernetes API for demonstration and tests, and nothing else.
+"""A cluster in one process: an in-memory Kubernetes API for demonstrations and tests only.
 
-It holds no data, checks no credentials and runs no container. What it does do, it does as
-Kubernetes does: ``tests/cluster`` describes the behaviour that the operator relies on and runs
-unchanged against this package and against a real kube-apiserver. Where they differ, this package is
-wrong.
+It stores nothing on disk, checks no credentials and runs no containers. Everything else behaves as in Kubernetes.
+``tests/cluster`` describes the behaviour that the operator relies on. These tests run unchanged against this package
+and against a real kube-apiserver. Where the two differ, this package is wrong.
 """

@@ -1,4 +1,4 @@
-"""``python -m sandbox``: serve the API on loopback over TLS and write a kubeconfig for it."""
+"""``python -m sandbox``: serves the API on loopback over TLS, and writes a kubeconfig for it."""
 
 import argparse
 import base64
@@ -16,8 +16,8 @@ from sandbox.controllers import Controllers
 from sandbox.http import Server
 
 NOTICE = """\
-This is a sandbox: an in-memory imitation of the Kubernetes API for demonstration and tests.
-It keeps nothing, checks no credentials and runs no containers. Never run anything on it.
+This is a sandbox: an in-memory imitation of the Kubernetes API for demonstrations and tests.
+It stores nothing on disk, checks no credentials and runs no containers. Never use it in production.
 """
 
 
@@ -37,11 +37,11 @@ def kubeconfig(server: str, ca: bytes, token: str) -> str:
 
 
 def main() -> None:
-    """Serve until interrupted."""
+    """Serve until a signal stops the process."""
     parser = argparse.ArgumentParser(prog="python -m sandbox", description=NOTICE)
-    parser.add_argument("--address", default="127.0.0.1", help="address to listen on; ::1 for IPv6")
-    parser.add_argument("--port", type=int, default=0, help="port to listen on; a free one by default")
-    parser.add_argument("--kubeconfig", type=Path, required=True, help="file to write a kubeconfig to")
+    parser.add_argument("--address", default="127.0.0.1", help="address to listen on, ::1 for IPv6")
+    parser.add_argument("--port", type=int, default=0, help="port to listen on, by default a free one")
+    parser.add_argument("--kubeconfig", type=Path, required=True, help="kubeconfig file to write")
     options = parser.parse_args()
     authority = trustme.CA()
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -1,4 +1,4 @@
-"""Admission webhooks, called as the API server calls them: over TLS, by their selectors and policies."""
+"""Calls admission webhooks as the API server does: over TLS, following their selectors and policies."""
 
 import base64
 import uuid
@@ -18,7 +18,7 @@ Object = dict[str, Any]
 
 
 class Admission:
-    """Calls the webhooks that ``configurations`` hold; keeps its connections alive."""
+    """Calls the webhooks in the webhook configurations. It keeps connections open between calls."""
 
     def __init__(
         self, configurations: Callable[[str], list[Object]], namespace_labels: Callable[[str], dict[str, str]]
@@ -33,19 +33,19 @@ class Admission:
         normalise: Callable[[Object], Object],
         warnings: list[str],
     ) -> Object:
-        """The object after all mutating webhooks; a changed one is shown again to ``IfNeeded`` ones.
+        """The object after all mutating webhooks. Webhooks with ``IfNeeded`` run again if a later one changed it.
 
-        ``normalise`` is run on each patched object: defaulting, and pruning for custom resources.
+        ``normalise`` runs on each patched object: it sets defaults, and prunes custom resources.
 
         Raises:
-            Failure: if a webhook denies it, or fails and must not.
+            Failure: if a webhook denies the object, or fails and its policy is Fail.
         """
         obj: Object = request["object"]
         changed_after: dict[str, Object] = {}
         hooks = list(self._hooks("mutatingwebhookconfigurations.admissionregistration.k8s.io"))
-        for repeated in (False, True):
+        for is_second_round in (False, True):
             for name, hook in hooks:
-                if repeated and (
+                if is_second_round and (
                     hook.get("reinvocationPolicy") != "IfNeeded" or changed_after.get(name) in (None, obj)
                 ):
                     continue
@@ -61,10 +61,10 @@ class Admission:
         return obj
 
     def validate(self, request: Object, resource: ResourceType, warnings: list[str]) -> None:
-        """Ask all validating webhooks.
+        """Call all validating webhooks.
 
         Raises:
-            Failure: if one denies it, or fails and must not.
+            Failure: if a webhook denies the object, or fails and its policy is Fail.
         """
         for _, hook in self._hooks("validatingwebhookconfigurations.admissionregistration.k8s.io"):
             if self._applies(hook, request, resource):
@@ -81,12 +81,12 @@ class Admission:
         namespace = self._namespace_labels(request["namespace"]) if request.get("namespace") else {}
         if not matches(hook.get("namespaceSelector"), namespace):
             return False
-        selected = any(
+        is_selected = any(
             matches(hook.get("objectSelector"), (obj["metadata"].get("labels") or {}))
             for obj in (request.get("object"), request.get("oldObject"))
             if obj
         )
-        if not selected:
+        if not is_selected:
             return False
         variables = {
             "object": request.get("object"),
@@ -137,7 +137,7 @@ class Admission:
         if ca_bundle not in self._pools:
             pem = base64.b64decode(ca_bundle).decode()
             if "BEGIN CERTIFICATE" not in pem:
-                raise ValueError("clientConfig.caBundle holds no certificate")
+                raise ValueError("clientConfig.caBundle has no certificate")
             self._pools[ca_bundle] = urllib3.PoolManager(cert_reqs="CERT_REQUIRED", ca_cert_data=pem, maxsize=8)
         return self._pools[ca_bundle]
 

@@ -1,7 +1,7 @@
-"""The verbs: create, read, update, patch, apply, delete, for every resource alike.
+"""The verbs of the API: create, read, update, patch, apply, delete. They are the same for every resource.
 
-A write is worked out without the store's lock, since admission calls out, and then stored only if
-nothing changed meanwhile; a patch tries again, an update fails with the conflict, as in Kubernetes.
+A write computes the new object without the store's lock, because admission makes network calls. It stores the object
+only if nobody changed it meanwhile. After a conflict a patch tries again and an update fails, as in Kubernetes.
 """
 
 import copy
@@ -27,7 +27,7 @@ RETRIES = 5
 
 @dataclass
 class Call:
-    """What a request says beside its object."""
+    """The parameters of a request, apart from its object."""
 
     manager: str = "unknown"
     force: bool = False
@@ -38,7 +38,7 @@ class Call:
 
 
 class Api:
-    """An API server without its HTTP."""
+    """An API server without HTTP."""
 
     def __init__(self) -> None:
         self.store = Store()
@@ -53,10 +53,10 @@ class Api:
             )
 
     def type(self, group: str, version: str, plural: str) -> ResourceType:
-        """The resource served there.
+        """The resource with this group, version and plural name.
 
         Raises:
-            Failure: 404, if there is none.
+            Failure: 404, if the API does not serve it.
         """
         resource = self.types.get((group, version, plural))
         if resource is None:
@@ -102,26 +102,26 @@ class Api:
     def patch(
         self, resource: ResourceType, namespace: str, name: str, content_type: str, body: Any, call: Call
     ) -> Object:
-        """Change an object by one of the four kinds of patch."""
+        """Change an object with one of the four kinds of patch."""
         for attempt in range(RETRIES):
             try:
                 return self._patch(resource, namespace, name, content_type, body, call)
             except Failure as failure:
-                changed_meanwhile = failure.code == 409 and "has been modified" in failure.message
-                pinned = isinstance(body, dict) and (body.get("metadata") or {}).get("resourceVersion")
-                if not changed_meanwhile or pinned or attempt == RETRIES - 1:
+                is_conflict = failure.code == 409 and "has been modified" in failure.message
+                has_version = isinstance(body, dict) and (body.get("metadata") or {}).get("resourceVersion")
+                if not is_conflict or has_version or attempt == RETRIES - 1:
                     raise
         raise AssertionError("unreachable")
 
     def delete(
         self, resource: ResourceType, namespace: str, name: str, call: Call, options: Object | None = None
     ) -> Object:
-        """Delete an object, or mark it for deletion while it has finalizers."""
+        """Delete an object. If it has finalizers, only mark it for deletion."""
         for _ in range(RETRIES):
             old = self.get(resource, namespace, name)
-            wanted = ((options or {}).get("preconditions") or {}).get("uid")
-            if wanted and wanted != old["metadata"]["uid"]:
-                raise Failure(409, f"Precondition failed: UID in precondition: {wanted}")
+            uid = ((options or {}).get("preconditions") or {}).get("uid")
+            if uid and uid != old["metadata"]["uid"]:
+                raise Failure(409, f"Precondition failed: UID in precondition: {uid}")
             if call.dry_run or (options or {}).get("dryRun") == ["All"]:
                 return old
             key = self._key(resource, namespace, name)
@@ -154,7 +154,7 @@ class Api:
         }
 
     def set_scale(self, resource: ResourceType, namespace: str, name: str, scale: Object, call: Call) -> Object:
-        """Write the ``scale`` subresource; no webhook on the resource itself is asked."""
+        """Write the ``scale`` subresource. This does not call webhooks of the resource itself."""
         old = self.get(resource, namespace, name)
         uid = scale["metadata"].get("uid")
         if uid and uid != old["metadata"]["uid"]:
@@ -163,7 +163,7 @@ class Api:
         self._write(resource, old, new, call)
         return self.scale(resource, namespace, name)
 
-    # -- how a write comes about ---------------------------------------------------------------
+    # -- steps of a write ----------------------------------------------------------------------
 
     def _patch(
         self, resource: ResourceType, namespace: str, name: str, content_type: str, body: Any, call: Call
@@ -214,10 +214,10 @@ class Api:
         if old is not None and version and version != old["metadata"]["resourceVersion"]:
             raise Failure(409, f'Operation cannot be fulfilled on "{key[1]}": the object has been modified')
         shape = self._shape(resource)
-        wrong = schema.type_faults(config, resource.schema) if resource.schema is not None else []
-        if wrong:
-            what = f"{key[0]}/{key[1]}; {resource.api_version}, Kind={resource.kind}"
-            raise Failure(500, f"failed to create typed patch object ({what}): {'; '.join(wrong)}")
+        type_faults = schema.type_faults(config, resource.schema) if resource.schema is not None else []
+        if type_faults:
+            name = f"{key[0]}/{key[1]}; {resource.api_version}, Kind={resource.kind}"
+            raise Failure(500, f"failed to create typed patch object ({name}): {'; '.join(type_faults)}")
         if old is None:
             if call.subresource:
                 raise not_found(resource.qualified, key[1])
@@ -278,21 +278,21 @@ class Api:
         return stored
 
     def _check(self, resource: ResourceType, old: Object | None, new: Object) -> None:
-        wrong = builtin.faults(new, old)
+        faults = builtin.faults(new, old)
         if resource.schema is not None:
-            wrong += schema.faults(new, resource.schema)
+            faults += schema.faults(new, resource.schema)
         if resource.qualified == CRDS:
             for version in new["spec"]["versions"]:
-                wrong += schema.default_faults((version.get("schema") or {}).get("openAPIV3Schema") or {})
-        if wrong:
+                faults += schema.default_faults((version.get("schema") or {}).get("openAPIV3Schema") or {})
+        if faults:
             kind = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
-            raise invalid(kind, new["metadata"]["name"], wrong)
+            raise invalid(kind, new["metadata"]["name"], faults)
 
     def _incoming(self, resource: ResourceType, namespace: str, obj: Any) -> Object:
-        """A copy of ``obj``, checked for what every object has, with defaults, pruned by its schema."""
+        """A copy of ``obj`` with defaults, pruned by its schema. The fields of every object are checked."""
         if not isinstance(obj, dict):
             raise Failure(400, "the body of the request must be an object")
-        # The endpoint says what an object without apiVersion and kind is.
+        # The endpoint determines apiVersion and kind of an object without them.
         obj = {
             **obj,
             "apiVersion": obj.get("apiVersion") or resource.api_version,
@@ -304,18 +304,18 @@ class Api:
                 f"{obj['apiVersion']}, Kind={obj['kind']} does not match the endpoint, "
                 f"which takes {resource.api_version}, Kind={resource.kind}",
             )
-        result: Object = copy.deepcopy(obj)
-        metadata = result.setdefault("metadata", {})
+        prepared: Object = copy.deepcopy(obj)
+        metadata = prepared.setdefault("metadata", {})
         if resource.namespaced:
             if metadata.setdefault("namespace", namespace) != namespace:
                 raise Failure(400, "the namespace of the provided object does not match the namespace of the request")
         else:
             metadata.pop("namespace", None)
         if resource.schema is not None:
-            pruned: Object = schema.prepare(result, resource.schema)
+            pruned: Object = schema.prepare(prepared, resource.schema)
             return pruned
-        builtin.default(result)
-        return result
+        builtin.default(prepared)
+        return prepared
 
     def _new(self, resource: ResourceType, obj: Object) -> Object:
         obj["metadata"] |= {"uid": str(uuid.uuid4()), "creationTimestamp": now(), "generation": 1}

@@ -1,5 +1,4 @@
-"""The built-in resources: their names, the defaults that the API server fills in, and the rules that it
-holds them to, as far as an operator of workloads can notice."""
+"""The built-in resources: their names, defaults and validation rules, as far as an operator of workloads needs them."""
 
 import re
 from collections.abc import Callable
@@ -13,7 +12,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class ResourceType:
-    """A kind of object that is served."""
+    """A kind of object that the API serves."""
 
     group: str
     version: str
@@ -33,7 +32,7 @@ class ResourceType:
 
     @property
     def qualified(self) -> str:
-        """``plural.group``, as in messages."""
+        """``plural.group``, as in the API server's messages."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
 
@@ -123,7 +122,7 @@ TEMPLATES: dict[str, tuple[str, ...]] = {
 
 
 def template_of(obj: Object) -> Any:
-    """The pod template of a built-in workload (a Pod is its own), or None."""
+    """The pod template of a built-in workload, or None. A Pod is its own template."""
     if obj["kind"] == "Pod":
         return obj
     node: Any = obj
@@ -133,7 +132,7 @@ def template_of(obj: Object) -> Any:
 
 
 def default(obj: Object) -> None:
-    """Fill in the API server's defaults, in place."""
+    """Set the API server's defaults in ``obj`` itself."""
     kind, spec = (
         obj["kind"],
         obj.setdefault("spec", {}) if obj["kind"] in _DEFAULTS else obj.get("spec") or {},
@@ -235,31 +234,31 @@ _NAME = re.compile(r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")
 
 
 def faults(obj: Object, old: Object | None) -> list[str]:
-    """Sentences that start with a field's path, one a broken rule."""
-    wrong = _metadata_faults(obj["metadata"], "metadata")
+    """One sentence for each broken rule. It starts with the field's path."""
+    broken = _metadata_faults(obj["metadata"], "metadata")
     spec = obj.get("spec") or {}
     template = template_of(obj)
     if obj["kind"] in TEMPLATES or obj["kind"] == "Pod":
         path = "" if obj["kind"] == "Pod" else ".".join(TEMPLATES[obj["kind"]]) + "."
-        wrong += _template_faults(template, path, pod=obj["kind"] == "Pod")
+        broken += _template_faults(template, path, pod=obj["kind"] == "Pod")
     if obj["kind"] in ("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet"):
         selector = spec.get("selector")
         labels = ((template or {}).get("metadata") or {}).get("labels") or {}
         if not selector:
-            wrong.append("spec.selector: Required value")
+            broken.append("spec.selector: Required value")
         elif not matches(selector, labels):
-            wrong.append(
+            broken.append(
                 f"spec.template.metadata.labels: Invalid value: {labels}: `selector` does not match template `labels`"
             )
         if old and (old.get("spec") or {}).get("selector") != selector:
-            wrong.append("spec.selector: Invalid value: field is immutable")
+            broken.append("spec.selector: Invalid value: field is immutable")
     if obj["kind"] == "Job":
         if ((template or {}).get("spec") or {}).get("restartPolicy") not in ("Never", "OnFailure"):
-            wrong.append('spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"')
+            broken.append('spec.template.spec.restartPolicy: Required value: valid values: "OnFailure", "Never"')
         if old and (old.get("spec") or {}).get("template") != template:
-            wrong.append("spec.template: Invalid value: field is immutable")
+            broken.append("spec.template: Invalid value: field is immutable")
     if obj["kind"] == "StatefulSet" and old:
-        free = {
+        mutable = {
             "replicas",
             "ordinals",
             "template",
@@ -269,54 +268,54 @@ def faults(obj: Object, old: Object | None) -> list[str]:
             "minReadySeconds",
         }
         before = old.get("spec") or {}
-        if any(spec.get(k) != before.get(k) for k in (set(spec) | set(before)) - free):
-            wrong.append(
+        if any(spec.get(k) != before.get(k) for k in (set(spec) | set(before)) - mutable):
+            broken.append(
                 "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', "
                 "'template', 'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' "
                 "and 'minReadySeconds' are forbidden"
             )
-    return wrong
+    return broken
 
 
 def _metadata_faults(metadata: Object, path: str) -> list[str]:
-    wrong = []
+    broken = []
     name = metadata.get("name", "")
     if path == "metadata" and (not _NAME.match(name) or len(name) > 253):
-        wrong.append(
+        broken.append(
             f'metadata.name: Invalid value: "{name}": a lowercase RFC 1123 subdomain must consist of lower case '
             "alphanumeric characters, '-' or '.'"
         )
     for key, value in (metadata.get("labels") or {}).items():
         if not isinstance(value, str) or not _LABEL_VALUE.match(value) or len(value) > 63:
-            wrong.append(
+            broken.append(
                 f'{path}.labels: Invalid value: "{value}": a valid label must be at most 63 characters of '
                 f"alphanumerics, '-', '_' or '.' (key {key})"
             )
-    return wrong
+    return broken
 
 
 def _template_faults(template: Any, path: str, *, pod: bool) -> list[str]:
     if not isinstance(template, dict):
         return [f"{path.rstrip('.')}: Required value"]
-    wrong = [] if pod else _metadata_faults(template.get("metadata") or {}, f"{path}metadata")
+    broken = [] if pod else _metadata_faults(template.get("metadata") or {}, f"{path}metadata")
     spec = template.get("spec") or {}
     volumes = {v.get("name") for v in spec.get("volumes") or ()}
     names: set[str] = set()
     if not spec.get("containers"):
-        wrong.append(f"{path}spec.containers: Required value")
+        broken.append(f"{path}spec.containers: Required value")
     for place in ("initContainers", "containers"):
         for i, container in enumerate(spec.get(place) or ()):
             here = f"{path}spec.{place}[{i}]"
             name = container.get("name")
             if not name:
-                wrong.append(f"{here}.name: Required value")
+                broken.append(f"{here}.name: Required value")
             if name in names:
-                wrong.append(f'{here}.name: Duplicate value: "{name}"')
+                broken.append(f'{here}.name: Duplicate value: "{name}"')
             names.add(name)
             if not container.get("image"):
-                wrong.append(f"{here}.image: Required value")
+                broken.append(f"{here}.image: Required value")
             for n, mount in enumerate(container.get("volumeMounts") or ()):
-                # Only in a Pod: a StatefulSet's claims are volumes too, which its template does not show.
+                # Only in a Pod: a StatefulSet's claims are volumes too, but are not in its template.
                 if pod and mount.get("name") not in volumes:
-                    wrong.append(f'{here}.volumeMounts[{n}].name: Not found: "{mount.get("name")}"')
-    return wrong
+                    broken.append(f'{here}.volumeMounts[{n}].name: Not found: "{mount.get("name")}"')
+    return broken

@@ -1,9 +1,9 @@
-"""What kube-controller-manager and a kubelet would do, as far as it can be seen through the API.
+"""Imitates kube-controller-manager and kubelet, as far as the API shows what they do.
 
-Deployments make ReplicaSets and those make pods, StatefulSets and Jobs make pods, owners take their
-dependents with them, namespaces empty themselves. Pods are ready at once; in a pod that is meant to
-complete, each container exits after a moment but those whose image is a sidecar's, which runs as
-long as it is let: so a Job with a plain second container never completes here either.
+Deployments create ReplicaSets; ReplicaSets, StatefulSets and Jobs create pods. Deleting an owner deletes its
+dependents, and deleting a namespace deletes its objects. Pods are ready at once.
+In a pod that can complete, each container exits after a moment, except a sidecar, which never exits. So a Job with a
+sidecar as a plain container never completes, as in a real cluster.
 """
 
 import hashlib
@@ -29,11 +29,11 @@ JOBS, PODS, NAMESPACES = "jobs.batch", "pods", "namespaces"
 REVISION = "deployment.kubernetes.io/revision"
 RETRY_SECONDS = 0.5
 RUN_SECONDS = 0.3
-"""How long a container that completes takes."""
+"""Run time of a container that completes."""
 
 
 class Controllers:
-    """One thread that works off changed objects, one after the other."""
+    """One thread that processes changed objects one by one."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -49,7 +49,7 @@ class Controllers:
         threading.Thread(target=self._run, name="sandbox-controllers", daemon=True).start()
 
     def stop(self) -> None:
-        """Stop it."""
+        """Stop the thread."""
         with self._wake:
             self._stopped = True
             self._wake.notify()
@@ -159,12 +159,12 @@ class Controllers:
         group, _, version = obj["apiVersion"].rpartition("/")
         plural = _PLURALS.get(obj["kind"], PODS).partition(".")[0]
         metadata = obj["metadata"]
-        described = metadata.get("annotations") or {}
+        live_annotations = metadata.get("annotations") or {}
         patch: Object = {"status": status}
         if annotations:
             patch["metadata"] = {"annotations": annotations}
         is_new = {**(obj.get("status") or {}), **status} != (obj.get("status") or {})
-        if is_new or {**described, **(annotations or {})} != described:
+        if is_new or {**live_annotations, **(annotations or {})} != live_annotations:
             self._api.patch(
                 self._api.type(group, version, plural),
                 metadata["namespace"],
@@ -200,10 +200,10 @@ class Controllers:
             return 0
         revision = _revision(current) if _revision(current) == latest else latest + 1
         for replica_set in sets:
-            wanted = spec["replicas"] if replica_set is current else 0
+            desired_replicas = spec["replicas"] if replica_set is current else 0
             patch: Object = {}
-            if replica_set["spec"]["replicas"] != wanted:
-                patch["spec"] = {"replicas": wanted}
+            if replica_set["spec"]["replicas"] != desired_replicas:
+                patch["spec"] = {"replicas": desired_replicas}
             if replica_set is current and _revision(current) != revision:
                 patch["metadata"] = {"annotations": {REVISION: str(revision)}}
             if patch:
@@ -233,26 +233,26 @@ class Controllers:
     def _replica_set(self, replica_set: Object) -> float:
         pods = self._owned(replica_set, PODS)
         missing = replica_set["spec"]["replicas"] - len(pods)
-        problem = ""
+        has_failed = False
         try:
             for _ in range(missing):
                 self._create_pod(replica_set, replica_set["spec"]["template"])
-        except Failure as failure:
-            problem = failure.message
+        except Failure:
+            has_failed = True
         for pod in pods[: max(0, -missing)]:
             self._delete(pod)
         pods = self._owned(replica_set, PODS)
-        ready = sum(_ready(pod) for pod in pods)
+        ready = sum(_is_ready(pod) for pod in pods)
         self._status(replica_set, {"replicas": len(pods), "readyReplicas": ready})
-        return RETRY_SECONDS if problem else 0
+        return RETRY_SECONDS if has_failed else 0
 
     def _stateful_set(self, stateful_set: Object) -> float:
         spec, name = stateful_set["spec"], stateful_set["metadata"]["name"]
         revision = hashlib.sha256(orjson.dumps(spec["template"], option=orjson.OPT_SORT_KEYS)).hexdigest()[:10]
         pods = {p["metadata"]["name"]: p for p in self._owned(stateful_set, PODS)}
-        wanted = [f"{name}-{i}" for i in range(spec["replicas"])]
+        pod_names = [f"{name}-{i}" for i in range(spec["replicas"])]
         for pod_name, pod in pods.items():
-            if pod_name not in wanted or pod["metadata"]["labels"].get("controller-revision-hash") != revision:
+            if pod_name not in pod_names or pod["metadata"]["labels"].get("controller-revision-hash") != revision:
                 self._delete(pod)
         claims = spec.get("volumeClaimTemplates") or ()
         template = spec["template"]
@@ -260,7 +260,7 @@ class Controllers:
             **((template.get("metadata") or {}).get("labels") or {}),
             "controller-revision-hash": revision,
         }
-        for pod_name in wanted:
+        for pod_name in pod_names:
             volumes = [
                 {
                     "name": c["metadata"]["name"],
@@ -273,7 +273,7 @@ class Controllers:
             if self._api.store.get(PODS, (stateful_set["metadata"]["namespace"], pod_name)) is None:
                 self._create_pod(stateful_set, {"metadata": metadata, "spec": pod_spec}, pod_name)
         pods_now = self._owned(stateful_set, PODS)
-        ready = sum(_ready(p) for p in pods_now)
+        ready = sum(_is_ready(p) for p in pods_now)
         self._status(
             stateful_set,
             {
@@ -295,18 +295,18 @@ class Controllers:
             phases.count("Succeeded"),
             len(pods) - phases.count("Succeeded") - phases.count("Failed"),
         )
-        done = succeeded >= (spec.get("completions") or 1) and not (spec.get("completions") is None and active)
-        if not done and not spec.get("suspend"):
-            wanted = min(
+        is_done = succeeded >= (spec.get("completions") or 1) and not (spec.get("completions") is None and active)
+        if not is_done and not spec.get("suspend"):
+            desired_active = min(
                 spec.get("parallelism", 1),
                 (spec.get("completions") or spec.get("parallelism", 1)) - succeeded,
             )
-            for _ in range(wanted - active):
+            for _ in range(desired_active - active):
                 self._create_pod(job, spec["template"])
                 active += 1
         status: Object = {"active": active, "succeeded": succeeded, "ready": active}
         conditions = (job.get("status") or {}).get("conditions")
-        if done and not conditions:
+        if is_done and not conditions:
             status["conditions"] = [{"type": "Complete", "status": "True", "lastTransitionTime": now()}]
         self._status(job, status)
         return 0
@@ -315,7 +315,7 @@ class Controllers:
         spec, status = pod["spec"], pod.get("status") or {}
         if status.get("phase") in ("Succeeded", "Failed"):
             return 0
-        completes = spec.get("restartPolicy") != "Always"
+        can_complete = spec.get("restartPolicy") != "Always"
         started = status.get("startTime")
         if not started:
             self._status(
@@ -327,8 +327,8 @@ class Controllers:
                     "containerStatuses": [_container_status(c, done=False) for c in spec["containers"]],
                 },
             )
-            return RUN_SECONDS if completes else 0
-        if completes and all("sidecar" not in c["image"] for c in spec["containers"]):
+            return RUN_SECONDS if can_complete else 0
+        if can_complete and all("sidecar" not in c["image"] for c in spec["containers"]):
             self._status(
                 pod,
                 {
@@ -351,7 +351,7 @@ def _container_status(container: Object, *, done: bool) -> Object:
     }
 
 
-def _ready(pod: Object) -> bool:
+def _is_ready(pod: Object) -> bool:
     return any(
         c["type"] == "Ready" and c["status"] == "True" for c in (pod.get("status") or {}).get("conditions") or ()
     )

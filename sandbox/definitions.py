@@ -1,4 +1,4 @@
-"""Custom resources: a type is served once its CustomResourceDefinition is stored, and gone with it."""
+"""Custom resources: the API serves a type from when its CustomResourceDefinition is stored until it is deleted."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 def establish(store: Store, types: Types, crd: Object) -> None:
-    """Serve what a CustomResourceDefinition defines, and say so in its status."""
+    """Serve the type that a CustomResourceDefinition defines, and set its status."""
     spec = crd["spec"]
     for version in spec["versions"]:
         names = spec["names"]
@@ -49,7 +49,7 @@ def establish(store: Store, types: Types, crd: Object) -> None:
 
 
 def withdraw(store: Store, types: Types, crd: Object) -> None:
-    """Stop to serve what a deleted CRD had defined, and drop its objects."""
+    """Stop serving the type of a deleted CRD, and remove its objects."""
     spec = crd["spec"]
     for version in spec["versions"]:
         resource = types.pop((spec["group"], version["name"], spec["names"]["plural"]), None)

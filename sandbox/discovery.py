@@ -1,4 +1,4 @@
-"""What the API serves, as clients ask for it: groups, resources, and as much OpenAPI as kubectl needs."""
+"""Discovery: the groups and resources that the API serves, and as much OpenAPI as kubectl needs."""
 
 from typing import Any
 
@@ -9,12 +9,12 @@ VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update
 
 
 def root(api_version: str) -> str:
-    """The path below which that version of a group is served."""
+    """The path prefix of a version of a group."""
     return f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
 
 
 def openapi(types: list[ResourceType]) -> Object:
-    """As much OpenAPI as tells kubectl that this server validates fields itself."""
+    """The OpenAPI that kubectl needs to know that this server validates fields itself."""
     paths: Object = {}
     for t in types:
         namespace = "/namespaces/{namespace}" if t.namespaced else ""
@@ -29,13 +29,13 @@ def openapi(types: list[ResourceType]) -> Object:
 
 
 def group_of(name: str, versions: list[str]) -> Object:
-    """A group, as the list of groups has it."""
+    """The entry of a group in the list of groups."""
     listed = [{"groupVersion": f"{name}/{v}", "version": v} for v in versions]
     return {"name": name, "versions": listed, "preferredVersion": listed[0]}
 
 
 def entries(resource: ResourceType) -> list[Object]:
-    """A resource and its subresources, as the list of resources has them."""
+    """The entries of a resource and its subresources in the list of resources."""
     own = {
         "name": resource.plural,
         "singularName": resource.kind.lower(),

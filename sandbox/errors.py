@@ -1,4 +1,4 @@
-"""Failures as the API server words them: a code, a reason and a message, in a Status."""
+"""Failures in the API server's form: a Status with a code, a reason and a message."""
 
 from typing import Any
 
@@ -20,13 +20,13 @@ class Failure(Exception):
     """An answer that is not a success."""
 
     def __init__(self, code: int, message: str, reason: str | None = None) -> None:
-        """``reason`` is that of the code unless it is given, even as an empty one."""
+        """Without ``reason``, the code determines it. An empty reason is kept."""
         super().__init__(message)
         self.code, self.message = code, message
         self.reason = REASONS.get(code, "Unknown") if reason is None else reason
 
     def status(self) -> Object:
-        """The ``v1`` Status to answer with."""
+        """The ``v1`` Status for the response."""
         return {
             "kind": "Status",
             "apiVersion": "v1",
@@ -39,11 +39,11 @@ class Failure(Exception):
 
 
 def not_found(resource: str, name: str) -> Failure:
-    """There is no object of that name."""
+    """The failure for an object that does not exist."""
     return Failure(404, f'{resource} "{name}" not found')
 
 
 def invalid(kind: str, name: str, faults: list[str]) -> Failure:
-    """The object breaks rules; ``faults`` are sentences that start with the field's path."""
+    """The failure for an object that breaks rules. Each of ``faults`` starts with the field's path."""
     listed = faults[0] if len(faults) == 1 else "[" + ", ".join(faults) + "]"
     return Failure(422, f'{kind} "{name}" is invalid: {listed}')

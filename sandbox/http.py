@@ -1,4 +1,4 @@
-"""The HTTP face of the API: paths, discovery, watches, tables. TLS is put around it by the caller."""
+"""Serves the API over HTTP: paths, discovery, watches, tables. The caller provides the TLS context."""
 
 import json
 import re
@@ -35,11 +35,11 @@ _PATH = re.compile(
 
 
 NEEDS_CONTAINERS = ("log", "exec", "attach", "portforward", "proxy")
-"""Subresources of a pod that only a container which runs can serve."""
+"""Subresources of a pod that need a running container."""
 
 
 class Server(ThreadingHTTPServer):
-    """Serves ``api`` until ``shutdown``."""
+    """Serves ``api`` until ``close``."""
 
     daemon_threads = True
     request_queue_size = 256
@@ -52,7 +52,7 @@ class Server(ThreadingHTTPServer):
         self._open: set[socket.socket] = set()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept; the TLS handshake happens on the connection's own thread."""
+        """Accept a connection. The TLS handshake runs on the connection's own thread."""
         connection, address = super().get_request()
         if self._context:
             connection = self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
@@ -65,10 +65,10 @@ class Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is not worth a word."""
+        """Log nothing: a client that closes its connection is normal."""
 
     def close(self) -> None:
-        """Stop, and end every connection, as a process that is killed does."""
+        """Stop, and close every connection, as if the process were killed."""
         self.api.store.close()
         self.shutdown()
         self.server_close()
@@ -79,7 +79,7 @@ class Server(ThreadingHTTPServer):
                 continue
 
     def start(self) -> None:
-        """Serve on a thread."""
+        """Serve on a thread of its own."""
         threading.Thread(target=self.serve_forever, name="sandbox", daemon=True).start()
 
 
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
         except Failure as failure:
             code, body = failure.code, failure.status()
         except (TypeError, AttributeError, KeyError, ValueError) as error:
-            # A built-in type has no schema here that would have found a value of the wrong type.
+            # The sandbox has no schemas of built-in types, so a wrong type of a value appears only here.
             code = 400
             body = Failure(code, f"the object cannot be handled, a field has the wrong type: {error!r}").status()
         self._send(code, body, warnings)
@@ -180,10 +180,10 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, api.update(resource, namespace, name, body, call)
         if self.command == "PATCH":
             content_type = (self.headers.get("Content-Type") or "").partition(";")[0]
-            existed = content_type != APPLY or api.store.get(
+            exists = content_type != APPLY or api.store.get(
                 resource.qualified, (namespace if resource.namespaced else "", name)
             )
-            return 200 if existed else 201, api.patch(resource, namespace, name, content_type, body, call)
+            return 200 if exists else 201, api.patch(resource, namespace, name, content_type, body, call)
         if self.command == "DELETE" and name:
             return 200, api.delete(resource, namespace, name, call, body)
         if self.command == "DELETE":
@@ -221,7 +221,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 200, table(resource, [obj], {}) if tabular else obj
         if query.get("watch") in ("true", "1"):
             if query.get("sendInitialEvents"):
-                raise Failure(422, "sendInitialEvents: Forbidden: not served here; list, then watch")
+                raise Failure(422, "sendInitialEvents: Forbidden: the sandbox does not support it; list, then watch")
             self._watch(resource, namespace, query, tabular)
             return None
         version = api.store.version
@@ -246,7 +246,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _watch(self, resource: ResourceType, namespace: str, query: dict[str, str], tabular: bool) -> None:
         labels, fields = self._filters(query)
 
-        def selected(obj: Object | None) -> bool:
+        def is_selected(obj: Object | None) -> bool:
             return (
                 obj is not None
                 and (not namespace or obj["metadata"].get("namespace") == namespace)
@@ -270,16 +270,16 @@ class _Handler(BaseHTTPRequestHandler):
             if not since:
                 since = store.version
                 for obj in store.all(resource.qualified):
-                    if selected(obj):
+                    if is_selected(obj):
                         self._event("ADDED", obj, resource, tabular)
             for change in store.watch(resource.qualified, since, min(BOOKMARK_SECONDS, seconds)):
                 if change is None:
                     if query.get("allowWatchBookmarks") in ("true", "1"):
                         self._bookmark(resource, store.version)
                 else:
-                    kind = self._seen_as(change, selected)
+                    kind = self._event_type(change, is_selected)
                     if kind:
-                        self._event(kind, self._shown(kind, change), resource, tabular)
+                        self._event(kind, self._event_object(kind, change), resource, tabular)
                 if timer.is_set():
                     break
             self.wfile.write(b"0\r\n\r\n")
@@ -289,14 +289,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"0\r\n\r\n")
             self.wfile.flush()
         except OSError:
-            self.close_connection = True  # the client has gone
+            self.close_connection = True  # the client closed the connection
         finally:
             end.cancel()
 
     @staticmethod
-    def _seen_as(change: Change, selected: Any) -> str:
-        """The event's type for a watcher whose selection the object may have entered or left."""
-        before, after = selected(change.old), selected(change.object)
+    def _event_type(change: Change, is_selected: Any) -> str:
+        """The event's type for a watch. A change can move the object into its selection, or out of it."""
+        before, after = is_selected(change.old), is_selected(change.object)
         if change.type == "DELETED":
             return "DELETED" if before else ""
         if before and after:
@@ -304,8 +304,8 @@ class _Handler(BaseHTTPRequestHandler):
         return "ADDED" if after else "DELETED" if before else ""
 
     @staticmethod
-    def _shown(kind: str, change: Change) -> Object:
-        """The object of an event: one that leaves the selection is shown as it was in it."""
+    def _event_object(kind: str, change: Change) -> Object:
+        """The object of an event. An object that leaves the selection has its last state from inside it."""
         if kind != "DELETED" or change.old is None or change.type == "DELETED":
             return change.object
         return {**change.old, "metadata": {**change.old["metadata"], "resourceVersion": str(change.version)}}

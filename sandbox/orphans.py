@@ -1,4 +1,4 @@
-"""Deletion with ``propagationPolicy: Orphan``: the dependents stay and lose their owner."""
+"""Deletion with ``propagationPolicy: Orphan``: the dependents stay, without their owner reference."""
 
 from typing import Any
 
@@ -10,16 +10,16 @@ Object = dict[str, Any]
 
 
 def delete_orphaning(store: Store, resource: ResourceType, key: Key, old: Object) -> Object:
-    """Mark an object as being deleted before its dependents lose it, as the finalizer ``orphan`` does."""
+    """Mark an object as deleted, then remove it from the owners of its dependents, as the finalizer ``orphan`` does."""
     metadata = {**old["metadata"], "deletionTimestamp": old["metadata"].get("deletionTimestamp") or now()}
     marked = {**metadata, "finalizers": [*(metadata.get("finalizers") or ()), "orphan"]}
     stored = store.put(resource.qualified, key, {**old, "metadata": marked}, expect=old)
     _orphan(store, old["metadata"]["uid"])
-    # Written to meanwhile, it may have other finalizers: of this one only the mark goes.
+    # Another writer may have added finalizers meanwhile, so remove only this one.
     latest = store.get(resource.qualified, key) or stored
-    left = [f for f in latest["metadata"].get("finalizers") or () if f != "orphan"]
+    remaining = [f for f in latest["metadata"].get("finalizers") or () if f != "orphan"]
     return store.put(
-        resource.qualified, key, {**latest, "metadata": {**latest["metadata"], "finalizers": left}}, expect=latest
+        resource.qualified, key, {**latest, "metadata": {**latest["metadata"], "finalizers": remaining}}, expect=latest
     )
 
 

@@ -1,7 +1,7 @@
-"""Server-side apply: who owns which field, and what an apply changes.
+"""Server-side apply: which manager owns which field, and what an apply changes.
 
-Follows https://kubernetes.io/docs/reference/using-api/server-side-apply/ and the observable
-behaviour of sigs.k8s.io/structured-merge-diff. Fields that admission sets belong to nobody.
+Follows https://kubernetes.io/docs/reference/using-api/server-side-apply/ and the visible behaviour of
+sigs.k8s.io/structured-merge-diff. Fields that admission sets have no owner.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from sandbox.errors import Failure
 from sandbox.structure import Object, Path, Shape, key_of
 
 _ITEM = object()
-"""The value of a path that stands for a list's element itself."""
+"""The value of a path that denotes an element of a list itself."""
 _UNOWNED = frozenset(
     {
         "name",
@@ -32,7 +32,7 @@ Flat = dict[Path, Any]
 
 
 def flatten(obj: Object, shape: Shape) -> Flat:
-    """Every owned path of ``obj`` with its value; atomic values are one path."""
+    """Every path of ``obj`` that can be owned, with its value. An atomic value is one path."""
     out: Flat = {}
     for name, value in obj.items():
         if name in ("apiVersion", "kind"):
@@ -71,30 +71,30 @@ def _element(item: Any, keys: tuple[str, ...]) -> str:
 
 
 def merge(live: Any, config: Any, shape: Shape) -> Any:
-    """``live`` with ``config`` applied over it."""
+    """``live`` after ``config`` is applied to it."""
     if isinstance(live, dict) and isinstance(config, dict) and not shape.atomic:
-        result = dict(live)
+        merged = dict(live)
         for name, value in config.items():
             if value is None:
-                result.pop(name, None)
+                merged.pop(name, None)
             else:
-                result[name] = merge(live[name], value, shape.child(name)) if name in live else value
-        return result
+                merged[name] = merge(live[name], value, shape.child(name)) if name in live else value
+        return merged
     if isinstance(live, list) and isinstance(config, list):
         keys = shape.list_keys(live or config)
         if keys is not None:
-            wanted = {key_of(i, keys): i for i in config}
-            result_list = [
-                merge(i, wanted.pop(key_of(i, keys)), shape.item()) if key_of(i, keys) in wanted else i for i in live
+            applied = {key_of(i, keys): i for i in config}
+            merged_list = [
+                merge(i, applied.pop(key_of(i, keys)), shape.item()) if key_of(i, keys) in applied else i for i in live
             ]
-            return result_list + list(wanted.values())
+            return merged_list + list(applied.values())
     return config
 
 
 def remove(obj: Any, paths: set[Path], shape: Shape, path: Path = ()) -> Any:
-    """``obj`` without ``paths``; maps that this empties go as well."""
+    """``obj`` without ``paths``. A map that becomes empty is removed too."""
     if isinstance(obj, dict) and not (shape.atomic and path):
-        result = {}
+        remaining = {}
         for name, value in obj.items():
             here = (*path, f"f:{name}")
             if here in paths:
@@ -102,8 +102,8 @@ def remove(obj: Any, paths: set[Path], shape: Shape, path: Path = ()) -> Any:
             kept = remove(value, paths, shape.child(name), here)
             if kept in ({}, []) and value not in ({}, []):
                 continue
-            result[name] = kept
-        return result
+            remaining[name] = kept
+        return remaining
     if isinstance(obj, list):
         keys = shape.list_keys(obj)
         if keys is not None:
@@ -142,29 +142,29 @@ def apply(
         listed = "; ".join(f'conflict with "{m}": .{", .".join(p)}' for m, p in conflicts.items())
         raise Failure(409, f"Apply failed with {len(conflicts)} conflicts: {listed}")
     held: set[Path] = set(owned).union(*(e["paths"] for e in others)) if others else set(owned)
-    gone = {p for p in before - held if not any(o[: len(p)] == p for o in held)}
-    result = merge(remove(live, gone, shape), config, shape)
-    result["metadata"] = {
-        **result["metadata"],
+    removed = {p for p in before - held if not any(o[: len(p)] == p for o in held)}
+    applied = merge(remove(live, removed, shape), config, shape)
+    applied["metadata"] = {
+        **applied["metadata"],
         **{k: live["metadata"][k] for k in _UNOWNED if k in live["metadata"]},
     }
     entry = _entry(manager, "Apply", set(owned), config, subresource)
-    return _with_managers(result, [*others, entry], live)
+    return _with_managers(applied, [*others, entry], live)
 
 
 def update(old: Object | None, new: Object, manager: str, shape: Shape, subresource: str = "") -> Object:
-    """``new`` with its managedFields brought up to date after ``manager`` wrote it over ``old``."""
+    """``new`` with updated managedFields, after ``manager`` replaced ``old`` by it."""
     flat = flatten(new, shape)
     if old is None:
         return _with_managers(new, [_entry(manager, "Update", set(flat), new, subresource)])
     old_flat = flatten(old, shape)
     changed = {p for p, v in flat.items() if p not in old_flat or (v is not _ITEM and old_flat[p] != v)}
-    gone = old_flat.keys() - flat.keys()
+    removed = old_flat.keys() - flat.keys()
     entries = managers(old)
     for entry in entries:
         if not _is(entry, manager, "Update", subresource):
             entry["paths"] -= changed
-        entry["paths"] -= gone
+        entry["paths"] -= removed
     if changed:
         mine = next((e for e in entries if _is(e, manager, "Update", subresource)), None)
         if mine:
@@ -175,7 +175,7 @@ def update(old: Object | None, new: Object, manager: str, shape: Shape, subresou
 
 
 def managers(obj: Object) -> list[Any]:
-    """The entries of ``metadata.managedFields`` with their fields as sets of paths."""
+    """The entries of ``metadata.managedFields``, with their fields as sets of paths."""
     return [
         {**entry, "paths": set(_paths(entry.get("fieldsV1") or {}))}
         for entry in obj["metadata"].get("managedFields") or ()

@@ -1,4 +1,4 @@
-"""Lists in pages: ``limit`` and ``continue``, all pages of a list as it was when the first one was read."""
+"""Lists in pages: ``limit`` and ``continue``. All pages show the list as it was at the first request."""
 
 import itertools
 import threading
@@ -9,21 +9,21 @@ from sandbox.errors import Failure
 
 Object = dict[str, Any]
 REMEMBERED = 100
-"""Lists of which a further page can be had; those before are too old, as after five minutes in Kubernetes."""
+"""Number of lists that are kept for further pages. Older ones answer 410, as after five minutes in Kubernetes."""
 
 
 class Pages:
-    """Remembers the lists of which pages were read. Safe to use from several threads."""
+    """Keeps lists for requests of further pages. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock, self._numbers = threading.Lock(), itertools.count(1)
         self._lists: OrderedDict[str, tuple[list[Object], str]] = OrderedDict()
 
     def page(self, items: list[Object], version: str, query: dict[str, str]) -> tuple[list[Object], Object]:
-        """What a list of ``items`` answers: the objects of one page, and the list's metadata.
+        """The objects of one page of ``items``, and the list's metadata.
 
         Raises:
-            Failure: 410, for a page of a list that is no longer known.
+            Failure: 410, for a page of a list that is no longer kept.
         """
         limit, (number, _, start) = int(query.get("limit") or 0), query.get("continue", "").partition(":")
         if number:

@@ -1,4 +1,4 @@
-"""The patches of kubectl and of clients: JSON patch, merge patch and strategic merge patch."""
+"""The patches that clients send: JSON patch, merge patch and strategic merge patch."""
 
 from typing import Any
 
@@ -10,7 +10,11 @@ from sandbox.structure import Object, Shape, key_of
 
 
 def json_patch(obj: Object, operations: list[Object]) -> Object:
-    """RFC 6902."""
+    """Apply a JSON patch (RFC 6902).
+
+    Raises:
+        Failure: 422, if it does not apply.
+    """
     try:
         patched: Object = jsonpatch.apply_patch(obj, operations)
     except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
@@ -19,38 +23,38 @@ def json_patch(obj: Object, operations: list[Object]) -> Object:
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """RFC 7386."""
+    """Apply a merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
-    result = dict(target) if isinstance(target, dict) else {}
+    patched = dict(target) if isinstance(target, dict) else {}
     for name, value in patch.items():
         if value is None:
-            result.pop(name, None)
+            patched.pop(name, None)
         else:
-            result[name] = merge_patch(result.get(name), value)
-    return result
+            patched[name] = merge_patch(patched.get(name), value)
+    return patched
 
 
 def strategic_merge_patch(target: Any, patch: Any, shape: Shape) -> Any:
-    """Kubernetes' own: lists that are maps are merged by key; ``$patch`` and its like direct it."""
+    """Apply a strategic merge patch. Lists with keys are merged by key; ``$patch`` and similar fields control it."""
     if isinstance(patch, dict):
         if patch.get("$patch") == "replace":
             return {k: v for k, v in patch.items() if k != "$patch"}
-        result = dict(target) if isinstance(target, dict) else {}
+        patched = dict(target) if isinstance(target, dict) else {}
         retained = patch.get("$retainKeys")
         if retained is not None:
-            result = {k: v for k, v in result.items() if k in retained}
+            patched = {k: v for k, v in patched.items() if k in retained}
         for name, value in patch.items():
             if name.startswith("$deleteFromPrimitiveList/"):
                 field = name.partition("/")[2]
-                result[field] = [i for i in result.get(field) or () if i not in value]
+                patched[field] = [i for i in patched.get(field) or () if i not in value]
             elif name.startswith("$"):
                 continue
             elif value is None:
-                result.pop(name, None)
+                patched.pop(name, None)
             else:
-                result[name] = strategic_merge_patch(result.get(name), value, shape.child(name))
-        return result
+                patched[name] = strategic_merge_patch(patched.get(name), value, shape.child(name))
+        return patched
     if isinstance(patch, list) and isinstance(target, list):
         keys = shape.list_keys(patch)
         if keys:
@@ -63,15 +67,15 @@ def strategic_merge_patch(target: Any, patch: Any, shape: Shape) -> Any:
 def _merge_list(target: list[Any], patch: list[Any], keys: tuple[str, ...], shape: Shape) -> list[Any]:
     if any(isinstance(i, dict) and i.get("$patch") == "replace" for i in patch):
         return [i for i in patch if "$patch" not in i]
-    merge_keys = keys[:1]  # strategic merge knows one key a list
-    result = list(target)
+    merge_keys = keys[:1]  # a strategic merge patch uses one key for each list
+    merged = list(target)
     for item in patch:
-        at = next((n for n, t in enumerate(result) if key_of(t, merge_keys) == key_of(item, merge_keys)), None)
+        at = next((n for n, t in enumerate(merged) if key_of(t, merge_keys) == key_of(item, merge_keys)), None)
         if item.get("$patch") == "delete":
             if at is not None:
-                del result[at]
+                del merged[at]
         elif at is None:
-            result.append(item)
+            merged.append(item)
         else:
-            result[at] = strategic_merge_patch(result[at], item, shape.item())
-    return result
+            merged[at] = strategic_merge_patch(merged[at], item, shape.item())
+    return merged

@@ -1,4 +1,4 @@
-"""Reads the protobuf that kubectl and Helm send; every answer is JSON, which both accept."""
+"""Reads the protobuf that kubectl and Helm send. Every response is JSON, which both accept."""
 
 import base64
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def decode(data: bytes) -> Object:
         Failure: 415, if its kind or one of its fields is not in :mod:`sandbox.protobuf_kinds`.
     """
     if not data.startswith(MAGIC):
-        raise Failure(415, "the body of the request is no protobuf of Kubernetes")
+        raise Failure(415, "the body of the request is not Kubernetes protobuf")
     envelope = _message(data[len(MAGIC) :], _UNKNOWN)
     meta = envelope.get("typeMeta") or {}
     schema = KINDS.get(meta.get("kind", ""))
@@ -29,38 +29,38 @@ def decode(data: bytes) -> Object:
 
 
 def _message(data: bytes, schema: Schema, of: str = "") -> Object:
-    result: Object = {}
+    message: Object = {}
     for number, value in _fields(data):
         if number in schema:
             name, form = schema[number]
-            _put(result, name, value, form, of)
+            _put(message, name, value, form, of)
         elif not _is_empty(value):
             raise Failure(
                 415, f"the sandbox does not read field {number} of {of or 'the object'} as protobuf: use YAML"
             )
-    return result
+    return message
 
 
-def _put(result: Object, name: str, value: Any, form: Any, of: str) -> None:
-    """Set the field ``name`` of ``result``, or add to it where it is a list or map."""
+def _put(message: Object, name: str, value: Any, form: Any, of: str) -> None:
+    """Set the field ``name`` of ``message``. If it is a list or map, add to it."""
     path = f"{of}.{name}" if of else name
     if isinstance(form, tuple):
-        result.setdefault(name, []).append(_message(value, form[1], path))
+        message.setdefault(name, []).append(_message(value, form[1], path))
     elif isinstance(form, dict):
-        result[name] = _message(value, form, path)
+        message[name] = _message(value, form, path)
     elif form.startswith("map "):
         entry = dict(_fields(value))
-        result.setdefault(name, {})[entry.get(1, b"").decode()] = _scalar(entry.get(2, b""), form[4:])
+        message.setdefault(name, {})[entry.get(1, b"").decode()] = _scalar(entry.get(2, b""), form[4:])
     elif form.startswith("list "):
-        result.setdefault(name, []).append(_scalar(value, form[5:]))
+        message.setdefault(name, []).append(_scalar(value, form[5:]))
     else:
         scalar = _scalar(value, form)
         if scalar != "" and not (form.endswith("0") and not scalar):
-            result[name] = scalar
+            message[name] = scalar
 
 
 def _is_empty(value: Any) -> bool:
-    """Whether a field that is not read holds nothing: Go sends fields that are not pointers even when they are."""
+    """Whether a field is empty. Go sends fields that are not pointers even if they are empty."""
     if not isinstance(value, bytes):
         return not value
     try:
@@ -83,7 +83,7 @@ def _scalar(value: Any, form: str) -> Any:
 
 
 def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
-    """Number and raw value of each field: an integer, or the bytes of a length-delimited one."""
+    """Number and raw value of each field: an integer, or the bytes of a length-delimited field."""
     at = 0
     while at < len(data):
         key, at = _varint(data, at)

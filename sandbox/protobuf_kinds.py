@@ -1,11 +1,11 @@
-"""The fields that kubectl and Helm fill in when they send an object as protobuf, by number, name and form.
+"""The fields that kubectl and Helm send in protobuf objects: number, name and form of each.
 
-kubectl sends what its ``create`` and ``run`` commands make of built-in kinds as protobuf. It reads no other format from
-an answer of 415, so the sandbox has to read it. Field numbers are those of ``generated.proto`` in k8s.io/api and
-k8s.io/apimachinery, which never change.
+The commands ``kubectl create`` and ``kubectl run`` send built-in kinds as protobuf. They do not switch to another
+format after an answer of 415, so the sandbox must read protobuf. Field numbers come from ``generated.proto`` in
+k8s.io/api and k8s.io/apimachinery, and never change.
 
-A form is ``str``, ``int``, ``bool``, ``bytes``, ``raw``, ``quantity``, ``intstr`` or the fields of a message; in a list
-or map it is one of these behind ``list`` or ``map``. ``int0`` and ``bool0`` are left out at zero, as in JSON.
+A form is ``str``, ``int``, ``bool``, ``bytes``, ``raw``, ``quantity``, ``intstr`` or the fields of a message. For a
+list or map it follows the word ``list`` or ``map``. ``int0`` and ``bool0`` are omitted at zero, as in JSON.
 """
 
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Custom resources: defaulting, pruning and validation by their structural schema, CEL included."""
+"""Defaults, prunes and validates custom resources by their structural schema, including CEL rules."""
 
 import re
 from functools import lru_cache
@@ -13,26 +13,26 @@ PRESERVE = "x-kubernetes-preserve-unknown-fields"
 
 
 def prepare(value: Any, schema: Object, *, root: bool = True) -> Any:
-    """``value`` pruned of unknown fields and with defaults filled in; shares nothing that changed."""
+    """A copy of ``value`` without unknown fields and with defaults. ``value`` itself does not change."""
     if isinstance(value, dict) and (schema.get("properties") or schema.get("additionalProperties") or root):
         properties = schema.get("properties") or {}
         additional = schema.get("additionalProperties")
-        result = {}
+        prepared = {}
         for name, child in value.items():
             if root and name in ("apiVersion", "kind", "metadata"):
-                result[name] = child
+                prepared[name] = child
             elif name in properties:
                 if child is None and not properties[name].get("nullable"):
-                    continue  # null is taken for absent, and then defaulted
-                result[name] = prepare(child, properties[name], root=False)
+                    continue  # null counts as absent, and gets the default
+                prepared[name] = prepare(child, properties[name], root=False)
             elif isinstance(additional, dict):
-                result[name] = prepare(child, additional, root=False)
+                prepared[name] = prepare(child, additional, root=False)
             elif additional is True or schema.get(PRESERVE):
-                result[name] = child
+                prepared[name] = child
         for name, child in properties.items():
-            if name not in result and "default" in child:
-                result[name] = prepare(child["default"], child, root=False)
-        return result
+            if name not in prepared and "default" in child:
+                prepared[name] = prepare(child["default"], child, root=False)
+        return prepared
     if isinstance(value, dict) and schema.get("type") == "object" and not schema.get(PRESERVE):
         return {}
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
@@ -59,20 +59,20 @@ def unknown_fields(value: Any, schema: Object, path: str = "") -> list[str]:
 
 
 def faults(obj: Object, schema: Object) -> list[str]:
-    """Sentences that start with a field's path, one a broken rule."""
+    """One sentence for each broken rule. It starts with the field's path."""
     validator = jsonschema.Draft202012Validator(_as_json_schema(schema))
-    wrong = []
+    broken = []
     for error in validator.iter_errors(obj):
         path = _dotted(error.absolute_path)
         if error.validator == "required":
             missing = re.sub(r"^'(.*)' is a required property$", r"\1", error.message)
-            wrong.append(f"{path + '.' if path else ''}{missing}: Required value")
+            broken.append(f"{path + '.' if path else ''}{missing}: Required value")
         elif error.validator == "enum":
             listed = ", ".join(f'"{v}"' for v in error.validator_value)
-            wrong.append(f'{path}: Unsupported value: "{error.instance}": supported values: {listed}')
+            broken.append(f'{path}: Unsupported value: "{error.instance}": supported values: {listed}')
         else:
-            wrong.append(f"{path}: Invalid value: {error.message}")
-    return wrong or _cel_faults(obj, schema, "", obj)
+            broken.append(f"{path}: Invalid value: {error.message}")
+    return broken or _cel_faults(obj, schema, "", obj)
 
 
 _EXPECTED = {
@@ -87,7 +87,7 @@ _GOT = {str: "string", bool: "boolean", int: "int", float: "float", dict: "map",
 
 
 def type_faults(obj: Object, schema: Object) -> list[str]:
-    """Values of the wrong type, in the words of server-side apply, which finds them before all else."""
+    """One sentence for each value of the wrong type. Server-side apply checks types first, with these words."""
     return [
         f".{_dotted(error.absolute_path)}: {_EXPECTED[error.validator_value]}, got {_GOT[type(error.instance)]}"
         for error in jsonschema.Draft202012Validator(_as_json_schema(schema)).iter_errors(obj)
@@ -100,32 +100,34 @@ def _dotted(path: Any) -> str:
 
 
 def _cel_faults(value: Any, schema: Object, path: str, root: Any) -> list[str]:
-    wrong = []
+    broken = []
     for rule in schema.get("x-kubernetes-validations") or ():
         if not evaluate(rule["rule"], {"self": value}):
-            wrong.append(f"{path or '<nil>'}: Invalid value: {rule.get('message') or 'failed rule: ' + rule['rule']}")
+            broken.append(f"{path or '<nil>'}: Invalid value: {rule.get('message') or 'failed rule: ' + rule['rule']}")
     if isinstance(value, dict):
         for name, child in (schema.get("properties") or {}).items():
             if name in value:
-                wrong += _cel_faults(value[name], child, f"{path}.{name}".lstrip("."), root)
+                broken += _cel_faults(value[name], child, f"{path}.{name}".lstrip("."), root)
     elif isinstance(value, list) and isinstance(schema.get("items"), dict):
         for i, item in enumerate(value):
-            wrong += _cel_faults(item, schema["items"], f"{path}[{i}]", root)
-    return wrong
+            broken += _cel_faults(item, schema["items"], f"{path}[{i}]", root)
+    return broken
 
 
 def default_faults(schema: Object, path: str = "spec.validation.openAPIV3Schema") -> list[str]:
-    """Defaults that the schema beside them refuses, one sentence each; it sees them without nested defaults."""
-    wrong = []
+    """One sentence for each default that its own schema refuses. Nested defaults are not set for this check."""
+    sentences = []
     if "default" in schema:
         try:
             broken = faults(schema["default"], schema)
         except (RuntimeError, ValueError, TypeError, KeyError) as error:
             broken = [f": Invalid value: no such key: {str(error).strip(chr(39))}"]
-        wrong += [f"{path}.default{'' if fault[:1] in ':<' else '.'}{fault.removeprefix('<nil>')}" for fault in broken]
+        sentences += [
+            f"{path}.default{'' if fault[:1] in ':<' else '.'}{fault.removeprefix('<nil>')}" for fault in broken
+        ]
     for name, child in (schema.get("properties") or {}).items():
-        wrong += default_faults(child, f"{path}.properties[{name}]")
-    return wrong
+        sentences += default_faults(child, f"{path}.properties[{name}]")
+    return sentences
 
 
 @lru_cache(maxsize=512)
@@ -134,7 +136,7 @@ def _program(expression: str) -> Any:
 
 
 def evaluate(expression: str, variables: Object) -> bool:
-    """The truth of a CEL expression."""
+    """Whether a CEL expression is true."""
     return bool(_program(expression).execute(variables))
 
 
@@ -145,9 +147,9 @@ def _as_json_schema(node: Any) -> Any:
         return node
     if node.get("x-kubernetes-int-or-string"):
         return {"type": ["integer", "string"]}
-    result = {k: _as_json_schema(v) for k, v in node.items() if k not in ("default", "format", "example")}
+    converted = {k: _as_json_schema(v) for k, v in node.items() if k not in ("default", "format", "example")}
     if node.get("nullable") and isinstance(node.get("type"), str):
-        result["type"] = [node["type"], "null"]
+        converted["type"] = [node["type"], "null"]
     if "properties" in node and "metadata" in node["properties"] and "spec" in node["properties"]:
-        result["properties"] = {**result["properties"], "metadata": {"type": "object"}}
-    return result
+        converted["properties"] = {**converted["properties"], "metadata": {"type": "object"}}
+    return converted

@@ -1,4 +1,4 @@
-"""Label and field selectors, as objects and as the strings in a query."""
+"""Label and field selectors, as objects and as strings of a query."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ Labels = Mapping[str, str]
 
 
 def matches(selector: Mapping[str, Any] | None, labels: Labels) -> bool:
-    """Whether a LabelSelector (``matchLabels``, ``matchExpressions``) matches; an empty one matches all."""
+    """Whether a LabelSelector (``matchLabels``, ``matchExpressions``) matches. An empty one matches everything."""
     for key, value in ((selector or {}).get("matchLabels") or {}).items():
         if labels.get(key) != value:
             return False
@@ -36,7 +36,7 @@ def label_filter(text: str) -> Callable[[Object], bool]:
     """A predicate on objects from a ``labelSelector`` query.
 
     Raises:
-        Failure: if it cannot be parsed.
+        Failure: 400, if it cannot be parsed.
     """
     terms = []
     for part in re.split(r",(?![^(]*\))", text) if text else ():
@@ -50,16 +50,16 @@ def label_filter(text: str) -> Callable[[Object], bool]:
         for absent, key, operator, value, set_operator, values in terms:
             members = [v.strip() for v in (values or "").split(",")]
             if set_operator == "in":
-                ok = labels.get(key) in members
+                is_match = labels.get(key) in members
             elif set_operator == "notin":
-                ok = labels.get(key) not in members
+                is_match = labels.get(key) not in members
             elif operator == "!=":
-                ok = labels.get(key) != value
+                is_match = labels.get(key) != value
             elif operator:
-                ok = labels.get(key) == value
+                is_match = labels.get(key) == value
             else:
-                ok = (key in labels) != bool(absent)
-            if not ok:
+                is_match = (key in labels) != bool(absent)
+            if not is_match:
                 return False
         return True
 

@@ -1,4 +1,4 @@
-"""What etcd and the watch cache are to a cluster: versioned objects, and a log of their changes."""
+"""Stores versioned objects and a log of their changes, as etcd and the API server's watch cache do."""
 
 import threading
 from collections import defaultdict, deque
@@ -12,12 +12,12 @@ Object = dict[str, Any]
 Key = tuple[str, str]
 """Namespace and name."""
 HISTORY = 5000
-"""Changes kept for each resource; a watch from before them is told 410."""
+"""Number of changes that are kept for each resource. A watch from an older version gets 410."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One change of one object; ``old`` is what it was before, if it was."""
+    """One change of one object. ``old`` is the object before the change, None if it is new."""
 
     version: int
     type: str
@@ -26,7 +26,7 @@ class Change:
 
 
 class Store:
-    """All objects, by resource (``plural.group``) and key. Objects in it are never changed in place."""
+    """All objects, by resource (``plural.group``) and key. Stored objects are never changed; they are replaced."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -56,10 +56,10 @@ class Store:
         return [obj for (ns, _), obj in items if not namespace or ns == namespace]
 
     def put(self, resource: str, key: Key, obj: Object, *, expect: Object | None) -> Object:
-        """Store ``obj`` with the next resource version, if the stored object still is ``expect``.
+        """Store ``obj`` with the next resource version, if the stored object is still ``expect``.
 
         Raises:
-            Failure: 409, if it is not.
+            Failure: 409, if the stored object changed.
         """
         with self.lock:
             old = self._objects[resource].get(key)
@@ -79,7 +79,11 @@ class Store:
             return stored
 
     def remove(self, resource: str, key: Key, *, expect: Object) -> Object:
-        """Remove the object, if it still is ``expect``; its last state, with a version of its own."""
+        """Remove the object, if it is still ``expect``. Return its last state, with a new resource version.
+
+        Raises:
+            Failure: 409, if the stored object changed.
+        """
         with self.lock:
             old = self._objects[resource].get(key)
             if old is not expect:
@@ -97,11 +101,11 @@ class Store:
             return sorted(self._dependents.get(uid, ()))
 
     def exists(self, uid: str) -> bool:
-        """Whether an object of that uid is stored."""
+        """Whether an object with this uid is stored."""
         return uid in self._uids
 
     def watch(self, resource: str, since: int, timeout: float) -> Iterator[Change | None]:
-        """Changes after version ``since``, as they come; None after each ``timeout`` seconds without.
+        """Yield changes after version ``since`` as they happen. Yield None after ``timeout`` seconds without a change.
 
         Raises:
             Failure: 410, if ``since`` is older than the log.

@@ -1,8 +1,8 @@
-"""How objects are put together: which lists are maps, which values are atomic.
+"""The structure of objects: which lists have keys, and which values are atomic.
 
-Server-side apply and strategic merge patch both need to know. For custom resources the CRD's schema
-says it; for built-in ones the table below does, by field name, from the markers in Kubernetes' own
-OpenAPI (``x-kubernetes-list-map-keys``, ``x-kubernetes-map-type``).
+Server-side apply and strategic merge patch need this. For custom resources it comes from the CRD's schema. For built-in
+resources it comes from the table below, by field name. The table follows the markers in Kubernetes' OpenAPI
+(``x-kubernetes-list-map-keys``, ``x-kubernetes-map-type``).
 """
 
 from typing import Any
@@ -45,7 +45,7 @@ ATOMIC = frozenset(
 
 
 class Shape:
-    """What is known of one place in an object: its field's name, and its schema if it has one."""
+    """One place in an object: the field's name, and its schema if there is one."""
 
     __slots__ = ("name", "schema")
 
@@ -66,13 +66,13 @@ class Shape:
 
     @property
     def atomic(self) -> bool:
-        """Whether a map here is owned and replaced as a whole."""
+        """Whether a map here has one owner and is replaced as a whole."""
         if self.schema is None:
             return self.name in ATOMIC
         return self.schema.get("x-kubernetes-map-type") == "atomic"
 
     def list_keys(self, items: list[Any]) -> tuple[str, ...] | None:
-        """Fields that identify an element of a list that is a map; () for a set; None if atomic."""
+        """The fields that identify an element of a list with keys; () for a set; None if the list is atomic."""
         if self.schema is not None:
             kind = self.schema.get("x-kubernetes-list-type", "atomic")
             if kind == "map":
@@ -89,7 +89,7 @@ DEFAULT_KEYS = {"protocol": "TCP"}
 
 
 def key_of(item: Any, keys: tuple[str, ...]) -> tuple[Any, ...]:
-    """What identifies ``item`` in its list."""
+    """The values that identify ``item`` in its list."""
     if not keys or not isinstance(item, dict):
         return (item,) if not isinstance(item, dict) else (str(item),)
     return tuple(item.get(k, DEFAULT_KEYS.get(k)) for k in keys)

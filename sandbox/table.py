@@ -1,4 +1,4 @@
-"""Tables, as ``kubectl get`` asks the server for them."""
+"""Tables, which ``kubectl get`` requests from the server."""
 
 import re
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ _FILTER = re.compile(r'^(\w+)\[\?\(@\.(\w+)\s*==\s*"([^"]*)"\)\]$')
 
 
 def lookup(obj: Any, path: str) -> Any:
-    """The first value at a JSONPath of names and equality filters, or None."""
+    """The first value at a JSONPath, or None. The path may have names and equality filters."""
     node = obj
     for part in re.findall(r"\w+\[\?\([^)]*\)\]|[\w-]+", path):
         match = _FILTER.match(part)
@@ -43,7 +43,7 @@ def lookup(obj: Any, path: str) -> Any:
 
 
 def age(timestamp: str) -> str:
-    """Time since ``timestamp``, as short as kubectl's."""
+    """The time since ``timestamp``, in kubectl's short form."""
     seconds = int((datetime.now(UTC) - datetime.fromisoformat(timestamp)).total_seconds())
     for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= 2 * size:

@@ -1,4 +1,4 @@
-"""What a write may change of an object, and what it changes by itself: pure functions."""
+"""Pure functions about writes: what a write may change, and what the API server changes by itself."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -9,12 +9,12 @@ Object = dict[str, Any]
 
 
 def now() -> str:
-    """The time as Kubernetes writes it."""
+    """The current time in Kubernetes' format."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def restrict(resource: ResourceType, old: Object, new: Object, subresource: str) -> Object:
-    """``new`` without what this endpoint does not write."""
+    """``new`` with the old values of all fields that this endpoint does not write."""
     kept = (
         "uid",
         "creationTimestamp",
@@ -36,22 +36,24 @@ def restrict(resource: ResourceType, old: Object, new: Object, subresource: str)
             "metadata": {**old["metadata"], **written},
             **({"status": new["status"]} if "status" in new else {}),
         }
-    result = {**new, "metadata": metadata}
+    restricted = {**new, "metadata": metadata}
     if "status" in resource.subresources:
-        result.pop("status", None)
+        restricted.pop("status", None)
         if "status" in old:
-            result["status"] = old["status"]
-    return result
+            restricted["status"] = old["status"]
+    return restricted
 
 
 def with_generation(old: Object | None, new: Object, subresource: str) -> Object:
-    """``new`` with its generation, which moves with everything except metadata and status."""
+    """``new`` with its generation. It grows with every change outside of metadata and status."""
     ignored = ("metadata", "status")
     if old is None or subresource == "status":
         return new
-    # A Deployment's annotations reach its ReplicaSets, so a change of them is one of the Deployment's too.
-    annotated = new["kind"] == "Deployment" and old["metadata"].get("annotations") != new["metadata"].get("annotations")
-    if annotated or {k: v for k, v in old.items() if k not in ignored} != {
+    # A Deployment's annotations are copied to its ReplicaSets, so changing them counts as a change of the Deployment.
+    is_annotated = new["kind"] == "Deployment" and old["metadata"].get("annotations") != new["metadata"].get(
+        "annotations"
+    )
+    if is_annotated or {k: v for k, v in old.items() if k not in ignored} != {
         k: v for k, v in new.items() if k not in ignored
     }:
         new = {
