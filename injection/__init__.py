@@ -1,6 +1,5 @@
-"""Injection, in one place: what an actor's injection consists of, and the function that puts it into a template.
+"""Injection: the plan of an actor, and the functions that put it into a pod template and take it out again.
 
-Everything here is a pure function of plain values. Admission calls it for objects on their way into the
-cluster, the command line for objects in files, and the controller compares its digests to find what an
-earlier plan injected.
+All functions here are pure. Admission calls them for requests to the API server, and the command for objects in files.
+The controller compares the digests of plans to find templates with an earlier plan.
 """

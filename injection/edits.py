@@ -1,7 +1,7 @@
-"""What to tell whoever changes an injected part: that it was put back, and where such a change belongs.
+"""Warns a user whose change of an injected part was reverted, and names the setting to change instead.
 
-Without a word, ``kubectl set image`` on the sidecar, or a patch of ``containers[0]`` that meant the function's
-container, would seem to have worked.
+Without a warning, ``kubectl set image`` on the sidecar would seem to succeed. So would a patch of ``containers[0]``
+that is meant for the function's container.
 """
 
 from collections.abc import Iterator
@@ -18,22 +18,28 @@ _SETTINGS: Final = {
     "resources": "spec.sidecar.resources of the AsyncActor {actor!r}, or for all actors sidecar.defaultResources of "
     "the operator's chart",
     "env": "spec.sidecar.env of the AsyncActor {actor!r}",
-    "securityContext": "the securityContext of the container {runtime!r}, whose user the sidecar follows",
+    "securityContext": "the securityContext of the container {runtime!r}; the sidecar runs as the same user",
 }
 _VARIABLES: Final = {
     "ASYA_SOCKET_DIR": "spec.socket.path of the AsyncActor {actor!r}",
     "ASYA_SOCKET_PATH": "spec.socket.path of the AsyncActor {actor!r}",
     "ASYA_SOCKET_MAX_SIZE": "spec.socket.maxSize of the AsyncActor {actor!r}",
 }
-_UNSETTABLE: Final = "it is the operator's; take the label asya.io/actor off to be without the sidecar"
-_SHOWN: Final = 120
-"""Characters of a value that a warning shows."""
+_UNSETTABLE: Final = "the operator manages it; remove the label asya.io/actor to remove the sidecar"
+_MAX_SHOWN: Final = 120
+"""Longest value, in characters, that a warning shows."""
 
 
 def revert_warnings(submitted: Object, result: Object, before: Object | None, path: str) -> list[str]:
-    """Warnings about changes that ``submitted`` made to our parts of ``before`` and that ``result`` does not have.
+    """Return a warning for each change of an injected part that ``submitted`` made and ``result`` reverts.
 
-    ``path`` is where the template is in its object. There are none where the injection itself changed.
+    The list is empty if the request changes the plan.
+
+    Args:
+        submitted: the template in the request.
+        result: the template that admission returns.
+        before: the stored template, or None if the request creates the object.
+        path: path of the template in its object.
     """
     if before is None or submitted is result:
         return []
@@ -41,65 +47,67 @@ def revert_warnings(submitted: Object, result: Object, before: Object | None, pa
     record = records[1]
     if record is None or any(r is None or r.digest != record.digest for r in records):
         return []
-    theirs, ours, stored = (
+    submitted_parts, result_parts, stored_parts = (
         parts_of(template, r) for template, r in zip((submitted, result, before), records, strict=True) if r
     )
-    return list(_warnings(theirs, ours, stored, record, path, submitted))
+    return list(_warnings(submitted_parts, result_parts, stored_parts, record, path, submitted))
 
 
 def _warnings(
-    theirs: Object, ours: Object, stored: Object, record: Record, path: str, submitted: Object
+    submitted_parts: Object, result_parts: Object, stored_parts: Object, record: Record, path: str, submitted: Object
 ) -> Iterator[str]:
-    for name, container in ours["containers"].items():
-        changed, was = theirs["containers"].get(name), stored["containers"].get(name)
-        if was is None:
+    for name, container in result_parts["containers"].items():
+        changed, stored = submitted_parts["containers"].get(name), stored_parts["containers"].get(name)
+        if stored is None:
             continue
         place = "initContainers" if record.native or name == HOLDER else "containers"
         at = f"{path}.spec.{place}[{name}]"
         if changed is None:
-            yield f"{at}: was put back, since {_UNSETTABLE}"
+            yield f"{at}: the removal was reverted; {_UNSETTABLE}"
             continue
-        for field in sorted({*changed, *was}):
-            if changed.get(field) != was.get(field) and container.get(field) != changed.get(field):
+        for field in sorted({*changed, *stored}):
+            if changed.get(field) != stored.get(field) and container.get(field) != changed.get(field):
                 message = _describe(f"{at}.{field}", changed.get(field), container.get(field))
-                yield message + _where(name, field, record) + _hint(name, record, submitted)
+                yield message + _advice(name, field, record) + _hint(name, record, submitted)
     at = f"{path}.spec.containers[{record.runtime}]"
     for group in ("env", "mounts", "probes"):
-        for name, part in ours[group].items():
-            changed, was = theirs[group].get(name), stored[group].get(name)
-            if was is not None and changed != was and part != changed:
+        for name, part in result_parts[group].items():
+            changed, stored = submitted_parts[group].get(name), stored_parts[group].get(name)
+            if stored is not None and changed != stored and part != changed:
                 field = {"env": f".env[{name}]", "mounts": f".volumeMounts[{name}]", "probes": f".{name}"}[group]
-                yield _describe(at + field, changed, part) + _set(_VARIABLES.get(name, ""), record)
-    if theirs["command"] != stored["command"] and ours["command"] not in (None, theirs["command"]):
-        yield _describe(f"{at}.command", theirs["command"], ours["command"]) + _set("", record)
+                yield _describe(at + field, changed, part) + _setting_advice(_VARIABLES.get(name, ""), record)
+    command = submitted_parts["command"]
+    if command != stored_parts["command"] and result_parts["command"] not in (None, command):
+        yield _describe(f"{at}.command", command, result_parts["command"]) + _setting_advice("", record)
 
 
-def _describe(at: str, value: Any, kept: Any) -> str:
-    shown = [f"{value!r}" for value in (value, kept)]
-    if any(len(text) > _SHOWN or isinstance(v, list | dict) for text, v in zip(shown, (value, kept), strict=True)):
-        return f"{at}: the change was put back; "
-    if value is None:
-        return f"{at}: its removal was put back to {shown[1]}; "
-    return f"{at}: {shown[0]} was put back to {shown[1]}; "
+def _describe(at: str, submitted: Any, kept: Any) -> str:
+    values = (submitted, kept)
+    texts = [f"{value!r}" for value in values]
+    if any(len(t) > _MAX_SHOWN or isinstance(v, list | dict) for t, v in zip(texts, values, strict=True)):
+        return f"{at}: the change was reverted; "
+    if submitted is None:
+        return f"{at}: the removal was reverted, the value is {texts[1]}; "
+    return f"{at}: {texts[0]} was reverted to {texts[1]}; "
 
 
-def _where(container: str, field: str, record: Record) -> str:
+def _advice(container: str, field: str, record: Record) -> str:
     if container == SIDECAR:
-        return _set(_SETTINGS.get(field, ""), record)
+        return _setting_advice(_SETTINGS.get(field, ""), record)
     if field == "image":
-        return _set("the image of the container {runtime!r}, which this one follows", record)
-    return "it is the operator's; set spec.socket.activation of the AsyncActor to false to be without this container"
+        return _setting_advice("the image of the container {runtime!r}; this container uses the same image", record)
+    return "the operator manages it; set spec.socket.activation of the AsyncActor to false to remove this container"
 
 
-def _set(where: str, record: Record) -> str:
-    return f"set {where.format(actor=record.actor, runtime=record.runtime)} instead" if where else _UNSETTABLE
+def _setting_advice(setting: str, record: Record) -> str:
+    return f"instead, set {setting.format(actor=record.actor, runtime=record.runtime)}" if setting else _UNSETTABLE
 
 
 def _hint(container: str, record: Record, submitted: Object) -> str:
-    """Which container a patch by place may have meant."""
+    """Return the index of the function's container, for a user who patched ``containers[0]`` by mistake."""
     if container != SIDECAR or record.native:
         return ""
     names = [name_of(c) for c in list_of(submitted.get("spec"), "containers")]
     if record.runtime not in names:
         return ""
-    return f" (containers[0] is the injected sidecar; the function's is containers[{names.index(record.runtime)}])"
+    return f" (containers[0] is the injected sidecar; the function runs in containers[{names.index(record.runtime)}])"

@@ -1,7 +1,7 @@
-"""The sidecar's environment: the variables of all generations side by side.
+"""Builds the sidecar's environment, with the variables of all generations.
 
-Each generation reads its own names of a setting and ignores the others', so one environment serves all of them;
-only ``ASYA_ACTOR_NAME`` depends on the generation. The table is in ``docs/sidecars.md``.
+Each generation reads its own variable names and ignores the others, so one environment serves all generations. Only
+the value of ``ASYA_ACTOR_NAME`` depends on the generation. ``docs/sidecars.md`` has a table.
 """
 
 from typing import Any
@@ -17,7 +17,7 @@ Object = dict[str, Any]
 
 
 class _Environment:
-    """Variables in order."""
+    """An ordered list of variables."""
 
     def __init__(self) -> None:
         self.entries: list[Object] = []
@@ -27,17 +27,17 @@ class _Environment:
 
 
 HOLDER_PATIENCE = 360
-"""Seconds that a sidecar waits beyond ``timeout.processing`` where a socket holder keeps its connection.
+"""Seconds that a sidecar waits beyond ``timeout.processing`` if a holder keeps its connection open.
 
-A container that crashes again and again is restarted after up to 300 s, and its function needs a while to load. The
-message that waits for it meanwhile must not time out; the runtime itself ends a function that takes too long.
+The kubelet delays the restart of a crashing container by up to 300 s, and the function takes time to load. The message
+that waits meanwhile must not time out. The runtime itself stops a function that takes too long.
 """
 
 
 def environment(actor: AsyncActor, defaults: SidecarDefaults, *, patience: int = 0) -> list[Object]:
-    """The sidecar's environment, in order; ``spec.sidecar.env`` is last and wins over a name above.
+    """Return the sidecar's environment. ``spec.sidecar.env`` comes last and replaces variables of the same name.
 
-    ``patience`` are seconds that the sidecar waits for an answer beyond ``timeout.processing``.
+    ``patience`` is the number of seconds that the sidecar waits for a response beyond ``timeout.processing``.
     """
     spec, env = actor.spec, _Environment()
     env.value("ASYA_ACTOR_NAME", sidecar_actor_name(actor, defaults))

@@ -1,6 +1,7 @@
-"""What a platform adds to every sidecar: pull secrets, a security context, and volumes such as one with its CAs.
+"""Reads the extras that a platform adds to every sidecar: pull secrets, a security context, and volumes.
 
-Volumes have names of ours, ``asya-…``, so that injection can tell them from the user's when it takes them out.
+A volume can contain, for example, the platform's CAs. The names of volumes start with ``asya-``, so that un-injection
+can distinguish them from the user's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,32 +19,32 @@ OWN: Final = (SOCKET_VOLUME, RUNTIME_VOLUME, RABBITMQ_VOLUME)
 
 
 class InvalidExtra(ValueError):
-    """A setting that cannot be used; the message names the variable, what was found and what is valid."""
+    """A setting is invalid. The message names the variable, its value and the valid values."""
 
 
 @dataclass(frozen=True)
 class Extras:
-    """Nothing, unless it is set. The values are shared: never change them."""
+    """The platform's additions, by default none. Templates share the values, so never change them."""
 
     pull_secrets: Sequence[str] = ()
-    """Names of pull secrets that every injected pod gets."""
+    """Names of pull secrets for every injected pod."""
     security_context: Mapping[str, Any] = field(default_factory=dict)
-    """Over the sidecar's own, field by field."""
+    """Fields that override those of the sidecar's security context."""
     volumes: Sequence[Object] = ()
     volume_mounts: Sequence[Object] = ()
-    """Of the sidecar."""
+    """Volume mounts of the sidecar."""
 
 
 def is_extra(volume: Any) -> bool:
-    """Whether it is the name of a volume that a platform may add."""
+    """Whether ``volume`` is a name that a platform's volume may have."""
     return isinstance(volume, str) and volume.startswith(PREFIX) and volume not in OWN
 
 
 def extras(env: Mapping[str, str]) -> Extras:
-    """The extras in ``ASYA_SIDECAR_*``.
+    """Return the extras from ``ASYA_SIDECAR_*``.
 
     Raises:
-        InvalidExtra: if one of them cannot be used.
+        InvalidExtra: a variable has an invalid value.
     """
     secrets = _json(env, "ASYA_SIDECAR_IMAGE_PULL_SECRETS", "[]", list)
     if not all(isinstance(name, str) and name for name in secrets):
@@ -52,7 +53,7 @@ def extras(env: Mapping[str, str]) -> Extras:
     for volume in volumes:
         if not isinstance(volume, dict) or not is_extra(volume.get("name")):
             raise InvalidExtra(
-                f"ASYA_SIDECAR_VOLUMES: each must be a volume whose name begins with {PREFIX} and is none of "
+                f"ASYA_SIDECAR_VOLUMES: each volume needs a name that starts with {PREFIX} and is not one of "
                 f"{', '.join(OWN)}; found {volume!r}"
             )
     names = {volume["name"] for volume in volumes}
@@ -60,7 +61,7 @@ def extras(env: Mapping[str, str]) -> Extras:
     for mount in mounts:
         if not isinstance(mount, dict) or mount.get("name") not in names or not mount.get("mountPath"):
             raise InvalidExtra(
-                "ASYA_SIDECAR_VOLUME_MOUNTS: each must have a mountPath and the name of a volume in "
+                "ASYA_SIDECAR_VOLUME_MOUNTS: each mount needs a mountPath and the name of a volume in "
                 f"ASYA_SIDECAR_VOLUMES ({', '.join(sorted(names)) or 'none'}); found {mount!r}"
             )
     context = _json(env, "ASYA_SIDECAR_SECURITY_CONTEXT", "{}", dict)

@@ -1,8 +1,8 @@
-"""Which generation of the sidecar an actor has, and which queue that one consumes.
+"""Determines the generation of an actor's sidecar, and the queue that this sidecar consumes.
 
-Three generations are in use. They differ in the queue's name, in what they speak on the socket and in what
-they read from their environment; the operator sets the variables of all of them side by side, so that only
-the names here depend on the generation. Docs: ``docs/sidecars.md``.
+Three generations are in use. They differ in the queue's name, the protocol on the socket and the variables that they
+read. The operator sets the variables of all generations, so only the names here depend on the generation.
+See ``docs/sidecars.md``.
 """
 
 import re
@@ -18,15 +18,15 @@ QUEUE_PREFIX: Final = "asya-"
 FIRST_NAMESPACED: Final = (0, 2, 0)
 FIRST_HTTP: Final = (0, 5, 1)
 MISLABELLED: Final = (1, 0, 0)
-"""Published by accident with the code of 0.3: the http line goes on from 0.5.16 to 1.0.6."""
+"""This tag contains the code of 0.3 by mistake. The http generation continues from 0.5.16 to 1.0.6."""
 
 _VERSION = re.compile(r"^v?(\d{1,9})(?:\.(\d{1,9}))?(?:\.(\d{1,9}))?(?:[-+._].*)?$")
 _NEWEST = 10**9
-"""Stands for the part of a version that a tag leaves open: the tag ``0.5`` moves to the newest of that line."""
+"""Value for a missing part of a version. The tag ``0.5``, for example, always points to the newest 0.5 release."""
 
 
 def generation_of_image(image: str) -> Generation:
-    """The generation that an image's tag tells; without a tag that is a version, the newest."""
+    """Return the generation for an image's tag. A tag that is not a version means the newest generation."""
     name = image.partition("@")[0].rpartition("/")[2]
     match = _VERSION.match(name.partition(":")[2])
     if match is None:
@@ -38,18 +38,18 @@ def generation_of_image(image: str) -> Generation:
 
 
 def sidecar_image(actor: AsyncActor, defaults: SidecarDefaults) -> str:
-    """The image of the actor's sidecar."""
+    """Return the image of the actor's sidecar."""
     return actor.spec.sidecar.image or defaults.image
 
 
 def generation(actor: AsyncActor, defaults: SidecarDefaults) -> Generation:
-    """The generation of the actor's sidecar: as the actor says, else as the operator's setting, else by the image."""
+    """Return the generation of the actor's sidecar: from the actor, else the operator's setting, else the image."""
     setting = actor.spec.sidecar.generation or defaults.generation
     return generation_of_image(sidecar_image(actor, defaults)) if setting == "auto" else setting
 
 
 def sidecar_actor_name(actor: AsyncActor, defaults: SidecarDefaults) -> str:
-    """``ASYA_ACTOR_NAME``, from which the sidecar derives its queue, and by which routes name the actor."""
+    """Return ``ASYA_ACTOR_NAME``. The sidecar derives its queue from it, and routes name the actor by it."""
     name = own_value(actor, "ASYA_ACTOR_NAME")
     if name:
         return name
@@ -58,12 +58,12 @@ def sidecar_actor_name(actor: AsyncActor, defaults: SidecarDefaults) -> str:
 
 
 def consumed_queue(actor: AsyncActor, defaults: SidecarDefaults) -> str:
-    """The queue that the actor's sidecar consumes."""
+    """Return the queue that the actor's sidecar consumes."""
     return _prefix(actor, defaults) + sidecar_actor_name(actor, defaults)
 
 
 def queue_name(actor: AsyncActor, defaults: SidecarDefaults) -> str:
-    """The actor's queue: the one that it names, else the one that its sidecar consumes."""
+    """Return the actor's queue: ``spec.queueName``, else the queue that its sidecar consumes."""
     return actor.spec.queue_name or consumed_queue(actor, defaults)
 
 
@@ -74,9 +74,12 @@ def _prefix(actor: AsyncActor, defaults: SidecarDefaults) -> str:
 
 
 def own_value(actor: AsyncActor, name: str) -> str | None:
-    """The plain value that the actor itself gives a variable of its sidecar; the last of a name counts."""
-    result = None
+    """Return the literal value of a variable in ``spec.sidecar.env``. The last entry of that name counts.
+
+    Returns None if the variable is absent, uses ``valueFrom`` or refers to another variable.
+    """
+    literal = None
     for entry in actor.spec.sidecar.env or ():
         if entry["name"] == name:
-            result = entry.get("value")
-    return result if isinstance(result, str) and "$(" not in result else None
+            literal = entry.get("value")
+    return literal if isinstance(literal, str) and "$(" not in literal else None

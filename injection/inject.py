@@ -1,17 +1,17 @@
-"""Injection: the one function that makes a pod template into an actor's.
+"""Injects an actor's plan into a pod template, and takes it out again.
 
-:func:`inject` and :func:`uninject` are pure and exact inverses. Nothing they are given is changed;
-what they return shares every part that they did not touch, which is what keeps the patch small
-(:mod:`webhook.patch`). The annotation ``asya.io/injected`` is their memory (:mod:`injection.record`).
+:func:`inject` and :func:`uninject` are pure and exact inverses. They do not change their arguments. Their results
+share all unchanged parts with the input, which keeps the patch small (:mod:`webhook.patch`). The annotation
+``asya.io/injected`` stores the earlier values (:mod:`injection.record`).
 
-Injecting what is injected already is a no-op as long as our parts are in place, even if others have
-added theirs to our sidecar (EKS puts its pod identity there). When the plan has changed, the old
-injection is taken out and the new one put in.
+To inject an injected template changes nothing if all injected parts are present. Other writers may have added fields
+to the sidecar; EKS, for example, adds its pod identity. If the plan has changed, the old injection is replaced.
 
-What others made of our parts depends on when they did so. In the present admission, before we are asked
-again (an image mirror, a policy): that stays. In an earlier one that was admitted: that stays too, until the
-plan changes. By a request that changes an injected workload: that is put back, with a warning
-(:mod:`injection.edits`).
+What happens to a change of an injected part depends on who made it:
+
+* another webhook in the same admission, such as an image mirror or a policy: the change stays;
+* another webhook in an earlier admission: the change stays until the plan changes;
+* the user's request: the change is reverted, with a warning (:mod:`injection.edits`).
 """
 
 from collections.abc import Iterable
@@ -21,7 +21,7 @@ from crds.names import ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_INJECTED, HOLDER
 from injection.access import Object, is_disabled, list_of, map_of, name_of
 from injection.containers import deny_taken_names, holder_container, sidecar_container
 from injection.extras import is_extra
-from injection.parts import in_place, is_complete, is_mirrored, parts_of, with_containers
+from injection.parts import is_complete, is_in_place, is_mirrored, parts_of, with_containers
 from injection.plan import Plan
 from injection.record import COMMAND, OUR_VOLUMES, Record, is_our_container, is_our_volume, read_record
 from injection.runtime import Denied, inject_runtime, put_list, runtime_index, situation, uninject_runtime
@@ -39,49 +39,53 @@ __all__ = [
     "uninject",
 ]
 
+NO_WINDOWS = (
+    "the sidecar runs on Linux and cannot join a Windows pod; remove the label asya.io/actor, or move the workload to "
+    "Linux nodes"
+)
 DEFAULT_GRACE_PERIOD = 30
-"""Seconds that Kubernetes gives a pod whose template does not say."""
+"""Kubernetes' default of ``terminationGracePeriodSeconds``."""
 
 
 def inject(
     template: Object, plan: Plan, *, job: bool = False, scaled: bool = False, before: Object | None = None
 ) -> Object:
-    """``template`` with ``plan`` in it; ``template`` itself if that is in place already.
+    """Return ``template`` with ``plan`` in it. Return ``template`` itself if the plan is already there.
 
     Args:
-        template: a pod template or a Pod, in which :func:`crds.shape.shape_fault` finds nothing wrong.
-        plan: the actor's injection.
-        job: whether the template is a Job's, so that the sidecar must not keep it from completing.
+        template: a pod template or a Pod, for which :func:`crds.shape.shape_fault` returns None.
+        plan: the actor's plan.
+        job: whether the template belongs to a Job. The sidecar must not prevent the Job from completing.
         scaled: whether KEDA starts the Jobs.
-        before: the template as it was stored before the present request, if that changes one.
+        before: the stored template, if the request changes an existing object.
 
     Raises:
-        Denied: if the template cannot be injected rightly.
+        Denied: injection cannot make the template work.
     """
     record = read_record(template)
-    fresh, note = _inject(template, record, plan, job, scaled)
-    if record is None or not record.covers(note):
+    fresh, new_record = _inject(template, record, plan, job, scaled)
+    if record is None or not record.covers(new_record):
         return fresh
-    present, wanted = parts_of(template, record), parts_of(fresh, note)
-    if in_place(present, wanted):
+    present, desired = parts_of(template, record), parts_of(fresh, new_record)
+    if is_in_place(present, desired):
         return template
-    if not is_complete(present, wanted):
+    if not is_complete(present, desired):
         return fresh
     earlier = read_record(before) if before is not None else None
     if before is None or earlier is None or earlier.digest != record.digest:
-        # Injected in this admission, and changed by another webhook since.
-        return template if present["order"] == wanted["order"] else with_containers(fresh, present["containers"])
+        # This admission injected the template, and another webhook changed it afterwards.
+        return template if present["order"] == desired["order"] else with_containers(fresh, present["containers"])
     try:
-        wanted_then = parts_of(*_inject(before, earlier, plan, job, scaled))
+        desired_before = parts_of(*_inject(before, earlier, plan, job, scaled))
     except Denied:
         return fresh
     stored = parts_of(before, earlier)
-    if (wanted, present) == (wanted_then, stored):
-        return template if present["order"] == wanted["order"] else with_containers(fresh, present["containers"])
-    as_wanted, as_stored = wanted["containers"], stored["containers"]
-    unmoved = [name for name, ours in as_wanted.items() if wanted_then["containers"].get(name) == ours]
-    kept = {name: as_stored[name] for name in unmoved if name in as_stored}
-    for name, ours in as_wanted.items():
+    if (desired, present) == (desired_before, stored):
+        return template if present["order"] == desired["order"] else with_containers(fresh, present["containers"])
+    desired_containers, stored_containers = desired["containers"], stored["containers"]
+    unchanged = [name for name, ours in desired_containers.items() if desired_before["containers"].get(name) == ours]
+    kept = {name: stored_containers[name] for name in unchanged if name in stored_containers}
+    for name, ours in desired_containers.items():
         image = present["containers"][name].get("image")
         if is_mirrored(image, ours.get("image")):
             kept[name] = {**kept.get(name, ours), "image": image}
@@ -89,7 +93,7 @@ def inject(
 
 
 def _inject(template: Object, record: Record | None, plan: Plan, job: bool, scaled: bool) -> tuple[Object, Record]:
-    """The injection of ``template``, whose ``record`` is that of an earlier one, and the new record."""
+    """Return the injected template and its new record. ``record`` is that of an earlier injection, or None."""
     _deny_windows(template.get("spec") or {})
     if record is not None:
         template = _uninject(template, record)
@@ -97,36 +101,38 @@ def _inject(template: Object, record: Record | None, plan: Plan, job: bool, scal
     native = job or spec.get("restartPolicy") in ("Never", "OnFailure")
     if native and not plan.native_sidecars:
         raise Denied(
-            "spec.restartPolicy: a Job's sidecar must be a native one, which needs Kubernetes 1.29 or newer; "
+            "spec.restartPolicy: a Job needs a native sidecar, which Kubernetes supports from 1.29; "
             "use a Deployment, or upgrade the cluster"
         )
     index = runtime_index(template, record)
     runtime = spec["containers"][index]
     context = situation(spec, runtime, plan, native=native, scaled=scaled)
     deny_taken_names(spec, holder=context.holder)
-    note = Record(actor=plan.actor, digest=plan.digest, runtime=runtime["name"], native=native, holder=context.holder)
+    new_record = Record(
+        actor=plan.actor, digest=plan.digest, runtime=runtime["name"], native=native, holder=context.holder
+    )
     new_spec = dict(spec)
     containers = list(spec["containers"])
-    containers[index] = inject_runtime(runtime, plan, note, index, context)
+    containers[index] = inject_runtime(runtime, plan, new_record, index, context)
     sidecar = sidecar_container(spec, runtime, plan, context)
     init = [holder_container(runtime, plan)] if context.holder else []
     init += [sidecar] if native else []
     if init:
-        note.created += [] if "initContainers" in spec else ["initContainers"]
+        new_record.created += [] if "initContainers" in spec else ["initContainers"]
         new_spec["initContainers"] = [*init, *(spec.get("initContainers") or ())]
     new_spec["containers"] = containers if native else [sidecar, *containers]
-    _inject_volumes(new_spec, plan, note)
-    _inject_pull_secrets(new_spec, plan, note)
+    _inject_volumes(new_spec, plan, new_record)
+    _inject_pull_secrets(new_spec, plan, new_record)
     current = spec.get("terminationGracePeriodSeconds")
     if (DEFAULT_GRACE_PERIOD if current is None else current) < plan.grace_period:
-        note.grace, note.grace_was = plan.grace_period, current
+        new_record.grace, new_record.grace_was = plan.grace_period, current
         new_spec["terminationGracePeriodSeconds"] = plan.grace_period
-    metadata = _inject_metadata(template, plan, note)
-    return {**template, "metadata": metadata, "spec": new_spec}, note
+    metadata = _inject_metadata(template, plan, new_record)
+    return {**template, "metadata": metadata, "spec": new_spec}, new_record
 
 
 def uninject(template: Object) -> Object:
-    """``template`` as it was before injection, with edits made since; itself if it is not injected."""
+    """Return ``template`` as it was before injection, with later edits. Return it unchanged if it is not injected."""
     record = read_record(template)
     return template if record is None else _uninject(template, record)
 
@@ -167,10 +173,10 @@ def _is_removed(container: Any, record: Record) -> bool:
 
 
 def runtime_container(template: Object) -> str:
-    """Name of the container that holds the user's function.
+    """Return the name of the container with the user's function.
 
     Raises:
-        Denied: if that is not clear.
+        Denied: several containers qualify, or none.
     """
     name: str = (template.get("spec") or {})["containers"][runtime_index(template)]["name"]
     return name
@@ -179,60 +185,57 @@ def runtime_container(template: Object) -> str:
 def _deny_windows(spec: Object) -> None:
     system = (spec.get("os") or {}).get("name") or (spec.get("nodeSelector") or {}).get("kubernetes.io/os")
     if system == "windows":
-        raise Denied(
-            "spec.os: the sidecar runs on Linux and cannot join a Windows pod; "
-            "take the label asya.io/actor off, or move the workload to Linux nodes"
-        )
+        raise Denied(f"spec.os: {NO_WINDOWS}")
 
 
-def _inject_volumes(spec: Object, plan: Plan, note: Record) -> None:
+def _inject_volumes(spec: Object, plan: Plan, new_record: Record) -> None:
     volumes = list(spec.get("volumes") or ())
     for ours in plan.volumes:
         taken = next((v for v in volumes if name_of(v) == ours["name"]), None)
         if taken is None:
             volumes.append(ours)
-            note.volumes.append(ours["name"])
-        elif not _is_like(taken, ours):
-            raise Denied(f"spec.volumes: the name {ours['name']!r} is taken by another volume; rename that one")
-    if note.volumes:
-        note.created += [] if "volumes" in spec else ["volumes"]
+            new_record.volumes.append(ours["name"])
+        elif not _has_same_content(taken, ours):
+            raise Denied(f"spec.volumes: the name {ours['name']!r} is taken by another volume; rename that volume")
+    if new_record.volumes:
+        new_record.created += [] if "volumes" in spec else ["volumes"]
         spec["volumes"] = volumes
 
 
-def _inject_pull_secrets(spec: Object, plan: Plan, note: Record) -> None:
-    there = {name_of(secret) for secret in list_of(spec, "imagePullSecrets")}
-    note.pull_secrets = [name for name in plan.pull_secrets if name not in there]
-    if note.pull_secrets:
-        note.created += [] if "imagePullSecrets" in spec else ["imagePullSecrets"]
+def _inject_pull_secrets(spec: Object, plan: Plan, new_record: Record) -> None:
+    present = {name_of(secret) for secret in list_of(spec, "imagePullSecrets")}
+    new_record.pull_secrets = [name for name in plan.pull_secrets if name not in present]
+    if new_record.pull_secrets:
+        new_record.created += [] if "imagePullSecrets" in spec else ["imagePullSecrets"]
         spec["imagePullSecrets"] = [
             *(spec.get("imagePullSecrets") or ()),
-            *({"name": name} for name in note.pull_secrets),
+            *({"name": name} for name in new_record.pull_secrets),
         ]
 
 
-def _is_like(taken: Object, ours: Object) -> bool:
-    """Whether a volume of the user's holds what ours would: of the same source, and with the script under its name."""
+def _has_same_content(taken: Object, ours: Object) -> bool:
+    """Whether a volume of the user's has the same source as the injected one, and the script under the same name."""
     items = list_of(taken.get("configMap"), "items")
     is_script = not items or any(item.get("key") == item.get("path") == RUNTIME_KEY for item in items)
     sources = {key for key, value in taken.items() if value is not None}
     return is_script and sources <= set(ours) <= set(taken) and contains(taken, ours)
 
 
-def _inject_metadata(template: Object, plan: Plan, note: Record) -> Object:
-    result = dict(template.get("metadata") or {})
-    labels = result.get("labels") or {}
+def _inject_metadata(template: Object, plan: Plan, new_record: Record) -> Object:
+    metadata = dict(template.get("metadata") or {})
+    labels = metadata.get("labels") or {}
     if labels.get(LABEL_ACTOR) != plan.actor:
-        note.label, note.label_was = True, labels.get(LABEL_ACTOR)
-        note.created += [] if "labels" in result else ["labels"]
-        result["labels"] = {**labels, LABEL_ACTOR: plan.actor}
-    note.created += [] if "annotations" in result else ["annotations"]
-    note.created += [] if "metadata" in template else ["metadata"]
-    annotations = {k: v for k, v in (result.get("annotations") or {}).items() if k != ANNOTATION_INJECTED}
+        new_record.label, new_record.label_was = True, labels.get(LABEL_ACTOR)
+        new_record.created += [] if "labels" in metadata else ["labels"]
+        metadata["labels"] = {**labels, LABEL_ACTOR: plan.actor}
+    new_record.created += [] if "annotations" in metadata else ["annotations"]
+    new_record.created += [] if "metadata" in template else ["metadata"]
+    annotations = {k: v for k, v in (metadata.get("annotations") or {}).items() if k != ANNOTATION_INJECTED}
     if ANNOTATION_DEFAULT_CONTAINER not in annotations:
-        note.default_container = True
-        annotations[ANNOTATION_DEFAULT_CONTAINER] = note.runtime
-    result["annotations"] = {**annotations, ANNOTATION_INJECTED: note.annotation()}
-    return result
+        new_record.default_container = True
+        annotations[ANNOTATION_DEFAULT_CONTAINER] = new_record.runtime
+    metadata["annotations"] = {**annotations, ANNOTATION_INJECTED: new_record.annotation()}
+    return metadata
 
 
 def _uninject_metadata(template: Object, record: Record) -> Object:
@@ -258,8 +261,8 @@ def _without(mapping: Object, keys: Iterable[str]) -> Object:
     return {k: v for k, v in mapping.items() if k not in keys}
 
 
-def _put_map(holder: Object, key: str, value: Object, record: Record) -> None:
-    if value or key not in record.created:
-        holder[key] = value
+def _put_map(parent: Object, key: str, mapping: Object, record: Record) -> None:
+    if mapping or key not in record.created:
+        parent[key] = mapping
     else:
-        del holder[key]
+        del parent[key]

@@ -1,4 +1,4 @@
-"""Which resources have a pod template, and where in them it is."""
+"""Lists the resources with a pod template, and where each keeps it."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -8,7 +8,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Kind:
-    """Where a resource keeps its pod template, and whether its pods are meant to complete."""
+    """A resource with a pod template: the template's path, and whether its pods are meant to complete."""
 
     name: str
     path: tuple[str, ...]
@@ -17,7 +17,7 @@ class Kind:
     """Whether KEDA starts Jobs from it."""
 
     def template(self, workload: Object) -> Object | None:
-        """The pod template of ``workload``, or None where there is none."""
+        """Return the pod template of ``workload``, or None if it has none."""
         node: Any = workload
         for part in self.path:
             node = node.get(part) if isinstance(node, dict) else None
@@ -33,4 +33,4 @@ KINDS: Final[dict[tuple[str, str], Kind]] = {
     ("batch", "cronjobs"): Kind("CronJob", ("spec", "jobTemplate", "spec", "template"), job=True),
     ("keda.sh", "scaledjobs"): Kind("ScaledJob", ("spec", "jobTargetRef", "template"), job=True, scaled=True),
 }
-"""Every resource that is injected, by API group and plural name."""
+"""Every resource that admission injects, by API group and plural name."""

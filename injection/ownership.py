@@ -1,16 +1,16 @@
-"""What an object is to an actor, decided in one place.
+"""Decides the relation between an object and an actor.
 
-Every path that writes or deletes asks :func:`ownership` first and does what this table says. The label is
-``asya.io/actor``; the controller is the owner reference with ``controller: true``.
+Every code path that writes or deletes an object calls :func:`ownership` first and follows this table. The label is
+``asya.io/actor``. The controller is the owner reference with ``controller: true``.
 
-| | known by | the operator writes | the actor changes | the actor is deleted |
+| | criterion | the operator writes | if the actor changes | if the actor is deleted |
 |---|---|---|---|---|
-| owned | its controller is this actor, by uid | all that it wants of it | applied again | left to garbage collection |
-| borrowed | the label, and ``spec.workload.name`` without a template | sidecar, replicas while scaled | re-injected | its replicas are restored, its label is taken off |
-| labelled | the label | sidecar | re-injected | its label is taken off |
-| orphaned | the label, ``managed-by`` and ``asya.io/applied``, no controller | sidecar | one of the actor's name and shape is adopted, others are re-injected | left as it is |
-| foreign | anything else, another actor's included | nothing | nothing | nothing |
-| predecessor | its controller is an actor of this name with another uid | nothing | waited for | left to garbage collection |
+| owned | its controller is this actor, by uid | all desired fields | applies it again | leaves it to garbage collection |
+| borrowed | the label, and ``spec.workload.name`` without a template | sidecar, replicas while scaled | re-injects it | restores its replicas, removes its label |
+| labelled | the label | sidecar | re-injects it | removes its label |
+| orphaned | the label, ``managed-by`` and ``asya.io/applied``, no controller | sidecar | adopts it if it has the actor's name and shape, else re-injects it | leaves it as it is |
+| foreign | none of the above; also objects of other actors | nothing | nothing | nothing |
+| predecessor | its controller is an actor of this name with another uid | nothing | waits until it is gone | leaves it to garbage collection |
 """  # noqa: E501 - a table
 
 from typing import Final, Literal
@@ -21,21 +21,21 @@ from injection.access import Object, map_of
 Ownership = Literal["owned", "borrowed", "labelled", "orphaned", "foreign", "predecessor"]
 
 RELEASED: Final[tuple[Ownership, ...]] = ("borrowed", "labelled")
-"""What an actor that goes has to let go: no garbage collection does."""
+"""Objects that the operator must release when the actor is deleted. Garbage collection does not."""
 RENEWED: Final[tuple[Ownership, ...]] = ("owned", "borrowed", "labelled", "orphaned")
-"""What is injected by the actor's plan."""
+"""Objects that are injected with the actor's plan."""
 
 _GROUP = API_VERSION.partition("/")[0]
 
 
 def ownership(obj: Object, name: str, uid: str, borrows: tuple[str, str] | None = None) -> Ownership:
-    """What ``obj`` is to the actor ``name`` of its namespace.
+    """Return the relation of ``obj`` to the actor ``name`` in the same namespace.
 
     Args:
-        obj: an object, as far as its kind, name, labels, annotations and owner references go.
+        obj: an object with at least its kind, name, labels, annotations and owner references.
         name: the actor's name.
-        uid: the actor's uid; empty if there is no such actor (any more).
-        borrows: kind and name of the workload that the actor brings along instead of a template.
+        uid: the actor's uid. Empty if the actor does not exist.
+        borrows: kind and name of the workload that the actor names instead of a template.
     """
     actor = controlling_actor(obj)
     if actor is not None:
@@ -50,7 +50,7 @@ def ownership(obj: Object, name: str, uid: str, borrows: tuple[str, str] | None 
 
 
 def controlling_actor(obj: Object) -> Object | None:
-    """The owner reference to the AsyncActor that controls ``obj``; None if another object does, or none."""
+    """Return the owner reference to the AsyncActor that controls ``obj``. None if it has no or another controller."""
     owner = _controller(obj)
     return owner if owner is not None and _is_actor(owner) else None
 
@@ -64,5 +64,5 @@ def _is_actor(reference: Object) -> bool:
 
 
 def _was_applied(obj: Object) -> bool:
-    """Whether the operator made it for an actor: whoever labels a workload of his own sets neither of these."""
+    """Whether the operator created ``obj`` for an actor. A user who labels a workload sets neither of these."""
     return map_of(obj, "labels").get(LABEL_MANAGED_BY) == OPERATOR and ANNOTATION_APPLIED in map_of(obj, "annotations")

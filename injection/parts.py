@@ -1,4 +1,4 @@
-"""Our parts of an injected template, as plain JSON that can be compared: what we want there and what is there."""
+"""Extracts the injected parts of a template as JSON, so that present and desired parts can be compared."""
 
 from typing import Any, Final
 
@@ -11,19 +11,19 @@ GROUPS: Final = ("containers", "volumes", "secrets", "env", "mounts", "probes")
 
 
 def parts_of(template: Object, record: Record) -> Object:
-    """What of ``template`` is ours by ``record``, by kind of part and name."""
+    """Return the parts of ``template`` that injection added according to ``record``, by kind and name."""
     spec: Object = template.get("spec") or {}
     runtime: Object = next((c for c in list_of(spec, "containers") if name_of(c) == record.runtime), {})
     variables = {*record.env, *record.env_was, *record.env_set}
     init, containers = list_of(spec, "initContainers"), list_of(spec, "containers")
-    first = [*init[: record.holder + record.native], *([] if record.native else containers[:1])]
+    leading = [*init[: record.holder + record.native], *([] if record.native else containers[:1])]
     return {
         "containers": {
             name_of(c): c
             for c in (*init, *containers)
             if is_our_container(c) and (name_of(c) != HOLDER or record.holder)
         },
-        "order": [name_of(c) for c in first],
+        "order": [name_of(c) for c in leading],
         "volumes": {name_of(v): v for v in list_of(spec, "volumes") if name_of(v) in record.volumes},
         "secrets": {name_of(s): s for s in list_of(spec, "imagePullSecrets") if name_of(s) in record.pull_secrets},
         "env": {name_of(e): e for e in list_of(runtime, "env") if name_of(e) in variables},
@@ -36,34 +36,34 @@ def parts_of(template: Object, record: Record) -> Object:
     }
 
 
-def in_place(present: Object, wanted: Object) -> bool:
-    """Whether ``present`` holds all that is wanted; others may have added theirs."""
-    return contains(present, wanted)
+def is_in_place(present: Object, desired: Object) -> bool:
+    """Whether ``present`` contains all desired parts unchanged. Other writers may have added fields to them."""
+    return contains(present, desired)
 
 
-def is_complete(present: Object, wanted: Object) -> bool:
-    """Whether each wanted part is there, though others may have changed it."""
-    return present["command"] == wanted["command"] and all(
-        wanted[group].keys() <= present[group].keys() for group in GROUPS
+def is_complete(present: Object, desired: Object) -> bool:
+    """Whether ``present`` has each desired part. Other writers may have changed them."""
+    return present["command"] == desired["command"] and all(
+        desired[group].keys() <= present[group].keys() for group in GROUPS
     )
 
 
-def is_mirrored(image: Any, wanted: Any) -> bool:
-    """Whether ``image`` is the wanted one from another registry, by its name and tag, and so a mirror's doing.
+def is_mirrored(image: Any, desired: Any) -> bool:
+    """Whether ``image`` is the desired image from another registry: same name and tag, other registry.
 
-    A webhook that has all images come from a mirror may be installed long after injection. To put such an image back
-    would be to fight it, and to pull what a cluster may not be able to reach.
+    A webhook that redirects all images to a mirror may be installed long after injection. If the operator reverted
+    such an image, it would contest the webhook, and the cluster might be unable to pull the image.
     """
-    if not isinstance(image, str) or not isinstance(wanted, str):
+    if not isinstance(image, str) or not isinstance(desired, str):
         return False
-    (name, _, digest), (wanted_name, _, wanted_digest) = (
-        text.rpartition("/")[2].partition("@") for text in (image, wanted)
+    (name, _, digest), (desired_name, _, desired_digest) = (
+        text.rpartition("/")[2].partition("@") for text in (image, desired)
     )
-    return image != wanted and name == wanted_name and wanted_digest in ("", digest)
+    return image != desired and name == desired_name and desired_digest in ("", digest)
 
 
 def with_containers(template: Object, kept: dict[str, Any]) -> Object:
-    """``template`` with its containers of those names replaced."""
+    """Return ``template`` with the injected containers named in ``kept`` replaced by the containers in ``kept``."""
     spec = dict(template["spec"])
     for place in ("initContainers", "containers"):
         if any(name_of(c) in kept and is_our_container(c) for c in list_of(spec, place)):

@@ -1,7 +1,7 @@
-"""What an actor's injection consists of, made once per actor and not once per request.
+"""Computes an actor's plan: all injected parts that depend only on the actor and the operator's settings.
 
-A :class:`Plan` is everything that follows from the actor and the operator's settings alone. The
-template's share (which container is the runtime, whom it runs as) is added in :mod:`injection.inject`.
+Admission computes a plan once per actor, not once per request. :mod:`injection.inject` adds the parts that depend on
+the template, such as the runtime container and its user.
 """
 
 import hashlib
@@ -28,65 +28,71 @@ from injection.generations import generation, own_value, sidecar_image
 from injection.settings import RESTRICTED, SidecarDefaults
 
 CONTRACT: Final = 2
-"""Version of what injection does and of the record it leaves; part of every digest."""
+"""Version of the injection and of its record. It is part of every digest."""
 
 HOLDER_SOCKET: Final = "asya-holder.sock"
-"""Beside the actor's socket: where each runtime that starts is handed that one."""
+"""A second socket in the directory of the actor's socket. Through it, the holder passes the actor's socket to each
+runtime that starts."""
 
 Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """An actor's injection, ready to be put into a template. Its values are shared: never change them."""
+    """The parts that injection adds for an actor. Templates share its values, so never change them.
+
+    The digest includes the names of all fields up to ``pull_secrets``. To rename one would roll out every workload.
+    """
 
     actor: str
     sidecar: Object
-    """The container, but for whom it runs as and how it stops."""
+    """The sidecar without its user and its stop hook, which depend on the template."""
     patient_env: list[Object]
-    """The sidecar's environment where a holder keeps its connection while the runtime is away."""
+    """The sidecar's environment if a holder keeps its connection open while the runtime restarts."""
     volumes: tuple[Object, ...]
     mounts: tuple[Object, ...]
     """Volume mounts of the runtime container."""
     env: tuple[Object, ...]
-    """Environment variables of the runtime container, which replace the user's."""
+    """Variables of the runtime container. They replace the user's."""
     holder_env: Object
-    """The one that is there with a socket holder."""
+    """An additional variable of the runtime container if there is a holder."""
     timeout_env: Object
+    """A variable of the runtime script. The user's has precedence, as for the three below."""
     port_env: Object
+    """Set if the script has a port."""
     job_env: tuple[Object, ...]
-    """Those of the runtime script, which leave the user's be: for all, where it has a port, in a Job."""
+    """Set in a Job."""
     scaled_job_env: tuple[Object, ...]
-    """In a Job that KEDA starts."""
+    """Set in a Job that KEDA starts, instead of ``job_env``."""
     port: int
     """Port of the runtime script."""
     grace_period: int
-    """Seconds: the least ``terminationGracePeriodSeconds``."""
+    """Minimum of ``terminationGracePeriodSeconds``, in seconds."""
     native_sidecars: bool
     holder: bool
-    """Whether a container of its own holds the socket, where the runtime script runs."""
+    """Whether a separate container holds the socket if the runtime script runs."""
     run_as_user: int
-    """User of a sidecar that must not be root and whose pod says no number."""
+    """Numeric user ID of a sidecar whose pod sets ``runAsNonRoot`` without a numeric user ID."""
     pull_secrets: tuple[str, ...]
-    """Names of pull secrets that the pod gets."""
+    """Names of pull secrets for the pod."""
     digest: str
-    """Changes exactly when any of the above does."""
+    """A hash of the fields above and of the runtime script. It identifies the plan."""
 
 
-@lru_cache(maxsize=4)  # asked for in each reconcile, of the same script
+@lru_cache(maxsize=4)  # each reconcile needs it, for the same script
 def script_hash(script: str) -> str:
-    """What stands for a runtime script in a plan's digest."""
+    """Return the string that represents a runtime script in a plan's digest."""
     return hashlib.sha256(script.encode()).hexdigest()[:16]
 
 
 def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") -> Plan:
-    """The plan for ``actor``. Pure.
+    """Return the plan for ``actor``. Pure.
 
-    ``script`` is the :func:`script_hash` of the runtime script; another one makes another digest,
-    and so new pods, unless that is switched off.
+    ``script`` is the :func:`script_hash` of the runtime script. A changed script changes the digest and causes a
+    rollout, unless ``defaults.runtime_rollout`` is false.
 
     Raises:
-        InvalidActor: if the actor asks for what its sidecar cannot do.
+        InvalidActor: the actor uses a feature that its sidecar does not support.
     """
     _check(actor, defaults)
     spec = actor.spec
@@ -128,10 +134,11 @@ def make_plan(actor: AsyncActor, defaults: SidecarDefaults, script: str = "") ->
         "run_as_user": defaults.run_as_user,
         "pull_secrets": tuple(defaults.extras.pull_secrets),
     }
-    rolled = script if defaults.runtime_rollout else ""
-    # Only Jobs read this, and which ones they are does not change with scaling.
-    counted = {name: part for name, part in parts.items() if name != "pull_secrets" or part}
-    inputs = (CONTRACT, {**counted, "job_env": job}, rolled)
+    digested_script = script if defaults.runtime_rollout else ""
+    # Without pull secrets, the digest is the same as before this field existed.
+    digested = {name: part for name, part in parts.items() if name != "pull_secrets" or part}
+    # Only Jobs use ``job_env``. The digest contains the unscaled one, so that a change of scaling causes no rollout.
+    inputs = (CONTRACT, {**digested, "job_env": job}, digested_script)
     digest = hashlib.sha256(orjson.dumps(inputs, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
     return Plan(**parts, digest=digest)
 
@@ -142,8 +149,8 @@ def _check(actor: AsyncActor, defaults: SidecarDefaults) -> None:
         raise InvalidActor(
             [
                 f"spec.resiliency: the actor's sidecar ({sidecar_image(actor, defaults)}) is of the generation "
-                f"{kind!r}, which knows no retries or error routes; use an image of 0.5.1 or newer, set "
-                "spec.sidecar.generation if its tag misleads, or leave spec.resiliency out"
+                f"{kind!r}, which does not support retries and error routes; use an image of 0.5.1 or newer, set "
+                "spec.sidecar.generation if its tag is misleading, or leave spec.resiliency out"
             ]
         )
 
@@ -167,13 +174,14 @@ def _sidecar(actor: AsyncActor, defaults: SidecarDefaults, socket_mount: Object)
             *defaults.extras.volume_mounts,
         ],
         "securityContext": {**RESTRICTED, **defaults.extras.security_context},
-        # Its last words are then in the pod's status, from which the actor's status tells what the broker refused.
+        # The pod's status then contains the sidecar's last log lines. The actor's status reports the broker's errors
+        # from them.
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
 
 def _metrics_port(actor: AsyncActor, defaults: SidecarDefaults) -> int | None:
-    """The port on which the sidecar tells its health; None where its own environment leaves that open."""
+    """Return the port of the sidecar's health endpoint. None if ``spec.sidecar.env`` disables, moves or hides it."""
     names = {entry["name"] for entry in actor.spec.sidecar.env or ()}
     if (own_value(actor, "ASYA_METRICS_ENABLED") or "true").lower() not in ("true", "1"):
         return None
@@ -187,8 +195,8 @@ def _metrics_port(actor: AsyncActor, defaults: SidecarDefaults) -> int | None:
 def _job_env(actor: AsyncActor, *, scaled: bool) -> tuple[Object, ...]:
     job = actor.spec.workload.job or Job()
     messages = 1 if scaled and job.messages is None else job.messages
-    counted = () if messages is None else (_variable("ASYA_JOB_MESSAGES", str(messages)),)
-    return (*counted, _variable("ASYA_JOB_IDLE_SECONDS", str(job.idle_seconds)))
+    limit = () if messages is None else (_variable("ASYA_JOB_MESSAGES", str(messages)),)
+    return (*limit, _variable("ASYA_JOB_IDLE_SECONDS", str(job.idle_seconds)))
 
 
 def _variable(name: str, value: str) -> Object:

@@ -1,8 +1,8 @@
-"""How the sidecar reaches RabbitMQ: its variables and, for TLS, the files that these name.
+"""Builds the sidecar's connection to RabbitMQ: its variables and, for TLS, the volume with the certificates.
 
-Released sidecars know of a virtual host and of TLS by a URL alone, so for these one is put together from the parts,
-in which Kubernetes expands the password. Their AMQP client reads the paths of a client certificate from the URL's
-query, and the CA from the directories that Go trusts.
+Released sidecars accept a virtual host and TLS only in a URL, so this module builds the URL. Kubernetes inserts the
+password. The sidecar's AMQP client reads the paths of a client certificate from the URL's query. It reads the CA from
+the directories that Go trusts.
 """
 
 from typing import Any, Final
@@ -20,7 +20,7 @@ DEFAULT_PASSWORD: Final = "guest"
 
 
 def variables(rabbitmq: RabbitMQ) -> list[Object]:
-    """The sidecar's environment for ``rabbitmq``."""
+    """Return the sidecar's variables for ``rabbitmq``."""
     env: list[Object] = []
     if rabbitmq.url_secret_ref is not None:
         env.append(_secret("ASYA_RABBITMQ_URL", rabbitmq.url_secret_ref))
@@ -40,7 +40,7 @@ def variables(rabbitmq: RabbitMQ) -> list[Object]:
 
 
 def volumes(rabbitmq: RabbitMQ | None) -> tuple[Object, ...]:
-    """The pod's volume with the certificates, if there are any."""
+    """Return the pod's volume with the certificates. The tuple is empty if there are no certificates."""
     tls = rabbitmq.tls if rabbitmq is not None else None
     if tls is None:
         return ()
@@ -58,12 +58,12 @@ def volumes(rabbitmq: RabbitMQ | None) -> tuple[Object, ...]:
 
 
 def mounts(rabbitmq: RabbitMQ | None) -> list[Object]:
-    """Where the sidecar has that volume."""
+    """Return the sidecar's mount of that volume. The list is empty if there is no volume."""
     return [{"name": v["name"], "mountPath": DIRECTORY, "readOnly": True} for v in volumes(rabbitmq)]
 
 
 def _url(rabbitmq: RabbitMQ) -> str:
-    """The broker's URL, in which the password stands as a reference to the variable before it."""
+    """Return the broker's URL. It refers to the variable with the password, which Kubernetes expands."""
     scheme, _, host = rabbitmq.address.partition("://")
     password = DEFAULT_PASSWORD if rabbitmq.password_secret_ref is None else "$(ASYA_RABBITMQ_PASSWORD)"
     query = ""

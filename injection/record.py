@@ -1,9 +1,8 @@
-"""What injection remembers of a template: the annotation ``asya.io/injected``, in every form that was released.
+"""Reads and writes the record of an injection: the annotation ``asya.io/injected``, in every released version.
 
-It is read as untrusted input, since anyone may write an annotation: a forged one can name nothing for removal
-but what injection itself could have added. A template that holds our parts without the annotation, such as one
-whose annotations a tool has dropped, is recognised by the shape of those parts. A record of a later release is
-nobody's to undo here: what it describes is left in place.
+The record is untrusted input, because any user can write an annotation. A forged record can only cause the removal of
+parts that injection could have added. If a tool dropped the annotation, the parts themselves identify the injection.
+This release does not undo an injection whose record is from a later release.
 """
 
 from typing import Any, Final
@@ -29,19 +28,19 @@ from injection.extras import is_extra
 from injection.plan import CONTRACT
 
 READABLE: Final = (1, CONTRACT)
-"""Versions of the record that this release understands: the present one and those before it."""
+"""Versions of the record that this release understands: the current one and all earlier ones."""
 
 COMMAND: Final = ["python3", RUNTIME_PATH]
 OUR_VOLUMES: Final = (SOCKET_VOLUME, RUNTIME_VOLUME, RABBITMQ_VOLUME)
 OUR_PROBES: Final = ("startupProbe", "readinessProbe")
 SOCKET_ENV: Final = ("ASYA_SOCKET_DIR", "ASYA_SOCKET_PATH", "ASYA_SOCKET_MAX_SIZE", "ASYA_SOCKET_HOLDER")
-"""Variables of the runtime container where both sides must have the same, so that ours replace the user's."""
+"""Variables of the runtime container that replace the user's, because runtime and sidecar need the same values."""
 SCRIPT_ENV: Final = ("ASYA_RUNTIME_TIMEOUT", "ASYA_RUNTIME_PORT", "ASYA_JOB_MESSAGES", "ASYA_JOB_IDLE_SECONDS")
-"""Variables of the runtime container where the user's own win."""
+"""Variables of the runtime container that injection adds only if the user does not set them."""
 
 
 class Record(BaseModel):
-    """What the annotation ``asya.io/injected`` remembers."""
+    """The content of the annotation ``asya.io/injected``."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -51,12 +50,12 @@ class Record(BaseModel):
     runtime: str
     native: bool = False
     holder: bool = False
-    """Whether a container of its own holds the socket."""
+    """Whether a separate container holds the socket."""
     label: bool = False
-    """Whether the template's label is ours."""
+    """Whether injection set the template's label."""
     label_was: str | None = None
     grace: int | None = None
-    """The ``terminationGracePeriodSeconds`` that we set, if we did."""
+    """The ``terminationGracePeriodSeconds`` that injection set. None if it set none."""
     grace_was: int | None = None
     command: bool = False
     volumes: list[str] = []
@@ -65,22 +64,23 @@ class Record(BaseModel):
     env: list[str] = []
     env_was: dict[str, Object] = {}
     env_set: dict[str, str] = {}
-    """Variables that leave the user's be, with the values that we gave them: one of another value is the user's."""
+    """Variables from :data:`SCRIPT_ENV` that injection added, with their values. With another value, it is the user's.
+    """
     probes: list[str] = []
     default_container: bool = False
-    """Whether the annotation that names kubectl's default container is ours."""
+    """Whether injection set the annotation that names kubectl's default container."""
     created: list[str] = []
-    """Lists and maps that did not exist before, to be removed again once they are empty."""
+    """Lists and maps that injection created. Un-injection removes them when they are empty."""
 
     def annotation(self) -> str:
-        """The record as the annotation's value: compact JSON without what is at its default."""
+        """Return the value of the annotation: compact JSON without fields that have their default."""
         return orjson.dumps(self.model_dump(exclude_defaults=True) | {"version": self.version}).decode()
 
     def covers(self, other: "Record") -> bool:
-        """Whether both describe the same injection of the same plan, whatever the template was before."""
-        return self._essence() == other._essence()
+        """Whether both records describe the same injection of the same plan. Earlier values do not matter."""
+        return self._injected_parts() == other._injected_parts()
 
-    def _essence(self) -> tuple[Any, ...]:
+    def _injected_parts(self) -> tuple[Any, ...]:
         return (
             self.version,
             self.digest,
@@ -99,7 +99,10 @@ class Record(BaseModel):
 
 
 def read_record(template: Object) -> Record | None:
-    """The record on ``template``, or what its shape tells; None if it is not injected, or by a later release."""
+    """Return the record on ``template``, or one that is derived from its parts.
+
+    Returns None if the template is not injected or if a later release injected it.
+    """
     text = map_of(template, "annotations").get(ANNOTATION_INJECTED)
     if isinstance(text, str):
         try:
@@ -114,17 +117,17 @@ def read_record(template: Object) -> Record | None:
 
 
 def unknown_version(template: Object) -> int | None:
-    """The version of a record that this release cannot read, on a template that is injected by it."""
+    """Return the version of a record that this release cannot read, or None. The template must show an injection."""
     text = map_of(template, "annotations").get(ANNOTATION_INJECTED)
     version = _version(text) if isinstance(text, str) else None
     return version if version is not None and version not in READABLE and _shows_injection(template) else None
 
 
 def unknown_version_warning(version: int) -> str:
-    """What to tell whoever meets a record of a later release."""
+    """Return the warning for a template whose record is from a later release."""
     return (
-        f"metadata.annotations[{ANNOTATION_INJECTED}]: the injection was made by another version of the operator "
-        f"(record {version}; this one reads {', '.join(map(str, READABLE))}), so it is left as it is; "
+        f"metadata.annotations[{ANNOTATION_INJECTED}]: another version of the operator made this injection "
+        f"(record version {version}; this operator reads {', '.join(map(str, READABLE))}), so it stays unchanged; "
         "upgrade the operator to change it"
     )
 
@@ -139,14 +142,14 @@ def _version(text: str) -> int | None:
 
 
 def is_our_container(container: Any) -> bool:
-    """Whether it can be an injected container, by its name and by the socket that it shares."""
+    """Whether ``container`` can be an injected one: it has such a name and mounts the socket's volume."""
     return name_of(container) in (SIDECAR, HOLDER) and any(
         name_of(m) == SOCKET_VOLUME for m in list_of(container, "volumeMounts")
     )
 
 
 def is_our_volume(volume: Object) -> bool:
-    """Whether it can be an injected volume, by its name and kind."""
+    """Whether ``volume`` can be an injected one, by its name and kind."""
     if name_of(volume) == SOCKET_VOLUME:
         return "emptyDir" in volume
     if name_of(volume) == RABBITMQ_VOLUME:
@@ -157,7 +160,7 @@ def is_our_volume(volume: Object) -> bool:
 
 
 def is_injected_sidecar(container: Any) -> bool:
-    """Whether it is an injected sidecar beyond doubt: what no one writes by hand is all there."""
+    """Whether ``container`` is certainly an injected sidecar: it has all parts that nobody writes by hand."""
     return (
         name_of(container) == SIDECAR
         and is_our_container(container)
@@ -167,7 +170,7 @@ def is_injected_sidecar(container: Any) -> bool:
 
 
 def _shows_injection(template: Object) -> bool:
-    """Whether the sidecar or its socket is there. A record alone proves nothing: anyone can write or copy it."""
+    """Whether the template has the sidecar or its socket. A record alone proves nothing: any user can copy one."""
     spec = template.get("spec")
     return any(name_of(v) == SOCKET_VOLUME and is_our_volume(v) for v in list_of(spec, "volumes")) or any(
         is_our_container(c) for place in ("containers", "initContainers") for c in list_of(spec, place)
@@ -175,7 +178,7 @@ def _shows_injection(template: Object) -> bool:
 
 
 def _record_of_shape(template: Object) -> Record | None:
-    """A record of what is in a template that has our parts and no annotation."""
+    """Return a record that is derived from the injected parts of a template without the annotation, or None."""
     spec = template.get("spec")
     containers, init = list_of(spec, "containers"), list_of(spec, "initContainers")
     native = any(is_injected_sidecar(c) for c in init)
@@ -211,12 +214,12 @@ def _mounts_script(container: Any) -> bool:
 
 
 def is_our_probe(probe: Any) -> bool:
-    """Whether it asks the runtime script."""
+    """Whether ``probe`` queries the runtime script."""
     return isinstance(probe, dict) and bool(our_handlers(probe))
 
 
 def our_handlers(probe: Object) -> list[str]:
-    """Which ways to ask in ``probe`` are ours: another writer's may stand beside it, until ours goes."""
+    """Return the handlers in ``probe`` that injection added. Another writer may have merged a handler of its own."""
     request, command = probe.get("httpGet"), probe.get("exec")
     handlers = ["httpGet"] if isinstance(request, dict) and request.get("path") == "/ready" else []
     return handlers + (["exec"] if list_of(command, "command") == [*COMMAND, "ready"] else [])

@@ -1,6 +1,6 @@
-"""Templates that admission refuses because no pod of theirs could run, each with the field and the remedy.
+"""Refuses templates whose pods could not run with the injected parts. Each message names the field and the remedy.
 
-The API server or the kubelet would refuse such a pod too, but later, and by a message that says nothing of the sidecar.
+The API server or the kubelet would refuse such a pod later, with a message that does not mention the sidecar.
 """
 
 from decimal import Decimal
@@ -8,45 +8,44 @@ from typing import Any
 
 from crds.names import RUNTIME_PATH
 from injection.access import linked_path, mount_path, name_of
-from injection.inject import Denied, read_record
+from injection.inject import NO_WINDOWS, Denied, read_record
 from injection.plan import Object, Plan
 from injection.runtime import runtime_index
 from kube.quantity import parse_quantity
 
 _SOCKET_FILES = ("asya-runtime.sock", "runtime-ready")
-"""Files that the runtime makes in the socket's directory, whatever the socket's own name is."""
+"""Files that the runtime creates in the socket's directory, independent of the socket's name."""
 _OTHER_SOCKET = ", or set spec.socket.path of the AsyncActor to another directory"
-_REMEDY = "take the label asya.io/actor off, or move the workload to Linux nodes"
 
 
 def refuse(template: Object, plan: Plan) -> None:
-    """Refuse a template that could not run with ``plan`` in it.
+    """Refuse a template that could not run with the parts of ``plan``.
 
     Raises:
-        Denied: with the field, what was found and what to do.
+        Denied: the template could not run.
     """
     spec = template.get("spec") or {}
     if field := _windows(spec):
-        raise Denied(f"{field}: the sidecar runs on Linux and cannot join a Windows pod; {_REMEDY}")
+        raise Denied(f"{field}: {NO_WINDOWS}")
     _refuse_small_pod(spec, plan)
 
 
 def refuse_mounts(template: Object, plan: Plan) -> None:
-    """Refuse a mount of the runtime container over a parent of one of ours, or on a file in the socket's directory.
+    """Refuse a mount of the user's that covers a parent of an injected mount, or a file in the socket's directory.
 
-    ``/var/run`` and ``/run`` are one place, since on most images one is a link to the other. Where they are two,
-    our own volume at both does no harm; another one in our place is refused.
+    ``/var/run`` and ``/run`` count as the same path, because on most images one is a link to the other. The injected
+    volume may be mounted at both; any other volume at either path is refused.
 
-    Our mount inside such a parent needs a directory there, which the container runtime cannot make in a read-only
-    volume; in any other it leaves one behind.
+    An injected mount below such a parent needs a directory there. The container runtime cannot create it in a
+    read-only volume, and leaves it behind in any other volume.
 
     Raises:
-        Denied: with the field, what was found and what to do.
+        Denied: there is such a mount.
     """
     try:
         index = runtime_index(template, read_record(template))
     except Denied:
-        return  # which injection itself says better
+        return  # injection refuses the template with a better message
     runtime = template["spec"]["containers"][index]
     ours = {mount["mountPath"]: mount["name"] for mount in plan.mounts}
     env = {entry["name"]: str(entry["value"]) for entry in (*plan.env, plan.holder_env)}
@@ -57,41 +56,41 @@ def refuse_mounts(template: Object, plan: Plan) -> None:
         if path is None:
             continue
         at = f"spec.containers[{index}].volumeMounts[{i}].mountPath: {mount['mountPath']}"
-        inside = next((our for our in ours if _leads_to(path, our)), None)
-        if inside is not None:
+        child = next((our for our in ours if _is_parent(path, our)), None)
+        if child is not None:
             raise Denied(
-                f"{at} holds {inside}{_link(path, inside)}, where injection mounts its own volume; "
-                f"mount {name_of(mount)!r} elsewhere or deeper{_OTHER_SOCKET if inside == directory else ''}"
+                f"{at} is a parent of {child}{_link_note(path, child)}, where injection mounts its own volume; "
+                f"mount {name_of(mount)!r} elsewhere or deeper{_OTHER_SOCKET if child == directory else ''}"
             )
-        place = linked_path(path)
-        taken = next((our for our in ours if path != our and place == linked_path(our)), None)
+        resolved = linked_path(path)
+        taken = next((our for our in ours if path != our and resolved == linked_path(our)), None)
         if taken is not None and name_of(mount) != ours[taken]:
             raise Denied(
-                f"{at} is {taken}{_link(path, taken)}, where injection mounts its own volume; mount "
-                f"{name_of(mount)!r} elsewhere{_OTHER_SOCKET if taken == directory else ''}"
+                f"{at} is the same path as {taken}{_link_note(path, taken)}, where injection mounts its own volume; "
+                f"mount {name_of(mount)!r} elsewhere{_OTHER_SOCKET if taken == directory else ''}"
             )
-        file = next((f for f in (*files, RUNTIME_PATH) if f"{place}/".startswith(linked_path(f) + "/")), None)
+        file = next((f for f in (*files, RUNTIME_PATH) if f"{resolved}/".startswith(linked_path(f) + "/")), None)
         if file is not None and path != RUNTIME_PATH:
             raise Denied(
-                f"{at} hides {file}{_link(path, file)}, which is the sidecar's and the runtime's; "
+                f"{at} hides {file}{_link_note(path, file)}, which sidecar and runtime need; "
                 f"mount {name_of(mount)!r} elsewhere"
             )
 
 
-def _leads_to(path: str, our: str) -> bool:
-    """Whether ``path`` is above ``our``, by their names or where they lead."""
+def _is_parent(path: str, our: str) -> bool:
+    """Whether ``path`` is a parent of ``our``, before or after the link is resolved."""
     pairs = (path, our), (linked_path(path), linked_path(our))
-    return any(below.startswith(above.rstrip("/") + "/") for above, below in pairs)
+    return any(child.startswith(parent.rstrip("/") + "/") for parent, child in pairs)
 
 
-def _link(path: str, our: str) -> str:
-    """What to add where two paths are one place only by the link."""
-    apart = not f"{our}/".startswith(path.rstrip("/") + "/") and not path.startswith(our + "/")
-    return " (on most images /var/run is a link to /run)" if apart else ""
+def _link_note(path: str, our: str) -> str:
+    """Return a note for the message if only the link makes the two paths the same."""
+    only_by_link = not f"{our}/".startswith(path.rstrip("/") + "/") and not path.startswith(our + "/")
+    return " (on most images /var/run is a link to /run)" if only_by_link else ""
 
 
 def _windows(spec: Object) -> str:
-    """The field that makes this a Windows pod, but for those that injection itself looks at."""
+    """Return the field that makes this a Windows pod, or "". Injection itself checks ``os`` and ``nodeSelector``."""
     if _map(spec.get("securityContext")).get("windowsOptions"):
         return "spec.securityContext.windowsOptions"
     for place in ("containers", "initContainers"):
@@ -108,21 +107,20 @@ def _windows(spec: Object) -> str:
 
 
 def _wants_windows(expression: Any) -> bool:
-    expression_map = _map(expression)
-    wanted = (expression_map.get("key"), expression_map.get("operator"), expression_map.get("values"))
-    return wanted == ("kubernetes.io/os", "In", ["windows"])
+    fields = _map(expression)
+    return (fields.get("key"), fields.get("operator"), fields.get("values")) == ("kubernetes.io/os", "In", ["windows"])
 
 
 def _refuse_small_pod(spec: Object, plan: Plan) -> None:
     pod = _quantity(_map(_map(spec.get("resources")).get("limits")).get("memory"))
-    theirs = _map(plan.sidecar.get("resources"))
+    resources = _map(plan.sidecar.get("resources"))
     for kind in ("limits", "requests"):
-        sidecar = _quantity(_map(theirs.get(kind)).get("memory"))
+        sidecar = _quantity(_map(resources.get(kind)).get("memory"))
         if pod is not None and sidecar is not None and pod < sidecar:
             raise Denied(
-                f"spec.resources.limits.memory: {spec['resources']['limits']['memory']} for the whole pod is below the "
-                f"sidecar's {kind}.memory of {theirs[kind]['memory']}; raise it, or set spec.sidecar.resources of the "
-                "AsyncActor"
+                f"spec.resources.limits.memory: {spec['resources']['limits']['memory']} for the whole pod is less than "
+                f"the sidecar's {kind}.memory of {resources[kind]['memory']}; raise it, or set spec.sidecar.resources "
+                "of the AsyncActor"
             )
 
 
@@ -130,7 +128,7 @@ def _quantity(value: Any) -> Decimal | None:
     try:
         return parse_quantity(value) if isinstance(value, str | int | float) else None
     except ValueError:
-        return None  # the API server refuses it
+        return None  # the API server refuses the quantity
 
 
 def _map(value: Any) -> Object:

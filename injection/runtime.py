@@ -1,4 +1,4 @@
-"""The user's part of a pod: which container holds the function, and what injection adds to it."""
+"""Finds the container with the user's function, and adds and removes the injected parts of that container."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,36 +22,36 @@ from kube.compare import contains
 HANDLER: Final = "ASYA_HANDLER"
 PORT: Final = "ASYA_RUNTIME_PORT"
 HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc")
-"""Ways to ask in a probe, of which it may have one."""
+"""Kinds of handlers in a probe. A probe may have only one."""
 
 
 class Denied(Exception):
-    """A template that cannot be injected rightly; the message names the field and the remedy."""
+    """Injection cannot make this template work. The message names the field and the remedy."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What of a template decides on the parts that it gets."""
+    """The facts about a template that decide which parts injection adds."""
 
     native: bool
-    """Whether the pod is meant to complete, so that the sidecar must be a native one."""
+    """Whether the pod is meant to complete, so that it needs a native sidecar."""
     script: bool
     """Whether the runtime container runs the operator's script."""
     holder: bool
     port: int | None
-    """The script's port, where it has one."""
+    """The script's port. None if it has no port."""
     variables: tuple[Object, ...]
-    """Variables of the script, which leave the user's be."""
+    """Variables of the script. The user's variables of the same name have precedence."""
 
 
 def situation(spec: Object, runtime: Object, plan: Plan, *, native: bool, scaled: bool) -> Situation:
-    """How it is with a pod's ``spec`` whose function is in ``runtime``."""
-    script = wants_command(runtime) or _runs_script(runtime)
+    """Return the facts about a pod's ``spec`` whose function is in the container ``runtime``."""
+    script = needs_command(runtime) or _runs_script(runtime)
     if not script:
         return Situation(native, False, False, None, ())
     variables = [plan.timeout_env]
-    named = any(name_of(entry) == PORT for entry in list_of(runtime, "env"))
-    if named:
+    sets_port = any(name_of(entry) == PORT for entry in list_of(runtime, "env"))
+    if sets_port:
         port = _port_number(value_of(runtime, PORT))
     else:
         port = None if plan.port in _ports(spec) else plan.port
@@ -74,7 +74,7 @@ def _port_number(value: str | None) -> int | None:
 
 
 def _ports(spec: Object) -> set[Any]:
-    """Ports that the pod's own containers listen on."""
+    """Return the ports that the pod's containers declare."""
     return {
         port.get("containerPort")
         for place in ("containers", "initContainers")
@@ -84,16 +84,16 @@ def _ports(spec: Object) -> set[Any]:
     }
 
 
-def wants_command(runtime: Object) -> bool:
-    """Whether the container leaves it to injection to start its function."""
+def needs_command(runtime: Object) -> bool:
+    """Whether injection must set the command: the container has a handler and no command."""
     return not runtime.get("command") and any(name_of(e) == HANDLER for e in list_of(runtime, "env"))
 
 
 def runtime_index(template: Object, record: Record | None = None) -> int:
-    """Place of the container that holds the user's function.
+    """Return the index of the container with the user's function.
 
     Raises:
-        Denied: if that is not clear.
+        Denied: several containers qualify, or none.
     """
     containers = (template.get("spec") or {}).get("containers")
     if not isinstance(containers, list) or not all(
@@ -113,146 +113,149 @@ def runtime_index(template: Object, record: Record | None = None) -> int:
     if RUNTIME in users:
         return names.index(RUNTIME)
     if record is not None and users.count(record.runtime) == 1:
-        # It was the only one, until another injector added its own.
+        # It was the only container until another injector added one.
         return names.index(record.runtime)
     if len(users) == 1:
         return names.index(users[0])
     raise Denied(
-        f"spec.containers: which one holds the function is not clear among {', '.join(users) or 'none'}; "
-        f"name it {RUNTIME!r}, or say so in the annotation {ANNOTATION_RUNTIME_CONTAINER}"
+        "spec.containers: which one holds the function is not clear; the containers are "
+        f"{', '.join(users) or 'none'}; name that container {RUNTIME!r}, or name it in the annotation "
+        f"{ANNOTATION_RUNTIME_CONTAINER}"
     )
 
 
-def inject_runtime(runtime: Object, plan: Plan, note: Record, index: int, situation: Situation) -> Object:
-    """``runtime`` with our parts; what was there before goes into ``note``.
+def inject_runtime(runtime: Object, plan: Plan, new_record: Record, index: int, situation: Situation) -> Object:
+    """Return ``runtime`` with the injected parts. The function adds them and the earlier values to ``new_record``.
 
     Raises:
-        Denied: if a mount of ours is taken.
+        Denied: another mount uses the path of an injected mount.
     """
-    result = dict(runtime)
-    mounts = _with_mounts(runtime, plan, note, index)
-    env = _with_variables(runtime, plan, note, situation)
-    for key, items in (("volumeMounts", mounts), ("env", env)):
-        if items != (runtime.get(key) or []):
-            note.created += [] if key in runtime else [key]
-            result[key] = items
-    if wants_command(runtime):
-        note.command = True
-        note.created += ["command"] if "command" not in runtime else []
-        result["command"] = COMMAND
+    injected = dict(runtime)
+    mounts = _with_mounts(runtime, plan, new_record, index)
+    env = _with_variables(runtime, plan, new_record, situation)
+    for key, entries in (("volumeMounts", mounts), ("env", env)):
+        if entries != (runtime.get(key) or []):
+            new_record.created += [] if key in runtime else [key]
+            injected[key] = entries
+    if needs_command(runtime):
+        new_record.command = True
+        new_record.created += ["command"] if "command" not in runtime else []
+        injected["command"] = COMMAND
     if situation.script and not situation.native and not any(runtime.get(kind) for kind in OUR_PROBES):
-        note.probes = list(OUR_PROBES)
-        note.created += [kind for kind in OUR_PROBES if kind not in runtime]
-        result.update(_probes(situation.port))
-    return result
+        new_record.probes = list(OUR_PROBES)
+        new_record.created += [kind for kind in OUR_PROBES if kind not in runtime]
+        injected.update(_probes(situation.port))
+    return injected
 
 
-def _with_mounts(runtime: Object, plan: Plan, note: Record, index: int) -> list[Any]:
+def _with_mounts(runtime: Object, plan: Plan, new_record: Record, index: int) -> list[Any]:
     mounts = list(runtime.get("volumeMounts") or ())
     for ours in plan.mounts:
         path = ours["mountPath"]
-        equal = [m for m in list_of(runtime, "volumeMounts") if mount_path(m) == path]
-        for mount in equal:
+        same_path = [m for m in list_of(runtime, "volumeMounts") if mount_path(m) == path]
+        for mount in same_path:
             if name_of(mount) == ours["name"]:
-                _deny_unlike(mount, ours, f"spec.containers[{index}].volumeMounts: {path}")
+                _deny_different_mount(mount, ours, f"spec.containers[{index}].volumeMounts: {path}")
             else:
                 raise Denied(
                     f"spec.containers[{index}].volumeMounts: {path} is taken by the volume "
-                    f"{name_of(mount)!r}; mount that elsewhere, or set spec.socket.path of the AsyncActor "
+                    f"{name_of(mount)!r}; mount that volume elsewhere, or set spec.socket.path of the AsyncActor "
                     "to another directory"
                 )
-        if not equal:
+        if not same_path:
             mounts.append(ours)
-            note.mounts.append(path)
+            new_record.mounts.append(path)
     return mounts
 
 
-def _deny_unlike(mount: Object, ours: Object, at: str) -> None:
-    """Refuse a mount of our volume in whose place the kubelet would not put what ours does."""
-    unlike = [key for key in ("subPath", "subPathExpr", "readOnly") if (mount.get(key) or None) != ours.get(key)]
-    if unlike:
+def _deny_different_mount(mount: Object, ours: Object, at: str) -> None:
+    """Refuse a mount of the injected volume that does not show the same files as the injected mount."""
+    different = [key for key in ("subPath", "subPathExpr", "readOnly") if (mount.get(key) or None) != ours.get(key)]
+    if different:
         differences = " and ".join(
-            f"with {key} {mount.get(key)!r}" if mount.get(key) else f"without {key}" for key in unlike
+            f"with {key} {mount.get(key)!r}" if mount.get(key) else f"without {key}" for key in different
         )
         raise Denied(
-            f"{at} is a mount of {ours['name']!r} {differences}, so that sidecar and runtime would not find what they "
-            "share; take the mount out, since injection adds its own"
+            f"{at} is a mount of {ours['name']!r} {differences}, so sidecar and runtime would not find the files that "
+            "they share; remove the mount, because injection adds its own"
         )
 
 
-def last_places(env: list[Any]) -> dict[Any, int]:
-    """Where in ``env`` each variable has its value: of one given twice, the last counts."""
+def last_indexes(env: list[Any]) -> dict[Any, int]:
+    """Return the index in ``env`` of each variable. Kubernetes uses the last entry of a name."""
     return {name_of(entry): i for i, entry in enumerate(env)}
 
 
-def first_places(env: list[Any]) -> dict[Any, int]:
-    """Where the first version of the record replaced a variable."""
+def first_indexes(env: list[Any]) -> dict[Any, int]:
+    """Return the index of the first entry of each name. Version 1 of the record replaced that entry."""
     return {name_of(entry): i for i, entry in reversed(list(enumerate(env)))}
 
 
-def _with_variables(runtime: Object, plan: Plan, note: Record, situation: Situation) -> list[Any]:
+def _with_variables(runtime: Object, plan: Plan, new_record: Record, situation: Situation) -> list[Any]:
     env = list(runtime.get("env") or ())
-    places = last_places(env)
+    indexes = last_indexes(env)
     forced = (*plan.env, plan.holder_env) if situation.holder else plan.env
     for variable in forced:
-        at = places.get(variable["name"])
+        at = indexes.get(variable["name"])
         if at is None:
             env.append(variable)
-            note.env.append(variable["name"])
+            new_record.env.append(variable["name"])
         elif not contains(env[at], variable) or "valueFrom" in env[at]:
-            note.env_was[variable["name"]] = env[at]
+            new_record.env_was[variable["name"]] = env[at]
             env[at] = variable
     for variable in situation.variables:
-        if variable["name"] not in places:
+        if variable["name"] not in indexes:
             env.append(variable)
-            note.env_set[variable["name"]] = variable["value"]
+            new_record.env_set[variable["name"]] = variable["value"]
     return env
 
 
 def _probes(port: int | None) -> Object:
-    """Start-up may take half an hour: some functions load models."""
-    if port is None:  # an interpreter is started for each
-        ask: Object = {"exec": {"command": [*COMMAND, "ready"]}}
+    """Return the runtime's probes. The start may take half an hour, because some functions load models."""
+    if port is None:  # longer periods, because each probe starts an interpreter
+        handler: Object = {"exec": {"command": [*COMMAND, "ready"]}}
         return {
-            "startupProbe": {**ask, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 360},
-            "readinessProbe": {**ask, "periodSeconds": 10, "timeoutSeconds": 5},
+            "startupProbe": {**handler, "periodSeconds": 5, "timeoutSeconds": 5, "failureThreshold": 360},
+            "readinessProbe": {**handler, "periodSeconds": 10, "timeoutSeconds": 5},
         }
-    ask = {"httpGet": {"path": "/ready", "port": port, "scheme": "HTTP"}}
+    handler = {"httpGet": {"path": "/ready", "port": port, "scheme": "HTTP"}}
     return {
-        "startupProbe": {**ask, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 900},
-        "readinessProbe": {**ask, "periodSeconds": 5, "timeoutSeconds": 2},
+        "startupProbe": {**handler, "periodSeconds": 2, "timeoutSeconds": 2, "failureThreshold": 900},
+        "readinessProbe": {**handler, "periodSeconds": 5, "timeoutSeconds": 2},
     }
 
 
 def uninject_runtime(runtime: Object, record: Record) -> Object:
-    """``runtime`` without what ``record`` says is ours."""
-    result = dict(runtime)
-    if isinstance(result.get("volumeMounts"), list):
-        kept = [m for m in result["volumeMounts"] if not (name_of(m) in OUR_VOLUMES and mount_path(m) in record.mounts)]
-        put_list(result, "volumeMounts", kept, record.created)
-    if isinstance(result.get("env"), list):
-        ours = [name for name in record.env if name in SOCKET_ENV]
-        were = {name: entry for name, entry in record.env_was.items() if name in SOCKET_ENV}
-        env = list(result["env"])
-        places = last_places(env) if record.version > 1 else first_places(env)
-        for name, entry in were.items():
-            if name in places:
-                env[places[name]] = entry
-        kept = [e for e in env if name_of(e) not in ours and not _is_set(e, record)]
-        put_list(result, "env", kept, record.created)
-    if record.command and result.get("command") == COMMAND:
+    """Return ``runtime`` without the parts that injection added according to ``record``."""
+    restored = dict(runtime)
+    if isinstance(restored.get("volumeMounts"), list):
+        kept = [
+            m for m in restored["volumeMounts"] if not (name_of(m) in OUR_VOLUMES and mount_path(m) in record.mounts)
+        ]
+        put_list(restored, "volumeMounts", kept, record.created)
+    if isinstance(restored.get("env"), list):
+        added = [name for name in record.env if name in SOCKET_ENV]
+        replaced = {name: entry for name, entry in record.env_was.items() if name in SOCKET_ENV}
+        env = list(restored["env"])
+        indexes = last_indexes(env) if record.version > 1 else first_indexes(env)
+        for name, entry in replaced.items():
+            if name in indexes:
+                env[indexes[name]] = entry
+        kept = [e for e in env if name_of(e) not in added and not _is_unchanged(e, record)]
+        put_list(restored, "env", kept, record.created)
+    if record.command and restored.get("command") == COMMAND:
         if "command" in record.created:
-            del result["command"]
+            del restored["command"]
         else:
-            result["command"] = []
+            restored["command"] = []
     for kind in OUR_PROBES:
-        if kind in record.probes and is_our_probe(result.get(kind)):
-            _uninject_probe(result, kind, record)
-    return result
+        if kind in record.probes and is_our_probe(restored.get(kind)):
+            _uninject_probe(restored, kind, record)
+    return restored
 
 
-def _is_set(entry: Any, record: Record) -> bool:
-    """Whether a variable has the value that we gave it."""
+def _is_unchanged(entry: Any, record: Record) -> bool:
+    """Whether a variable from :data:`SCRIPT_ENV` still has the value that injection gave it."""
     name = name_of(entry)
     return name in SCRIPT_ENV and name in record.env_set and entry == {"name": name, "value": record.env_set[name]}
 
@@ -260,7 +263,7 @@ def _is_set(entry: Any, record: Record) -> bool:
 def _uninject_probe(container: Object, kind: str, record: Record) -> None:
     probe = container[kind]
     if any(probe.get(handler) for handler in HANDLERS if handler not in our_handlers(probe)):
-        # Merged with one that the user has set since, which is theirs.
+        # The user added a handler of their own to the injected probe. It stays.
         container[kind] = {key: value for key, value in probe.items() if key not in our_handlers(probe)}
     elif kind in record.created:
         del container[kind]
@@ -268,9 +271,9 @@ def _uninject_probe(container: Object, kind: str, record: Record) -> None:
         container[kind] = None
 
 
-def put_list(holder: Object, key: str, items: list[Any], created: Iterable[str]) -> None:
-    """Set ``holder[key]``, or remove it if injection created it and nothing else is in it."""
-    if items or key not in created:
-        holder[key] = items
+def put_list(parent: Object, key: str, elements: list[Any], created: Iterable[str]) -> None:
+    """Set ``parent[key]`` to ``elements``. Remove the key instead if the list is empty and injection created it."""
+    if elements or key not in created:
+        parent[key] = elements
     else:
-        del holder[key]
+        del parent[key]

@@ -1,6 +1,6 @@
-"""The operator's side of an injection: what holds for every sidecar unless its actor says otherwise.
+"""The operator's settings for injection. They apply to every sidecar unless its actor overrides them.
 
-Read once at start-up from the environment that the chart sets, so that a request does no such work.
+A process reads them once, when it starts, from the environment that the chart sets.
 """
 
 import re
@@ -14,8 +14,9 @@ from crds.models import GenerationSetting
 from injection.extras import Extras, InvalidExtra, extras
 
 DEFAULT_IMAGE = "ghcr.io/deliveryhero/asya-sidecar:1.1.3"
-"""Pinned, so that no pod of an actor differs from the others: ``latest`` moves with every release of the sidecar.
-The chart's values and the docs follow from it."""
+"""The pinned image. ``latest`` moves with every release of the sidecar, so the pods of an actor could differ.
+
+The chart's values and the docs use the same image."""
 
 DEFAULT_RESOURCES: dict[str, Any] = {
     "requests": {"cpu": "50m", "memory": "64Mi"},
@@ -31,13 +32,15 @@ RESTRICTED: dict[str, Any] = {
     "capabilities": {"drop": ["ALL"]},
     "seccompProfile": {"type": "RuntimeDefault"},
 }
-"""What the ``restricted`` Pod Security profile asks of a container, but for ``runAsNonRoot``, which
-follows the runtime container: https://kubernetes.io/docs/concepts/security/pod-security-standards/"""
+"""The fields that the ``restricted`` Pod Security profile requires of a container, without ``runAsNonRoot``.
+
+``runAsNonRoot`` comes from the runtime container. https://kubernetes.io/docs/concepts/security/pod-security-standards/
+"""
 
 
 @dataclass(frozen=True)
 class SidecarDefaults:
-    """Sidecar settings of the operator; an actor's ``spec.sidecar`` wins over the first three."""
+    """The operator's settings for sidecars. An actor's ``spec.sidecar`` overrides the first three."""
 
     image: str = DEFAULT_IMAGE
     image_pull_policy: str = "IfNotPresent"
@@ -46,36 +49,37 @@ class SidecarDefaults:
     log_level: str = "INFO"
     gateway_url: str = ""
     generation: GenerationSetting = "auto"
-    """Which generation of the sidecar the images hold; ``auto`` has their tags tell."""
+    """Generation of the sidecar in the images. ``auto`` derives it from their tags."""
     socket_activation: bool = True
-    """Whether a container of its own holds the socket, where the cluster has native sidecars."""
+    """Whether a separate container holds the socket. It needs native sidecars."""
     runtime_port: int = 9096
-    """Port on which the runtime script tells that it is ready."""
+    """Port on which the runtime script answers readiness probes."""
     run_as_user: int = 65532
-    """User of a sidecar in a pod that must not be root and gives no number."""
+    """Numeric user ID of a sidecar whose pod sets ``runAsNonRoot`` without a numeric user ID."""
     otel_endpoint: str = ""
     otel_protocol: str = ""
     native_sidecars: bool = True
     """Whether the cluster has native sidecars (Kubernetes 1.29)."""
     extras: Extras = field(default_factory=Extras)
     runtime_rollout: bool = True
-    """Whether a changed runtime script rolls workloads over, since a pod never sees a change of what it mounts."""
+    """Whether a changed runtime script causes a rollout. A running pod does not see a change of its ``subPath`` mount.
+    """
 
 
 def has_native_sidecars(version: tuple[int, int]) -> bool:
-    """Whether Kubernetes of that major and minor version runs native sidecars without a feature gate."""
+    """Whether this major and minor version of Kubernetes supports native sidecars without a feature gate."""
     return version >= (1, 29)
 
 
 class InvalidSetting(ValueError):
-    """A setting that cannot be used; the message names the variable, what was found and what is valid."""
+    """A setting is invalid. The message names the variable, its value and the valid values."""
 
 
 def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> SidecarDefaults:
-    """Sidecar defaults from ``ASYA_SIDECAR_*`` and the other variables that the chart sets.
+    """Return the settings from ``ASYA_SIDECAR_*`` and the other variables that the chart sets.
 
     Raises:
-        InvalidSetting: if one of them cannot be used.
+        InvalidSetting: a variable has an invalid value.
     """
     try:
         resources = orjson.loads(env.get("ASYA_SIDECAR_RESOURCES") or orjson.dumps(DEFAULT_RESOURCES))
@@ -87,8 +91,8 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
     runtime_port = _number(env, "ASYA_RUNTIME_PORT", 9096, 65535, "a port")
     if metrics_port == runtime_port:
         raise InvalidSetting(
-            f"ASYA_RUNTIME_PORT: {runtime_port} is ASYA_SIDECAR_METRICS_PORT too; both are ports of one pod, "
-            "so they must differ"
+            f"ASYA_RUNTIME_PORT: must differ from ASYA_SIDECAR_METRICS_PORT, because both are ports of one pod; "
+            f"found {runtime_port} for both"
         )
     policy = _choice(env, "ASYA_SIDECAR_IMAGE_PULL_POLICY", "IfNotPresent", ("Always", "IfNotPresent", "Never"))
     endpoint = env.get("ASYA_OTEL_ENDPOINT") or ""
@@ -106,7 +110,7 @@ def from_environment(env: Mapping[str, str], native_sidecars: bool = True) -> Si
         generation=cast(GenerationSetting, _choice(env, "ASYA_SIDECAR_GENERATION", "auto", GENERATIONS)),
         socket_activation=_choice(env, "ASYA_SOCKET_ACTIVATION", "true", BOOLEANS) == "true",
         runtime_port=runtime_port,
-        run_as_user=_number(env, "ASYA_SIDECAR_RUN_AS_USER", 65532, 2**31 - 1, "a user's number that is not root's"),
+        run_as_user=_number(env, "ASYA_SIDECAR_RUN_AS_USER", 65532, 2**31 - 1, "a numeric user ID other than root's"),
         otel_endpoint=endpoint,
         otel_protocol=_choice(env, "ASYA_OTEL_PROTOCOL", "", OTEL_PROTOCOLS),
         native_sidecars=native_sidecars,
@@ -129,8 +133,8 @@ def _choice(env: Mapping[str, str], name: str, default: str, valid: Sequence[str
     return value
 
 
-def _number(env: Mapping[str, str], name: str, default: int, most: int, what: str) -> int:
+def _number(env: Mapping[str, str], name: str, default: int, maximum: int, noun: str) -> int:
     value = env.get(name) or str(default)
-    if not (value.isascii() and value.isdigit() and len(value) < 11) or not 0 < int(value) <= most:
-        raise InvalidSetting(f"{name}: must be {what} from 1 to {most}; found {value!r}")
+    if not (value.isascii() and value.isdigit() and len(value) < 11) or not 0 < int(value) <= maximum:
+        raise InvalidSetting(f"{name}: must be {noun} from 1 to {maximum}; found {value!r}")
     return int(value)

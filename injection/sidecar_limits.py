@@ -1,6 +1,6 @@
-"""What of a valid AsyncActor its sidecar does not do: the limits that ``docs/sidecars.md`` tells of.
+"""Warns about settings of a valid AsyncActor that its sidecar does not support. ``docs/sidecars.md`` explains them.
 
-Shown with the other warnings, at ``kubectl apply`` and in the status.
+:mod:`injection.warnings` shows them at ``kubectl apply`` and in the status.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ MODE: Final = "ASYA_HANDLER_MODE"
 
 
 def sidecar_limits(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
-    """The limits that ``actor`` meets, each with its field, what was found and what to do."""
+    """Return the warnings about the sidecar of ``actor``. Each names the field, its value and what to do."""
     return [*_retries(actor), *_envelope(actor, defaults), *_end(actor, defaults), *_no_holder(actor, defaults)]
 
 
@@ -28,8 +28,8 @@ def _retries(actor: AsyncActor) -> Iterator[str]:
         listed = ", ".join(f"{name}: {(policies or {})[name].max_attempts}" for name in names)
         yield (
             f"spec.resiliency.policies[].maxAttempts: more than one attempt ({listed}), but sidecars cannot delay a "
-            "message by RabbitMQ, where one fails at its first error; set 1 and name actors in onExhausted, or use "
-            "the transport sqs"
+            "message with RabbitMQ, so a message fails at its first error; set 1 and name actors in onExhausted, or "
+            "use the transport sqs"
         )
 
 
@@ -40,13 +40,13 @@ def _envelope(actor: AsyncActor, defaults: SidecarDefaults) -> Iterator[str]:
     try:
         name = runtime_container(template)
     except Denied:
-        return  # an error, and told as one
+        return  # admission reports this as an error
     runtime = next(c for c in template["spec"]["containers"] if c["name"] == name)
     if (value_of(runtime, MODE) or "").lower() == "envelope":
         yield (
-            f"{TEMPLATE}.spec.containers[{name}].env[{MODE}]: 'envelope' is for sidecars before 0.5.1, and with this "
-            "actor's every message ends in an error; take it out, and have a generator read and change the message "
-            "by GET, SET and DEL"
+            f"{TEMPLATE}.spec.containers[{name}].env[{MODE}]: 'envelope' is for sidecars before 0.5.1; with this "
+            "actor's sidecar, every message ends in an error; remove the variable, and write the function as a "
+            "generator that reads and changes the message by GET, SET and DEL"
         )
 
 
@@ -59,14 +59,14 @@ def _end(actor: AsyncActor, defaults: SidecarDefaults) -> Iterator[str]:
     is_end = actor.spec.sidecar.end_actor or own_value(actor, "ASYA_IS_END_ACTOR") is not None
     if name in ends and not is_end:
         yield (
-            f"spec.sidecar.endActor: false, but routes end at {name!r}, so that what its function returns is sent to "
-            "the end of the route again; set it to true"
+            f"spec.sidecar.endActor: false, but routes end at {name!r}, so the sidecar sends the function's results "
+            "to the end of the route again; set it to true"
         )
 
 
 def _no_holder(actor: AsyncActor, defaults: SidecarDefaults) -> Iterator[str]:
     if actor.spec.socket.activation is False and defaults.native_sidecars:
         yield (
-            "spec.socket.activation: false, so each message that the sidecar takes while the function's container "
-            "restarts ends in the queue for errors; leave the field out to have them wait"
+            "spec.socket.activation: false, so each message that the sidecar receives while the function's container "
+            "restarts ends in the queue for errors; leave the field out, so that messages wait"
         )

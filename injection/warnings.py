@@ -1,7 +1,7 @@
-"""What is unwise in a valid AsyncActor: one pure function, whose answer everybody gets to read.
+"""Collects warnings about risks in a valid AsyncActor.
 
-Admission shows it at ``kubectl apply``, the controller as Events and in the status, since whoever deploys by GitOps
-never sees an answer of admission, and the command line in ``explain`` and ``render``.
+Admission returns them to ``kubectl apply``. The controller writes them as Events and into the status, because users of
+GitOps never see admission's response. The command shows them in ``explain`` and ``render``.
 """
 
 from crds.models import AsyncActor
@@ -13,7 +13,7 @@ from injection.sidecar_limits import sidecar_limits
 
 
 def warnings_of(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
-    """Warnings about ``actor``, each of which names the field, what was found and what to do."""
+    """Return the warnings about ``actor``. Each names the field, its value and what to do."""
     return [
         *_timeout(actor),
         *_queue(actor, defaults),
@@ -29,7 +29,8 @@ def _timeout(actor: AsyncActor) -> list[str]:
         return []
     return [
         f"spec.timeout.gracefulShutdown: {timeout.grace_period}s is not more than "
-        f"spec.timeout.processing ({timeout.processing}s), so a pod that stops may cut a message short"
+        f"spec.timeout.processing ({timeout.processing}s), so a stopping pod may abort a message; "
+        "leave the field out, or set it higher"
     ]
 
 
@@ -38,8 +39,8 @@ def _queue(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
     if queue in (None, consumed):
         return []
     return [
-        f"spec.queueName: the actor's sidecar consumes {consumed!r} and not {queue!r}; "
-        "leave the field out, or use the name that the sidecar consumes"
+        f"spec.queueName: found {queue!r}, but the actor's sidecar consumes {consumed!r}; "
+        f"leave the field out, or set it to {consumed!r}"
     ]
 
 
@@ -50,10 +51,11 @@ def _resources(actor: AsyncActor) -> list[str]:
     try:
         name = runtime_container(template)
     except Denied:
-        return []  # an error, and told as one
+        return []  # admission reports this as an error
     runtime = next(c for c in template["spec"]["containers"] if c["name"] == name)
     if (runtime.get("resources") or {}).get("limits"):
         return []
     return [
-        f"{TEMPLATE}.spec.containers[{name}].resources.limits: not set, so one actor may take all of a node's memory"
+        f"{TEMPLATE}.spec.containers[{name}].resources.limits: not set, so one actor may use all memory of a node; "
+        "set a memory limit"
     ]

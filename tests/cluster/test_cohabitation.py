@@ -160,7 +160,7 @@ def test_a_mirror_of_images_that_is_installed_after_injection(space: Space, clus
         command = [str(binary("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name]
         restart = [*command, "rollout", "restart", "deployment/x"]
         done = subprocess.run(restart, capture_output=True, text=True, timeout=60, check=True)
-        assert "put back" not in done.stderr
+        assert "reverted" not in done.stderr
         assert all(image.startswith("mirror/") for image in images(space.wait("Deployment", "x")))
         space.apply(actor("a", timeout={"processing": 77}))  # both are injected anew
 

@@ -166,7 +166,7 @@ def another_image_for_the_sidecar(space: Space, cluster: Cluster, stack: ExitSta
     done = subprocess.run(
         [*command, "set", "image", "deployment/edited", "sidecar=other:9"], capture_output=True, text=True, timeout=60
     )
-    assert "was put back" in done.stderr, done.stderr
+    assert "was reverted" in done.stderr, done.stderr
     return "the image is the operator's", lambda: "other:9" not in str(space.wait("Deployment", "edited")["spec"])
 
 

@@ -97,7 +97,7 @@ SCRIPT_MOUNT = {"name": "asya-runtime", "mountPath": "/opt/asya/asya_runtime.py"
 def test_a_mount_of_our_volume_that_is_not_like_ours_is_denied(mount: Object, words: str) -> None:
     message = denial(pod({**RUNTIME, "volumeMounts": [mount]}))
     assert f"is a mount of {mount['name']!r} {words}" in message
-    assert "take the mount out" in message
+    assert "remove the mount" in message
 
 
 @pytest.mark.parametrize(

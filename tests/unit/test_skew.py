@@ -90,7 +90,7 @@ def test_a_release_that_cannot_read_the_record_leaves_all_in_place(
         decision = decide(request(resource, obj), lambda wanted: plan)
         assert (decision.outcome, decision.patch) == ("unchanged", [])
         if kind.path:
-            assert f"record {CONTRACT}" in decision.warnings[0]
+            assert f"record version {CONTRACT}" in decision.warnings[0]
             assert unknown_version(kind.template(obj) or {}) == CONTRACT
     monkeypatch.undo()
     assert uninject(template) == kind.template(before)
@@ -103,7 +103,7 @@ def test_a_record_of_the_future_is_left_in_place() -> None:
     lookup = lambda wanted: plan_of(wanted.actor)  # noqa: E731
     decision = decide(request(("apps", "deployments"), obj, obj), lookup)
     assert (decision.outcome, decision.patch) == ("unchanged", [])
-    assert "record 99" in decision.warnings[0]
+    assert "record version 99" in decision.warnings[0]
     assert "upgrade the operator" in decision.warnings[0]
 
 
