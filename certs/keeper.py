@@ -20,7 +20,7 @@ from certs.rotation import KEYS, State, advance
 from certs.settings import Settings
 from kube import events
 from kube.client import Client
-from kube.contests import Contests, NotYet
+from kube.contests import Backoff, Contests
 from kube.failures import ApiError
 from kube.informer import Informer
 from kube.objects import Object
@@ -266,12 +266,12 @@ class Keeper:
 
         try:
             written = self._contests.restore(f"{kind}/{name}", wanted, live, write)
-        except NotYet as later:
+        except Backoff as later:
             if kind not in self._reported:
                 self._reported.add(kind)
                 message = f"something else keeps changing the {kind} {name!r}, and it is put right ever more slowly"
                 do = f"kubectl get {kind.lower()} {name} -o yaml --show-managed-fields tells what it is: have it stop"
-                self._record("Contested", f"{message}. {do}", warning=True)
+                self._record("Backoff", f"{message}. {do}", warning=True)
             return later.seconds
         self._reported.discard(kind)
         informer.observe(written)

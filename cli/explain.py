@@ -71,7 +71,7 @@ def read(client: Client, namespace: str, name: str) -> Story | None:
         unlabelled = client.get(by_kind[reference["kind"]], namespace, reference["name"])
         story.workloads += [unlabelled] if unlabelled is not None else []
     if (actor.get("status") or {}).get("outdatedWorkloads"):
-        listed = events.warnings(client, "AsyncActor", namespace, name)
+        listed = events.list_warnings(client, "AsyncActor", namespace, name)
         story.refusals = list({e["reason"]: e for e in listed if e.get("reason") in REFUSED}.values())
     return story
 

@@ -14,7 +14,7 @@ from telemetry.metrics.describe import Samples, ScrapedGauge
 
 def export(election: Election, queue: WorkQueue[Key], rollouts: Rollouts, actors: ActorMetrics) -> None:
     """Connect the gauges with their sources. Only ``LEADER`` has a value while this process does not lead."""
-    LEADER.set_function(lambda: float(election.leading))
+    LEADER.set_function(lambda: float(election.is_leading))
     sources: dict[ScrapedGauge, Callable[[], Samples]] = {
         QUEUE_DEPTH: lambda: [((), float(queue.depth))],
         IN_FLIGHT: lambda: [((), float(queue.in_flight))],
@@ -28,4 +28,4 @@ def export(election: Election, queue: WorkQueue[Key], rollouts: Rollouts, actors
 
 
 def _while_leading(election: Election, source: Callable[[], Samples]) -> Samples:
-    return source() if election.leading else ()
+    return source() if election.is_leading else ()

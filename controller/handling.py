@@ -38,12 +38,12 @@ def _reconcile(reconciler: Reconciler, queue: WorkQueue[Key], key: Key) -> str:
         if error.reason == "NotLeading":
             queue.retry(key)  # if this process gets the lease back, no other process has handled the key
             return ""
-        if error.namespace_is_going:
+        if error.is_namespace_terminating:
             queue.forget(key)
             return "success"
         # A short backoff: while the API server is down, the throttle holds requests back. Once it answers, the key
         # must not wait long.
-        pause = queue.retry(key, UNWELL_SECONDS if error.server_is_unwell else None)
+        pause = queue.retry(key, UNWELL_SECONDS if error.is_server_unwell else None)
         log.warning("reconcile_failed", namespace=key[0], actor=key[1], error=str(error), retry_in=round(pause, 2))
         return "error"
     except Exception:
@@ -53,5 +53,5 @@ def _reconcile(reconciler: Reconciler, queue: WorkQueue[Key], key: Key) -> str:
     if pause is None:
         queue.forget(key)
         return "success"
-    queue.look_again(key, pause)
+    queue.recheck_later(key, pause)
     return "waiting"

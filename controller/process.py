@@ -134,7 +134,7 @@ class Controller:
         return Client(
             load_configuration(options.kubeconfig),
             pool_size=options.workers + 16,  # each watch holds a connection as long as it runs
-            may_write=lambda: self._election.leading,
+            may_write=lambda: self._election.is_leading,
             throttle=Throttle(options.client_qps, options.client_burst),
         )
 
@@ -156,7 +156,7 @@ class Controller:
         return Keeper(
             self._client,
             certificate_settings(self._options.environment, self._options.namespace),
-            lambda: self._election.leading,
+            lambda: self._election.is_leading,
             self.identity,
             any_time=self._unlimited,
         )
@@ -267,11 +267,11 @@ class Controller:
     def _not_ready(self) -> str:
         """Why the process is not ready; empty if it is."""
         missing = [repr(i.resource) for i in self._cluster.informers if not i.synced]
-        return f"not listed yet: {', '.join(missing)}" if missing else self._watchdog.silent()
+        return f"not listed yet: {', '.join(missing)}" if missing else self._watchdog.silent_watches()
 
     def _unhealthy(self) -> str:
         """A problem that a restart solves; empty if there is none."""
-        return threads.failed() or self._watchdog.dead() or self._workers.stuck()
+        return threads.failed_threads() or self._watchdog.dead_watches() or self._workers.stuck_workers()
 
 
 def _positive(environment: Mapping[str, str], name: str, default: int) -> int:

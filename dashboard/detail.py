@@ -118,7 +118,7 @@ def _events(client: Client, actor: Object, result: list[Object]) -> list[Object]
         if field in status:
             about.append((status[field]["kind"], status[field]["name"]))
     about += [("Pod", pod["metadata"]["name"]) for pod in result if not is_ready(pod)][:ASKED_PODS]
-    happened = [e for kind, name in about for e in events.about(client, kind, metadata["namespace"], name)]
+    happened = [e for kind, name in about for e in events.list_events(client, kind, metadata["namespace"], name)]
     return sorted(happened, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
 
 

@@ -90,7 +90,7 @@ class Client:
         if response.status >= 300:
             error = ApiError.of(response)
             response.release_conn()
-            if error.server_is_unwell:
+            if error.is_server_unwell:
                 self._throttle.failed(error.retry_after, about=path if is_suspect(error.code) else "")
             else:
                 self._throttle.succeeded()
@@ -136,12 +136,12 @@ class Client:
             # A write waits for admission, so one that takes too long may be somebody's webhook.
             late = isinstance(failure, urllib3.exceptions.ReadTimeoutError) and method != "GET"
             self._throttle.failed(about=path if late else "")
-            self.forget_connections()
+            self.close_idle_connections()
             seconds = time.monotonic() - started
             message = f"no answer after {seconds:.1f}s from {self._host}: {failure}"
             raise ApiError(0, "Unreachable", message) from failure
 
-    def forget_connections(self) -> None:
+    def close_idle_connections(self) -> None:
         """Close those that are idle: what one has met the others may meet too, each after its whole time limit."""
         self._pool.clear()
 

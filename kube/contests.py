@@ -27,7 +27,7 @@ REFUSED_PAUSE = 1.0
 REMEMBERED = 5000
 
 
-class NotYet(Exception):
+class Backoff(Exception):
     """Another writer insists; the object may be restored in so many ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
@@ -64,14 +64,14 @@ class Contests:
             write: makes it what is wanted.
 
         Raises:
-            NotYet: if that has to wait.
+            Backoff: if that has to wait.
             ApiError: if it fails, or was refused a moment ago.
         """
         if live is None:
             return write()
         pause = self._ask(uid, wanted, version_of(live))
         if pause:
-            raise NotYet(pause)
+            raise Backoff(pause)
         try:
             written = write()
         except ApiError as error:

@@ -49,7 +49,7 @@ def load_configuration(kubeconfig: str | None = None) -> Configuration:
     return _from_kubeconfig(kubeconfig)
 
 
-def plain(host: str) -> Configuration:
+def without_tls(host: str) -> Configuration:
     """An API server without TLS that asks nobody who he is."""
     return Configuration(host, lambda size: urllib3.PoolManager(maxsize=size), dict)
 

@@ -65,7 +65,7 @@ def event(about: Object, reason: str, message: str, *, warning: bool = False, id
     }
 
 
-def about(client: Client, kind: str, namespace: str, name: str, selector: str = "") -> list[Object]:
+def list_events(client: Client, kind: str, namespace: str, name: str, selector: str = "") -> list[Object]:
     """Events about an object, the latest last; those that a field ``selector`` takes, if given.
 
     Raises:
@@ -75,9 +75,9 @@ def about(client: Client, kind: str, namespace: str, name: str, selector: str = 
     return sorted(client.list(EVENTS, namespace, fieldSelector=",".join(fields)), key=_time)
 
 
-def warnings(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
-    """The Warnings :func:`about` it."""
-    return about(client, kind, namespace, name, "type=Warning")
+def list_warnings(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
+    """The Warnings :func:`list_events` it."""
+    return list_events(client, kind, namespace, name, "type=Warning")
 
 
 def _time(event: Object) -> str:

@@ -54,19 +54,19 @@ class ApiError(Exception):
         return failure_of(self.code, self.message)
 
     @property
-    def namespace_is_going(self) -> bool:
+    def is_namespace_terminating(self) -> bool:
         """Whether the write was refused because its namespace is being deleted, so that there is nothing to do."""
         return self.code == 403 and "because it is being terminated" in self.message
 
     @property
-    def server_is_unwell(self) -> bool:
+    def is_server_unwell(self) -> bool:
         """Whether it is the API server, and not the request or an admission webhook, that is in trouble."""
         return self.kind == "unwell"
 
     @property
     def is_refusal(self) -> bool:
         """Whether what was to be written was refused, by the API server or by admission, and would be again."""
-        if self.namespace_is_going:
+        if self.is_namespace_terminating:
             return False
         return self.kind == "terminal" or is_about_a_webhook(self.message)
 

@@ -9,7 +9,7 @@ from kube.objects import Object
 from kube.resources import Resource
 
 
-def watching(
+def make_informer(
     client: Client,
     resource: Resource,
     on_change: Callable[[Object, bool], None] | None = None,

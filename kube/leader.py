@@ -1,14 +1,14 @@
 """Leader election on a Lease, safe for a process that writes.
 
-The protocol is client-go's: whoever holds the Lease renews it every few seconds, and another candidate takes it once
-it has not changed for its duration, by the candidate's own clock. Four things matter beside it:
+The protocol is client-go's. The holder renews the Lease every few seconds. Another candidate takes it when it has not
+changed for its duration, by the candidate's own clock. In addition:
 
-* A request that gets no answer is a failed renewal, and does not end the election.
-* :attr:`Election.leading` turns false by the clock alone, before any other candidate may take over, so that a process
-  that was paused and wakes up writes nothing.
-* A process that loses the Lease, because the API server was away say, stands again instead of ending: were it
-  restarted, each restart would wait longer.
-* One that stops gives the Lease back, so that its successor need not wait until it runs out.
+* A request without a response counts as a failed renewal. It does not end the election.
+* :attr:`Election.is_leading` becomes false by the clock alone, before another candidate may take over. A process that
+  was paused therefore writes nothing when it continues.
+* A process that loses the Lease, for example because the API server was unavailable, becomes a candidate again. It
+  does not exit, because the kubelet would delay each further restart.
+* A process that stops releases the Lease, so that its successor need not wait until the Lease expires.
 """
 
 import random
@@ -63,7 +63,7 @@ class Election:
         """The Lease's last spec, and when it was first seen."""
 
     @property
-    def leading(self) -> bool:
+    def is_leading(self) -> bool:
         """Whether this process may write now."""
         renewed = self._renewed
         return not self._closed.is_set() and renewed is not None and self._clock() - renewed < self._times.renew
@@ -74,7 +74,7 @@ class Election:
 
     def release(self) -> None:
         """Stop leading, and let another candidate lead at once."""
-        if not self.leading:
+        if not self.is_leading:
             return
         self._closed.set()
         try:
@@ -99,10 +99,10 @@ class Election:
             log.warning("lease_refused" if error.code else "lease_unreachable", error=str(error))
         else:
             self._renewed = asked if held else None
-        if self.leading and not self._leads:
+        if self.is_leading and not self._leads:
             self._leads = True
             threads.start("leading", self._on_started)
-        elif self._leads and not self.leading:
+        elif self._leads and not self.is_leading:
             self._leads, self._renewed = False, None
             if not self._closed.is_set():
                 log.warning("leadership_lost", identity=self.identity)

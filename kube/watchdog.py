@@ -19,7 +19,7 @@ from telemetry.metrics.shared import WATCH_RESTARTS, WATCH_SILENCE
 
 log = structlog.get_logger(__name__)
 
-LOOK_SECONDS = 5.0
+CHECK_SECONDS = 5.0
 SILENCE_SECONDS = SILENT_SECONDS + 45.0
 """Without a word from the API server for so long, a cache may be behind."""
 STALLED_SECONDS = SILENT_SECONDS + 45.0
@@ -47,14 +47,14 @@ class Watchdog:
         """Stop."""
         self._stop.set()
 
-    def silent(self) -> str:
+    def silent_watches(self) -> str:
         """Which caches have had no word from the API server for long, for a readiness check; empty if none."""
         now = time.monotonic()
         quiet = {repr(i.resource): now - i.last_contact for i in self._informers()}
         silent = [f"{name} for {age:.0f} s" for name, age in sorted(quiet.items()) if age > SILENCE_SECONDS]
         return f"no word from the API server about {', '.join(silent)}" if silent else ""
 
-    def dead(self) -> str:
+    def dead_watches(self) -> str:
         """What a restart of the process would help, for a liveness check; empty if nothing."""
         hanging = sorted(repr(i.resource) for i in self._informers() if self._restarts.get(i, 0) > DEAD_RESTARTS)
         if hanging:
@@ -62,7 +62,7 @@ class Watchdog:
         age = time.monotonic() - self._looked
         return f"the watchdog has not looked for {age:.0f} s" if age > STALLED_SECONDS else ""
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Start anew what hangs."""
         self._looked = now = time.monotonic()
         for informer in self._informers():
@@ -77,10 +77,10 @@ class Watchdog:
             log.warning("watch_stalled", resource=resource, seconds=seconds, restarts=restarts)
             WATCH_RESTARTS.labels(resource).inc()
             if restarts > DEAD_RESTARTS:
-                self._on_dead(self.dead())
+                self._on_dead(self.dead_watches())
             else:
                 informer.restart()
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_SECONDS):
-            self.look()
+        while not self._stop.wait(CHECK_SECONDS):
+            self.check()

@@ -36,7 +36,7 @@ class Workers:
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    def stuck(self) -> str:
+    def stuck_workers(self) -> str:
         """Which workers do not finish; empty if all do."""
         now = time.monotonic()
         in_hand = list(self._in_hand.values())

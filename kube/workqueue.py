@@ -57,7 +57,7 @@ class WorkQueue(Generic[K]):
         """``key`` failed: have it worked on again after a pause that doubles each time; the pause in seconds."""
         return self._add_later(self._failures, key, limit or self._limit)
 
-    def look_again(self, key: K, seconds: float) -> None:
+    def recheck_later(self, key: K, seconds: float) -> None:
         """``key`` succeeded, and is to be worked on in ``seconds`` at the latest: soon at first, then ever later."""
         with self._condition:
             self._failures.pop(key, None)

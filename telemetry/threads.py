@@ -30,6 +30,6 @@ def start(name: str, target: Callable[..., Any], *arguments: Any) -> threading.T
     return thread
 
 
-def failed() -> str:
+def failed_threads() -> str:
     """Which threads ended by an error, for a health check; an empty string if none did."""
     return f"threads that ended by an error, see the log: {', '.join(_failed)}" if _failed else ""

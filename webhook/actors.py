@@ -17,7 +17,7 @@ from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
 from kube.client import Client
 from kube.informer import Informer
-from kube.informers import watching
+from kube.informers import make_informer
 from kube.objects import Key, Object, key_of
 from kube.resources import ASYNC_ACTORS, CONFIG_MAPS
 from webhook.admission import NotCached, Wanted
@@ -52,7 +52,7 @@ class ActorCache:
         self._deleted: dict[str, None] = {}
         """Uids, oldest first."""
         self._script = ""
-        self._informer = watching(client, ASYNC_ACTORS, self._changed, namespaces=namespaces)
+        self._informer = make_informer(client, ASYNC_ACTORS, self._changed, namespaces=namespaces)
         self._scripts = Informer(
             client,
             CONFIG_MAPS,

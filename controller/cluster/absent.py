@@ -54,7 +54,7 @@ class Absent:
         if metadata["uid"] in self._notified or metadata.get("deletionTimestamp") or opted_out(workload):
             return
         self._notified.add(metadata["uid"])
-        recent = events.warnings(self._cluster.client, workload["kind"], key[0], metadata["name"])
+        recent = events.list_warnings(self._cluster.client, workload["kind"], key[0], metadata["name"])
         same = [e for e in recent if (e.get("involvedObject") or {}).get("uid") == metadata["uid"]]
         if digest(workload) is None and all(e.get("reason") != NO_SUCH_ACTOR for e in same):
             message = f"there is no AsyncActor {key[1]!r} in this namespace; create it, and this workload is injected"

@@ -19,10 +19,10 @@ from crds.names import ANNOTATION_APPLIED, KEDA_API_VERSION, KEDA_CONFIGMAP, LAB
 from kube import resources
 from kube.client import Client
 from kube.compare import contains
-from kube.contests import Contests, NotYet
+from kube.contests import Backoff, Contests
 from kube.failures import ApiError
 from kube.informer import Informer
-from kube.informers import watching
+from kube.informers import make_informer
 from kube.objects import Key, Object, annotation, controller_of
 
 WORKLOADS = (
@@ -60,7 +60,7 @@ class Keda:
     def __init__(
         self, client: Client, on_change: Changed, on_parameters: Changed, namespaces: Sequence[str] = ()
     ) -> None:
-        watch = partial(watching, client, on_change=on_change, namespaces=namespaces)
+        watch = partial(make_informer, client, on_change=on_change, namespaces=namespaces)
         self.scaled_objects = watch(resources.SCALED_OBJECTS)
         self.scaled_jobs = watch(resources.SCALED_JOBS, index_label=LABEL_ACTOR)
         self.trigger_authentications = watch(resources.TRIGGER_AUTHENTICATIONS)
@@ -78,7 +78,7 @@ class Pods:
         self._on_change = on_change
         self._hashes: dict[str, int] = {}
         """By uid: a hash of the reduced pod. Most changes of a pod do not change it, and then nothing is queued."""
-        self.informer = watching(
+        self.informer = make_informer(
             client,
             resources.PODS,
             self._changed,
@@ -120,9 +120,9 @@ class Cluster:
         """Watch ``namespaces``, or all if empty. The runtime ConfigMap of the namespace ``home`` is always watched."""
         self.client, self._namespaces = client, tuple(namespaces)
         self._on_owned, self._on_keda, self._on_parameters = on_owned, on_keda, on_parameters
-        self.actors = watching(client, resources.ASYNC_ACTORS, on_actor, namespaces=namespaces)
+        self.actors = make_informer(client, resources.ASYNC_ACTORS, on_actor, namespaces=namespaces)
         self.workloads = {
-            resource.kind: watching(
+            resource.kind: make_informer(
                 client,
                 resource,
                 on_owned,
@@ -133,7 +133,7 @@ class Cluster:
             )
             for resource in WORKLOADS
         }
-        self.config_maps = watching(
+        self.config_maps = make_informer(
             client,
             resources.CONFIG_MAPS,
             on_config_map,
@@ -246,7 +246,7 @@ class Cluster:
             self._confirm_owner(desired)
         try:
             written = self._contests.restore(uid, _digest(desired), live, write)
-        except NotYet as later:
+        except Backoff as later:
             raise Contested(desired, later.seconds) from None
         informer.observe(written)
         identity = (informer.resource.kind, written["metadata"]["uid"])

@@ -140,7 +140,7 @@ class Borrowed:
             if ANNOTATION_REPLICAS_BEFORE in map_of(live, "annotations"):
                 self._annotate(informer, live, None)
         except ApiError as error:
-            if error.code == 404 or error.namespace_is_going:
+            if error.code == 404 or error.is_namespace_terminating:
                 return
             raise
         name = metadata["name"]

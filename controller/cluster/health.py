@@ -143,11 +143,11 @@ class Health:
         lacking = [m for m in makers if (replicas := replicas_of(m)).current < replicas.desired]
         for maker in lacking[:MAX_OBJECTS]:
             metadata = maker["metadata"]
-            recent = events.about(self._cluster.client, maker["kind"], metadata["namespace"], metadata["name"])
+            recent = events.list_events(self._cluster.client, maker["kind"], metadata["namespace"], metadata["name"])
             if (trouble := refused(maker, recent)) is not None:
                 return trouble
         return None
 
     def _pod_events(self, namespace: str, pods: list[str]) -> tuple[Object, ...]:
         client = self._cluster.client
-        return tuple(e for pod in pods[:MAX_OBJECTS] for e in events.warnings(client, "Pod", namespace, pod))
+        return tuple(e for pod in pods[:MAX_OBJECTS] for e in events.list_warnings(client, "Pod", namespace, pod))

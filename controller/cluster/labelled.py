@@ -223,7 +223,7 @@ class Labelled:
                 released.waiting = True
                 continue
             except ApiError as error:
-                if error.code == 404 or error.namespace_is_going:
+                if error.code == 404 or error.is_namespace_terminating:
                     continue
                 raise
             released.workloads.append(obj)

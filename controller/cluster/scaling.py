@@ -168,7 +168,7 @@ class Scaling:
     def _events(self, live: Object) -> list[str]:
         metadata = live["metadata"]
         try:
-            recent = events.warnings(self._cluster.client, live["kind"], metadata["namespace"], metadata["name"])
+            recent = events.list_warnings(self._cluster.client, live["kind"], metadata["namespace"], metadata["name"])
         except ApiError as error:
             return [f"(its Events could not be read: {error.message})"]
         return [e.get("message", "") for e in recent[-2:]]

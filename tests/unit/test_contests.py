@@ -2,7 +2,7 @@
 
 import pytest
 
-from kube.contests import CALM_SECONDS, FIRST_PAUSE, FREE, LONGEST_PAUSE, REFUSED_PAUSE, Contests, NotYet
+from kube.contests import CALM_SECONDS, FIRST_PAUSE, FREE, LONGEST_PAUSE, REFUSED_PAUSE, Backoff, Contests
 from kube.failures import ApiError
 from kube.objects import Object
 from tests.harness.clock import Clock
@@ -12,7 +12,7 @@ def ask(contests: Contests, uid: str = "u", wanted: str = "d", version: int = 2*
     """Restore an object of that version, which has the version ``made`` then; seconds until that may be done."""
     try:
         contests.restore(uid, wanted, _of(version), lambda: _of(made))
-    except NotYet as later:
+    except Backoff as later:
         return later.seconds
     return 0.0
 

@@ -27,13 +27,13 @@ from kube.throttle import SUSPECTS, Throttle
 )
 def test_the_kind_of_a_failure(code: int, message: str, kind: Failure) -> None:
     assert failure_of(code, message) == kind
-    assert ApiError(code, "", message).server_is_unwell is (kind == "unwell")
+    assert ApiError(code, "", message).is_server_unwell is (kind == "unwell")
 
 
 def test_a_webhook_that_is_away_refuses_the_object_and_is_no_trouble_of_the_server() -> None:
     error = ApiError(500, "InternalError", 'failed calling webhook "x": no endpoints')
     assert error.is_refusal
-    assert not error.server_is_unwell
+    assert not error.is_server_unwell
 
 
 def test_one_object_that_always_fails_slows_no_other() -> None:

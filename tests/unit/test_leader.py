@@ -69,21 +69,21 @@ def test_the_first_leads_and_the_second_waits_for_the_lease_to_run_out(clock: Cl
         first.step()
         second.step()
         clock.now += 2
-        assert first.leading
-        assert not second.leading
+        assert first.is_leading
+        assert not second.is_leading
     second.step()
     for _ in range(6):  # the first is paused
         clock.now += 2
         second.step()
-        assert not second.leading
-    assert not first.leading, "by the clock alone, before the second may"
+        assert not second.is_leading
+    assert not first.is_leading, "by the clock alone, before the second may"
     clock.now += 2
     second.step()
-    assert second.leading
+    assert second.is_leading
     assert api.holder == "second"
     assert (api.lease or {})["spec"]["leaseTransitions"] == 1
     first.step()
-    assert not first.leading
+    assert not first.is_leading
     assert (first.started, first.stopped) == (1, 1)
 
 
@@ -95,13 +95,13 @@ def test_an_api_server_that_is_away_ends_no_election(clock: Clock) -> None:
     for _ in range(4):
         clock.now += 2
         only.step()
-        assert only.leading
+        assert only.is_leading
     clock.now += 2.1
     only.step()
-    assert not only.leading
+    assert not only.is_leading
     api.away = False
     only.step()
-    assert only.leading
+    assert only.is_leading
     wait_for("both starts", lambda: (only.started, only.stopped) == (2, 1))
 
 
@@ -112,7 +112,7 @@ def test_one_whose_lease_was_taken_stops_at_once(clock: Clock) -> None:
     assert api.lease
     api.lease["spec"] |= {"holderIdentity": "asya-operator-release", "renewTime": "now"}
     only.step()
-    assert not only.leading
+    assert not only.is_leading
     assert only.stopped == 1
 
 
@@ -122,9 +122,9 @@ def test_one_that_stops_gives_the_lease_back(clock: Clock) -> None:
     first.step()
     second.step()
     first.release()
-    assert not first.leading
+    assert not first.is_leading
     second.step()
-    assert second.leading
+    assert second.is_leading
     first.step()
     assert api.holder == "second"
     assert first.stopped == 0, "which is for those that lose it"
@@ -142,8 +142,8 @@ def test_two_that_create_it_at_once(clock: Clock) -> None:
 
     second._client = cast(Any, type("Slow", (), {"request": staticmethod(slow)}))
     second.step()
-    assert first.leading
-    assert not second.leading
+    assert first.is_leading
+    assert not second.is_leading
 
 
 def test_a_lease_of_the_former_release_is_taken_over(clock: Clock) -> None:
@@ -152,7 +152,7 @@ def test_a_lease_of_the_former_release_is_taken_over(clock: Clock) -> None:
     api.lease = {"metadata": {"name": "l", "resourceVersion": "0"}, "spec": {"holderIdentity": "gone"}}
     only = Candidate(api, "only", clock)
     only.step()
-    assert not only.leading
+    assert not only.is_leading
     clock.now += LeaseTimes().lease
     only.step()
-    assert only.leading
+    assert only.is_leading

@@ -11,7 +11,7 @@ from cli.options import namespaces
 from cli.release import release_all, remove_leftovers
 from kube.client import Client
 from kube.informer import Informer
-from kube.informers import SeveralInformers, watching
+from kube.informers import SeveralInformers, make_informer
 from kube.lease import InvalidLeaseTimes, LeaseTimes
 from kube.objects import Object
 from kube.resources import CONFIG_MAPS
@@ -43,7 +43,7 @@ def config_map(namespace: str, name: str, **labels: str) -> Object:
 
 def test_one_cache_over_several_namespaces() -> None:
     api = Api({"a": [config_map("a", "x", app="1")], "b": [config_map("b", "x", app="1"), config_map("b", "y")]})
-    several = watching(cast(Client, api), CONFIG_MAPS, namespaces=["a", "b"], index_label="app")
+    several = make_informer(cast(Client, api), CONFIG_MAPS, namespaces=["a", "b"], index_label="app")
     assert isinstance(several, SeveralInformers)
     assert not several.synced
     several.start()
@@ -84,7 +84,7 @@ def test_the_one_that_hangs_is_started_anew() -> None:
 
 
 def test_no_names_are_all_namespaces() -> None:
-    assert type(watching(cast(Client, None), CONFIG_MAPS)) is Informer
+    assert type(make_informer(cast(Client, None), CONFIG_MAPS)) is Informer
     assert namespaces("") == ()
     assert namespaces(" a, b,,a") == ("a", "b")
 

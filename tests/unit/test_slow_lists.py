@@ -10,7 +10,7 @@ import pytest
 
 from crds.manifest import manifest
 from kube.client import Client
-from kube.credentials import plain
+from kube.credentials import without_tls
 from kube.failures import ApiError
 from kube.informer import Informer
 from kube.resources import ASYNC_ACTORS
@@ -58,7 +58,7 @@ def serving(api: Api, server: Server) -> Iterator[Client]:
     sandbox.pages = server
     threading.Thread(target=sandbox.serve_forever, daemon=True).start()
     try:
-        yield Client(plain(f"http://127.0.0.1:{sandbox.server_address[1]}"), read_timeout=0.3)
+        yield Client(without_tls(f"http://127.0.0.1:{sandbox.server_address[1]}"), read_timeout=0.3)
     finally:
         sandbox.shutdown()
 

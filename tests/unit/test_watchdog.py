@@ -109,19 +109,19 @@ def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None
     wait_for("a request that hangs", lambda: api.asked > asked)
     time.sleep(1.2)
     dog = Watchdog(lambda: [informer])
-    assert "configmaps" in dog.silent()
+    assert "configmaps" in dog.silent_watches()
     api.names = ["b"]
     api.hanging.clear()
-    dog.look()
+    dog.check()
     wait_for("what was missed", lambda: gone == ["a"])
     assert [o["metadata"]["name"] for o in informer.all()] == ["b"]
-    assert not dog.dead()
+    assert not dog.dead_watches()
     second = informer.thread
     api.let_go.set()  # the first thread wakes up, and finds that it has been replaced
     time.sleep(0.5)
     wait_for("the first thread to end", lambda: first and not first.is_alive())
-    dog.look()
-    assert not dog.silent()
+    dog.check()
+    assert not dog.silent_watches()
     informer.stop()
     wait_for("the second to end", lambda: second and not second.is_alive())
 
@@ -135,11 +135,11 @@ def test_what_hangs_again_and_again_is_beyond_help() -> None:
     messages: list[str] = []
     dog = Watchdog(lambda: [informer], messages.append)
     for _ in range(watchdog.DEAD_RESTARTS + 1):
-        assert not dog.dead()
+        assert not dog.dead_watches()
         time.sleep(1.1)
-        dog.look()
-    assert "configmaps" in dog.dead()
-    assert messages == [dog.dead()]
+        dog.check()
+    assert "configmaps" in dog.dead_watches()
+    assert messages == [dog.dead_watches()]
     api.let_go.set()
     informer.stop()
 
@@ -148,13 +148,13 @@ def test_what_hangs_again_and_again_is_beyond_help() -> None:
 def test_a_watchdog_that_does_not_look_is_told_of() -> None:
     dog = Watchdog(lambda: [])
     time.sleep(1.1)
-    assert "has not looked" in dog.dead()
+    assert "has not looked" in dog.dead_watches()
 
 
 def test_a_thread_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_failed", [])
-    assert not threads.failed()
+    assert not threads.failed_threads()
     threads.start("good", lambda: None).join()
-    assert not threads.failed()
+    assert not threads.failed_threads()
     threads.start("bad", lambda: 1 / 0).join()
-    assert "bad" in threads.failed()
+    assert "bad" in threads.failed_threads()

@@ -44,10 +44,10 @@ def test_a_retry_has_a_limit_of_its_own() -> None:
 def test_looks_come_later_each_time_and_are_no_failures() -> None:
     queue: WorkQueue[str] = WorkQueue(base=0.01, limit=100)
     for _ in range(20):
-        queue.look_again("a", 60)
+        queue.recheck_later("a", 60)
     assert queue.retry("a") <= 0.0126, "its first failure"
     assert queue.retry("a") <= 0.0251
-    queue.look_again("a", 60)
+    queue.recheck_later("a", 60)
     assert queue.retry("a") <= 0.0126, "it has succeeded meanwhile"
 
 
