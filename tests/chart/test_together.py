@@ -105,3 +105,38 @@ def test_both_processes_may_have_one_account() -> None:
 def test_what_cannot_be_together_is_refused_by_name(values: Object, message: str) -> None:
     with pytest.raises(HelmError, match=message):
         HELM.template(values)
+
+
+USERS_OWN = ("securitycontext", "resources", "probe", "strategy", "labels", "constraints")
+
+
+def _nulls(values: Object, depth: int) -> Object:
+    """Null in place of each value at that depth, but for maps and lists whose entries are the user's."""
+    made: Object = {}
+    for key, value in values.items():
+        if key.lower().endswith(USERS_OWN):
+            continue
+        made[key] = _nulls(value, depth - 1) if depth and isinstance(value, dict) else None
+    return made
+
+
+def test_null_is_the_default() -> None:
+    """Helm takes a value that is null away, and a template that expects it must not meet a nil."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    wanted = rendered({})
+    for depth in range(4):
+        assert rendered(_nulls(values, depth)) == wanted, depth
+
+
+def test_null_empties_what_is_the_users() -> None:
+    empty: Object = dict.fromkeys(
+        ("resources", "livenessProbe", "readinessProbe", "updateStrategy", "topologySpreadConstraints")
+    )
+    objects = rendered({"controller": empty, "webhook": empty, "sidecar": {"defaultResources": None}})
+    for target in (CONTROLLER, WEBHOOK):
+        container = reached(objects, target, f"{POD}.containers.0")
+        assert container["resources"] == {}
+        assert set(container["livenessProbe"]) == set(container["readinessProbe"]) == {"httpGet"}
+        assert reached(objects, target, "spec.strategy") is None
+        assert reached(objects, target, f"{POD}.topologySpreadConstraints") is None
+        assert reached(objects, target, f"{POD}.containers.0.env.ASYA_SIDECAR_RESOURCES.value") == "{}"

@@ -1,17 +1,22 @@
-{{/* Fill in what values of an older chart (helm upgrade --reuse-values) do not have. First line of every template. */}}
+{{/* First line of every template: give each value that is missing its default.
+A value is missing where somebody set it to null, and where the values are those of an older chart
+(helm upgrade --reuse-values). Null empties a list, and a map whose entries are the user's: then it takes a field of a
+security context away, say. */}}
 {{- define "asya.init" -}}
-{{- if ne (toString .Values.chartVersion) .Chart.Version -}}
-{{- include "asya.fill" (dict "into" .Values "from" (.Files.Get "files/defaults.yaml" | fromYaml)) -}}
+{{- $older := ne (toString .Values.chartVersion) .Chart.Version -}}
+{{- include "asya.fill" (dict "into" .Values "from" (.Files.Get "files/defaults.yaml" | fromYaml) "all" $older) -}}
 {{- $_ := set .Values "chartVersion" .Chart.Version -}}
-{{- end -}}
 {{- end }}
 
+{{/* into, from; all: whether lists and maps of the user's get their defaults, too */}}
 {{- define "asya.fill" -}}
+{{- $users := list "podSecurityContext" "securityContext" "resources" "defaultResources" "updateStrategy" "livenessProbe" "readinessProbe" "labels" -}}
 {{- range $key, $default := .from -}}
+{{- $open := and (not $.all) (or (kindIs "slice" $default) (has $key $users)) -}}
 {{- if not (hasKey $.into $key) -}}
-{{- $_ := set $.into $key $default -}}
-{{- else if and (kindIs "map" $default) (kindIs "map" (get $.into $key)) -}}
-{{- include "asya.fill" (dict "into" (get $.into $key) "from" $default) -}}
+{{- $_ := set $.into $key ($open | ternary (kindIs "slice" $default | ternary list dict) $default) -}}
+{{- else if and (kindIs "map" $default) (kindIs "map" (get $.into $key)) (not $open) -}}
+{{- include "asya.fill" (dict "into" (get $.into $key) "from" $default "all" $.all) -}}
 {{- end -}}
 {{- end -}}
 {{- end }}
