@@ -54,7 +54,7 @@ def from_environment(env: Mapping[str, str], namespace: str) -> Settings:
     )
     if mode == "self":
         _check(policy)
-    return Settings(
+    settings = Settings(
         mode,
         namespace,
         env.get("ASYA_CERTS_SECRET") or "asya-operator-webhook-cert",
@@ -63,6 +63,12 @@ def from_environment(env: Mapping[str, str], namespace: str) -> Settings:
         policy,
         env.get("ASYA_CERTS_AUTHORITY_SECRET") or "",
     )
+    if mode == "self" and settings.authority == settings.secret:
+        raise InvalidCertificateSetting(
+            f"ASYA_CERTS_AUTHORITY_SECRET (certs.authoritySecretName): must differ from certs.secretName; found "
+            f"{settings.secret!r}. The webhook reads that Secret, and must not read the CA's key"
+        )
+    return settings
 
 
 OVERLAPS_OF_A_LIFE, OVERLAPS_OF_A_CA = 3, 9

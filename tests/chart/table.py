@@ -226,12 +226,13 @@ GENERAL = [
         "ASYA_SIDECAR_VOLUMES",
         '[{"configMap":{"name":"ca"},"name":"asya-ca"}]',
     ),
-    _environment(
-        "webhook",
+    Case(
         "sidecar.extraVolumeMounts",
         [{"name": "asya-ca", "mountPath": "/etc/ssl/certs"}],
-        "ASYA_SIDECAR_VOLUME_MOUNTS",
+        WEBHOOK,
+        f"{POD}.containers.0.env.ASYA_SIDECAR_VOLUME_MOUNTS.value",
         '[{"mountPath":"/etc/ssl/certs","name":"asya-ca"}]',
+        {"sidecar": {"extraVolumes": [{"name": "asya-ca", "configMap": {"name": "ca"}}]}},
     ),
     _environment(
         "webhook",

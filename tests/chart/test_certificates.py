@@ -14,6 +14,11 @@ def rendered(values: Object) -> dict[str, Object]:
     return {f"{o['kind']}/{o['metadata']['name']}": o for o in Helm().template(values) if o}
 
 
+def managed(**lifetimes: Any) -> Object:
+    """``certs`` with cert-manager and such lifetimes."""
+    return {"mode": "cert-manager", "certManager": lifetimes}
+
+
 @pytest.mark.parametrize(
     ("certs", "message"),
     [
@@ -21,11 +26,39 @@ def rendered(values: Object) -> dict[str, Object]:
         ({"lifetime": "2m"}, "certs.lifetime: must be at least 3 times certs.overlap, which is 60s; found 2m"),
         ({"caLifetime": "5m", "lifetime": "5m"}, "certs.caLifetime: must be at least 9 times certs.overlap"),
         ({"caLifetime": "36501d"}, "certs.caLifetime: must be at most 36500d"),
+        (
+            {"secretName": "a", "authoritySecretName": "a"},
+            "certs.authoritySecretName: must differ from certs.secretName",
+        ),
+        (
+            managed(renewBefore="8760h"),
+            "certs.certManager.renewBefore: must be shorter than certs.certManager.duration, which is 8760h",
+        ),
+        (
+            managed(caDuration="2160h"),
+            "certs.certManager.caRenewBefore: must be shorter than certs.certManager.caDuration, which is 2160h",
+        ),
+        (
+            managed(caDuration="2160h", caRenewBefore="720h"),
+            "certs.certManager.caRenewBefore: must be longer than 5840h, .*; found 720h",
+        ),
     ],
 )
-def test_lifetimes_that_cannot_work_are_refused(certs: Object, message: str) -> None:
+def test_what_cannot_work_is_refused(certs: Object, message: str) -> None:
     with pytest.raises(HelmError, match=message):
         Helm().template({"certs": certs})
+
+
+@pytest.mark.parametrize(
+    "certs",
+    [
+        managed(caDuration="2160h", caRenewBefore="720h", duration="720h30m", renewBefore="240h"),
+        managed(caDuration="10h", issuerRef={"name": "ours"}),
+    ],
+)
+def test_short_lifetimes_of_cert_manager_are_taken(certs: Object) -> None:
+    """A CA of one's own is not the chart's business."""
+    assert rendered({"certs": certs})["Certificate/asya-operator-webhook"]
 
 
 def test_each_mode_of_certificates_has_a_secret_of_its_own() -> None:

@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from crds.generate import CHART
+from injection.extras import OWN
 from tests.chart.cases import Object, reached
 from tests.chart.table import CONTROLLER, MONITORED, POD, WEBHOOK
 from tests.harness.helm import Helm, HelmError
@@ -90,6 +91,11 @@ def test_both_processes_may_have_one_account() -> None:
     assert [reached(objects, d, f"{POD}.serviceAccountName") for d in (CONTROLLER, WEBHOOK)] == ["ours", "ours"]
 
 
+def _volume(name: str, mounted: str) -> Object:
+    volumes = [{"name": name, "configMap": {"name": "ca"}}]
+    return {"sidecar": {"extraVolumes": volumes, "extraVolumeMounts": [{"name": mounted, "mountPath": "/ca"}]}}
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -99,6 +105,11 @@ def test_both_processes_may_have_one_account() -> None:
             {"webhook": {"podDisruptionBudgetSpec": {"minAvailable": 1, "maxUnavailable": 1}}},
             "webhook.podDisruptionBudgetSpec: must have minAvailable or maxUnavailable, not both",
         ),
+        (
+            _volume("asya-ca", "asya-certs"),
+            r"sidecar.extraVolumeMounts: each must name one of sidecar.extraVolumes \(asya-ca\); found asya-certs",
+        ),
+        *[(_volume(name, name), f"sidecar.extraVolumes: {name} is a volume that injection adds") for name in OWN],
     ],
     ids=str,
 )

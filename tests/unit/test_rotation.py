@@ -142,9 +142,10 @@ def test_a_ca_of_somebody_else_is_trusted_for_a_while() -> None:
         ({"LIFETIME": "2m"}, "certs.lifetime.: must be at least 3 times certs.overlap"),
         ({"CA_LIFETIME": "5m", "LIFETIME": "5m"}, "certs.caLifetime.: must be at least 9 times certs.overlap"),
         ({"CA_LIFETIME": "99999999d"}, "CA_LIFETIME: must be at most 36500d"),
+        ({"SECRET": "a", "AUTHORITY_SECRET": "a"}, "certs.authoritySecretName.: must differ from certs.secretName"),
     ],
 )
-def test_lifetimes_that_cannot_work_are_refused(values: dict[str, str], named: str) -> None:
+def test_settings_that_cannot_work_are_refused(values: dict[str, str], named: str) -> None:
     env = {f"ASYA_CERTS_{name}": value for name, value in values.items()}
     with pytest.raises(InvalidCertificateSetting, match=named):
         from_environment({"ASYA_CERTS_MODE": "self", **env}, "ns")

@@ -108,8 +108,13 @@ both do, whatever is left of the mode before. */}}
 {{ .Values.certs.secretName | default (printf "%s-webhook-%s" (include "asya.fullname" .) $kind) }}
 {{- end }}
 
+{{/* The seconds of a duration such as 90d or 1h30m. */}}
 {{- define "asya.seconds" -}}
-{{ mul (regexFind "^[0-9]+" . | int64) (get (dict "s" 1 "m" 60 "h" 3600 "d" 86400) (regexFind "[smhd]$" .)) }}
+{{- $seconds := 0 -}}
+{{- range regexFindAll "[0-9]+[smhd]" . -1 -}}
+{{- $seconds = add $seconds (mul (regexFind "^[0-9]+" . | int64) (get (dict "s" 1 "m" 60 "h" 3600 "d" 86400) (regexFind "[smhd]$" .))) -}}
+{{- end -}}
+{{ $seconds }}
 {{- end }}
 
 {{- define "asya.metricsPort" -}}
