@@ -1,1 +1,1 @@
-"""The rules of the controller: pure functions of plain values. Nothing here reads or writes anything."""
+"""The rules of the controller: pure functions of plain values. No module here does I/O."""

@@ -1,7 +1,7 @@
-"""What a broker's error means, told by the codes and words that brokers and their clients use.
+"""The cause of a broker's error, by the codes and words that brokers and their clients use.
 
-Whole codes are looked for, never digits alone: a request id holds "404" often enough. The first cause whose words are
-found is it, so what a broker says of itself goes before what is said of the way to it.
+The patterns match whole codes, never digits alone: a request id may contain "404". The first cause that matches wins.
+So the broker's own errors come before errors of the connection.
 """
 
 import re
@@ -10,7 +10,7 @@ from typing import Final, Literal
 Cause = Literal["ExchangeMissing", "VhostMissing", "QueueMissing", "AccessDenied", "BrokerUnreachable"]
 
 _WORDS: Final[dict[Cause, str]] = {
-    # AMQP's reply texts, and the management API's answer.
+    # AMQP's reply texts, and the management API's responses.
     "ExchangeMissing": r"NOT_FOUND - no exchange\b",
     "VhostMissing": r"vhost '?[^'\s]*'? (?:not found|is down)|NOT_ALLOWED - vhost|no access to this vhost",
     "AccessDenied": (
@@ -35,5 +35,5 @@ _PATTERNS: Final = {cause: re.compile(words, re.IGNORECASE) for cause, words in 
 
 
 def cause_of(text: str) -> Cause | None:
-    """What the errors in ``text`` mean; None if they say nothing that is known."""
+    """The cause that the errors in ``text`` name; None if they name no known cause."""
     return next((cause for cause, pattern in _PATTERNS.items() if pattern.search(text)), None)

@@ -1,7 +1,7 @@
-"""What the cluster should hold for an actor: pure functions from an actor to Kubernetes objects.
+"""The objects that the cluster should hold for an actor: pure functions from an actor to Kubernetes objects.
 
-Workloads are plain, without the sidecar: they bear the actor's label, and admission injects them when
-they are applied. Selectors hold nothing that could ever change.
+Workloads have no sidecar here. They carry the actor's label, and admission injects them when the operator applies
+them. Selectors contain only values that never change.
 """
 
 import hashlib
@@ -31,14 +31,14 @@ from injection.plan import script_hash
 Object = dict[str, Any]
 
 APP = "asya-actor"
-"""Value of ``app.kubernetes.io/name`` on all that belongs to an actor."""
+"""Value of ``app.kubernetes.io/name`` on all objects of an actor."""
 
 SCALABLE = ("Deployment", "StatefulSet")
-"""Kinds that have replicas, and so can be the target of a ScaledObject."""
+"""Kinds that have replicas, so a ScaledObject can scale them."""
 
 
 def labels(actor: AsyncActor) -> dict[str, str]:
-    """Labels of everything that the actor owns."""
+    """Labels of every object that the actor owns."""
     return {
         LABEL_NAME: APP,
         LABEL_INSTANCE: actor.metadata.name,
@@ -48,12 +48,12 @@ def labels(actor: AsyncActor) -> dict[str, str]:
 
 
 def selector(actor: AsyncActor) -> dict[str, str]:
-    """Labels by which the actor's workload finds its pods; of a template's labels these alone are not the user's."""
+    """Labels in the selector of the actor's workload. The user's template cannot change these labels."""
     return {LABEL_ACTOR: actor.metadata.name, LABEL_INSTANCE: actor.metadata.name}
 
 
 def owner_reference(actor: AsyncActor) -> Object:
-    """Makes garbage collection remove the object with the actor."""
+    """The owner reference, with which garbage collection deletes the object after the actor."""
     return {
         "apiVersion": API_VERSION,
         "kind": KIND,
@@ -70,7 +70,7 @@ def workload_name(actor: AsyncActor) -> str:
 
 
 def scaled_by_job(actor: AsyncActor) -> bool:
-    """Whether KEDA starts Jobs for this actor, so that there is no workload but the ScaledJob."""
+    """Whether KEDA starts Jobs for this actor. Then the ScaledJob is its workload."""
     return actor.spec.scaling.enabled and actor.spec.workload.type == "Job"
 
 
@@ -79,8 +79,8 @@ def workload(actor: AsyncActor, *, keda: bool, replicas: int | None = None) -> O
 
     Args:
         actor: an actor with a template.
-        keda: whether KEDA owns ``spec.replicas``, which is then left out.
-        replicas: the replicas to set while KEDA does not own them, if not those of the actor.
+        keda: whether KEDA owns ``spec.replicas``; then the object does not set it.
+        replicas: replaces the actor's own replicas; not used if ``keda``.
     """
     spec = actor.spec.workload
     count = spec.replicas if replicas is None else replicas
@@ -121,23 +121,23 @@ ADDED: dict[str, Object] = {
     "": {"resiliency": None},
     "transport.rabbitmq": {"vhost": None, "tls": None, "management": None},
 }
-"""Fields that ``spec`` gained after the first release, by section, with the value that says nothing."""
+"""Fields that were added to ``spec`` after the first release, by section, each with its value when it is not set."""
 
 
 def _job_inputs(actor: AsyncActor) -> Object:
-    """What makes a new Job necessary, since a Job's template cannot change.
+    """The fields whose change requires a new Job, because a Job's template cannot change.
 
-    The operator's own defaults do not. Neither does an upgrade: a field that the release which made the Job did
-    not know counts only where it says something.
+    A change of the operator's defaults does not replace Jobs. Neither does an upgrade: a field that an older release
+    did not have counts only if it is set.
     """
     inputs: Object = actor.spec.model_dump(mode="json", by_alias=True, exclude={"scaling"})
-    for section, fields in ADDED.items():
-        holder: Object | None = inputs
-        for part in filter(None, section.split(".")):
-            holder = holder[part] if holder is not None else None
-        for name, nothing in fields.items() if holder is not None else ():
-            if holder is not None and holder[name] == nothing:
-                del holder[name]
+    for section_path, fields in ADDED.items():
+        section: Object | None = inputs
+        for part in filter(None, section_path.split(".")):
+            section = section[part] if section is not None else None
+        for name, unset in fields.items() if section is not None else ():
+            if section is not None and section[name] == unset:
+                del section[name]
     return inputs
 
 
@@ -148,7 +148,7 @@ def _parallelism(replicas: int | None) -> Object:
 
 
 def pod_template(actor: AsyncActor) -> Object:
-    """The actor's pod template with the actor's labels and what Kubernetes demands of it."""
+    """The actor's pod template with the actor's labels and the fields that its kind requires."""
     template = actor.spec.workload.template or {}
     metadata = template.get("metadata") or {}
     spec: Object = {
@@ -165,7 +165,13 @@ def pod_template(actor: AsyncActor) -> Object:
 
 
 def runtime_config_map(namespace: str, script: str, origin: str = "") -> Object:
-    """The ConfigMap that injected pods mount the runtime script from, taken from ``origin`` if that may move."""
+    """The ConfigMap from which injected pods mount the runtime script.
+
+    Args:
+        namespace: of the ConfigMap.
+        script: the runtime script.
+        origin: the source, if the source is not pinned.
+    """
     annotations = {ANNOTATION_SCRIPT: script_hash(script)} | ({ANNOTATION_SCRIPT_ORIGIN: origin} if origin else {})
     return with_digest(
         {

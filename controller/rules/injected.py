@@ -1,4 +1,4 @@
-"""What a workload says of its injection: by which plan it was injected, and whether it opts out."""
+"""Reads from a workload which plan was injected, and whether it opts out of injection."""
 
 from injection.access import is_disabled
 from injection.kinds import KINDS
@@ -8,11 +8,14 @@ from kube.objects import Object
 _KIND_OF = {kind.name: kind for kind in KINDS.values()}
 
 UNKNOWN = "unknown"
-"""Stands for the digest of an injection by another release, which admission leaves in place."""
+"""Digest of a workload whose record another release wrote in a format that this one does not know.
+
+Admission leaves such an injection in place.
+"""
 
 
 def digest(workload: Object) -> str | None:
-    """Digest of the plan that the workload's template was injected by, if it was."""
+    """Digest of the plan in the workload's template; None if the workload is not injected."""
     template = _KIND_OF[workload["kind"]].template(workload) or {}
     record = read_record(template)
     if record is not None:

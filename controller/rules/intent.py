@@ -1,4 +1,4 @@
-"""What an actor asks for, decided from its spec, the operator's settings and the runtime script alone."""
+"""The decision what an actor asks for, from its spec, the operator's settings and the runtime script."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,16 @@ from kube.objects import Object
 
 @dataclass(frozen=True)
 class Intent:
-    """A valid actor, and what follows from it."""
+    """A valid actor, and all that is derived from it."""
 
     actor: AsyncActor
     plan: Plan
-    """How its workloads are injected."""
+    """What admission injects into its workloads."""
     queue: Verdict | None
-    """Whether its sidecar consumes the queue that the actor names."""
+    """The condition QueueConsumed."""
     queue_name: str
     warnings: tuple[str, ...]
+    """Warnings about its spec."""
 
     @property
     def owns_workload(self) -> bool:

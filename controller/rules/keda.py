@@ -1,7 +1,7 @@
-"""What KEDA makes of an actor's ScaledObject or ScaledJob: pure functions from KEDA's object to ``ScalingReady``.
+"""The condition ``ScalingReady`` from an actor's ScaledObject or ScaledJob: pure functions.
 
-All is read from the object that is watched anyway: its annotations, its conditions and, while it is in trouble, the
-Events about it. A HorizontalPodAutoscaler is never read: KEDA 2.20.2 and newer repeat its state as a condition.
+The inputs are the object's annotations and conditions and, while scaling fails, the Events about it. The
+HorizontalPodAutoscaler is not read: KEDA 2.20.2 and newer copy its state into a condition.
 """
 
 from collections.abc import Iterable
@@ -19,20 +19,20 @@ from crds.names import ANNOTATION_REPLICAS_BEFORE_PAUSE
 Object = dict[str, Any]
 
 IGNORED_SECONDS = 60.0
-"""KEDA looks at a new object within moments."""
+"""KEDA sets conditions on a new object within seconds. After this time, its absence counts as a failure."""
 ONE_WAY: Final = {
     "autoscaling.keda.sh/paused-scale-in": "scaling down",
     "autoscaling.keda.sh/paused-scale-out": "scaling up",
 }
 _PARTIAL = "PartialTriggerError"
 _ASLEEP = "ScalingDisabled"
-"""Reason of an autoscaler whose workload is at zero, which is well."""
+"""Reason of an autoscaler whose workload is scaled to zero. That is not a failure."""
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
-"""What KEDA takes for true."""
+"""The texts that KEDA parses as true."""
 
 
 def is_in_trouble(live: Object) -> bool:
-    """Whether KEDA says that its object does not work, so that Events are worth a read."""
+    """Whether KEDA's conditions report a failure. Then Events may say why."""
     ready = condition(live, "Ready")
     return (
         ready.get("status") == "False"
@@ -43,19 +43,19 @@ def is_in_trouble(live: Object) -> bool:
 
 
 def active(live: Object) -> bool | None:
-    """Whether KEDA sees messages; None while it does not say."""
+    """Whether KEDA sees messages in the queue; None if its condition does not say."""
     return {"True": True, "False": False}.get(condition(live, "Active").get("status", ""))
 
 
 def is_paused(actor: Object, scaled_object: Object | None) -> bool:
-    """Whether the actor is paused: by an annotation of KEDA's or, where KEDA does not scale it, by its own."""
+    """Whether the actor is paused: by KEDA's annotation, or by its own annotation if KEDA does not scale it."""
     if scaled_object is not None:
         return pausing_annotation(scaled_object) is not None
     return ANNOTATION_REPLICAS_BEFORE_PAUSE in (actor["metadata"].get("annotations") or {})
 
 
 def pausing_annotation(live: Object) -> str | None:
-    """The annotation that pauses all scaling, whoever set it; None if there is none."""
+    """The annotation that pauses all scaling; None if there is none. It need not be the operator's."""
     annotations = live["metadata"].get("annotations") or {}
     if PAUSED_REPLICAS in annotations:
         return PAUSED_REPLICAS
@@ -65,13 +65,13 @@ def pausing_annotation(live: Object) -> str | None:
 def scaling_verdict(
     actor: AsyncActor, queue: str, live: Object, events: Iterable[str], before: Object, now: datetime
 ) -> Verdict:
-    """What KEDA says of its ScaledObject or ScaledJob, with the remedy.
+    """The condition ScalingReady; if scaling fails, its message ends with the remedy.
 
     Args:
         actor: the actor.
-        queue: the queue that it consumes.
-        live: KEDA's object as it is.
-        events: messages of its recent warning Events.
+        queue: the queue that the actor consumes.
+        live: the ScaledObject or ScaledJob.
+        events: messages of recent warning Events about it.
         before: the condition ScalingReady so far.
         now: the time.
     """
@@ -91,15 +91,13 @@ def scaling_verdict(
         message = condition(live, "HPAActive").get("message") or "it has no metrics"
         return false(
             "AutoscalerNotActive",
-            f"the HorizontalPodAutoscaler of KEDA's does not scale: {message.rstrip('.')}. "
+            f"KEDA's HorizontalPodAutoscaler does not scale the workload: {message.rstrip('.')}. "
             f"{remedy('AutoscalerNotActive', name=_autoscaler(live))}",
         )
     annotations = live["metadata"].get("annotations") or {}
-    held = [what for key, what in ONE_WAY.items() if str(annotations.get(key, "")) in _TRUE]
-    return true(
-        f"{kind}Created",
-        f"the {kind} {name!r} exists" + (f"; {' and '.join(held)} is paused by an annotation" if held else ""),
-    )
+    paused_ways = [way for key, way in ONE_WAY.items() if str(annotations.get(key, "")) in _TRUE]
+    note = f"; an annotation pauses {' and '.join(paused_ways)}" if paused_ways else ""
+    return true(f"{kind}Created", f"the {kind} {name!r} exists{note}")
 
 
 def _failing(actor: AsyncActor, queue: str, reason: str, live: Object, message: str, events: Iterable[str]) -> Verdict:
@@ -110,12 +108,12 @@ def _failing(actor: AsyncActor, queue: str, reason: str, live: Object, message: 
 
 
 def broker_remedy(actor: AsyncActor, queue: str, cause: str) -> str:
-    """What to do about trouble with the broker, for the actor's transport."""
+    """What to do about a failure of the broker, for the actor's transport."""
     transport = actor.spec.transport
-    own = f"{cause}SQS" if transport.type == "sqs" else cause
+    specific = f"{cause}SQS" if transport.type == "sqs" else cause
     rabbitmq, sqs = transport.rabbitmq, transport.sqs
     return remedy(
-        own if own in REMEDIES else cause,
+        specific if specific in REMEDIES else cause,
         queue=repr(queue),
         broker="RabbitMQ" if transport.type == "rabbitmq" else "SQS",
         exchange=repr(exchange(actor)),
@@ -132,13 +130,13 @@ def exchange(actor: AsyncActor) -> str:
 def _paused(live: Object, annotation: str) -> Verdict:
     kind, name = live["kind"].lower(), live["metadata"]["name"]
     replicas = (live["metadata"].get("annotations") or {}).get(PAUSED_REPLICAS)
-    count = f"at {replicas} replicas" if replicas else "and the number of pods stays as it is"
+    count = f"at {replicas} replicas" if replicas else "and the number of pods does not change"
     message = f"the annotation {annotation} pauses KEDA {count}"
     return true("ScalingPaused", f"{message}. {remedy('ScalingPaused', kind=kind, name=name, annotation=annotation)}")
 
 
 def _ignored(live: Object, before: Object, now: datetime) -> Verdict:
-    """KEDA has said nothing of its object: not yet, or it does not run."""
+    """KEDA has set no condition on its object. It has not got to it yet, or it does not run."""
     kind, name = live["kind"], live["metadata"]["name"]
     reason = f"{kind}NotObserved"
     since = [datetime.fromisoformat(live["metadata"]["creationTimestamp"])] if _created(live) else []
@@ -146,10 +144,10 @@ def _ignored(live: Object, before: Object, now: datetime) -> Verdict:
         since = [now]
     elif before["status"] == "Unknown":
         since.append(datetime.fromisoformat(before["lastTransitionTime"]))
-    left = IGNORED_SECONDS - (now - max(since, default=now)).total_seconds()
-    message = f"KEDA has not looked at the {kind} {name!r} yet"
-    if left > 0:
-        return Verdict("Unknown", reason, message, max(left, 1.0))
+    remaining = IGNORED_SECONDS - (now - max(since, default=now)).total_seconds()
+    message = f"KEDA has not processed the {kind} {name!r} yet"
+    if remaining > 0:
+        return Verdict("Unknown", reason, message, max(remaining, 1.0))
     return false(reason, f"{message}. {remedy('NotObserved')}")
 
 

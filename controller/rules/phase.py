@@ -1,7 +1,7 @@
-"""One word for how an actor is: a pure function of what a reconcile saw.
+"""The phase: one word for an actor's state, a pure function of a reconcile's observation.
 
-The word is the first column of ``kubectl get asya``. What is wrong goes before what is moving, and what is
-moving before what is well; the conditions say the rest.
+It is the first column of ``kubectl get asya``. A failure comes before a change in progress, and that before a good
+state. The conditions give the details.
 """
 
 from collections.abc import Iterable
@@ -34,15 +34,15 @@ Phase = Literal[
     "Terminating",
 ]
 MEANINGS: Final[dict[Phase, str]] = {
-    "Creating": "The workload, or its first pods, are being made.",
+    "Creating": "The workload or its first pods are being created.",
     "Running": "All pods are ready.",
-    "Napping": "Scaled to zero, which is well: KEDA wakes it when there are messages.",
-    "Paused": "Paused by `kubectl asya pause`, or KEDA is, by its annotation: the number of pods stays as it is.",
-    "Completed": "The Job has done its work.",
-    "ScalingUp": "There are fewer ready pods than there should be, and more are coming.",
-    "ScalingDown": "There are more pods than there should be, and some are going.",
-    "Updating": "Pods are being replaced by those of a new template.",
-    "Degraded": "Some pods have not been ready for five minutes, and nothing says why.",
+    "Napping": "The workload is scaled to zero. This is no error: KEDA starts pods when messages arrive.",
+    "Paused": "`kubectl asya pause` or KEDA's annotation paused the actor. The number of pods does not change.",
+    "Completed": "The Job is complete.",
+    "ScalingUp": "Fewer pods are ready than desired, and more are starting.",
+    "ScalingDown": "There are more pods than desired, and some are being deleted.",
+    "Updating": "Pods of a new template replace the old pods.",
+    "Degraded": "Some pods have not been ready for five minutes, and Kubernetes reports no reason.",
     "PendingResources": "No node has room for a pod.",
     "ImagePullError": "An image cannot be pulled.",
     "RuntimeError": "Your container ends, does not start, or was restarted within the last ten minutes.",
@@ -51,28 +51,34 @@ MEANINGS: Final[dict[Phase, str]] = {
     "ConfigError": "A Secret or ConfigMap, or a key of one, is missing.",
     "QueueMissing": "The queue does not exist.",
     "QueueMismatch": "The sidecar consumes another queue than the one in spec.queueName.",
-    "AccessDenied": "The broker does not let KEDA read the queue: its credentials or permissions are refused.",
-    "ScalingError": "KEDA does not work for this actor, or is not there.",
-    "WorkloadError": "The workload is not as it should be, or cannot make its pods; the conditions say why.",
+    "AccessDenied": "The broker refuses KEDA's credentials, or they have no right to read the queue.",
+    "ScalingError": "KEDA cannot scale this actor, or KEDA is not installed.",
+    "WorkloadError": "The workload differs from the desired one, or cannot create its pods. The conditions say why.",
     "Terminating": "The actor is being deleted.",
 }
-"""What each word says."""
+"""What each phase means, for the manual."""
 
 
 @dataclass(frozen=True)
 class Replicas:
-    """A workload's pods: how many there should be, are, are ready, and whether all are of its present template."""
+    """Counts of a workload's pods."""
 
     desired: int
     current: int
     ready: int
     updated: bool = True
+    """Whether all pods have the workload's present template."""
     completed: bool = False
-    """Whether it is a Job that has done its work."""
+    """Whether the workload is a Job that is complete."""
 
 
 def replicas_of(live: Object, jobs: Iterable[Object] = ()) -> Replicas:
-    """The pods of a Deployment, a StatefulSet, a Job or, by the ``jobs`` that it started, a ScaledJob."""
+    """The counts of a Deployment, a StatefulSet, a Job or a ScaledJob.
+
+    Args:
+        live: the workload.
+        jobs: the Jobs that KEDA started for a ScaledJob.
+    """
     spec, status = live.get("spec") or {}, live.get("status") or {}
     if live["kind"] == "ScaledJob":
         counted = [replicas_of(job) for job in jobs]
@@ -90,7 +96,7 @@ def replicas_of(live: Object, jobs: Iterable[Object] = ()) -> Replicas:
 
 
 def _keeps_old_pods(spec: Object) -> bool:
-    """Whether a StatefulSet is told to leave pods of an earlier template alone."""
+    """Whether the update strategy of a StatefulSet keeps pods of an earlier template."""
     strategy = spec.get("updateStrategy") or {}
     return strategy.get("type") == "OnDelete" or bool((strategy.get("rollingUpdate") or {}).get("partition"))
 
@@ -98,10 +104,10 @@ def _keeps_old_pods(spec: Object) -> bool:
 def _of_job(spec: Object, status: Object) -> Replicas:
     conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or ()}
     active = status.get("active", 0)
-    left = spec.get("completions", 1) - status.get("succeeded", 0)
+    remaining = spec.get("completions", 1) - status.get("succeeded", 0)
     completed = conditions.get("Complete") == "True"
-    over = completed or conditions.get("Failed") == "True" or spec.get("suspend")
-    desired = 0 if over else max(active, min(spec.get("parallelism", 1), left))
+    needs_no_pods = completed or conditions.get("Failed") == "True" or spec.get("suspend")
+    desired = 0 if needs_no_pods else max(active, min(spec.get("parallelism", 1), remaining))
     return Replicas(desired, active, status.get("ready", 0), True, completed)
 
 
@@ -114,15 +120,15 @@ def phase(
     paused: bool = False,
     before: str = "",
 ) -> Phase:
-    """The word.
+    """The phase.
 
     Args:
-        replicas: the workload's; None if there is no workload, or none with replicas.
-        trouble: what is wrong, if anything is.
+        replicas: the workload's counts; None if there is no workload, or none with replicas.
+        trouble: the phase of a failure; None if there is no failure.
         deleting: whether the actor is being deleted.
-        replacing: whether a workload makes way for its successor.
-        paused: whether KEDA is told to leave the number of pods as it is.
-        before: the phase so far, which tells a start from a wake-up.
+        replacing: whether a new workload replaces the present one.
+        paused: whether the actor is paused.
+        before: the phase so far. A first start is Creating, a later one is ScalingUp.
     """
     if deleting:
         return "Terminating"

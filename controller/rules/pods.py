@@ -1,9 +1,9 @@
-"""Why a workload's pods are not ready, from what Kubernetes says of them: pure functions.
+"""Why a workload's pods are not ready, from the statuses of pods and from Events: pure functions.
 
-A container that was restarted counts as in trouble until it has run for :data:`STABLE_SECONDS`, since one that
-crash-loops is ready most of the time. A kubelet forgets a container's crashes after the same time.
+A restarted container counts as failing until it has run for :data:`STABLE_SECONDS`, because a crash-looping container
+is ready most of the time. A kubelet resets its own backoff after the same time.
 
-Of several troubles the first in :data:`ORDER` is told, which is the one to mend first.
+Of several troubles, the first in :data:`ORDER` is reported. The user should solve that one first.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,13 +18,14 @@ from crds.names import SIDECAR
 Object = dict[str, Any]
 
 LOST = "ContainerStatusUnknown"
-"""The kubelet's reason for the end of a container that it lost, as when its node restarts: no fault of its own."""
+"""The kubelet's reason for the end of a container that it lost track of, as when the node restarts."""
 STABLE_SECONDS = 600.0
-"""A container that was restarted is in trouble until it has run for so long."""
+"""A restarted container counts as failing until it has run for so long."""
 DEGRADED_SECONDS = 300.0
-"""Pods that are not ready for longer than this are not on their way."""
+"""Pods that are not ready for so long count as failing, not as starting."""
 OOM_KILLED = "OOMKilled"
 MAX_LAST_WORDS = 300
+"""The most characters of a container's termination message in a condition."""
 
 _IMAGE = ("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "RegistryUnavailable")
 _CONFIG = ("CreateContainerConfigError",)
@@ -45,47 +46,47 @@ ORDER: Final[tuple[Phase, ...]] = (
 
 @dataclass(frozen=True)
 class Trouble:
-    """What keeps a pod from being ready, as a phase, and a message that ends with the remedy."""
+    """Why a pod is not ready: a phase, and a message that ends with the remedy."""
 
     phase: Phase
     message: str
     reason: str = ""
-    """The condition's reason, where that is another word than the phase."""
+    """The condition's reason, if it differs from the phase."""
     container: str = ""
     last_words: str = ""
-    """What the container wrote last, if the kubelet has it."""
+    """The container's termination message; empty if there is none."""
     revision: str = ""
-    """Which template the pod is of."""
+    """The revision of the pod's template."""
     until: datetime | None = None
-    """When it counts no more, if nothing happens until then."""
+    """When the trouble ends if nothing else happens."""
 
 
 def trouble(
     pods: Iterable[Object], events: Iterable[Object] = (), *, now: datetime, revision: str = ""
 ) -> Trouble | None:
-    """The trouble to mend first.
+    """The trouble to solve first; None if the pods have none.
 
     Args:
-        pods: the workload's.
-        events: warning Events about them, of which those on volumes count.
+        pods: the workload's pods.
+        events: warning Events about the pods. Only those about volumes count.
         now: the time.
-        revision: of the workload's present template, if it is known and being rolled out: pods of another are
-            being replaced, so what is wrong with them does not matter any more.
+        revision: during a roll-out, the revision of the present template. Pods of other revisions are ignored: they
+            are being replaced.
     """
-    counted = [pod for pod in pods if not is_going(pod) and (not revision or revision_of(pod) in ("", revision))]
+    counted = [pod for pod in pods if not is_ending(pod) and (not revision or revision_of(pod) in ("", revision))]
     troubles = [replace(t, revision=revision_of(pod)) for pod in counted for t in _of(pod, now)]
     troubles += [t for event in events if (t := _of_event(event)) is not None]
     return min(troubles, key=lambda t: (ORDER.index(t.phase), t.message), default=None)
 
 
 def revision_of(pod: Object) -> str:
-    """Which template of its workload a pod was made from; empty if nothing says so."""
+    """The revision of the workload's template that a pod was created from, by its labels; empty if unknown."""
     labels = pod["metadata"].get("labels") or {}
     return str(labels.get("pod-template-hash") or labels.get("controller-revision-hash") or "")
 
 
 def own_trouble(workload: Object) -> Trouble | None:
-    """What a workload says of itself: that its pods are refused, or that its Job has failed."""
+    """The trouble in a workload's own conditions: it cannot create its pods, or its Job has failed."""
     conditions = {c.get("type"): c for c in (workload.get("status") or {}).get("conditions") or ()}
     kind, name = workload["kind"], workload["metadata"]["name"]
     refused, failed = conditions.get("ReplicaFailure") or {}, conditions.get("Failed") or {}
@@ -99,16 +100,18 @@ def own_trouble(workload: Object) -> Trouble | None:
 
 
 def refused(workload: Object, events: Iterable[Object]) -> Trouble | None:
-    """What a workload without a condition for that, as a StatefulSet or a Job is, says by Events: its pods are refused.
+    """The trouble of a workload that cannot create its pods, by Events; None if the last try succeeded.
+
+    StatefulSets and Jobs have no condition for this.
 
     Args:
         workload: the workload.
-        events: Events about it and others of its name, the latest last.
+        events: Events about it and about others of its name, the latest last.
     """
     last = None
     for event in events:
-        ours = (event.get("involvedObject") or {}).get("uid") == workload["metadata"]["uid"]
-        if ours and event.get("reason") in (_REFUSED, _MADE):
+        is_about_workload = (event.get("involvedObject") or {}).get("uid") == workload["metadata"]["uid"]
+        if is_about_workload and event.get("reason") in (_REFUSED, _MADE):
             last = event
     if last is None or last["reason"] == _MADE:
         return None
@@ -116,36 +119,36 @@ def refused(workload: Object, events: Iterable[Object]) -> Trouble | None:
 
 
 def _refused(workload: Object, message: str | None) -> Trouble:
-    problem = f"the {workload['kind']} {workload['metadata']['name']!r} cannot make its pods: {message}"
+    problem = f"the {workload['kind']} {workload['metadata']['name']!r} cannot create its pods: {message}"
     return Trouble("WorkloadError", f"{problem.rstrip('.')}. {remedy('WorkloadError')}")
 
 
 def starting(pods: Iterable[Object]) -> list[str]:
-    """Names of pods whose containers wait to be created, for which Events alone say why."""
+    """Names of pods whose containers wait to be created. Only Events say why."""
     return [
         pod["metadata"]["name"]
         for pod in pods
-        if not is_going(pod) and any(_waiting(status) in _STARTING for status in _statuses(pod))
+        if not is_ending(pod) and any(_waiting(status) in _STARTING for status in _statuses(pod))
     ]
 
 
 def is_ready(pod: Object) -> bool:
-    """Whether the kubelet calls the pod ready."""
+    """Whether the pod's condition Ready is true."""
     return _condition(pod, "Ready").get("status") == "True"
 
 
 def unready(pods: Iterable[Object]) -> list[tuple[datetime, Object]]:
-    """The pods that should be ready and are not, each after the time since which; longest first."""
+    """The pods that should be ready and are not: pairs of the time since when and the pod, the longest first."""
     waiting = [
         (since, pod)
         for pod in pods
-        if not is_going(pod) and _phase(pod) != "Failed" and (since := _unready_since(pod)) is not None
+        if not is_ending(pod) and _phase(pod) != "Failed" and (since := _unready_since(pod)) is not None
     ]
     return sorted(waiting, key=lambda pair: (pair[0], pair[1]["metadata"]["name"]))
 
 
 def unready_container(pod: Object) -> str:
-    """The container for which a pod that runs is not ready; empty if none is known."""
+    """The running container that is not ready; empty if there is none."""
     for part in ("containerStatuses", "initContainerStatuses"):
         for status in (pod.get("status") or {}).get(part) or ():
             if "running" in (status.get("state") or {}) and status.get("ready") is False:
@@ -157,30 +160,32 @@ def _of(pod: Object, now: datetime) -> Iterator[Trouble]:
     name = pod["metadata"]["name"]
     scheduled = _condition(pod, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
-        message = scheduled.get("message") or "no node takes it"
+        message = scheduled.get("message") or "the scheduler does not say why"
         cause: Phase = "VolumeError" if "volume" in message.lower() else "PendingResources"
-        yield _trouble(cause, name, f"the pod {name!r} has no node: {message}")
+        yield _trouble(cause, name, f"no node can run the pod {name!r}: {message}")
     for status in _statuses(pod):
-        reason, where = _waiting(status), f"the container {status['name']!r} of the pod {name!r}"
+        reason, subject = _waiting(status), f"the container {status['name']!r} of the pod {name!r}"
         message = ((status.get("state") or {}).get("waiting") or {}).get("message") or reason
         if reason in _IMAGE:
-            yield _trouble("ImagePullError", name, f"{where} cannot have its image {status.get('image')!r}: {message}")
+            problem = f"the image {status.get('image')!r} of {subject} cannot be pulled: {message}"
+            yield _trouble("ImagePullError", name, problem)
         elif reason in _CONFIG:
-            yield _trouble("ConfigError", name, f"{where} lacks configuration: {message}")
+            yield _trouble("ConfigError", name, f"{subject} has no configuration: {message}")
         elif (ended := _unstable(pod, status, now)) is not None:
-            yield _crash(name, status, f"{where} {_ending(status, message)}", ended)
+            yield _crash(name, status, f"{subject} {_ending(status, message)}", ended)
 
 
 @dataclass(frozen=True)
 class _Ended:
-    """That a container's end still counts, and until when if it goes on running."""
+    """An end of a container that counts as trouble."""
 
     terminated: Object
     until: datetime | None
+    """When it no longer counts, if the container keeps running; None if the container does not run."""
 
 
 def _unstable(pod: Object, status: Object, now: datetime) -> _Ended | None:
-    """The last end of a container that is down or has not run for long since."""
+    """The last end of a container that does not run, or has not run for STABLE_SECONDS since; None if it is stable."""
     state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated") or {}
     ended = state.get("terminated")
     if ended is not None:
@@ -196,21 +201,21 @@ def _unstable(pod: Object, status: Object, now: datetime) -> _Ended | None:
 
 
 def _counts(pod: Object, status: Object, ended: Object, now: datetime) -> _Ended | None:
-    """Whether a container that has ended, and does not run, should be running."""
+    """The end of a container that should run; None if it ended as it should."""
     restarts_always = _restarts_always(pod, status["name"])
     if not ended.get("exitCode") and not restarts_always:
         return None
     if _is_over(pod) and status["name"] in _native_sidecars(pod):
-        return None  # it was stopped, since the others are done
+        return None  # the kubelet stopped it after the other containers
     finished = _time(ended.get("finishedAt"))
-    if _phase(pod) == "Failed" and finished is not None:  # its Job makes another
+    if _phase(pod) == "Failed" and finished is not None:  # its Job creates another pod
         until = finished + timedelta(seconds=STABLE_SECONDS)
         return _Ended(ended, until) if now < until else None
     return _Ended(ended, None)
 
 
 def _restarts_always(pod: Object, container: str) -> bool:
-    """Whether a container is restarted however it ends."""
+    """Whether the kubelet restarts a container after every end."""
     if container in _native_sidecars(pod):
         return True
     is_init = any(s.get("name") == container for s in (pod.get("status") or {}).get("initContainerStatuses") or ())
@@ -226,7 +231,7 @@ def _native_sidecars(pod: Object) -> list[str]:
 
 
 def _is_over(pod: Object) -> bool:
-    """Whether the containers proper have ended for good, after which native sidecars are stopped."""
+    """Whether all regular containers have ended for good. The kubelet then stops native sidecars."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     ended = bool(statuses) and all("terminated" in (s.get("state") or {}) for s in statuses)
     return _phase(pod) in ("Succeeded", "Failed") or (
@@ -241,8 +246,8 @@ def _crash(pod: str, status: Object, message: str, ended: _Ended) -> Trouble:
     last_words = str(ended.terminated.get("message") or "").strip()
     if last_words and not oom:
         message = f"{message.rstrip('.')}; its last words: {last_words[-MAX_LAST_WORDS:]}"
-    made = _trouble(OOM_KILLED if oom else cause, pod, message, name, phase=cause)
-    return replace(made, last_words=last_words, until=ended.until)
+    crash = _trouble(OOM_KILLED if oom else cause, pod, message, name, phase=cause)
+    return replace(crash, last_words=last_words, until=ended.until)
 
 
 def _of_event(event: Object) -> Trouble | None:
@@ -255,13 +260,14 @@ def _of_event(event: Object) -> Trouble | None:
 
 
 def _trouble(cause: str, pod: str, message: str, container: str = "", *, phase: Phase | None = None) -> Trouble:
+    """A trouble with the remedy for ``cause``; without ``phase``, the cause is the phase too."""
     message = f"{message.rstrip('.')}. {remedy(cause, name=pod, container=container)}"
-    known: Any = phase or cause
-    return Trouble(known, message, cause, container)
+    known_phase: Any = phase or cause
+    return Trouble(known_phase, message, cause, container)
 
 
 def _ending(status: Object, message: str) -> str:
-    """How a container came to its end. The same in all states of a crash loop, so that nothing is written for them."""
+    """How a container ended. The text is the same in all states of a crash loop, so they cause no status writes."""
     state, last = status.get("state") or {}, status.get("lastState") or {}
     ended = state.get("terminated") or last.get("terminated") or {}
     at = f" at {ended['finishedAt']}" if ended.get("finishedAt") else ""
@@ -284,8 +290,8 @@ def _waiting(status: Object) -> str:
     return str(((status.get("state") or {}).get("waiting") or {}).get("reason") or "")
 
 
-def is_going(pod: Object) -> bool:
-    """Whether another takes its place, or need not; one that the node ended, which evicts it say, gives a reason."""
+def is_ending(pod: Object) -> bool:
+    """Whether the pod is being deleted, has succeeded, or was ended by its node, as in an eviction."""
     ended_by_node = _phase(pod) == "Failed" and bool((pod.get("status") or {}).get("reason"))
     return bool(pod["metadata"].get("deletionTimestamp")) or _phase(pod) == "Succeeded" or ended_by_node
 

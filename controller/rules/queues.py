@@ -1,7 +1,7 @@
-"""Whether the queue that an actor names is the one that its sidecar consumes: a pure function of its spec.
+"""Whether an actor's sidecar consumes the queue in ``spec.queueName``: a pure function of its spec.
 
-Released sidecars derive the queue's name from the actor's and take no other. A sidecar of another project may
-consume any queue, so there is no verdict on it, unless its generation is set.
+Released sidecars derive the queue's name from the actor's name. Any other sidecar may consume any queue, so there is
+no verdict on it unless its generation is set.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from injection.generations import consumed_queue, queue_name, sidecar_image
 from injection.settings import SidecarDefaults
 
 KNOWN_IMAGE: Final = "asya-sidecar"
-"""The released image's name, wherever it is mirrored to."""
+"""The name of the released image, in any registry."""
 
 
 def queue_verdict(actor: AsyncActor, defaults: SidecarDefaults) -> Verdict:
@@ -23,13 +23,13 @@ def queue_verdict(actor: AsyncActor, defaults: SidecarDefaults) -> Verdict:
         return true("QueueConsumed", f"the sidecar consumes the queue {queue!r}")
     if not is_known_sidecar(actor, defaults):
         image = sidecar_image(actor, defaults)
-        return true("SidecarUnknown", f"whether the sidecar {image!r} consumes the queue {queue!r} is not known")
-    message = f"spec.queueName is {queue!r}, and the actor's sidecar consumes {consumed!r}"
+        return true("SidecarUnknown", f"the operator does not know whether the sidecar {image!r} consumes {queue!r}")
+    message = f"spec.queueName is {queue!r}, but the actor's sidecar consumes {consumed!r}"
     return false("QueueMismatch", f"{message}. {remedy('QueueMismatch', consumed=repr(consumed))}")
 
 
 def is_known_sidecar(actor: AsyncActor, defaults: SidecarDefaults) -> bool:
-    """Whether it is known which queue the actor's sidecar consumes: by its image's name, or since a setting says it."""
+    """Whether the operator knows which queue the sidecar consumes: by its image's name or the generation setting."""
     name = sidecar_image(actor, defaults).partition("@")[0].rpartition("/")[2].partition(":")[0]
     setting = actor.spec.sidecar.generation or defaults.generation
     return name == KNOWN_IMAGE or setting != "auto"

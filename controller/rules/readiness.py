@@ -1,8 +1,7 @@
-"""Whether an actor's pods work: pure functions from a workload and its pods to the condition ``PodsReady``.
+"""The condition ``PodsReady`` from a workload and its pods: pure functions.
 
-It is false while something is wrong with a pod, and unknown while pods that are on their way have not arrived: a
-roll-out or a scale-up that goes well is no trouble. It is true when all pods that are wanted are ready and of the
-present template, or when none is wanted.
+The condition is false while a pod fails. It is unknown while pods start, because a roll-out or a scale-up is no
+failure. It is true when all desired pods are ready and have the present template, or when no pods are desired.
 """
 
 import re
@@ -26,38 +25,39 @@ _REPLICA_SET: Final = re.compile(r'[Rr]eplica ?[Ss]et "([^"]+)"')
 
 @dataclass(frozen=True)
 class WorkloadView:
-    """A workload, its pods, and what Events told of them."""
+    """A workload, its pods, and Events about them."""
 
     live: Object
     replicas: Replicas
-    """As the workload counts them."""
+    """As the workload's status counts them."""
     pods: tuple[Object, ...] = ()
     events: tuple[Object, ...] = ()
+    """Warning Events about the pods."""
     refused: Trouble | None = None
-    """What keeps the workload from making pods, where Events alone tell."""
+    """Why the workload cannot create pods, by Events."""
 
 
 def counted(observation: WorkloadView) -> Replicas:
-    """The workload's replicas, with those not ready of which the workload does not know yet."""
+    """The workload's replicas. A pod that is not ready counts even if the workload's status does not show it yet."""
     if not observation.pods:
         return observation.replicas
-    ready = sum(pods.is_ready(pod) for pod in observation.pods if not pods.is_going(pod))
+    ready = sum(pods.is_ready(pod) for pod in observation.pods if not pods.is_ending(pod))
     return replace(observation.replicas, ready=min(observation.replicas.ready, ready))
 
 
 def pods_verdict(
     observation: WorkloadView, now: datetime, advise: Callable[[str], str] = lambda last_words: ""
 ) -> Verdict:
-    """What the condition says of the pods.
+    """The condition PodsReady.
 
     Args:
-        seen: the workload and its pods.
+        observation: the workload and its pods.
         now: the time.
-        advise: what to do about a sidecar that ended with these last words, if they tell.
+        advise: returns what to do about a sidecar that ended with these last words; empty if it does not know.
     """
     replicas = counted(observation)
     if replicas.completed:
-        return true("Completed", "the Job has done its work")
+        return true("Completed", "the Job is complete")
     waiting = pods.unready(observation.pods)
     trouble = _trouble(observation, replicas, now, advise)
     if trouble is not None:
@@ -82,17 +82,17 @@ def _trouble(
     )
     if trouble is None:
         return None
-    others = [
+    earlier_pods = [
         pod
         for pod in observation.pods
-        if pods.is_ready(pod) and not pods.is_going(pod) and pods.revision_of(pod) != trouble.revision
+        if pods.is_ready(pod) and not pods.is_ending(pod) and pods.revision_of(pod) != trouble.revision
     ]
     message = trouble.message
     if trouble.phase == "SidecarError" and (advice := advise(trouble.last_words)):
         message = f"{message}. {advice}"
-    if rolling and trouble.revision and others:
-        count = f"{len(others)} pod{'s' if len(others) > 1 else ''}"
-        message = f"the roll-out is stuck, and {count} of the template before it go on working: {message}"
+    if rolling and trouble.revision and earlier_pods:
+        count = f"{len(earlier_pods)} pod{'s' if len(earlier_pods) > 1 else ''} of the earlier template"
+        message = f"the roll-out is stuck, and {count} still work{'' if len(earlier_pods) > 1 else 's'}: {message}"
     retry = max((trouble.until - now).total_seconds(), 1.0) if trouble.until is not None else None
     return false(trouble.reason or trouble.phase, message, retry, trouble.phase)
 
@@ -100,17 +100,17 @@ def _trouble(
 def _degraded(waiting: list[tuple[datetime, Object]]) -> Verdict:
     since, pod = waiting[0]
     name, container = pod["metadata"]["name"], pods.unready_container(pod)
-    what = f"the container {container!r} of the pod {name!r} runs and has" if container else f"the pod {name!r} has"
-    message = f"{what} not been ready since {since.strftime('%Y-%m-%dT%H:%M:%SZ')}"
+    subject = f"the container {container!r} of the pod {name!r} runs and has" if container else f"the pod {name!r} has"
+    message = f"{subject} not been ready since {since.strftime('%Y-%m-%dT%H:%M:%SZ')}"
     do = remedy("Degraded", name=name, container=container or "runtime")
     return false("Degraded", f"{message}. {do}", phase="Degraded")
 
 
 def _progress(replicas: Replicas, *, starting: int) -> Verdict:
     if not replicas.desired:
-        return true("NoPodsWanted", "no pods are wanted")
+        return true("NoPodsWanted", "no pods are desired")
     if not replicas.updated:
-        return Verdict("Unknown", "RollingOut", "pods of the present template take the place of those before")
+        return Verdict("Unknown", "RollingOut", "pods of the new template replace the old pods")
     counts = f"{replicas.ready} of {replicas.desired} pods are ready"
     if replicas.ready < replicas.desired or starting:
         return Verdict("Unknown", "PodsStarting", counts)
@@ -118,7 +118,7 @@ def _progress(replicas: Replicas, *, starting: int) -> Verdict:
 
 
 def revision_of(live: Object) -> str:
-    """Which template a workload's pods should be of, as their labels name it; empty if the workload does not say."""
+    """The revision of a workload's present template, as pods' labels name it; empty if the status does not say."""
     status = live.get("status") or {}
     if live["kind"] == "StatefulSet":
         return str(status.get("updateRevision") or "")
@@ -131,25 +131,25 @@ def revision_of(live: Object) -> str:
 
 
 def is_pod_of(live: Object, pod: Object) -> bool:
-    """Whether a pod is of a workload: made by it or, as a Deployment's are made by its ReplicaSets, selected by it."""
+    """Whether a pod belongs to a workload: the workload created it, or a Deployment's selector matches it."""
     if live["kind"] == "Deployment":
         return selects(live, pod)
     return bool(controller_of(pod) == live["metadata"].get("uid"))
 
 
 def selects(live: Object, pod: Object) -> bool:
-    """Whether a workload's selector takes a pod; one that is empty takes none."""
+    """Whether a workload's selector matches a pod; an empty selector matches none."""
     selector = (live.get("spec") or {}).get("selector") or {}
     labels = pod["metadata"].get("labels") or {}
-    wanted, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or ()
+    match_labels, expressions = selector.get("matchLabels") or {}, selector.get("matchExpressions") or ()
     return (
-        bool(wanted or expressions)
-        and all(labels.get(key) == value for key, value in wanted.items())
-        and all(_expressed(expression, labels) for expression in expressions)
+        bool(match_labels or expressions)
+        and all(labels.get(key) == value for key, value in match_labels.items())
+        and all(_is_match(expression, labels) for expression in expressions)
     )
 
 
-def _expressed(expression: Object, labels: dict[str, str]) -> bool:
+def _is_match(expression: Object, labels: dict[str, str]) -> bool:
     key, values = str(expression.get("key")), list(expression.get("values") or ())
     operator = str(expression.get("operator"))
     if operator in ("Exists", "DoesNotExist"):
@@ -158,6 +158,12 @@ def _expressed(expression: Object, labels: dict[str, str]) -> bool:
 
 
 def of_workload(live: Object, jobs: Iterable[Object], candidates: Iterable[Object]) -> tuple[Object, ...]:
-    """Those of an actor's pods that are of its workload, and not of another that bears its label."""
+    """The pods of the actor's workload.
+
+    Args:
+        live: the workload.
+        jobs: the Jobs of a ScaledJob.
+        candidates: all pods with the actor's label, which other workloads may carry too.
+    """
     makers = list(jobs) if live["kind"] == "ScaledJob" else [live]
     return tuple(pod for pod in candidates if any(is_pod_of(maker, pod) for maker in makers))

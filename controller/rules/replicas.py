@@ -1,4 +1,4 @@
-"""Who owns a workload's replicas: the operator, KEDA, or nobody that the operator knows."""
+"""The owner of a workload's replicas: the operator, KEDA, or another writer."""
 
 from controller.rules import desired
 from crds.models import AsyncActor
@@ -7,23 +7,32 @@ from kube.objects import Object, annotation
 
 
 def starts_asleep(actor: AsyncActor, *, keda: bool) -> bool:
-    """Whether a new workload of the actor has no pods until KEDA wakes it."""
+    """Whether a new workload of the actor has no pods until KEDA scales it up."""
     return keda and actor.spec.workload.type in desired.SCALABLE and actor.spec.scaling.min_replicas == 0
 
 
 def desired_workload(actor: AsyncActor, live: Object | None, *, keda: bool) -> Object:
-    """The workload that ``actor`` wants where ``live`` is now: who owns its replicas depends on both."""
+    """The workload to apply for ``actor``. The owner of the replicas depends on the actor and on ``live``.
+
+    Args:
+        actor: an actor with a template.
+        live: the workload now; None if it does not exist.
+        keda: whether KEDA shall scale it.
+    """
     if live is None and starts_asleep(actor, keda=keda):
         return desired.workload(actor, keda=False, replicas=0)
     was_keda = live is not None and live["kind"] in desired.SCALABLE and scaling_mode(live) == "enabled"
     if was_keda and actor.spec.scaling.enabled:
-        return desired.workload(actor, keda=True)  # also where KEDA has vanished: its replicas stay as they are
-    asleep = was_keda and live is not None and live["spec"].get("replicas", 1) == 0
-    if asleep and not actor.spec.scaling.enabled and actor.spec.workload.replicas is None:
-        return desired.workload(actor, keda=False, replicas=1)  # nobody else would wake it
+        return desired.workload(actor, keda=True)  # also if KEDA was removed: the replicas stay as they are
+    is_asleep = was_keda and live is not None and live["spec"].get("replicas", 1) == 0
+    if is_asleep and not actor.spec.scaling.enabled and actor.spec.workload.replicas is None:
+        return desired.workload(actor, keda=False, replicas=1)  # no other writer would start a pod
     return desired.workload(actor, keda=keda)
 
 
 def scaling_mode(workload: Object) -> str:
-    """Who owned the workload's replicas when the operator applied it last; empty where it never did."""
+    """The mode of the last apply: ``enabled`` (KEDA owns the replicas), ``disabled`` (the operator), ``unmanaged``.
+
+    Empty if the operator never applied the workload.
+    """
     return annotation(workload, ANNOTATION_SCALING)

@@ -1,4 +1,4 @@
-"""Whether a write replaces a workload's pods, and whether its roll-out is complete."""
+"""Whether a write replaces a workload's pods, and whether a roll-out is complete: pure functions."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -7,7 +7,7 @@ from kube.objects import Object
 
 
 def has_pods(workload: Object) -> bool:
-    """Whether the workload has pods, or is about to, that a change of its template would replace."""
+    """Whether the workload has or soon gets pods that a change of its template would replace."""
     kind, spec, status = workload["kind"], workload.get("spec") or {}, workload.get("status") or {}
     if kind == "DaemonSet":
         return True
@@ -17,20 +17,20 @@ def has_pods(workload: Object) -> bool:
 
 
 def runs(job: Object) -> bool:
-    """Whether an object is a Job that has pods which have not ended."""
+    """Whether an object is a Job with pods that have not ended."""
     return job["kind"] == "Job" and bool((job.get("status") or {}).get("active"))
 
 
 def deletes_jobs(scaled_job: Object) -> bool:
     """Whether KEDA deletes the running Jobs of a ScaledJob when its spec changes.
 
-    It does unless told otherwise. With ``gradual`` they end by themselves, so that a change replaces no pods.
+    That is KEDA's default. With the strategy ``gradual`` the Jobs end by themselves, so a change replaces no pods.
     """
     return ((scaled_job.get("spec") or {}).get("rollout") or {}).get("strategy") != "gradual"
 
 
 def replaces_pods(before: Object, after: Object) -> bool:
-    """Whether a write that made ``after`` of ``before`` has pods replaced."""
+    """Whether a write that changed ``before`` to ``after`` replaces pods."""
     if after["kind"] == "ScaledJob":
         generations = [obj["metadata"].get("generation") for obj in (before, after)]
         return generations[0] != generations[1] and deletes_jobs(after)
@@ -38,10 +38,10 @@ def replaces_pods(before: Object, after: Object) -> bool:
 
 
 def rolled_out(workload: Object, jobs: Iterable[Object] = ()) -> bool:
-    """Whether all of a workload's pods are of its present template and available; ``jobs`` are those of a ScaledJob.
+    """Whether all pods of a workload have its present template and are available; ``jobs`` are those of a ScaledJob.
 
-    The rules are those of ``kubectl rollout status``. A Job has once a pod of its is ready, or it needs none.
-    What makes no pods by itself has always rolled out.
+    The rules are those of ``kubectl rollout status``. A Job has rolled out when one of its pods is ready, or when it
+    needs none. A workload that replaces no pods by itself has always rolled out.
     """
     kind, spec, status = workload["kind"], workload.get("spec") or {}, workload.get("status") or {}
     if kind == "Job":
@@ -57,24 +57,24 @@ def rolled_out(workload: Object, jobs: Iterable[Object] = ()) -> bool:
     if kind == "DaemonSet":
         if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
             return True
-        wanted = status.get("desiredNumberScheduled", 0)
-        return bool(min(status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0)) >= wanted)
-    wanted = spec.get("replicas", 1)
+        scheduled = status.get("desiredNumberScheduled", 0)
+        return bool(min(status.get("updatedNumberScheduled", 0), status.get("numberAvailable", 0)) >= scheduled)
+    desired = spec.get("replicas", 1)
     available = status.get("availableReplicas", 0)
     if kind == "StatefulSet":
         if (spec.get("updateStrategy") or {}).get("type") == "OnDelete":
             return True
         if status.get("updateRevision") == status.get("currentRevision"):
-            return bool(available >= wanted)
-        return bool(min(status.get("updatedReplicas", 0), available) >= wanted)
+            return bool(available >= desired)
+        return bool(min(status.get("updatedReplicas", 0), available) >= desired)
     if spec.get("paused"):
         return True
     updated = status.get("updatedReplicas", 0)
-    return bool(updated >= wanted and status.get("replicas", 0) <= updated and available >= updated)
+    return bool(updated >= desired and status.get("replicas", 0) <= updated and available >= updated)
 
 
 _KEDA_GENERATION: Final = "scaledjob.keda.sh/generation"
-"""Annotation of a Job that KEDA made: of the ScaledJob, as it was then."""
+"""KEDA's annotation on its Jobs: the ScaledJob's generation at that time."""
 
 
 def _generation(job: Object) -> Any:

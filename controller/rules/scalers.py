@@ -1,9 +1,9 @@
-"""KEDA's objects for an actor: pure functions, each of which makes only what KEDA's admission and scalers accept.
+"""KEDA's objects for an actor: pure functions whose results KEDA's admission and scalers accept.
 
-A trigger needs no variable of a container. KEDA looks for those in ``spec.containers`` alone, where a Job's sidecar
-is not, and neither is that of a workload whose pods alone are injected. A RabbitMQ scaler takes a user name from a
-TriggerAuthentication or a variable only, so it comes from a small ConfigMap beside the TriggerAuthentication, which
-names the user's own Secrets for everything that is secret.
+A trigger never refers to an environment variable. KEDA reads variables from ``spec.containers`` only, and a sidecar
+may be elsewhere: a Job's is an init container, and some workloads are injected in their pods alone. A RabbitMQ scaler
+takes the user name from a TriggerAuthentication or a variable only. So a ConfigMap holds the user name, and the
+TriggerAuthentication refers to it and to the user's own Secrets.
 """
 
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ from injection.settings import SidecarDefaults
 Object = dict[str, Any]
 
 PAUSED: Final = "autoscaling.keda.sh/paused"
-"""KEDA's annotation that has it leave replicas, or a ScaledJob, alone."""
+"""KEDA's annotation that pauses scaling at the present number of replicas or Jobs."""
 PAUSED_REPLICAS: Final = "autoscaling.keda.sh/paused-replicas"
-"""KEDA's annotation that has it keep so many replicas."""
+"""KEDA's annotation that pauses scaling at this number of replicas."""
 
 SCALE_UP: Final[Object] = {
     "stabilizationWindowSeconds": 0,
@@ -68,7 +68,7 @@ def scaled_object(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
 
 
 def scaled_job(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
-    """KEDA's ScaledJob, whose template admission injects as it does a Job's."""
+    """KEDA's ScaledJob. Admission injects its template as it does with a Job."""
     scaling = actor.spec.scaling
     job = scaling.job or ScaledJobs()
     metadata = metadata_of(actor, actor.metadata.name)
@@ -90,10 +90,10 @@ def scaled_job(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
 
 
 def _strategy(actor: AsyncActor, job: ScaledJobs) -> Object:
-    """How a count becomes Jobs.
+    """How KEDA computes the number of new Jobs from the number of messages.
 
-    ``accurate`` takes pending Jobs off the count, since the messages of running ones are no longer in it;
-    ``default`` takes off all running ones, whose messages are.
+    ``accurate`` subtracts pending Jobs. It fits transports that do not count the messages of running Jobs.
+    ``default`` subtracts all running Jobs. It fits transports that count those messages.
     """
     strategy: Object = {
         "strategy": job.strategy or ("accurate" if actor.spec.transport.counts_waiting_only else "default"),
@@ -109,8 +109,9 @@ def _strategy(actor: AsyncActor, job: ScaledJobs) -> Object:
 
 
 def _behavior(behavior: Behavior | None) -> Object:
-    wanted = behavior.model_dump(mode="json", by_alias=True, exclude_none=True) if behavior is not None else {}
-    return {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN, **wanted}
+    """The actor's own behavior, with defaults for the sections that it does not set."""
+    own = behavior.model_dump(mode="json", by_alias=True, exclude_none=True) if behavior is not None else {}
+    return {"scaleUp": SCALE_UP, "scaleDown": SCALE_DOWN, **own}
 
 
 def _with_pause(actor: AsyncActor, metadata: Object) -> Object:
@@ -122,27 +123,26 @@ def _with_pause(actor: AsyncActor, metadata: Object) -> Object:
 
 
 def _environment_source(actor: AsyncActor) -> Object:
-    """The runtime container, where a further trigger reads a variable; else KEDA reads those of the first one."""
-    named = any(key.endswith("FromEnv") for t in actor.spec.scaling.triggers or () for key in t.metadata)
+    """Names the runtime container if one of the user's triggers reads a variable; KEDA's default is the first one."""
+    reads_variables = any(key.endswith("FromEnv") for t in actor.spec.scaling.triggers or () for key in t.metadata)
     template = actor.spec.workload.template
-    if not named or template is None:
+    if not reads_variables or template is None:
         return {}
     try:
         return {"envSourceContainerName": runtime_container(template)}
     except Denied:
-        return {}  # such a template is refused anyway
+        return {}  # admission refuses such a template
 
 
 # -- triggers ----------------------------------------------------------------------------------------
 
 
 def _triggers(actor: AsyncActor, defaults: SidecarDefaults) -> list[Object]:
-    return [trigger(actor, defaults), *(_further(t) for t in actor.spec.scaling.triggers or ())]
+    return [trigger(actor, defaults), *(_user_trigger(t) for t in actor.spec.scaling.triggers or ())]
 
 
-def _further(further: Trigger) -> Object:
-    made = further.model_dump(mode="json", by_alias=True, exclude_none=True)
-    return {"metadata": {}, **made}
+def _user_trigger(trigger: Trigger) -> Object:
+    return {"metadata": {}, **trigger.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
 
 def trigger(actor: AsyncActor, defaults: SidecarDefaults) -> Object:
@@ -192,10 +192,10 @@ def _of_rabbitmq(actor: AsyncActor, rabbitmq: RabbitMQ, queue: str) -> Object:
 
 
 def _host(rabbitmq: RabbitMQ, *, with_user: bool) -> str | None:
-    """The URL that KEDA is told, without anything secret; None where a Secret holds it.
+    """The URL for KEDA, without any secret; None if a Secret holds the URL.
 
-    KEDA refuses a user name without a password, so where no password is named, both are in the URL: the default
-    password is no secret. An AMQP client puts it in by itself.
+    KEDA refuses a user name without a password. If the actor names no password, the URL of the management API has the
+    user name and the default password, which is not secret. An AMQP client adds the default password by itself.
     """
     if rabbitmq.management is not None:
         if rabbitmq.management.url is None:
@@ -208,8 +208,8 @@ def _host(rabbitmq: RabbitMQ, *, with_user: bool) -> str | None:
     if rabbitmq.url_secret_ref is not None:
         return None
     scheme, _, rest = rabbitmq.address.partition("://")
-    named = rabbitmq.username != "guest" and rabbitmq.password_secret_ref is None and not rabbitmq.by_certificate
-    user = f"{rabbitmq.quoted_username}@" if with_user and named else ""
+    is_needed = rabbitmq.username != "guest" and rabbitmq.password_secret_ref is None and not rabbitmq.by_certificate
+    user = f"{rabbitmq.quoted_username}@" if with_user and is_needed else ""
     return f"{scheme}://{user}{rest}/"
 
 
@@ -217,7 +217,7 @@ def _host(rabbitmq: RabbitMQ, *, with_user: bool) -> str | None:
 
 
 def trigger_authentication(actor: AsyncActor) -> Object | None:
-    """KEDA's TriggerAuthentication, which names the user's own Secrets; None if there is nothing to name."""
+    """KEDA's TriggerAuthentication, which refers to the user's own Secrets; None if the trigger needs none."""
     if actor.spec.scaling.authentication_ref is not None:
         return None
     rabbitmq = actor.spec.transport.rabbitmq
@@ -248,13 +248,13 @@ def _identity(actor: AsyncActor) -> Object:
     aws = actor.spec.scaling.aws
     identity: Object = {"provider": "aws"}
     if aws is not None:
-        given = {"identityOwner": aws.identity_owner, "roleArn": aws.role_arn}
-        identity.update({key: value for key, value in given.items() if value is not None})
+        optional = {"identityOwner": aws.identity_owner, "roleArn": aws.role_arn}
+        identity.update({key: value for key, value in optional.items() if value is not None})
     return identity
 
 
 def _secrets(rabbitmq: RabbitMQ) -> Iterator[tuple[str, SecretKeyRef]]:
-    """KEDA's parameters that are secret, and where they are."""
+    """KEDA's parameters that are secret, each with the key of the user's Secret."""
     management = rabbitmq.management
     url = rabbitmq.url_secret_ref if management is None else management.url_secret_ref
     if url is not None:
@@ -269,7 +269,7 @@ def _secrets(rabbitmq: RabbitMQ) -> Iterator[tuple[str, SecretKeyRef]]:
 
 
 def _parameters(rabbitmq: RabbitMQ) -> dict[str, str]:
-    """KEDA's parameters that it takes from no trigger and that are no secret."""
+    """KEDA's parameters that are not secret, and that KEDA does not accept in a trigger's metadata."""
     parameters = {}
     secrets = dict(_secrets(rabbitmq))
     if "password" in secrets:
@@ -280,12 +280,12 @@ def _parameters(rabbitmq: RabbitMQ) -> dict[str, str]:
 
 
 def parameter_key(actor: AsyncActor, parameter: str) -> str:
-    """Where a parameter of the actor is in the namespace's ConfigMap."""
+    """The key of an actor's parameter in the namespace's ConfigMap."""
     return f"{actor.metadata.name}.{parameter}"
 
 
 def trigger_parameters(actor: AsyncActor) -> dict[str, str]:
-    """Entries that the TriggerAuthentication takes from the namespace's ConfigMap: they are not secret."""
+    """The actor's entries in the namespace's ConfigMap, to which its TriggerAuthentication refers."""
     rabbitmq = actor.spec.transport.rabbitmq
     if rabbitmq is None or actor.spec.scaling.authentication_ref is not None:
         return {}

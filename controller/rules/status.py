@@ -1,8 +1,8 @@
-"""An actor's status from what was seen: pure functions, and the words that users read.
+"""An actor's status from a reconcile's observation: pure functions, and the messages that users read.
 
-A condition's ``lastTransitionTime`` moves only when its status does, and each message says what to
-do next. Whatever is not known, such as what KEDA thinks of a ScaledObject that it has not looked at
-yet, counts as unknown and not as false.
+A condition's ``lastTransitionTime`` changes only when its status changes. A message about a failure says what to do.
+A part whose state is not known yet counts as unknown, not as false: for example, KEDA has not processed a new
+ScaledObject.
 """
 
 from collections.abc import Iterable
@@ -20,44 +20,44 @@ INJECTOR = "inject.asya.io"
 """The mutating webhook's name, as it appears in the API server's messages."""
 
 WEBHOOK_SECONDS = 1.5
-"""A webhook that was away is back in moments."""
+"""Requeue after a failed call of the webhook, which usually answers again soon."""
 UNWATCHED_SECONDS = 10.0
-"""For what no watch cache holds, such as workloads without the label."""
+"""Requeue for objects that no watch reports, such as workloads without the label."""
 SETTLED_SECONDS = 300.0
-"""For refusals that only a change can lift, which a watch tells of."""
+"""Requeue after a refusal that only a change can end; a watch reports that change."""
 
 WORKLOAD_READY, RUNTIME_READY, PODS_READY = "WorkloadReady", "RuntimeReady", "PodsReady"
 SCALING_READY, QUEUE_CONSUMED, READY = "ScalingReady", "QueueConsumed", "Ready"
 PARTS = (WORKLOAD_READY, RUNTIME_READY, PODS_READY, SCALING_READY, QUEUE_CONSUMED)
-"""What :data:`READY` sums up, in the order in which a problem is named: what comes first may be why the next fails."""
+"""The conditions that :data:`READY` sums up. The order is that of causes: a failure may cause the failures after it."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one part of a reconcile found: becomes a condition."""
+    """The result of one part of a reconcile; it becomes a condition."""
 
     status: ConditionStatus
     reason: str
     message: str
     retry: float | None = None
-    """Seconds after which at the latest to look again, where no watch would tell of a change."""
+    """Seconds until the actor must be requeued at the latest; None if a watch reports every change."""
     phase: Phase | None = None
-    """The phase that it puts the actor in, where that is another than its part's usual one."""
+    """The actor's phase, if it differs from the usual phase of this part."""
 
 
 def true(reason: str, message: str, retry: float | None = None) -> Verdict:
-    """All is well."""
+    """A verdict that the part works."""
     return Verdict("True", reason, message, retry)
 
 
 def false(reason: str, message: str, retry: float | None = None, phase: Phase | None = None) -> Verdict:
-    """Something is wrong; ``message`` says what to do."""
+    """A verdict that the part fails; ``message`` says what to do."""
     return Verdict("False", reason, message, retry, phase)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """What a reconcile saw. A part is None where it does not apply, as ``scaling`` while scaling is not enabled."""
+    """The actor's state in one reconcile. A part is None if it does not apply, as ``scaling`` if that is disabled."""
 
     workload: Verdict
     scaling: Verdict | None
@@ -65,47 +65,53 @@ class Observation:
     pods: Verdict | None = None
     queue: Verdict | None = None
     live: Object | None = None
-    """The workload, or the ScaledJob in its place."""
+    """The workload; a ScaledJob is one too."""
     replicas: Replicas | None = None
-    """Its pods."""
+    """The counts of its pods."""
     scaled_object: bool = False
+    """Whether KEDA's object exists."""
     active: bool | None = None
-    """Whether KEDA sees messages; None where it does not say."""
+    """Whether KEDA sees messages in the queue; None if its condition does not say."""
     outdated: int = 0
-    """Labelled workloads that are still to be re-injected."""
+    """Labelled workloads that are not re-injected yet."""
     paused: bool = False
-    """Whether KEDA is told to leave the number of pods as it is."""
+    """Whether the actor is paused, so that the number of its pods does not change."""
     queue_name: str | None = None
-    """The queue that messages are to be sent to."""
+    """The queue to which messages for this actor are sent."""
     warnings: tuple[str, ...] = ()
-    """What is unwise in the actor's spec."""
+    """Warnings about the actor's spec."""
     replicas_before: int | None = None
-    """Replicas that a workload which the actor does not own had before it was scaled."""
+    """Replicas that a borrowed workload had before KEDA scaled it."""
 
 
 def earliest_retry(observation: Observation, *more: float | None) -> float | None:
-    """Seconds until the actor must be reconciled again at the latest; None if a watch reports every change."""
+    """Seconds until the actor must be reconciled again at the latest; None if a watch reports every change.
+
+    Args:
+        observation: its verdicts count.
+        more: further times that count.
+    """
     verdicts = (observation.workload, observation.pods, observation.scaling, observation.runtime)
     retries = [*more, *(verdict.retry for verdict in verdicts if verdict is not None)]
     return min((seconds for seconds in retries if seconds is not None), default=None)
 
 
 def status_of(metadata: Object, observation: Observation, before: Object, now: str) -> Object:
-    """The whole status: conditions, references and counts.
+    """The whole status: conditions, phase, references and counts.
 
     Args:
         metadata: the actor's.
-        seen: what was found.
-        before: its status so far.
+        observation: the actor's state in this reconcile.
+        before: the actor's status so far.
         now: the time, as RFC 3339.
     """
     generation = metadata.get("generation", 0)
     every = (observation.workload, observation.runtime, observation.pods, observation.scaling, observation.queue)
     parts = {kind: verdict for kind, verdict in zip(PARTS, every, strict=True) if verdict is not None}
     verdicts = {**parts, READY: _overall(parts)}
-    known = {c["type"]: c for c in before.get("conditions") or ()}
+    old = {c["type"]: c for c in before.get("conditions") or ()}
     conditions = [
-        _condition(kind, verdict, known.get(kind), generation, now) for kind, verdict in sorted(verdicts.items())
+        _condition(kind, verdict, old.get(kind), generation, now) for kind, verdict in sorted(verdicts.items())
     ]
     status: Object = {"observedGeneration": generation, "conditions": conditions}
     failed = next((v for v in parts.values() if v.status == "False"), None)
@@ -140,7 +146,7 @@ def status_of(metadata: Object, observation: Observation, before: Object, now: s
 
 
 def _trouble(observation: Observation) -> Phase | None:
-    """The phase of the part that is wrong and comes first: pods mount the runtime script, and KEDA scales them."""
+    """The phase of the first failing part, in the order of causes: pods need the runtime script, KEDA scales pods."""
     if observation.runtime.status == "False" and observation.runtime.phase is not None:
         return observation.runtime.phase
     if observation.workload.status == "False":
@@ -155,7 +161,7 @@ def _trouble(observation: Observation) -> Phase | None:
 
 
 def _overall(parts: dict[str, Verdict]) -> Verdict:
-    """Something that is wrong goes before something that is not known yet."""
+    """The condition Ready: the first part that fails; if none fails, the first part that is unknown."""
     for status in ("False", "Unknown"):
         for kind, verdict in parts.items():
             if verdict.status == status:
@@ -164,39 +170,43 @@ def _overall(parts: dict[str, Verdict]) -> Verdict:
 
 
 def _condition(kind: str, verdict: Verdict, before: Object | None, generation: int, now: str) -> Object:
-    unmoved = before is not None and before["status"] == verdict.status
+    is_same_status = before is not None and before["status"] == verdict.status
     return {
         "type": kind,
         "status": verdict.status,
         "reason": verdict.reason,
         "message": verdict.message,
-        "lastTransitionTime": before["lastTransitionTime"] if unmoved and before else now,
+        "lastTransitionTime": before["lastTransitionTime"] if is_same_status and before else now,
         "observedGeneration": generation,
     }
 
 
 def new_warnings(before: Object, after: Object) -> list[str]:
-    """The warnings of ``after`` that were not given yet for the same generation of the actor."""
-    same = before.get("observedGeneration") == after["observedGeneration"]
-    known = before.get("warnings") or () if same else ()
-    return [warning for warning in after.get("warnings") or () if warning not in known]
+    """The warnings of ``after`` that are new: ``before`` lacks them, or is about an earlier generation."""
+    is_same_generation = before.get("observedGeneration") == after["observedGeneration"]
+    old = before.get("warnings") or () if is_same_generation else ()
+    return [warning for warning in after.get("warnings") or () if warning not in old]
 
 
 def with_condition(conditions: list[Object], kind: str, verdict: Verdict, generation: int, now: str) -> list[Object]:
-    """``conditions`` with the one of that type as the verdict says."""
+    """``conditions`` with the condition of type ``kind`` set from ``verdict``."""
     before = next((c for c in conditions if c["type"] == kind), None)
     others = [c for c in conditions if c["type"] != kind]
     return sorted([*others, _condition(kind, verdict, before, generation, now)], key=lambda c: str(c["type"]))
 
 
 def changes(before: Object, after: Object) -> list[Object]:
-    """The conditions of ``after`` whose status or reason is not what it was."""
-    known = {c["type"]: (c["status"], c["reason"]) for c in before.get("conditions") or ()}
-    return [c for c in after["conditions"] if known.get(c["type"]) != (c["status"], c["reason"])]
+    """The conditions of ``after`` whose status or reason differs from ``before``."""
+    old = {c["type"]: (c["status"], c["reason"]) for c in before.get("conditions") or ()}
+    return [c for c in after["conditions"] if old.get(c["type"]) != (c["status"], c["reason"])]
 
 
 def summary(changed: list[Object]) -> tuple[str, str, bool]:
-    """An Event's reason and message for conditions that changed together, the worst one first; whether it warns."""
+    """One Event for conditions that changed together, the worst first.
+
+    Returns:
+        The Event's reason, its message, and whether it is a warning.
+    """
     order = (*PARTS, READY)
     ordered = sorted(changed, key=lambda c: (c["status"] == "True", order.index(c["type"])))
     text = "; ".join(f"{c['type']}={c['status']} ({c['reason']}): {c['message']}" for c in ordered)
@@ -204,7 +214,7 @@ def summary(changed: list[Object]) -> tuple[str, str, bool]:
 
 
 def reference(api_version: str, kind: str, name: str) -> Object:
-    """An ObjectRef."""
+    """A reference to an object of the actor's namespace."""
     return {"apiVersion": api_version, "kind": kind, "name": name}
 
 
@@ -221,18 +231,18 @@ def replaces_workload(verdict: Verdict, before: Object) -> Verdict:
 
 
 def workload_found(kind: str, name: str) -> Verdict:
-    """The workload that the actor brings along is there and injected."""
-    return true("WorkloadFound", f"the {kind} {name!r}, which this AsyncActor does not own, bears its label")
+    """The borrowed workload exists and is injected."""
+    return true("WorkloadFound", f"the AsyncActor uses the {kind} {name!r}, which it does not own")
 
 
 def contested(message: str, retry: float | None) -> Verdict:
-    """Another writer insists."""
+    """Another writer keeps changing an object of the operator's."""
     return false("Contested", message, retry)
 
 
 def workload_not_owned(kind: str, name: str) -> Verdict:
-    """A workload of the wanted name exists and is not the actor's."""
-    message = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
+    """A workload with this name exists, and the actor does not own it."""
+    message = f"a {kind} named {name!r} exists, and this AsyncActor does not own it"
     return false("WorkloadNotOwned", f"{message}. {remedy('WorkloadNotOwned')}", UNWATCHED_SECONDS)
 
 
@@ -243,59 +253,57 @@ def owned_by_predecessor(kind: str, name: str) -> Verdict:
 
 
 def workload_not_found(kind: str, name: str) -> Verdict:
-    """The workload to bring along is not there."""
+    """The workload to borrow does not exist."""
     message = f"there is no {kind} named {name!r} in this namespace"
     return false("WorkloadNotFound", f"{message}. {remedy('WorkloadNotFound')}", UNWATCHED_SECONDS)
 
 
 def workload_not_labelled(kind: str, name: str, actor: str) -> Verdict:
-    """The workload to bring along does not bear the label."""
-    message = f"the {kind} {name!r} does not bear this actor's label"
+    """The workload to borrow does not carry the actor's label."""
+    message = f"the {kind} {name!r} does not carry this actor's label"
     do = remedy("WorkloadNotLabelled", kind=kind.lower(), name=name, actor=actor)
     return false("WorkloadNotLabelled", f"{message}. {do}", UNWATCHED_SECONDS)
 
 
 def workload_not_injected(kind: str, name: str, retry: float | None = None) -> Verdict:
-    """Admission let the workload through without a sidecar."""
-    message = f"the {kind} {name!r} came back without a sidecar, so admission did not ask the webhook"
+    """Admission did not inject the workload."""
+    message = f"the {kind} {name!r} has no sidecar after the write, so admission did not call the webhook"
     return false("NotInjected", f"{message}. {remedy('NotInjected')}", retry)
 
 
 def workload_outdated(kind: str, name: str, retry: float | None = None) -> Verdict:
-    """Admission goes on injecting something else than the controller expects."""
-    message = f"the {kind} {name!r} is injected otherwise than this operator's settings and the AsyncActor say"
+    """Admission keeps injecting another plan than the controller expects."""
+    message = f"the injection of the {kind} {name!r} differs from the operator's settings and the AsyncActor"
     return false("InjectionOutdated", f"{message}. {remedy('InjectionOutdated')}", retry)
 
 
 def workload_opted_out(kind: str, name: str) -> Verdict:
-    """The actor's own template, or the workload, says that it is not to be injected."""
-    message = f"the {kind} {name!r} says asya.io/inject: disabled, so it runs without a sidecar and consumes nothing"
+    """The actor's own template, or the workload, opts out of injection."""
+    message = f"the {kind} {name!r} has asya.io/inject: disabled, so it runs without a sidecar and gets no messages"
     return false("OptedOut", f"{message}. {remedy('OptedOut')}")
 
 
 def waiting_for_place(kind: str, name: str, retry: float) -> Verdict:
-    """The user's change rolls pods over, and as many workloads as may are rolling over already."""
-    message = f"the change of the {kind} {name!r} replaces its pods, and waits for other workloads that roll over"
+    """The user's change replaces pods, and every place is taken."""
+    message = f"the change of the {kind} {name!r} replaces its pods, and waits until other roll-outs are complete"
     return Verdict("Unknown", "WaitingForRollouts", message, retry)
 
 
 def deletion_blocked(message: str) -> Verdict:
-    """The actor is deleted, and something that must go before it does not."""
+    """The actor's deletion waits for an object that is not deleted."""
     return false("DeletionBlocked", message)
 
 
 def workload_replaced(name: str) -> Verdict:
-    """A Job makes way for its successor."""
+    """A Job is being deleted and replaced by a new one."""
     return Verdict("Unknown", "ReplacingJob", f"the spec changed, so the Job {name!r} is being replaced", 5.0)
 
 
 def workload_refused(kind: str, name: str, error: ApiError) -> Verdict | None:
-    """What it means that the API server refused the workload with ``error``; None if it says nothing of it."""
+    """The verdict on a workload that the API server refused with ``error``; None if the error is about other things."""
     message = error.message
     if f'failed calling webhook "{INJECTOR}"' in message:
-        problem = (
-            f"the {kind} {name!r} is not written without its sidecar, and the webhook that injects it does not answer"
-        )
+        problem = f"the {kind} {name!r} cannot be written, because the webhook that injects its sidecar does not answer"
         do = remedy("WebhookUnavailable")
         return false("WebhookUnavailable", f"{problem}. {do}. ({message})", WEBHOOK_SECONDS)
     if f'admission webhook "{INJECTOR}" denied the request' in message:
@@ -310,49 +318,49 @@ def workload_refused(kind: str, name: str, error: ApiError) -> Verdict | None:
         problem = f"the API server refuses the {kind} {name!r}: {message}"
         return false("InvalidWorkload", f"{problem}. {do}", SETTLED_SECONDS)
     if error.is_refusal:
-        problem = f"the {kind} {name!r} is refused by a policy, a quota, a webhook or for want of a right: {message}"
+        problem = f"a policy, a quota, a webhook or a missing right refuses the {kind} {name!r}: {message}"
         return false("WorkloadForbidden", f"{problem}. {remedy('WorkloadForbidden')}", UNWATCHED_SECONDS)
     return None
 
 
 _WRONG_TYPE = "failed to create typed patch object"
-"""What the API server answers to an apply in which a value has the wrong type; with code 500."""
+"""The API server's message, with code 500, if a value of an applied object has the wrong type."""
 
 
 def keda_not_installed() -> Verdict:
-    """There are no KEDA resources in the cluster."""
+    """Scaling is enabled, and the API server does not serve KEDA's resources."""
     message = "KEDA is not installed, so the workload runs with spec.workload.replicas"
     return false("KEDANotInstalled", f"{message}. {remedy('KEDANotInstalled')}")
 
 
 def scaler_not_owned(kind: str, name: str) -> Verdict:
-    """A KEDA object of the wanted name exists and is not the actor's."""
-    message = f"a {kind} named {name!r} exists and was not made for this AsyncActor"
+    """A KEDA object with this name exists, and the actor does not own it."""
+    message = f"a {kind} named {name!r} exists, and this AsyncActor does not own it"
     return false(f"{kind}NotOwned", f"{message}. {remedy('ScalerNotOwned')}")
 
 
 def scaler_refused(message: str) -> Verdict:
     """The API server refuses a KEDA object."""
-    problem = f"the API server refuses an object of KEDA's: {message}"
+    problem = f"the API server refuses one of KEDA's objects: {message}"
     return false("ScalerRefused", f"{problem}. {remedy('ScalerRefused')}", UNWATCHED_SECONDS)
 
 
 def invalid_spec(errors: Iterable[str]) -> Verdict:
-    """A stored actor that breaks today's rules."""
+    """A stored actor is not valid by the present rules."""
     return false("InvalidSpec", f"{'; '.join(errors)}. {remedy('InvalidSpec')}")
 
 
 def first_problem(status: Object) -> Object | None:
-    """The condition that says what is wrong, the first of :data:`PARTS`; what is false goes before what is unknown."""
+    """The first condition of :data:`PARTS` that is false; if none is, the first that is unknown; else None."""
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
     if READY not in conditions:
-        message = "the controller has not seen it yet; is it running? asya-operator doctor tells"
+        message = "the controller has not processed it yet; check that it runs: asya-operator doctor"
         return {"type": READY, "status": "Unknown", "reason": "", "message": message}
-    wrong = [c for kind in PARTS if (c := conditions.get(kind)) is not None and c["status"] != "True"]
-    return min(wrong, key=lambda c: bool(c["status"] != "False"), default=None)
+    problems = [c for kind in PARTS if (c := conditions.get(kind)) is not None and c["status"] != "True"]
+    return min(problems, key=lambda c: bool(c["status"] != "False"), default=None)
 
 
 def condition(obj: Object, kind: str) -> Object:
-    """A condition of an object; an empty one if it has none of that type."""
+    """The condition of type ``kind`` of an object; an empty object if there is none."""
     conditions = (obj.get("status") or {}).get("conditions") or ()
     return next((c for c in conditions if c.get("type") == kind), {})

@@ -22,7 +22,7 @@ ENDED: Any = {"lastState": {"terminated": {"exitCode": 3}}}
 TROUBLES: dict[str, tuple[Object, str]] = {
     "ImagePullError": (waits("ImagePullBackOff", "no such tag"), "no such tag. Check the image's name"),
     "RuntimeError": (waits("CrashLoopBackOff", "back-off", **ENDED), "exit code 3"),
-    "SidecarError": (waits("CrashLoopBackOff", "back-off", "sidecar", **ENDED), "-c sidecar (with --previous"),
+    "SidecarError": (waits("CrashLoopBackOff", "back-off", "sidecar", **ENDED), "-c sidecar (add --previous"),
     "ConfigError": (waits("CreateContainerConfigError", 'secret "s" not found'), "Create the Secret"),
     "PendingResources": (
         {"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu"}]},

@@ -56,7 +56,7 @@ def test_a_row_says_what_is_wrong_first_and_hides_credentials() -> None:
     assert made["message"].startswith("amqp://***@r/")
     assert len(made["message"]) <= MAX_MESSAGE
     assert row({"metadata": {"name": "new", "namespace": "ns"}}, None)["message"].startswith(
-        "the controller has not seen"
+        "the controller has not processed"
     )
 
 

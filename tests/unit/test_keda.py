@@ -93,7 +93,7 @@ def test_a_request_id_is_no_code(request_id: str) -> None:
     [
         ("NOT_FOUND - no queue 'asya-a'", "rabbitmq", "QueueMissing", "create it in RabbitMQ, durable"),
         ("NOT_FOUND - no queue 'asya-a'", "rabbitmq", "QueueMissing", "bound to the exchange 'asya'"),
-        ("NOT_FOUND - no queue 'asya-a'", "rabbitmq", "QueueMissing", "cannot be seen from here"),
+        ("NOT_FOUND - no queue 'asya-a'", "rabbitmq", "QueueMissing", "The operator cannot check the binding"),
         (SQS_MISSING, "sqs", "QueueMissing", "create it under https://sqs."),
         (SQS_DENIED, "sqs", "AccessDenied", "sqs:GetQueueAttributes on the queue 'asya-a'"),
         ("username or password not allowed", "rabbitmq", "AccessDenied", "rabbitmqctl set_permissions"),
@@ -142,7 +142,7 @@ def test_paused_by_whoever(annotations: Object, annotation: str | None) -> None:
 
 def test_scaling_that_is_paused_one_way_is_told() -> None:
     result = _verdict(_live(annotations={"autoscaling.keda.sh/paused-scale-in": "true"}))
-    assert (result.status, "scaling down is paused" in result.message) == ("True", True)
+    assert (result.status, "an annotation pauses scaling down" in result.message) == ("True", True)
 
 
 def test_fallback() -> None:

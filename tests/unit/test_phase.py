@@ -130,7 +130,7 @@ UNSCHEDULABLE: dict[str, Any] = {"type": "PodScheduled", "status": "False", "rea
 @pytest.mark.parametrize(
     ("pod", "cause", "message"),
     [
-        (_pod(_waits("ImagePullBackOff", "no such tag")), "ImagePullError", "'app:1': no such tag"),
+        (_pod(_waits("ImagePullBackOff", "no such tag")), "ImagePullError", "cannot be pulled: no such tag"),
         (_pod(_waits("InvalidImageName")), "ImagePullError", "InvalidImageName"),
         (_pod(_waits("CreateContainerConfigError", 'secret "s" not found')), "ConfigError", 'secret "s" not found'),
         (_pod(_waits("CrashLoopBackOff", **ENDED)), "RuntimeError", "exit code 3 and was restarted 4 times"),
@@ -229,7 +229,7 @@ def test_pods_that_are_refused_are_told_by_events(messages: list[dict[str, Any]]
     result = pods.refused(live, messages)
     assert (result is not None) == refused
     if result is not None:
-        assert (result.phase, "exceeded quota. Mend" in result.message) == ("WorkloadError", True)
+        assert (result.phase, "exceeded quota. Change" in result.message) == ("WorkloadError", True)
 
 
 def test_how_long_pods_have_not_been_ready() -> None:

@@ -39,8 +39,8 @@ def test_which_queue_is_consumed(queue: str | None, sidecar: dict[str, Any], rea
     status, result, message = _verdict(queue, **sidecar)
     assert (result, status) == (reason, "False" if reason == "QueueMismatch" else "True")
     if reason == "QueueMismatch":
-        assert f"spec.queueName is {queue!r}, and the actor's sidecar consumes 'asya-ns-a'" in message
-        assert "Leave spec.queueName out, or set it to 'asya-ns-a'" in message
+        assert f"spec.queueName is {queue!r}, but the actor's sidecar consumes 'asya-ns-a'" in message
+        assert "Remove spec.queueName or set it to 'asya-ns-a'" in message
 
 
 def test_an_actor_whose_queue_nobody_consumes_does_not_look_well() -> None:

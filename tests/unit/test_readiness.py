@@ -97,7 +97,7 @@ def test_a_roll_out_that_is_stuck_is_false_and_says_that_the_pods_before_work() 
     old = [_pod(name, _runs(), ready=True, revision=OLD) for name in "op"]
     result = _verdict(_deployment(2, 2, updated=1, current=3), broken, *old)
     assert (result.status, result.reason, result.phase) == ("False", "RuntimeError", "RuntimeError")
-    assert "the roll-out is stuck, and 2 pods of the template before it go on working" in result.message
+    assert "the roll-out is stuck, and 2 pods of the earlier template still work" in result.message
     assert "exit code 3" in result.message
 
 
@@ -196,7 +196,7 @@ def test_a_failed_pod_of_a_job_counts_for_ten_minutes() -> None:
 def test_the_last_words_of_a_container_are_in_the_message() -> None:
     words = "Traceback ...\nModuleNotFoundError: No module named 'processor'"
     pod = _pod("p", {"name": "runtime", "state": WAITS, "lastState": _ended(1, message=words)}, ready=False)
-    assert "No module named 'processor'. Read its last words: kubectl logs" in _verdict(_deployment(1, 0), pod).message
+    assert "No module named 'processor'. Read its log: kubectl logs" in _verdict(_deployment(1, 0), pod).message
 
 
 def test_which_pods_are_of_a_workload() -> None:
