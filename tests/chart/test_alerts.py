@@ -26,7 +26,7 @@ from kube.resources import SECRETS, VALIDATING_WEBHOOKS
 from telemetry.metrics.describe import described
 from tests.harness.clusters import Process, free_port, start_real, start_sandbox, wait_for, why_not_real
 from tests.harness.operator import NAMESPACE, Operator, alone, install_keda, uninstall_keda
-from tests.harness.prometheus import ALERTS, Prometheus, prometheus_only, quick, rules
+from tests.harness.prometheus import Prometheus, alerts, prometheus_only, quick, rules
 from tests.harness.space import Space, actor
 
 pytestmark = [prometheus_only, pytest.mark.xdist_group("alerts")]
@@ -54,7 +54,7 @@ def space(operator: Operator) -> Iterator[Space]:
 @pytest.fixture(scope="module")
 def prometheus(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     directory = tmp_path_factory.mktemp("prometheus")
-    made = Prometheus(directory, targets(operator), alerts=quick(ALERTS.read_text()), cluster=operator.cluster)
+    made = Prometheus(directory, targets(operator), rule_text=quick(alerts()), cluster=operator.cluster)
     try:
         wait_for("Prometheus to scrape", made.is_up)
         yield made

@@ -17,7 +17,7 @@ from telemetry.metrics.describe import described
 from tests.harness.clusters import ROOT, Cluster, wait_for
 from tests.harness.helm import CHART, Helm
 from tests.harness.operator import Operator
-from tests.harness.prometheus import ALERTS, MISSING, Prometheus, prometheus_only, rules
+from tests.harness.prometheus import MISSING, Prometheus, alerts, prometheus_only, rules
 from tests.harness.space import Space, actor
 
 DASHBOARD = CHART / "files" / "dashboard.json"
@@ -37,9 +37,11 @@ def expressions() -> list[str]:
 
 
 @prometheus_only
-def test_every_alert_fires_when_it_must_and_only_then() -> None:
-    test = Path(__file__).with_name("alerts.test.yaml")
-    for command in (["check", "rules", str(ALERTS)], ["test", "rules", str(test)]):
+def test_every_alert_fires_when_it_must_and_only_then(tmp_path: Path) -> None:
+    rule_file, test = tmp_path / "alerts.yaml", tmp_path / "alerts.test.yaml"
+    rule_file.write_text(alerts())
+    test.write_text(Path(__file__).with_name("alerts.test.yaml").read_text())
+    for command in (["check", "rules", str(rule_file)], ["test", "rules", str(test)]):
         ran = subprocess.run(["promtool", *command], capture_output=True, text=True)
         assert ran.returncode == 0, ran.stdout + ran.stderr
     tried = {
@@ -57,7 +59,7 @@ def test_every_alert_has_a_severity_and_a_runbook_that_exists() -> None:
 
 
 def test_alerts_and_panels_ask_for_metrics_that_there_are() -> None:
-    text = "".join(expressions()) + ALERTS.read_text()
+    text = "".join(expressions()) + alerts()
     assert METRICS, "imported, all metrics are declared"
     known = {metric.name for metric in described()}
     for name in METRIC.findall(text):
@@ -92,7 +94,7 @@ def test_they_are_in_the_chart_when_asked_for() -> None:
         "metrics": {"rules": {"enabled": True, "labels": {"release": "prometheus"}}, "dashboard": {"enabled": True}}
     }
     by_kind = {obj["kind"]: obj for obj in Helm().template(values) if "monitoring" in obj["apiVersion"]}
-    linked = ALERTS.read_text().replace("RUNBOOK", "docs/troubleshooting.md")
+    linked = alerts().replace("RUNBOOK", "docs/troubleshooting.md")
     assert by_kind["PrometheusRule"]["spec"] == yaml.safe_load(linked)
     assert by_kind["PrometheusRule"]["metadata"]["labels"]["release"] == "prometheus"
     maps = [o for o in Helm().template(values) if o["metadata"]["name"] == "asya-operator-dashboard"]

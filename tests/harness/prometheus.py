@@ -15,6 +15,7 @@ from tests.harness.clusters import Cluster, Process, free_port, wait_for
 from tests.harness.helm import CHART
 
 ALERTS = CHART / "files" / "alerts.yaml"
+"""The alerts, with words in capitals that the chart fills in."""
 MISSING = (
     ""
     if shutil.which("promtool") and shutil.which("prometheus")
@@ -28,9 +29,14 @@ SILENCE_SECONDS = 14
 """Threshold of the watch alert in :func:`quick`; the watchdog looks every 5 s."""
 
 
+def alerts() -> str:
+    """The alerts of a release that has the usual names."""
+    return ALERTS.read_text().replace(" OPTIONS", "").replace("OPERATOR", "asya-operator")
+
+
 def rules() -> list[dict[str, Any]]:
     """The alerts of the chart."""
-    return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
+    return [rule for group in yaml.safe_load(alerts())["groups"] for rule in group["rules"]]
 
 
 def quick(text: str) -> str:
@@ -47,15 +53,15 @@ class Prometheus:
     """One that scrapes ``targets`` (host:port) every second; more can be added while it runs."""
 
     def __init__(
-        self, directory: Path, targets: list[str], *, alerts: str = "", cluster: Cluster | None = None
+        self, directory: Path, targets: list[str], *, rule_text: str = "", cluster: Cluster | None = None
     ) -> None:
-        """``alerts`` are other rules than the chart's; ``cluster`` is one whose API server is scraped too."""
+        """``rule_text`` are other rules than the chart's; ``cluster`` is one whose API server is scraped too."""
         self.port = free_port()
         directory.mkdir(parents=True, exist_ok=True)
         self._targets, self._file = list(targets), directory / "targets.json"
         self._write_targets()
         rule_file = directory / "alerts.yaml"
-        rule_file.write_text(alerts or ALERTS.read_text())
+        rule_file.write_text(rule_text or alerts())
         jobs: list[dict[str, Any]] = [
             {"job_name": "asya-operator-metrics", "file_sd_configs": [{"files": [str(self._file)]}]}
         ]

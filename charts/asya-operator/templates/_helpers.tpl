@@ -183,15 +183,15 @@ annotations:
 {{- with .Values.webhook.url }},{{ (urlParse .).hostname }}{{ end }}
 {{- end }}
 
-{{/* The alerts. Their file names objects and commands as they are without a name or namespace of one's own. */}}
+{{/* The alerts, with the words filled in that their file has in capitals. */}}
 {{- define "asya.alerts" -}}
 {{- $name := include "asya.fullname" . -}}
-{{- $options := eq .Release.Namespace "asya-system" | ternary "" (printf " --namespace %s" .Release.Namespace) -}}
-{{- $options = eq $name "asya-operator" | ternary $options (printf "%s --name %s" $options $name) -}}
-{{- $alerts := .Files.Get "files/alerts.yaml" | replace "RUNBOOK" .Values.metrics.rules.runbookUrl -}}
-{{- range list "doctor" "certs show" -}}
-{{- $command := printf "asya-operator %s" . -}}
-{{- $alerts = $alerts | replace $command (printf "%s%s" $command $options) -}}
+{{- $options := "" -}}
+{{- if ne .Release.Namespace "asya-system" -}}
+{{- $options = printf "%s --namespace %s" $options .Release.Namespace -}}
 {{- end -}}
-{{- $alerts | replace "the Deployment asya-operator" (printf "the Deployment %s" $name) | replace "job=~\"asya-operator" (printf "job=~\"%s" $name) -}}
+{{- if ne $name "asya-operator" -}}
+{{- $options = printf "%s --name %s" $options $name -}}
+{{- end -}}
+{{- .Files.Get "files/alerts.yaml" | replace " OPTIONS" $options | replace "OPERATOR" $name | replace "RUNBOOK" .Values.metrics.rules.runbookUrl -}}
 {{- end -}}
