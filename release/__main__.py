@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from release.binaries import ROOT, binary
-from release.chart import annotated, image_values, sbom
+from release.chart import BadImage, annotated, image_values, parts_of, sbom
 from release.plugin import archive, manifest
 
 CHART = ROOT / "charts" / "asya-operator"
@@ -76,6 +76,10 @@ def main() -> None:
     parser.add_argument("--image", required=True, help="the operator's image: NAME:TAG or NAME@sha256:…")
     parser.add_argument("--url", required=True, help="address of the released files, for the plugin's manifest")
     options = parser.parse_args()
+    try:
+        parts_of(options.image)
+    except BadImage as error:
+        parser.error(str(error))
     dist: Path = options.dist
     (wheel,) = dist.glob("asya_operator-*.whl")
     package = package_chart(dist, options.image)

@@ -75,13 +75,16 @@ def sbom(package: Path, version: str, manifest: str) -> str:
                 "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(package.read_bytes()).hexdigest()}],
             }
         },
-        "components": [
-            {"type": "container", "bom-ref": image, "name": image.partition("@")[0], "purl": _purl(image)}
-            for image in images
-        ],
+        "components": [_component(image) for image in images],
         "dependencies": [{"ref": "chart", "dependsOn": images}],
     }
     return json.dumps(bill, indent=2) + "\n"
+
+
+def _component(image: str) -> dict[str, str]:
+    repository, tag, digest = parts_of(image)
+    kind = {"type": "container", "bom-ref": image}
+    return {**kind, "name": repository, "version": digest or tag, "purl": _purl(image)}
 
 
 def _purl(image: str) -> str:

@@ -118,8 +118,11 @@ def test_the_plugin_runs_what_it_installed(dist: Path, tmp_path: Path) -> None:
 
 def test_the_bill_of_materials_has_every_image(dist: Path) -> None:
     made = json.loads((dist / "asya-operator-chart.cdx.json").read_text())
-    names = {part["name"] for part in made["components"]}
-    assert names == {"registry.example.com:5000/asya/asya-operator", "ghcr.io/deliveryhero/asya-sidecar:1.1.3"}
+    images = {(part["name"], part["version"]) for part in made["components"]}
+    assert images == {
+        ("registry.example.com:5000/asya/asya-operator", DIGEST),
+        ("ghcr.io/deliveryhero/asya-sidecar", "1.1.3"),
+    }
     (own,) = (part for part in made["components"] if part["bom-ref"] == IMAGE)
     assert own["purl"].startswith("pkg:oci/asya-operator@sha256%3Aaaaa")
     assert made["dependencies"] == [{"ref": "chart", "dependsOn": [part["bom-ref"] for part in made["components"]]}]
@@ -151,6 +154,16 @@ def test_the_parts_of_an_image(image: str, parts: tuple[str, str, str]) -> None:
 def test_an_image_without_a_tag_or_digest_is_refused(image: str) -> None:
     with pytest.raises(BadImage, match="IMAGE: must be"):
         parts_of(image)
+
+
+def test_an_image_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "release", "--dist", str(tmp_path), "--image", "asya-operator", "--url", URL]
+    ran = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1].endswith(
+        "error: IMAGE: must be NAME:TAG or NAME@sha256:DIGEST; found 'asya-operator'"
+    )
+    assert "Traceback" not in ran.stderr
 
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
