@@ -15,6 +15,7 @@ from crds.generate import CHART, CHART_DEFAULTS, defaults
 from tests.chart.cases import Case, Object, merged, reached, values_of
 from tests.chart.schemas import VERSIONS, complaints, is_foreign
 from tests.chart.table import CONTROLLER, MONITORED, POD, PROCESSES, TABLE, WEBHOOK, values_of_processes
+from tests.harness.clusters import ROOT
 from tests.harness.helm import Helm, HelmError
 
 HELM = Helm()
@@ -199,6 +200,16 @@ def test_the_chart_and_the_command_line_have_the_same_defaults() -> None:
                 assert given[option.envvar] == str(option.default), option.envvar
                 checked.add(option.envvar)
     assert len(checked) == 12
+
+
+def test_the_processes_read_every_variable_that_the_chart_sets() -> None:
+    """The table's cases end at the variable, so its name must be the one that the code knows."""
+    packages = ("certs", "cli", "controller", "injection", "kube", "telemetry", "webhook")
+    code = "".join(file.read_text() for package in packages for file in (ROOT / package).rglob("*.py"))
+    known = set(re.findall(r"""["']((?:ASYA|POD)_[A-Z0-9_]+)["']""", code))
+    given = {e["name"] for pod in _pods(rendered({})).values() for e in pod["containers"][0].get("env") or ()}
+    assert len(given) > 40
+    assert given - known == set()
 
 
 # -- OpenShift, dependencies, older charts ---------------------------------------------------------
