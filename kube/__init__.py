@@ -1,1 +1,1 @@
-"""The Kubernetes API as both processes use it: a client, watch caches, and how objects compare."""
+"""The parts that any Kubernetes operator needs: a client, watch caches, a work queue, leader election, comparison."""

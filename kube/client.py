@@ -1,6 +1,6 @@
-"""A Kubernetes client for plain JSON, by orjson and urllib3.
+"""A Kubernetes client that returns parsed JSON. It uses orjson and urllib3.
 
-``kubernetes.client`` builds a model object for every field of every object it reads; the operator needs the JSON.
+The package ``kubernetes`` builds a model object for every field of every object, but the operator needs only the JSON.
 """
 
 import re
@@ -21,34 +21,42 @@ from kube.throttle import Throttle
 from telemetry.metrics.shared import API_REQUESTS
 
 NEVER = "1"
-"""A resource version that no object has: the first write to etcd makes version 2. An apply with it can only create."""
+"""A resource version that no object has, because etcd starts at 2. An apply with it can only create an object."""
 CONNECT_TIMEOUT = 5.0
 PAGE = 500
-"""Objects in one page of a list."""
+"""Number of objects in one page of a list."""
 LIST_TIMEOUT = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=60.0)
-"""Of a page, also for a client that waits less for a single object. The API server itself gives up after 60 s."""
+"""Timeout of one page, independent of the client's read timeout. The API server itself gives up after 60 s."""
 LIST_ATTEMPTS = 3
 READ_TIMEOUT = 15.0
-"""Seconds. Server-side apply through an admission webhook may take the webhook's whole timeout."""
+"""Default read timeout in seconds. An admission webhook may use its whole timeout during a server-side apply."""
 
 
 def version_of(info: Object) -> tuple[int, int]:
-    """Major and minor version in what ``/version`` answers.
+    """Return the major and minor version in the response to ``/version``.
 
-    Some builds leave ``major`` and ``minor`` blank, and some put a ``+`` behind ``minor``; ``gitVersion`` is whole.
+    Some builds leave ``major`` and ``minor`` empty, and some append ``+`` to ``minor``. ``gitVersion`` is complete.
 
     Raises:
-        ApiError: if it names no version.
+        ApiError: the response contains no version.
     """
     match = re.match(r"v(\d+)\.(\d+)", str(info.get("gitVersion")))
     match = match or re.match(r"(\d+)\.(\d+)", f"{info.get('major')}.{info.get('minor')}")
     if match is None:
-        raise ApiError(0, "NoVersion", f"the API server names no version in /version; it answers {info!r}")
+        raise ApiError(0, "NoVersion", f"the API server's response to /version contains no version: {info!r}")
     return int(match[1]), int(match[2])
 
 
 class Client:
-    """Requests to one API server. Safe to share between threads."""
+    """Sends requests to one API server. All methods are thread-safe.
+
+    Args:
+        configuration: the address and the credentials.
+        pool_size: the maximum number of open connections.
+        may_write: whether this process may write now. If it returns False, the client refuses all writes.
+        read_timeout: the timeout of a response, in seconds. A request waits at most as long for the throttle.
+        throttle: the throttle. By default, the client creates one.
+    """
 
     def __init__(
         self,
@@ -75,16 +83,16 @@ class Client:
         timeout: urllib3.Timeout | None = None,
         stream: bool = False,
     ) -> Any:
-        """One request; the answer as JSON, or as an open urllib3 response if ``stream``.
+        """Send one request. Return the response as JSON, or as an open urllib3 response if ``stream`` is true.
 
         Raises:
-            ApiError: for every other answer, and with code 0 if there is none, or none was asked for
-                because this process may not write (any more).
+            ApiError: the API server returned an error. Code 0: there is no response, or the client did not send the
+                request because this process may not write or because the API server is failing.
         """
         if method != "GET" and not self._may_write():
             raise ApiError(0, "NotLeading", f"{method} {path} was not sent: another process leads")
         if not self._throttle.wait(self._patience):
-            raise ApiError(0, "Unreachable", f"{method} {path} was not sent: the API server has not been well just now")
+            raise ApiError(0, "Unreachable", f"{method} {path} was not sent: the API server is failing")
         response = self._send(method, path, query, body, content_type, timeout or self._timeout, stream)
         API_REQUESTS.labels(method, str(response.status)).inc()
         if response.status >= 300:
@@ -101,7 +109,7 @@ class Client:
         try:
             return orjson.loads(response.data)
         except orjson.JSONDecodeError as failure:
-            raise ApiError(0, "Unreadable", f"answer of {path} is not JSON: {failure}") from None
+            raise ApiError(0, "Unreadable", f"the response to {path} is not JSON: {failure}") from None
 
     def _send(
         self,
@@ -113,10 +121,10 @@ class Client:
         timeout: urllib3.Timeout,
         stream: bool,
     ) -> Any:
-        """Send one request and return the response, whatever its code.
+        """Send one request and return the response, with any status code.
 
         Raises:
-            ApiError: with code 0, if there is no response.
+            ApiError: code 0, there is no response.
         """
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
         headers = {"Content-Type": content_type, "Accept": "application/json", "User-Agent": OPERATOR}
@@ -133,20 +141,20 @@ class Client:
             )
         except urllib3.exceptions.HTTPError as failure:
             API_REQUESTS.labels(method, "0").inc()
-            # A write waits for admission, so one that takes too long may be somebody's webhook.
-            late = isinstance(failure, urllib3.exceptions.ReadTimeoutError) and method != "GET"
-            self._throttle.failed(about=path if late else "")
+            # A write waits for admission, so a slow webhook may cause the timeout, not the API server.
+            is_slow_write = isinstance(failure, urllib3.exceptions.ReadTimeoutError) and method != "GET"
+            self._throttle.failed(about=path if is_slow_write else "")
             self.close_idle_connections()
             seconds = time.monotonic() - started
-            message = f"no answer after {seconds:.1f}s from {self._host}: {failure}"
+            message = f"no response from {self._host} after {seconds:.1f}s: {failure}"
             raise ApiError(0, "Unreachable", message) from failure
 
     def close_idle_connections(self) -> None:
-        """Close those that are idle: what one has met the others may meet too, each after its whole time limit."""
+        """Close all idle connections. They may be broken too, and each would fail only after its whole timeout."""
         self._pool.clear()
 
     def get(self, resource: Resource, namespace: str, name: str) -> Object | None:
-        """The object, or None if there is none."""
+        """Return the object, or None if it does not exist."""
         try:
             return cast(Object, self.request("GET", resource.path(namespace, name)))
         except ApiError as error:
@@ -155,7 +163,7 @@ class Client:
             raise
 
     def list(self, resource: Resource, namespace: str = "", **query: str) -> list[Object]:
-        """All objects of a namespace, or of all."""
+        """Return all objects in a namespace, or in all namespaces. ``query`` can contain selectors."""
         return self.list_all(resource, namespace, query)[0]
 
     def list_all(
@@ -167,32 +175,35 @@ class Client:
         each: Callable[[Object], Object] = lambda obj: obj,
         on_page: Callable[[], None] = lambda: None,
     ) -> tuple[Objects, str]:
-        """All objects, read in pages that have a time limit of their own, and the version of the list.
+        """Return all objects and the resource version of the list. The client reads them page by page.
+
+        Each page has its own timeout, :data:`LIST_TIMEOUT`.
 
         Args:
-            resource: what they are.
-            namespace: theirs; empty for all.
-            query: selectors and the like.
-            each: makes of an object what is kept of it, so that only a page at a time is held whole.
-            on_page: called for each page that has arrived.
+            resource: the resource to list.
+            namespace: the namespace. Empty for all namespaces.
+            query: parameters of the request, such as selectors.
+            each: converts each object, for example to its needed parts. Only one page is in memory unconverted.
+            on_page: called after each page.
         """
         for attempt in range(LIST_ATTEMPTS):
             objects: Objects = []
             page: Mapping[str, Any] = {**query, "limit": PAGE}
             try:
                 while True:
-                    answer = self.request("GET", resource.path(namespace), query=page, timeout=LIST_TIMEOUT)
+                    response = self.request("GET", resource.path(namespace), query=page, timeout=LIST_TIMEOUT)
                     on_page()
-                    objects += map(each, answer["items"])
-                    metadata = answer.get("metadata") or {}
+                    objects += map(each, response["items"])
+                    metadata = response.get("metadata") or {}
                     if not metadata.get("continue"):
                         return objects, str(metadata.get("resourceVersion", ""))
-                    # The version of the first page holds for the others.
+                    # All pages have the resource version of the first page.
                     rest = {k: v for k, v in query.items() if not k.startswith("resourceVersion")}
                     page = {**rest, "limit": PAGE, "continue": metadata["continue"]}
             except ApiError as error:
                 if error.code != 410 or attempt == LIST_ATTEMPTS - 1 or "continue" not in page:
-                    raise  # else the list took longer than the API server remembers it: once more
+                    raise
+                # The list took so long that its ``continue`` token expired. Start again.
         raise AssertionError("unreachable")
 
     def apply(
@@ -205,19 +216,18 @@ class Client:
         uid: str | None = None,
         dry_run: bool = False,
     ) -> Object:
-        """Server-side apply of ``obj`` with force: the object as it is then.
+        """Apply ``obj`` by server-side apply with force, and return the resulting object.
 
         Args:
-            resource: what it is.
-            obj: what is wanted of it.
+            resource: the object's resource.
+            obj: the desired fields.
             manager: the field manager.
-            subresource: the part of it, if not the object itself.
-            uid: of the object that was read and is to be changed, and no other of its name; empty if there was
-                none, so that it is created and nothing else. By default whatever is there is changed.
-            dry_run: ask what would become of it, and change nothing.
+            subresource: the subresource to apply. Empty for the object itself.
+            uid: apply only to the object with this uid. Empty: only create the object. None: create it or change it.
+            dry_run: return the result without a change.
 
         Raises:
-            ApiError: code 409 if the object of that name is another one by now.
+            ApiError: code 409, the name now belongs to an object with another uid.
         """
         metadata = obj["metadata"]
         precondition = {} if uid is None else {"uid": uid} if uid else {"resourceVersion": NEVER}
@@ -238,7 +248,11 @@ class Client:
         subresource: str = "",
         uid: str | None = None,
     ) -> Object:
-        """JSON merge patch: the object as it is then; with ``uid``, of that object and no other of its name."""
+        """Send a JSON merge patch and return the resulting object. With ``uid``, patch only the object with this uid.
+
+        Raises:
+            ApiError: code 409, the name now belongs to an object with another uid.
+        """
         if uid is not None:
             patch = {**patch, "metadata": {**(patch.get("metadata") or {}), "uid": uid}}
         return self._patch(
@@ -253,12 +267,12 @@ class Client:
             return cast(Object, self.request("PATCH", path, query=query, body=body, content_type=content_type))
         except ApiError as error:
             if error.code == 422 and "metadata.uid: Invalid value" in error.message:
-                message = f"{path} names another object than the one that was read: {error.message}"
+                message = f"{path} now names another object: {error.message}"
                 raise ApiError(409, "Conflict", message) from None
             raise
 
     def create(self, resource: Resource, obj: Object) -> Object:
-        """Create ``obj``: the object as it is then."""
+        """Create ``obj`` and return the resulting object."""
         return cast(
             Object,
             self.request(
@@ -270,7 +284,10 @@ class Client:
         )
 
     def delete(self, resource: Resource, namespace: str, name: str, *, uid: str | None = None) -> bool:
-        """Delete in the background; only the object of ``uid``, if given. False if it was not there."""
+        """Delete an object with background propagation. With ``uid``, delete only the object with this uid.
+
+        Returns False if the object does not exist or has another uid.
+        """
         body: Object = {"propagationPolicy": "Background"}
         if uid is not None:
             body["preconditions"] = {"uid": uid}
@@ -283,19 +300,19 @@ class Client:
         return True
 
     def serves(self, api_version: str, plural: str) -> bool:
-        """Whether the API server serves a resource, from discovery."""
+        """Whether the API server serves a resource, according to discovery."""
         try:
-            answer = self.request("GET", f"/apis/{api_version}")
+            discovered = self.request("GET", f"/apis/{api_version}")
         except ApiError as error:
             if error.code == 404:
                 return False
             raise
-        return any(r.get("name") == plural for r in answer.get("resources") or ())
+        return any(r.get("name") == plural for r in discovered.get("resources") or ())
 
     def version(self) -> tuple[int, int]:
-        """Kubernetes' major and minor version.
+        """Return Kubernetes' major and minor version.
 
         Raises:
-            ApiError: if the server does not answer, or by nothing that has a version.
+            ApiError: the server does not respond, or its response contains no version.
         """
         return version_of(self.request("GET", "/version"))

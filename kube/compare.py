@@ -1,10 +1,9 @@
-"""Does a live object hold what was asked for?
+"""Compares a live object with the desired one.
 
-The API server adds defaults and other writers add their own, so equality is the wrong question:
-the live object must *contain* the wanted one. Containment also forgives what the API server
-rewrites without a change of meaning, namely quantities (``1000m`` is ``1``) and empty values,
-which it drops. It drops ``false`` and ``0`` of some fields only: elsewhere absent means another thing, as in
-``allowPrivilegeEscalation``.
+The API server adds defaults, and other writers add fields. The live object therefore need not be equal, but it must
+*contain* the desired one. The comparison ignores changes of notation by the API server: it rewrites quantities
+(``1000m`` becomes ``1``) and drops empty values. It drops ``false`` and ``0`` only in some fields. In other fields,
+such as ``allowPrivilegeEscalation``, an absent value has a different meaning.
 """
 
 from collections.abc import Sequence
@@ -29,41 +28,41 @@ _DROPPED_FALSE = frozenset(
     }
 )
 _DROPPED_ZERO = frozenset({"hostPort", "initialDelaySeconds", "minReadySeconds", "partition"})
-"""Fields of a pod's or workload's spec that are no pointers in the API, so that their zero value is absent."""
+"""Fields of pods and workloads whose Go type is not a pointer, so that the API server drops their zero value."""
 _MERGE_KEYS = ("name", "mountPath", "key", "type", "uid", "devicePath")
 
 
-def contains(live: Any, wanted: Any, *, quantity: bool = False) -> bool:
-    """Whether ``live`` holds all of ``wanted``, both plain JSON.
+def contains(live: Any, desired: Any, *, quantity: bool = False) -> bool:
+    """Whether ``live`` contains all of ``desired``. Both are parsed JSON.
 
-    Mappings may have more keys in ``live``. Lists of named mappings are matched by name and may have
-    more elements; other lists must have the same elements in order. ``quantity`` says that strings
-    are resource quantities.
+    A mapping in ``live`` may have more keys. Lists of named mappings are matched by name, and ``live`` may have more
+    elements. Other lists must have the same elements in the same order. If ``quantity`` is true, strings are compared
+    as resource quantities.
     """
-    if isinstance(wanted, dict):
-        if live is None and not wanted:
+    if isinstance(desired, dict):
+        if live is None and not desired:
             return True
         if not isinstance(live, dict):
             return False
-        for key, value in wanted.items():
+        for key, value in desired.items():
             child = live.get(key)
             if child is None and _is_dropped(key, value):
                 continue
-            of_quantity = key == "sizeLimit" or (quantity and not isinstance(value, dict))
-            if not contains(child, value, quantity=of_quantity or key in _QUANTITY_PARENTS):
+            is_quantity = key == "sizeLimit" or (quantity and not isinstance(value, dict))
+            if not contains(child, value, quantity=is_quantity or key in _QUANTITY_PARENTS):
                 return False
         return True
-    if isinstance(wanted, list | tuple):
+    if isinstance(desired, list | tuple):
         if live is None:
-            return not wanted
-        return isinstance(live, list | tuple) and _contains_list(live, wanted)
-    if quantity and isinstance(live, str | int | float) and isinstance(wanted, str | int | float):
-        return bool(live == wanted) or _quantity(live) == _quantity(wanted)
-    return bool(live == wanted) and isinstance(live, bool) == isinstance(wanted, bool)
+            return not desired
+        return isinstance(live, list | tuple) and _contains_list(live, desired)
+    if quantity and isinstance(live, str | int | float) and isinstance(desired, str | int | float):
+        return bool(live == desired) or _quantity(live) == _quantity(desired)
+    return bool(live == desired) and isinstance(live, bool) == isinstance(desired, bool)
 
 
 def _is_dropped(key: str, value: Any) -> bool:
-    """Whether the API server stores nothing where ``key`` is set to ``value``."""
+    """Whether the API server drops ``value`` in the field ``key``."""
     if isinstance(value, bool):
         return not value and key in _DROPPED_FALSE
     if isinstance(value, int | float):
@@ -71,19 +70,19 @@ def _is_dropped(key: str, value: Any) -> bool:
     return value in (None, "", [], {}, ())
 
 
-def _contains_list(live: Sequence[Any], wanted: Sequence[Any]) -> bool:
+def _contains_list(live: Sequence[Any], desired: Sequence[Any]) -> bool:
     for merge_key in _MERGE_KEYS:
-        if wanted and all(_keyed(w, merge_key) for w in wanted):
+        if desired and all(_keyed(w, merge_key) for w in desired):
             by_key: dict[str, list[Any]] = {}
-            for item in live:
-                if _keyed(item, merge_key):
-                    by_key.setdefault(item[merge_key], []).append(item)
-            return all(any(contains(i, w) for i in by_key.get(w[merge_key], ())) for w in wanted)
-    return len(live) == len(wanted) and all(contains(a, b) for a, b in zip(live, wanted, strict=True))
+            for element in live:
+                if _keyed(element, merge_key):
+                    by_key.setdefault(element[merge_key], []).append(element)
+            return all(any(contains(i, w) for i in by_key.get(w[merge_key], ())) for w in desired)
+    return len(live) == len(desired) and all(contains(a, b) for a, b in zip(live, desired, strict=True))
 
 
-def _keyed(item: Any, merge_key: str) -> bool:
-    return isinstance(item, dict) and isinstance(item.get(merge_key), str)
+def _keyed(element: Any, merge_key: str) -> bool:
+    return isinstance(element, dict) and isinstance(element.get(merge_key), str)
 
 
 def _quantity(value: Any) -> Decimal | str:

@@ -1,11 +1,10 @@
-"""Two controllers that each undo what the other did would go on for ever at full speed; this one steps back.
+"""Backs off from contested objects. Otherwise two controllers that revert each other would write forever at full speed.
 
-An owned object that drifts is put right at once, the first few times. If it goes on drifting, another
-writer insists: then each restoration waits twice as long as the one before, and once it stays as it is
-for a while all is forgotten.
+The operator corrects the first drifts of an owned object at once. If the drift comes back, the object is contested:
+the pause before each correction doubles. When the object stays unchanged for a while, the counter resets.
 
-A restoration that the API server refuses has not taken place, so it is no sign of another writer. It would be refused
-again, so for a while what it was refused for is the answer to whatever happens to the object meanwhile.
+A correction that the API server refuses does not count, because it says nothing about another writer. The API server
+would refuse it again, so for a short time the contest raises the same error without a request.
 """
 
 import random
@@ -18,58 +17,59 @@ from kube.failures import ApiError
 from kube.objects import Object, version_of
 
 FREE = 5
-"""Restorations in a row that are not delayed."""
+"""Number of corrections in a row without a pause."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0
 CALM_SECONDS = 10.0
-"""An object that holds still for so long is contested no more."""
+"""After this time without a change, an object is no longer contested."""
 REFUSED_PAUSE = 1.0
-"""After the API server refused to have an object made what is wanted."""
+"""Pause after the API server refused a correction."""
 REMEMBERED = 5000
+"""Number of contests to remember before the old ones are dropped."""
 
 
 class Backoff(Exception):
-    """Another writer insists; the object may be restored in so many ``seconds``."""
+    """The object is contested. The operator may correct it in ``seconds``."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"contested; to be restored in {seconds:.1f} s")
+        super().__init__(f"contested by another writer; the next correction is in {seconds:.1f} s")
         self.seconds = seconds
 
 
 @dataclass
 class _Contest:
-    wanted: str
+    desired: str
     count: int = 0
     pause: float = 0.0
     last: float = 0.0
     version: int = 0
-    """Of the object as it was after that."""
+    """The object's resource version after the last correction."""
     refusal: ApiError | None = None
-    """Why that did not take place."""
+    """The error of the last correction, if the API server refused it."""
 
 
 class Contests:
-    """Counts the restorations of each object, by its uid. Safe to share between threads."""
+    """Counts the corrections of each object, by uid. All methods are thread-safe."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._contests: dict[str, _Contest] = {}
 
-    def restore(self, uid: str, wanted: str, live: Object | None, write: Callable[[], Object]) -> Object:
-        """Have ``write`` make the object, which is ``live`` now, what is wanted; the object as it is then.
+    def restore(self, uid: str, desired: str, live: Object | None, write: Callable[[], Object]) -> Object:
+        """Call ``write`` to correct the object, unless it must wait. Return the resulting object.
 
         Args:
-            uid: names the object.
-            wanted: stands for what is wanted, a digest say.
-            live: the object as it is known; None if it does not exist, so that no other writer changes it.
-            write: makes it what is wanted.
+            uid: the object's uid.
+            desired: a string that identifies the desired state, such as a digest.
+            live: the object in the cache. None if it does not exist; then there is no contest.
+            write: writes the desired state and returns the resulting object.
 
         Raises:
-            Backoff: if that has to wait.
-            ApiError: if it fails, or was refused a moment ago.
+            Backoff: the object is contested, and its pause has not ended.
+            ApiError: the write fails, or the API server refused it a moment ago.
         """
         if live is None:
             return write()
-        pause = self._ask(uid, wanted, version_of(live))
+        pause = self._reserve(uid, desired, version_of(live))
         if pause:
             raise Backoff(pause)
         try:
@@ -81,29 +81,29 @@ class Contests:
         return written
 
     def contested(self, uid: str) -> float:
-        """Seconds until the object is contested no more, if it holds still; 0 if it is not contested."""
+        """Return the seconds until the object counts as settled if nobody changes it. 0 if it is not contested."""
         now = self._clock()
         with self._lock:
             contest = self._current(uid, now)
             if contest is None or contest.count < FREE:
                 return 0.0
-            # Holding still counts from the last restoration on; the pace of the next one is remembered for longer.
+            # The calm time starts at the last correction. The contest itself, with its pause, lasts longer.
             return max(0.0, contest.last + CALM_SECONDS - now)
 
-    def _ask(self, uid: str, wanted: str, version: int) -> float:
-        """Seconds until the object may be made ``wanted`` (a digest); 0 if it may now, which counts as done.
+    def _reserve(self, uid: str, desired: str, version: int) -> float:
+        """Return the seconds until the object may be corrected. If it returns 0, it has counted a correction.
 
-        ``version`` is that of the object as it is known. One from before the last restoration is an old view
-        of it, and nobody's change.
+        ``version`` is the resource version of the cached object. If it is from before the last correction, the cache
+        is stale and nobody has changed the object, so the call counts nothing.
 
         Raises:
-            ApiError: why that was refused a moment ago.
+            ApiError: the API server refused the correction a moment ago.
         """
         now = self._clock()
         with self._lock:
             contest = self._current(uid, now)
-            if contest is None or contest.wanted != wanted:
-                contest = self._contests[uid] = _Contest(wanted)
+            if contest is None or contest.desired != desired:
+                contest = self._contests[uid] = _Contest(desired)
             elif version <= contest.version:
                 return 0.0
             elif now < contest.last + contest.pause:
@@ -115,37 +115,37 @@ class Contests:
             return 0.0
 
     def _done(self, uid: str, version: int) -> None:
-        """The object was made what was wanted, and has that version since."""
+        """Record a successful correction, after which the object has this resource version."""
         with self._lock:
             contest = self._contests.get(uid)
             if contest is not None:
                 contest.version = max(contest.version, version)
 
     def _failed(self, uid: str, error: ApiError) -> None:
-        """The object was not made what was wanted."""
+        """Record a failed correction."""
         with self._lock:
             contest = self._contests.get(uid)
             if contest is not None:
-                contest.count = max(0, contest.count - 1)  # an old view was not counted
+                contest.count = max(0, contest.count - 1)  # may be 0 already: a stale cache was not counted
                 if error.is_refusal:
                     contest.refusal, contest.pause = error, max(contest.pause, REFUSED_PAUSE)
 
     def _current(self, uid: str, now: float) -> _Contest | None:
         if len(self._contests) > REMEMBERED:
-            self._contests = {u: c for u, c in self._contests.items() if not _over(c, now)}
+            self._contests = {u: c for u, c in self._contests.items() if not _is_over(c, now)}
         contest = self._contests.get(uid)
-        if contest is not None and _over(contest, now):
+        if contest is not None and _is_over(contest, now):
             del self._contests[uid]
             return None
         return contest
 
 
 def _pause(count: int) -> float:
-    """Between the restoration number ``count`` and the next one."""
+    """Return the seconds between correction number ``count`` and the next one."""
     if count < FREE:
         return 0.0
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(count - FREE, 20)) * random.uniform(0.8, 1.0)
 
 
-def _over(contest: _Contest, now: float) -> bool:
+def _is_over(contest: _Contest, now: float) -> bool:
     return now >= contest.last + contest.pause + CALM_SECONDS

@@ -1,8 +1,8 @@
-"""Where the API server is and as whom to speak to it, as Kubernetes' own tools find it out.
+"""Loads the address of the API server and the credentials, in the same way as Kubernetes' own tools.
 
-A process in a pod needs its ServiceAccount alone, so it reads that by itself. A kubeconfig may hold anything that
-``kubectl`` takes, plugins that fetch credentials included, so that is left to the official client, which is imported
-for it alone: its models take most of a second and 40 MB.
+A process in a pod needs only its ServiceAccount, so this module reads it directly. A kubeconfig may contain anything
+that ``kubectl`` supports, including plugins that fetch credentials, so the official client reads it. The module imports
+that client only when needed, because the import takes most of a second and 40 MB.
 """
 
 import os
@@ -17,32 +17,32 @@ import yaml
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_SECONDS = 60.0
-"""The kubelet replaces the token well before it expires; it is read again this often."""
+"""Interval at which the token is read again. The kubelet replaces it well before it expires."""
 UNREADABLE = (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, AttributeError)
-"""What the official client raises for a file that is no kubeconfig."""
+"""Exceptions of the official client for a file that is not a kubeconfig."""
 
 
 class NoCluster(Exception):
-    """Nothing says where the API server is, or what says it cannot be read."""
+    """There is no configuration with the address of an API server, or it cannot be read."""
 
 
 @dataclass(frozen=True)
 class Configuration:
-    """An API server, and a way to it."""
+    """The address of an API server, and how to connect to it."""
 
     host: str
-    """Its URL, without a trailing slash."""
+    """The server's URL, without a trailing slash."""
     pool: Callable[[int], urllib3.PoolManager]
-    """Makes a pool of so many connections, which trusts the API server's CA and has the client certificate, if any."""
+    """Creates a pool with this many connections. It has the server's CA and the client certificate, if there is one."""
     headers: Callable[[], Mapping[str, str]]
-    """The headers of each request that say who asks."""
+    """Returns the authentication headers for a request."""
 
 
 def load_configuration(kubeconfig: str | None = None) -> Configuration:
-    """Credentials: those of ``kubeconfig`` if given, else the pod's own, else ``KUBECONFIG``'s.
+    """Return the configuration from ``kubeconfig`` if given, else from the pod, else from ``$KUBECONFIG``.
 
     Raises:
-        NoCluster: if there are none, or what there is is no kubeconfig.
+        NoCluster: there is no configuration, or the file is not a kubeconfig.
     """
     if kubeconfig is None and (SERVICE_ACCOUNT / "token").exists():
         return in_cluster(os.environ, SERVICE_ACCOUNT)
@@ -50,22 +50,24 @@ def load_configuration(kubeconfig: str | None = None) -> Configuration:
 
 
 def without_tls(host: str) -> Configuration:
-    """An API server without TLS that asks nobody who he is."""
+    """Return the configuration of an API server without TLS and authentication."""
     return Configuration(host, lambda size: urllib3.PoolManager(maxsize=size), dict)
 
 
 def in_cluster(environment: Mapping[str, str], directory: Path) -> Configuration:
-    """A pod's own, from its environment and the files of its ServiceAccount in ``directory``.
+    """Return a pod's configuration, from its environment and the files of its ServiceAccount in ``directory``.
 
     Raises:
-        NoCluster: if one is missing.
+        NoCluster: a variable or a file is missing.
     """
     host, port = environment.get("KUBERNETES_SERVICE_HOST"), environment.get("KUBERNETES_SERVICE_PORT")
     authority = directory / "ca.crt"
     if not host or not port:
-        raise NoCluster("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set, as they are in every pod")
+        raise NoCluster(
+            "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set; the kubelet sets both in pods"
+        )
     if not authority.is_file():
-        raise NoCluster(f"{authority} is missing, the API server's CA, which every pod has")
+        raise NoCluster(f"{authority} is missing; the kubelet mounts the API server's CA there")
     address = f"[{host}]" if ":" in host else host
     token = _Token(directory / "token")
     token.headers()
@@ -77,24 +79,24 @@ def in_cluster(environment: Mapping[str, str], directory: Path) -> Configuration
 
 
 class _Token:
-    """A ServiceAccount's token, which the kubelet replaces from time to time."""
+    """A ServiceAccount's token. The kubelet replaces it from time to time."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._read, self._headers = path, float("-inf"), dict[str, str]()
+        self._path, self._read_at, self._headers = path, float("-inf"), dict[str, str]()
 
     def headers(self) -> Mapping[str, str]:
-        """The request header with the token.
+        """Return the request header with the token.
 
         Raises:
-            NoCluster: if it cannot be read, and never could.
+            NoCluster: the token cannot be read, and no earlier token is known.
         """
-        if time.monotonic() - self._read > TOKEN_SECONDS:
+        if time.monotonic() - self._read_at > TOKEN_SECONDS:
             try:
                 self._headers = {"Authorization": f"Bearer {self._path.read_text().strip()}"}
             except OSError as error:
                 if not self._headers:
                     raise NoCluster(f"the ServiceAccount's token cannot be read: {error}") from error
-            self._read = time.monotonic()
+            self._read_at = time.monotonic()
         return self._headers
 
 
@@ -103,22 +105,22 @@ def _from_kubeconfig(kubeconfig: str | None) -> Configuration:
         import kubernetes.client
         import kubernetes.config
     except ImportError:
-        wanted = "a kubeconfig is read by the package `kubernetes`, which is not installed"
-        raise NoCluster(f"{wanted} (pip install kubernetes); the operator's image runs in a cluster alone") from None
+        problem = "a kubeconfig needs the package `kubernetes`, which is not installed"
+        raise NoCluster(f"{problem} (pip install kubernetes); the operator's image runs only in a cluster") from None
 
-    official: Any = kubernetes.client.Configuration()  # the type stubs know only half of it
+    official: Any = kubernetes.client.Configuration()  # the type stubs are incomplete
     try:
         kubernetes.config.load_kube_config(config_file=kubeconfig, client_configuration=official)
     except kubernetes.config.ConfigException as error:
         raise NoCluster(str(error)) from error
     except UNREADABLE as error:
-        raise NoCluster(f"{kubeconfig or '$KUBECONFIG'} is no kubeconfig: {error}") from error
+        raise NoCluster(f"{kubeconfig or '$KUBECONFIG'} is not a kubeconfig: {error}") from error
 
     def pool(size: int) -> urllib3.PoolManager:
         official.connection_pool_maxsize = size
         official.retries = False
-        made: urllib3.PoolManager = cast(Any, kubernetes.client.ApiClient(official)).rest_client.pool_manager
-        return made
+        manager: urllib3.PoolManager = cast(Any, kubernetes.client.ApiClient(official)).rest_client.pool_manager
+        return manager
 
     def headers() -> Mapping[str, str]:
         return {setting["key"]: setting["value"] for setting in official.auth_settings().values()}

@@ -1,4 +1,4 @@
-"""Kubernetes Events: what ``kubectl describe`` shows of how an object got where it is."""
+"""Creates, sends and lists Kubernetes Events, which ``kubectl describe`` shows as the history of an object."""
 
 import hashlib
 import re
@@ -17,24 +17,25 @@ from kube.resources import EVENTS
 log = structlog.get_logger(__name__)
 
 MAX_MESSAGE = 1000
-"""Characters; the API server refuses more than 1024."""
+"""Longest message, in characters. The API server refuses more than 1024."""
 REMEMBERED = 500
+"""Number of Events whose counts a recorder remembers."""
 
 
 def timestamp() -> str:
-    """Now, as Kubernetes writes it."""
+    """Return the current time in Kubernetes' format."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def event(about: Object, reason: str, message: str, *, warning: bool = False, identity: str = "") -> Object:
-    """An Event about a namespaced object.
+    """Return an Event about a namespaced object.
 
     Args:
-        about: the object, at least its ``apiVersion``, ``kind`` and ``metadata``.
+        about: the object, with at least ``apiVersion``, ``kind`` and ``metadata``.
         reason: one word in camel case.
-        message: a sentence; one that is too long is cut.
-        warning: whether something is wrong.
-        identity: of this process.
+        message: a sentence. It is truncated if it is longer than :data:`MAX_MESSAGE`.
+        warning: whether the Event reports a problem.
+        identity: the identity of this process.
     """
     metadata = about["metadata"]
     now = timestamp()
@@ -66,17 +67,21 @@ def event(about: Object, reason: str, message: str, *, warning: bool = False, id
 
 
 def list_events(client: Client, kind: str, namespace: str, name: str, selector: str = "") -> list[Object]:
-    """Events about an object, the latest last; those that a field ``selector`` takes, if given.
+    """Return the Events about an object, the latest last. ``selector`` is an additional field selector.
 
     Raises:
-        ApiError: if they cannot be read.
+        ApiError: the API server returned an error.
     """
     fields = [f"involvedObject.kind={kind}", f"involvedObject.name={name}", *([selector] if selector else [])]
     return sorted(client.list(EVENTS, namespace, fieldSelector=",".join(fields)), key=_time)
 
 
 def list_warnings(client: Client, kind: str, namespace: str, name: str) -> list[Object]:
-    """The Warnings :func:`list_events` it."""
+    """Return the Events of type Warning about an object, the latest last.
+
+    Raises:
+        ApiError: the API server returned an error.
+    """
     return list_events(client, kind, namespace, name, "type=Warning")
 
 
@@ -85,57 +90,58 @@ def _time(event: Object) -> str:
 
 
 class Recorder:
-    """Sends Events: one for each situation, whose count rises when the situation occurs once more.
+    """Sends Events. Each situation has one Event, whose count increases when the situation occurs again.
 
-    A situation's Event has a name that follows from the situation, so the count goes on after a restart, and in the
-    next leader. Safe to use from several threads.
+    The situation determines the Event's name, so a restarted process or the next leader continues the count.
+    All methods are thread-safe.
     """
 
     def __init__(self, client: Client, identity: str) -> None:
         self._client, self._identity = client, identity
         self._lock = threading.Lock()
         self._counts: OrderedDict[str, int] = OrderedDict()
-        """By name: the count of each Event that was sent lately. Without an entry the API server is asked."""
+        """The count of each recently sent Event, by name. For other Events, the recorder reads the count first."""
 
     def record(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
-        """Send an Event. One that cannot be sent is logged and let go: no work depends on it."""
-        made = event(about, reason, message, warning=warning, identity=self._identity)
+        """Send an Event. If that fails, log the Event and continue, because no work depends on it."""
+        new_event = event(about, reason, message, warning=warning, identity=self._identity)
         try:
-            count = self._send(made)
+            count = self._send(new_event)
         except ApiError as error:
             log.warning("event_lost", reason=reason, message=message, error=str(error))
             return
         with self._lock:
-            name = made["metadata"]["name"]
+            name = new_event["metadata"]["name"]
             self._counts[name] = count
             self._counts.move_to_end(name)
             if len(self._counts) > REMEMBERED:
                 self._counts.popitem(last=False)
 
-    def _send(self, made: Object) -> int:
-        """Create the Event, or raise the count of the one that exists; its count."""
-        name = made["metadata"]["name"]
+    def _send(self, new_event: Object) -> int:
+        """Create the Event, or increase the count of the existing one. Return the count."""
+        name = new_event["metadata"]["name"]
         with self._lock:
             count = self._counts.get(name, 0)
-        if count and self._raise_count(made, count + 1):
+        if count and self._update_count(new_event, count + 1):
             return count + 1
         try:
-            self._client.create(EVENTS, made)
+            self._client.create(EVENTS, new_event)
         except ApiError as error:
             if error.code != 409:
                 raise
         else:
             return 1
-        stored = self._client.get(EVENTS, made["metadata"]["namespace"], name) or made
+        stored = self._client.get(EVENTS, new_event["metadata"]["namespace"], name) or new_event
         count = int(stored.get("count") or 1) + 1
-        self._raise_count(made, count)
+        self._update_count(new_event, count)
         return count
 
-    def _raise_count(self, made: Object, count: int) -> bool:
-        """Whether there was such an Event: the API server deletes each after an hour."""
-        patch = {key: made[key] for key in ("lastTimestamp", "message", "reportingInstance")} | {"count": count}
+    def _update_count(self, new_event: Object, count: int) -> bool:
+        """Set the Event's count. Return False if it no longer exists: the API server deletes Events after an hour."""
+        metadata = new_event["metadata"]
+        patch = {key: new_event[key] for key in ("lastTimestamp", "message", "reportingInstance")} | {"count": count}
         try:
-            self._client.merge_patch(EVENTS, made["metadata"]["namespace"], made["metadata"]["name"], patch)
+            self._client.merge_patch(EVENTS, metadata["namespace"], metadata["name"], patch)
         except ApiError as error:
             if error.code == 404:
                 return False
@@ -144,9 +150,9 @@ class Recorder:
 
 
 def situation(uid: str, reason: str, message: str, warning: bool) -> str:
-    """What stands for all occurrences of one situation: 16 hexadecimal digits.
+    """Return a hash that identifies a situation: 16 hexadecimal digits.
 
-    Two messages that differ in numbers or in the random part of a pod's name speak of the same situation.
+    Messages that differ only in numbers or in the random part of a pod's name describe the same situation.
     """
     text = _NUMBER.sub("#", _POD_SUFFIX.sub("-*", message))
     return hashlib.sha256("\0".join((uid, reason, str(warning), text)).encode()).hexdigest()[:16]

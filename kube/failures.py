@@ -1,10 +1,11 @@
-"""Answers of the API server that are no success. There are three kinds, and each asks for a different reaction:
+"""Classifies errors of the API server. There are three kinds, and each needs a different reaction:
 
-* ``terminal``: what was to be written is wrong, or not allowed. It would be refused again, so wait for its change.
-* ``conflict``: the object, or something that has a say about it, was in another state. Step back, for this object.
-* ``unwell``: the API server itself is in trouble. Hold everything back.
+* ``terminal``: the object is invalid or the write is forbidden. A retry would fail too, so wait for a change.
+* ``conflict``: the object, or a webhook that decides about it, is in another state. Retry this object with backoff.
+* ``unwell``: the API server itself fails. Slow down all requests.
 
-One object never slows another: an answer with a server's code that is about the object is no trouble of the server's.
+One object must not slow down others. A status code of 500 or more whose message concerns only the object is therefore
+not a failure of the server.
 """
 
 from typing import Any, Literal
@@ -14,14 +15,14 @@ import orjson
 Failure = Literal["terminal", "conflict", "unwell"]
 
 _DENIED = ("denied the request", "failed to create typed patch object")
-_WEBHOOK_AWAY = "failed calling webhook"
+_WEBHOOK_UNAVAILABLE = "failed calling webhook"
 
 
 def failure_of(code: int, message: str) -> Failure:
-    """The kind of an answer with that status code and message; code 0 is no answer."""
+    """Return the kind of an error with this status code and message. Code 0 means no response."""
     if any(words in message for words in _DENIED):
         return "terminal"
-    if _WEBHOOK_AWAY in message or "admission webhook" in message:
+    if _WEBHOOK_UNAVAILABLE in message or "admission webhook" in message:
         return "conflict"
     if code in (0, 429) or code >= 500:
         return "unwell"
@@ -29,19 +30,20 @@ def failure_of(code: int, message: str) -> Failure:
 
 
 def is_about_a_webhook(message: str) -> bool:
-    """Whether somebody's webhook is away, so that what was to be written is not written before it is back."""
-    return _WEBHOOK_AWAY in message
+    """Whether an admission webhook is unavailable. The write fails until the webhook is back."""
+    return _WEBHOOK_UNAVAILABLE in message
 
 
 def is_suspect(code: int) -> bool:
-    """Whether such an answer may be about the one object as well as about the server."""
+    """Whether an error with this status code may concern only the requested object, and not the server."""
     return code == 500
 
 
 class ApiError(Exception):
-    """An answer of the API server that is not a success, or no answer at all (``code`` 0).
+    """An error response of the API server, or no response (``code`` 0).
 
-    ``reason`` is Kubernetes' own word (``NotFound``, ``Invalid``, …), ``message`` its sentence.
+    ``reason`` is Kubernetes' word for it (``NotFound``, ``Invalid``, …), ``message`` its text, and ``retry_after`` the
+    seconds of the header ``Retry-After``, if there is one.
     """
 
     def __init__(self, code: int, reason: str, message: str, retry_after: float | None = None) -> None:
@@ -50,29 +52,29 @@ class ApiError(Exception):
 
     @property
     def kind(self) -> Failure:
-        """What it asks of the one who asked."""
+        """The kind of this error, which decides the reaction."""
         return failure_of(self.code, self.message)
 
     @property
     def is_namespace_terminating(self) -> bool:
-        """Whether the write was refused because its namespace is being deleted, so that there is nothing to do."""
+        """Whether the write was refused because the namespace is being deleted. Then there is nothing to do."""
         return self.code == 403 and "because it is being terminated" in self.message
 
     @property
     def is_server_unwell(self) -> bool:
-        """Whether it is the API server, and not the request or an admission webhook, that is in trouble."""
+        """Whether the API server itself fails, not the request or an admission webhook."""
         return self.kind == "unwell"
 
     @property
     def is_refusal(self) -> bool:
-        """Whether what was to be written was refused, by the API server or by admission, and would be again."""
+        """Whether the API server or admission refused the write and would refuse it again."""
         if self.is_namespace_terminating:
             return False
         return self.kind == "terminal" or is_about_a_webhook(self.message)
 
     @classmethod
     def of(cls, response: Any) -> "ApiError":
-        """The error in ``response``, whose body need not be a Status, or even JSON."""
+        """Return the error in ``response``. The body need not be a Status, nor JSON."""
         after = response.headers.get("Retry-After", "")
         retry_after = float(after) if after.isdigit() else None
         try:

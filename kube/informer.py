@@ -1,6 +1,6 @@
-"""Watch caches: what :class:`kube.reflector.Reflector` copies, found by owner and label, with our own writes at once.
+"""Watch caches with indexes by owner and by label. They show the operator's own writes at once.
 
-What is kept is only what is needed: ``managedFields`` are dropped before an object is cached.
+:class:`kube.reflector.Reflector` maintains the copy. To save memory, the cache drops ``managedFields``.
 """
 
 import threading
@@ -13,21 +13,21 @@ from kube.reflector import Reflector
 from kube.resources import Resource
 
 WRITTEN_SECONDS = 30.0
-"""For how long a write of our own stands in for what the watch has not brought yet."""
+"""How long the operator's own write replaces a cached object that the watch has not updated yet."""
 
 REMEMBERED = 1000
-"""Deleted objects that are remembered, so that none rises from the answer to an earlier write."""
+"""Number of deleted uids to remember. The response to an earlier write must not bring a deleted object back."""
 
 
 class _Index:
-    """Keys by one value each."""
+    """Finds keys by a value. Each key has one value."""
 
     def __init__(self) -> None:
         self._values: dict[Key, str] = {}
         self._keys: dict[str, set[Key]] = {}
 
     def put(self, key: Key, value: str) -> None:
-        """``key`` has ``value`` now; none if it is empty."""
+        """Set the value of ``key``. An empty value removes the key."""
         before = self._values.get(key, "")
         if before == value:
             return
@@ -41,18 +41,24 @@ class _Index:
             self._keys.setdefault(value, set()).add(key)
 
     def keys(self, value: str) -> list[Key]:
-        """The keys of ``value``, in order."""
+        """Return the sorted keys with ``value``."""
         return sorted(self._keys.get(value, ()))
 
 
 class Informer:
     """A watch cache of one resource.
 
-    ``index_label`` is a label by whose values :meth:`labelled` finds objects. ``reduce`` makes of each object what is
-    to be kept of it: at least its name, namespace, uid, resource version and what the index needs.
-
-    ``on_change`` is called with each object that appeared, changed or went, and whether it went, on the informer's
-    thread; ``resource`` may be served only later.
+    Args:
+        client: a client of the API server.
+        resource: the resource to watch. The API server may serve it only later.
+        on_change: called on the informer's thread with each created, changed or deleted object. Its second argument
+            says whether the object was deleted.
+        label_selector: limits the objects by labels.
+        field_selector: limits the objects by fields.
+        index_label: the label by whose value :meth:`labelled` finds objects.
+        reduce: returns the parts of an object to cache. It must keep name, namespace, uid, resource version, and the
+            fields for the indexes.
+        namespace: the namespace to watch. Empty for all namespaces.
     """
 
     def __init__(
@@ -70,26 +76,26 @@ class Informer:
         self.resource = resource
         self._on_change = on_change
         self._written: dict[Key, tuple[float, Object]] = {}
-        self._buried: dict[str, None] = {}
-        """Uids of the objects that were deleted last, oldest first."""
+        self._deleted: dict[str, None] = {}
+        """Uids of the last deleted objects, oldest first."""
         self._label = index_label
         self._by_owner, self._by_label = _Index(), _Index()
         selectors = {"labelSelector": label_selector, "fieldSelector": field_selector}
         self._reflector = Reflector(
             client,
             resource,
-            self._arrived,
+            self._on_event,
             namespace=namespace,
             query={name: value for name, value in selectors.items() if value is not None},
             keep=reduce or slim,
         )
 
     def start(self) -> None:
-        """Start to list and watch, on a thread of its own."""
+        """Start to list and watch on a separate thread."""
         self._reflector.start()
 
     def restart(self) -> None:
-        """Leave a thread that hangs to itself, and go on with another from a new list."""
+        """Abandon a thread that hangs. Continue on a new thread with a new list."""
         self._reflector.restart()
 
     def stop(self) -> None:
@@ -97,11 +103,11 @@ class Informer:
         self._reflector.stop()
 
     def apply(self, event: Object) -> None:
-        """Take an event as the watch brings it: change the cache, and tell of it."""
+        """Process an event of the watch: change the cache and call ``on_change``."""
         self._reflector.apply(event)
 
     def wait(self, timeout: float) -> bool:
-        """Wait at most ``timeout`` seconds for the first list; whether it has arrived."""
+        """Wait at most ``timeout`` seconds for the first list. Return whether it has arrived."""
         return self._reflector.synced.wait(timeout)
 
     @property
@@ -111,21 +117,21 @@ class Informer:
 
     @property
     def thread(self) -> threading.Thread | None:
-        """The thread that lists and watches, the latest one."""
+        """The current thread that lists and watches."""
         return self._reflector.thread
 
     @property
     def last_contact(self) -> float:
-        """When the API server last said anything, by the monotonic clock."""
+        """Time of the last data from the API server, by the monotonic clock."""
         return self._reflector.last_contact
 
     @property
     def last_attempt(self) -> float:
-        """When the API server was last listened to or asked, by the monotonic clock."""
+        """Time of the last request or read, successful or not, by the monotonic clock."""
         return self._reflector.last_attempt
 
     def get(self, namespace: str, name: str) -> Object | None:
-        """The cached object, or None. Shared: never change it."""
+        """Return the cached object, or None. Callers share it and must not change it."""
         live = self._reflector.objects.get((namespace, name))
         written = self._written.get((namespace, name))
         if written is not None:
@@ -136,22 +142,23 @@ class Informer:
         return live
 
     def observe(self, obj: Object) -> None:
-        """Have :meth:`get` answer with ``obj``, which was just written, until the watch has caught up."""
+        """Make :meth:`get` return ``obj``, which was just written, until the watch has caught up."""
         self._written[key_of(obj)] = (time.monotonic() + WRITTEN_SECONDS, slim(obj))
-        if obj["metadata"]["uid"] in self._buried:
-            # It was deleted before the answer to our write was here. Looked at only now, as it may be just happening.
+        if obj["metadata"]["uid"] in self._deleted:
+            # The object was deleted before the response arrived. This check must come after the assignment above,
+            # because the watch may report the deletion at this moment.
             self._written.pop(key_of(obj), None)
 
-    def _arrived(self, obj: Object, deleted: bool) -> None:
+    def _on_event(self, obj: Object, deleted: bool) -> None:
         key = key_of(obj)
         if deleted:
-            self._buried[obj["metadata"]["uid"]] = None
-            if len(self._buried) > REMEMBERED:
-                del self._buried[next(iter(self._buried))]
+            self._deleted[obj["metadata"]["uid"]] = None
+            if len(self._deleted) > REMEMBERED:
+                del self._deleted[next(iter(self._deleted))]
             self._written.pop(key, None)
         else:
-            # What only left the selection of a watch, by its label say, may come back.
-            self._buried.pop(obj["metadata"]["uid"], None)
+            # An object that only left the watch's selection, for example by a label change, may come back.
+            self._deleted.pop(obj["metadata"]["uid"], None)
         owner = controller_of(obj)
         self._by_owner.put(key, "" if deleted or not owner else f"{key[0]}/{owner}")
         if self._label is not None:
@@ -161,19 +168,19 @@ class Informer:
             self._on_change(obj, deleted)
 
     def owned_by(self, namespace: str, uid: str) -> list[Object]:
-        """Cached objects of ``namespace`` whose controller is the object of that uid.
+        """Return the cached objects in ``namespace`` whose controller has this uid.
 
-        Anyone may write an owner's uid anywhere; one of another namespace is none.
+        Any user can write any uid into an owner reference. An owner in another namespace does not count.
         """
         return [obj for obj in map(self._get, self._by_owner.keys(f"{namespace}/{uid}")) if obj is not None]
 
     def labelled(self, namespace: str, value: str) -> list[Object]:
-        """Cached objects of ``namespace`` whose index label has that value."""
+        """Return the cached objects in ``namespace`` whose index label has this value."""
         return [obj for obj in map(self._get, self._by_label.keys(f"{namespace}/{value}")) if obj is not None]
 
     def _get(self, key: Key) -> Object | None:
         return self.get(*key)
 
     def all(self) -> list[Object]:
-        """All cached objects. Shared: never change them."""
+        """Return all cached objects. Callers share them and must not change them."""
         return list(self._reflector.objects.values())

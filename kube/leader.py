@@ -35,10 +35,10 @@ REQUEST_SECONDS = 4
 
 
 class Election:
-    """One candidate.
+    """One candidate of a leader election.
 
-    ``on_started`` is called, on a thread of its own, each time that it comes to lead, and ``on_stopped`` when it does
-    no longer. ``client`` must be one that may write whether this process leads or not.
+    It calls ``on_started`` on a separate thread each time it becomes the leader, and ``on_stopped`` when it loses the
+    leadership. ``client`` must be able to write even when this process does not lead.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Election:
         self._client, self._namespace, self._name, self.identity = client, namespace, name, identity
         self._on_started, self._on_stopped, self._clock = on_started, on_stopped, clock
         self._renewed: float | None = None
-        """When the last renewal that succeeded was sent."""
+        """Time at which the last successful renewal was sent."""
         self._leads = False
         self._closed = threading.Event()
         self._latest: tuple[Any, float] = (None, 0.0)
-        """The Lease's last spec, and when it was first seen."""
+        """The Lease's last spec, and the time at which this candidate read it first."""
 
     @property
     def is_leading(self) -> bool:
@@ -69,11 +69,11 @@ class Election:
         return not self._closed.is_set() and renewed is not None and self._clock() - renewed < self._times.renew
 
     def start(self) -> None:
-        """Stand for election, on a thread of its own."""
+        """Start the election on a separate thread."""
         threads.start("leader-election", self._work)
 
     def release(self) -> None:
-        """Stop leading, and let another candidate lead at once."""
+        """Stop leading and release the Lease, so that another candidate can lead at once."""
         if not self.is_leading:
             return
         self._closed.set()
@@ -91,14 +91,14 @@ class Election:
             self._closed.wait(self._times.retry * (1.0 if self._leads else random.uniform(1.0, 1.2)))
 
     def step(self) -> None:
-        """Try once to take or to renew the Lease, and say if that changes who leads."""
-        asked = self._clock()
+        """Try once to take or renew the Lease. Call ``on_started`` or ``on_stopped`` if the leadership changes."""
+        sent = self._clock()
         try:
-            held = self._take()
+            is_holder = self._take()
         except ApiError as error:
             log.warning("lease_refused" if error.code else "lease_unreachable", error=str(error))
         else:
-            self._renewed = asked if held else None
+            self._renewed = sent if is_holder else None
         if self.is_leading and not self._leads:
             self._leads = True
             threads.start("leading", self._on_started)
@@ -109,10 +109,10 @@ class Election:
                 self._on_stopped()
 
     def _take(self) -> bool:
-        """Whether this candidate holds the Lease now.
+        """Try to take or renew the Lease. Return whether this candidate holds it now.
 
         Raises:
-            ApiError: if that is not known.
+            ApiError: the API server returned an error, so the holder is unknown.
         """
         now = microtime()
         try:
@@ -163,16 +163,16 @@ class Election:
     def _request(self, method: str, body: Object | None = None) -> Object:
         path = LEASES.path(self._namespace, "" if method == "POST" else self._name)
         query = None if method == "GET" else {"fieldManager": OPERATOR}
-        answer = self._client.request(
+        lease = self._client.request(
             method, path, query=query, body=body, timeout=urllib3.Timeout(total=REQUEST_SECONDS)
         )
-        if not isinstance(answer, dict):
-            raise ApiError(0, "Unreadable", f"the answer of {path} is no Lease")
-        return answer
+        if not isinstance(lease, dict):
+            raise ApiError(0, "Unreadable", f"the response to {path} is not a Lease")
+        return lease
 
 
 def microtime() -> str:
-    """Now, as a Lease has it."""
+    """Return the current time in the format of a Lease."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

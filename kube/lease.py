@@ -1,33 +1,34 @@
-"""The times of a leader election. It imports nothing, as it is read before a process sets its metrics up."""
+"""The times of a leader election.
+
+This module imports nothing from the project, because processes read it before they set up their metrics.
+"""
 
 from dataclasses import dataclass
 
 DURATION_SECONDS = 15
-"""How long the Lease holds once its holder is silent."""
 RENEW_SECONDS = 10
-"""A leader that could not renew it for so long stops."""
 RETRY_SECONDS = 2
-"""Between two tries."""
 
 
 class InvalidLeaseTimes(ValueError):
-    """Times that would let two lead at once, or nobody; the message names them."""
+    """These times allow two leaders at once, or none. The message names the settings and their values."""
 
 
 @dataclass(frozen=True)
 class LeaseTimes:
-    """Seconds."""
+    """The times of a leader election, in seconds."""
 
     lease: int = DURATION_SECONDS
-    """How long the Lease holds once its holder is silent."""
+    """How long a Lease stays valid without a renewal."""
     renew: int = RENEW_SECONDS
-    """A leader that could not renew it for so long stops."""
+    """A leader that cannot renew the Lease for this time stops leading."""
     retry: int = RETRY_SECONDS
-    """Between two tries."""
+    """Interval between two attempts to take or renew the Lease."""
 
     def __post_init__(self) -> None:
         if not self.retry < self.renew < self.lease:
             raise InvalidLeaseTimes(
-                "ASYA_LEASE_RETRY_SECONDS < ASYA_LEASE_RENEW_SECONDS < ASYA_LEASE_SECONDS: required, as a leader that "
-                f"cannot renew has to stop before another may lead; found {self.retry}, {self.renew} and {self.lease}"
+                "ASYA_LEASE_RETRY_SECONDS < ASYA_LEASE_RENEW_SECONDS < ASYA_LEASE_SECONDS: required, because a leader "
+                "that cannot renew must stop before another may lead; "
+                f"found {self.retry}, {self.renew} and {self.lease}"
             )

@@ -1,4 +1,4 @@
-"""Kubernetes objects as plain JSON, and the facts of their metadata that many need."""
+"""Types for Kubernetes objects as parsed JSON, and helpers that read their metadata."""
 
 from typing import Any
 
@@ -9,33 +9,33 @@ Key = tuple[str, str]
 
 
 def key_of(obj: Object) -> Key:
-    """Namespace and name of ``obj``."""
+    """Return the namespace and the name of ``obj``."""
     metadata = obj["metadata"]
     return metadata.get("namespace", ""), metadata["name"]
 
 
 def controller_of(obj: Object) -> str:
-    """Uid of the owner that controls ``obj``, or an empty string."""
+    """Return the uid of the owner that controls ``obj``, or an empty string."""
     owners = obj["metadata"].get("ownerReferences") or ()
     return next((o["uid"] for o in owners if o.get("controller")), "")
 
 
 def version_of(obj: Object) -> int:
-    """The resource version, as a number; 0 if it is none.
+    """Return the resource version as a number. Return 0 if it is not a number.
 
-    Those of one resource can be compared, by Kubernetes' promise since 1.35 and by etcd's before.
+    Versions of the same resource can be compared. Kubernetes guarantees it since 1.35, and etcd guaranteed it before.
     """
     version = obj["metadata"].get("resourceVersion", "")
     return int(version) if version.isdecimal() else 0
 
 
 def slim(obj: Object) -> Object:
-    """``obj`` without its managedFields, which are half of it and never read from a cache."""
+    """Remove managedFields from ``obj`` and return it. They are half of an object, and no cache needs them."""
     if isinstance(obj.get("metadata"), dict):
         obj["metadata"].pop("managedFields", None)
     return obj
 
 
 def annotation(obj: Object, name: str) -> str:
-    """The value of an annotation; empty where there is none."""
+    """Return the value of an annotation, or an empty string."""
     return str((obj["metadata"].get("annotations") or {}).get(name, ""))

@@ -1,4 +1,4 @@
-"""Resource quantities, as ``1500m``, ``2Gi`` or ``1e3``.
+"""Parses resource quantities such as ``1500m``, ``2Gi`` or ``1e3``.
 
 The format: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
 """
@@ -17,13 +17,13 @@ _FACTORS = {
 
 
 def parse_quantity(text: str | int | float) -> Decimal:
-    """The number that a quantity stands for.
+    """Return a quantity as a number.
 
     Raises:
-        ValueError: if it is none.
+        ValueError: ``text`` is not a quantity.
     """
     match = _QUANTITY.fullmatch(str(text))
     if match is None:
-        raise ValueError(f"{text!r} is no quantity, such as 500m, 1.5 or 2Gi")
+        raise ValueError(f"must be a quantity such as 500m, 1.5 or 2Gi; found {text!r}")
     number, suffix, exponent = match.groups()
     return Decimal(number) * (Decimal(10) ** int(exponent) if exponent else _FACTORS[suffix or ""])

@@ -1,10 +1,10 @@
-"""Keeps a copy of one resource up to date: a list, and then a watch that goes on where the list was made.
+"""Keeps a copy of one resource up to date: lists the objects, then watches from the list's resource version.
 
-A watch may fall silent in two ways, and each has an answer here. A connection that a firewall forgot would be read
-for ever, so each watch asks the server to end it after some minutes, and gives up on one that is silent for longer
-than bookmarks are apart or that goes on past its end. And an API server that is down would meet a storm of new
-connections, so a failure is followed by a pause, longer each time, with jitter. A thread that hangs all the same, in
-the resolver say, is replaced by :meth:`Reflector.restart`, which :mod:`kube.watchdog` calls.
+A firewall may drop a connection silently, and a read would then block forever. Each watch therefore asks the server to
+end it after some minutes. The reflector gives up on a watch that is silent for longer than the interval of bookmarks,
+or that continues past its end. After a failure it waits with exponential backoff and jitter, to avoid a storm of
+connections. If its thread hangs nevertheless, for example in the resolver, :mod:`kube.watchdog` calls
+:meth:`Reflector.restart`.
 
 The protocol: https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
@@ -30,37 +30,37 @@ from telemetry import threads
 log = structlog.get_logger(__name__)
 
 WATCH_SECONDS = 290
-"""After how long the server is asked to end a watch, so that a new connection proves it alive."""
+"""Duration after which the server ends a watch. The next connection proves that the server is alive."""
 SILENT_SECONDS = 75
-"""A watch without a byte for so long is dead: bookmarks arrive every minute."""
+"""A watch without any data for this time is dead, because bookmarks arrive every minute."""
 MAX_BACKOFF = 15.0
 HEALTHY_SECONDS = 5.0
-"""A watch that lived so long was not a failure."""
+"""A watch that lasted at least this time resets the backoff."""
 
 
 @dataclass
 class _Run:
-    """What one thread knows. A thread that was replaced has its run stopped, and changes nothing any more."""
+    """The state of one thread. A replaced thread has its run stopped, and then changes nothing more."""
 
     stopped: threading.Event = field(default_factory=threading.Event)
     version: str = ""
-    """How far the copy has come; empty before a list."""
+    """The resource version of the copy. Empty before the first list."""
     failures: int = 0
     response: Any = None
     """The open watch."""
 
 
 class Reflector:
-    """A copy of one resource, and a thread that keeps it.
+    """A copy of one resource, and the thread that updates it.
 
     Args:
         client: a client of the API server.
-        resource: what is copied; it may be served only later.
-        on_event: called on the reflector's thread with each object that appeared, changed or went, after the copy has
-            changed, and whether it went.
-        namespace: of the objects; empty for all.
-        query: selectors, as the API names them.
-        keep: makes of an object what is kept of it, at least its name, namespace, uid and resource version.
+        resource: the resource to copy. The API server may serve it only later.
+        on_event: called on the reflector's thread with each created, changed or deleted object, after the copy has
+            changed. Its second argument says whether the object was deleted.
+        namespace: the namespace. Empty for all namespaces.
+        query: selectors, with the API's parameter names.
+        keep: returns the parts of an object to keep, at least name, namespace, uid and resource version.
     """
 
     def __init__(
@@ -77,19 +77,19 @@ class Reflector:
         self._on_event, self._keep = on_event, keep
         self._run = _Run()
         self.objects: dict[Key, Object] = {}
-        """The copy. Shared: never change it or what it holds."""
+        """The copy. Callers share it and must not change it or its objects."""
         self.synced = threading.Event()
-        """Set once the first list has arrived, and each of its objects was told of."""
+        """Set after the first list has arrived and ``on_event`` was called for each of its objects."""
         self.last_contact = self.last_attempt = time.monotonic()
-        """When the API server last said anything, and when it was last listened to or asked."""
+        """Time of the last data from the API server, and of the last request or read."""
         self.thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start to list and watch, on a thread of its own."""
+        """Start to list and watch on a separate thread."""
         self.thread = threads.start(f"watch-{self._resource.plural}", self._work, self._run)
 
     def restart(self) -> None:
-        """Leave a thread that hangs to itself, and go on with another from a new list."""
+        """Abandon a thread that hangs. Continue on a new thread with a new list."""
         self._run.stopped.set()
         self._run = _Run()
         self._touch(contact=False)
@@ -101,23 +101,23 @@ class Reflector:
         run.stopped.set()
         response = run.response
         if response is not None:
-            with suppress(ValueError, OSError):  # it may have just ended
+            with suppress(ValueError, OSError):  # the response may have just ended
                 response.shutdown()
 
     def apply(self, event: Object) -> None:
-        """Take an event of a watch that is about an object: change the copy, and tell of it."""
+        """Process a watch event about an object: change the copy and call ``on_event``."""
         deleted, obj = event["type"] == "DELETED", self._kept(event["object"])
         if deleted:
             self.objects.pop(key_of(obj), None)
         else:
             self.objects[key_of(obj)] = obj
-        self._tell(obj, deleted)
+        self._notify(obj, deleted)
 
     # -- the thread ------------------------------------------------------------------------------
 
     def _work(self, run: _Run) -> None:
         while not run.stopped.is_set():
-            begun = time.monotonic()
+            started = time.monotonic()
             self._touch(contact=False)
             try:
                 if not run.version:
@@ -126,41 +126,41 @@ class Reflector:
             except ApiError as error:
                 if run.stopped.is_set():
                     return
-                if error.code in (404, 410):  # the resource went and may come back; the version is too old
+                if error.code in (404, 410):  # the resource no longer exists, or the version is too old: list again
                     run.version = ""
                 run.failures += 1
                 if error.code != 410:
                     log.warning("watch_failed", resource=repr(self._resource), error=str(error), failures=run.failures)
             else:
-                run.failures = 0 if time.monotonic() - begun >= HEALTHY_SECONDS else run.failures + 1
+                run.failures = 0 if time.monotonic() - started >= HEALTHY_SECONDS else run.failures + 1
             self._touch(contact=False)
             if run.failures:
                 limit = min(MAX_BACKOFF, 0.2 * 2.0 ** min(run.failures, 10))
                 run.stopped.wait(random.uniform(limit / 2, limit))
 
     def _list(self, run: _Run) -> None:
-        """Take a new copy, and tell how it differs from the old one."""
-        items, version = self._client.list_all(
+        """Replace the copy by a new list, and call ``on_event`` for each difference."""
+        listed, version = self._client.list_all(
             self._resource, self._namespace, self._query, each=self._kept, on_page=self._touch
         )
         if run.stopped.is_set():
             return
-        before, self.objects = self.objects, {key_of(item): item for item in items}
+        before, self.objects = self.objects, {key_of(obj): obj for obj in listed}
         for key, old in before.items():
             new = self.objects.get(key)
             if new is None or new["metadata"].get("uid") != old["metadata"].get("uid"):
-                self._tell(old, True)
+                self._notify(old, True)
         for key, obj in self.objects.items():
             if _version(before.get(key)) != _version(obj):
-                self._tell(obj, False)
+                self._notify(obj, False)
         run.version = version
         self.synced.set()
 
     def _watch(self, run: _Run) -> None:
-        """Follow until the server ends the watch.
+        """Process events until the server ends the watch.
 
         Raises:
-            ApiError: if it breaks off, or the server says why it cannot go on.
+            ApiError: the connection breaks, or the server reports an error.
         """
         if run.stopped.is_set():
             return
@@ -176,9 +176,9 @@ class Reflector:
         self._touch()
         try:
             for line in self._lines(run, time.monotonic() + seconds + SILENT_SECONDS):
-                self._take(run, _decoded(line))
+                self._process(run, _decode(line))
         except urllib3.exceptions.HTTPError as broken:
-            raise ApiError(0, "Unreachable", f"the watch broke off: {broken}") from broken
+            raise ApiError(0, "Unreachable", f"the connection of the watch broke: {broken}") from broken
         finally:
             response, run.response = run.response, None
             response.close()
@@ -191,11 +191,11 @@ class Reflector:
                 return
             self._touch()
             if time.monotonic() > until:
-                raise ApiError(0, "Unreachable", "the watch went on past its end")
+                raise ApiError(0, "Unreachable", "the watch continued past its end")
             *lines, rest = (rest + chunk).split(b"\n")
             yield from filter(None, lines)
 
-    def _take(self, run: _Run, event: Object) -> None:
+    def _process(self, run: _Run, event: Object) -> None:
         kind, obj = event["type"], event["object"]
         if run.stopped.is_set():
             return
@@ -205,14 +205,14 @@ class Reflector:
             self.apply(event)
         run.version = obj["metadata"]["resourceVersion"]
 
-    def _kept(self, item: Object) -> Object:
+    def _kept(self, obj: Object) -> Object:
         kind = {"apiVersion": self._resource.api_version, "kind": self._resource.kind}
-        return {**kind, **self._keep(item)}
+        return {**kind, **self._keep(obj)}
 
-    def _tell(self, obj: Object, deleted: bool) -> None:
+    def _notify(self, obj: Object, deleted: bool) -> None:
         try:
             self._on_event(obj, deleted)
-        except Exception:  # a handler's own mistake must not end the watch
+        except Exception:  # a bug in the handler must not end the watch
             log.exception("watch_handler_failed", resource=repr(self._resource), name=key_of(obj))
 
     def _touch(self, *, contact: bool = True) -> None:
@@ -225,16 +225,16 @@ def _version(obj: Object | None) -> Any:
     return None if obj is None else (obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
 
 
-def _decoded(line: bytes) -> Object:
-    """An event.
+def _decode(line: bytes) -> Object:
+    """Return the event in a line of a watch.
 
     Raises:
-        ApiError: if the line is none.
+        ApiError: the line is not an event.
     """
     try:
         event = orjson.loads(line)
     except orjson.JSONDecodeError as broken:
-        raise ApiError(0, "Unreadable", f"the watch sent something that is not an event: {broken}") from broken
+        raise ApiError(0, "Unreadable", f"the watch sent a line that is not JSON: {broken}") from broken
     if not isinstance(event, dict) or not isinstance(event.get("object"), dict) or "type" not in event:
-        raise ApiError(0, "Unreadable", f"the watch sent something that is not an event: {line[:200]!r}")
+        raise ApiError(0, "Unreadable", f"the watch sent a line that is not an event: {line[:200]!r}")
     return event

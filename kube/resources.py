@@ -1,15 +1,15 @@
-"""The resources that the operator reads and writes, and their paths in the API."""
+"""Lists the resources that the operator reads and writes, and builds their paths in the API."""
 
 import re
 
 from kube.failures import ApiError
 
 NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._:-]{0,251}[A-Za-z0-9])?")
-"""What may be a name in a path; https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
+"""Names that may stand in a path: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/"""
 
 
 class Resource:
-    """A resource by group, version and plural name; its paths."""
+    """A resource of the API: its group and version, its kind and its plural name."""
 
     def __init__(self, api_version: str, kind: str, plural: str) -> None:
         self.api_version, self.kind, self.plural = api_version, kind, plural
@@ -19,15 +19,15 @@ class Resource:
         return f"{self.plural}.{self.api_version}"
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path.
+        """Return the URL path of the resource, or of one object.
 
         Raises:
-            ApiError: 404, if a name is none that an object can have, such as ``../other``: nothing that somebody
-                wrote into a label reaches outside its namespace.
+            ApiError: code 404 if an object cannot have such a name, for example ``../other``. A user who writes such a
+                name into a label therefore cannot reach another namespace.
         """
         for text in (namespace, name):
             if text and not NAME.fullmatch(text):
-                raise ApiError(404, "NotFound", f"{text[:300]!r} is not the name of any object")
+                raise ApiError(404, "NotFound", f"{text[:300]!r} is not a valid name of an object")
         parts = [self._root]
         if namespace:
             parts += ["namespaces", namespace]

@@ -1,8 +1,7 @@
-"""Spares the API server: a limit on requests, and a much lower one for as long as it fails.
+"""Limits the rate of requests to the API server, and reduces it further while the API server fails.
 
-Everything that retries does so on its own, with backoff; but many such, each patient, are together a
-storm. Here all requests of a client meet: after a failure they go out one by one, at :data:`FAILING`
-a second, until one succeeds, and then all at once again.
+Each component retries with backoff, but many components together still overload a failing server. All requests of a
+client share one throttle. After a failure, it sends :data:`FAILING` requests per second until one succeeds.
 """
 
 import random
@@ -10,47 +9,50 @@ import threading
 import time
 
 QPS, BURST = 400, 400
-"""Requests a second on average, and at once, unless a setting says otherwise."""
+"""Default rate: average requests per second, and largest burst."""
 FAILING = 1.5
-"""Requests a second while there is no answer, or one that says that the server is not well."""
+"""Requests per second while the server does not respond or reports an error of its own."""
 LONGEST_RETRY_AFTER = 30.0
+"""Upper limit of the server's ``Retry-After``, in seconds."""
 SUSPECTS = 3
-"""Different requests that fail in a row before the fault is the server's and not theirs."""
+"""If this many different requests fail in a row, the server counts as failing, not the single requests."""
 
 
 class Throttle:
-    """Tells each request how long to wait. Safe to share between threads."""
+    """Delays each request as needed. All methods are thread-safe."""
 
     def __init__(self, normal: float = QPS, burst: float = BURST, failing: float = FAILING) -> None:
         self._normal, self._burst, self._failing = normal, burst, failing
         self._lock = threading.Lock()
         self._tokens, self._filled = burst, time.monotonic()
-        self._well = threading.Event()
-        self._well.set()
+        self._healthy = threading.Event()
+        self._healthy.set()
         self._next = 0.0
         self._suspects: set[str] = set()
 
     def wait(self, patience: float) -> bool:
-        """Wait for this request's turn; False, at once, if that is more than ``patience`` seconds away."""
+        """Wait until the request may be sent. Return False at once if that takes more than ``patience`` seconds."""
         pause = self._reserve(patience)
         if pause is None:
             return False
-        if pause and self._well.is_set():
+        if pause and self._healthy.is_set():
             time.sleep(pause)
         elif pause:
-            self._well.wait(pause)  # the success of another ends it
+            self._healthy.wait(pause)  # the success of another request ends the wait
         return True
 
     def succeeded(self) -> None:
-        """The server has answered well."""
-        self._well.set()
+        """Record that the server handled a request."""
+        self._healthy.set()
         self._suspects = set()
 
     def failed(self, retry_after: float | None = None, about: str = "") -> None:
-        """The server has not answered, or has said that it is not well, for so many seconds perhaps.
+        """Record that the server did not respond, or that it reported an error of its own.
 
-        ``about`` names what was asked for, where the failure may be of that alone: then it is the server's once
-        :data:`SUSPECTS` have failed so without one success.
+        Args:
+            retry_after: the seconds in the response's ``Retry-After``.
+            about: the requested path, if the failure may concern only this path. The server then counts as failing
+                after :data:`SUSPECTS` different paths have failed without a success.
         """
         with self._lock:
             if about:
@@ -58,8 +60,8 @@ class Throttle:
                 if len(self._suspects) < SUSPECTS:
                     return
             now = time.monotonic()
-            if self._well.is_set():
-                self._well.clear()
+            if self._healthy.is_set():
+                self._healthy.clear()
                 self._next = now + random.uniform(0.5, 1.5) / self._failing
             if retry_after is not None:
                 self._next = max(self._next, now + min(retry_after, LONGEST_RETRY_AFTER) * random.uniform(1.0, 1.2))
@@ -67,7 +69,7 @@ class Throttle:
     def _reserve(self, patience: float) -> float | None:
         with self._lock:
             now = time.monotonic()
-            if not self._well.is_set():
+            if not self._healthy.is_set():
                 at = max(self._next, now)
                 if at - now > patience:
                     return None

@@ -1,9 +1,8 @@
-"""Looks after watches: one whose thread hangs is started anew, and one that stays silent is reported.
+"""Monitors watches: restarts a watch whose thread hangs, and reports a watch that stays silent.
 
-An informer that is alive does something every minute or so: it reads a bookmark, gives up on a silent
-connection, tries to connect. One that does nothing for longer hangs where no time limit reaches, in the
-resolver say, or in a handler. Silence of the API server is another thing: then the informer goes on
-trying, and only readiness says so.
+A working informer acts at least once a minute: it reads a bookmark, gives up on a silent connection, or connects.
+An informer that does nothing for longer hangs where no timeout applies, for example in the resolver or in a handler.
+If only the API server is silent, the informer continues to retry, and only the readiness check reports it.
 """
 
 import threading
@@ -20,54 +19,55 @@ from telemetry.metrics.shared import WATCH_RESTARTS, WATCH_SILENCE
 log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 5.0
+"""Interval of the checks."""
 SILENCE_SECONDS = SILENT_SECONDS + 45.0
-"""Without a word from the API server for so long, a cache may be behind."""
+"""After this time without data from the API server, a cache may be stale."""
 STALLED_SECONDS = SILENT_SECONDS + 45.0
-"""A watch that has tried nothing for so long hangs."""
+"""A watch without any attempt for this time hangs."""
 DEAD_RESTARTS = 2
-"""A watch that was started anew so often in a row, and hangs again, is beyond help within this process."""
+"""After this many restarts in a row, a watch that hangs counts as dead: only a new process helps."""
 
 
 class Watchdog:
-    """Watches over the informers that ``informers`` returns; ``on_dead`` is called with what is beyond help."""
+    """Monitors the informers that ``informers`` returns. Calls ``on_dead`` with a message about dead watches."""
 
     def __init__(
         self, informers: Callable[[], Iterable[Informer]], on_dead: Callable[[str], None] = lambda why: None
     ) -> None:
         self._informers, self._on_dead = informers, on_dead
         self._restarts: dict[Informer, int] = {}
-        self._looked = time.monotonic()
+        self._last_check = time.monotonic()
         self._stop = threading.Event()
 
     def start(self) -> None:
-        """Start to look, on a thread of its own."""
+        """Start the checks on a separate thread."""
         threads.start("watchdog", self._run)
 
     def stop(self) -> None:
-        """Stop."""
+        """Stop the checks."""
         self._stop.set()
 
     def silent_watches(self) -> str:
-        """Which caches have had no word from the API server for long, for a readiness check; empty if none."""
+        """Return a message about watches without data for long, for a readiness check. Empty if there are none."""
         now = time.monotonic()
-        quiet = {repr(i.resource): now - i.last_contact for i in self._informers()}
-        silent = [f"{name} for {age:.0f} s" for name, age in sorted(quiet.items()) if age > SILENCE_SECONDS]
-        return f"no word from the API server about {', '.join(silent)}" if silent else ""
+        ages = {repr(i.resource): now - i.last_contact for i in self._informers()}
+        silent = [f"{name} for {age:.0f} s" for name, age in sorted(ages.items()) if age > SILENCE_SECONDS]
+        return f"no data from the API server about {', '.join(silent)}" if silent else ""
 
     def dead_watches(self) -> str:
-        """What a restart of the process would help, for a liveness check; empty if nothing."""
+        """Return a message about dead watches, for a liveness check. Empty if no restart of the process is needed."""
         hanging = sorted(repr(i.resource) for i in self._informers() if self._restarts.get(i, 0) > DEAD_RESTARTS)
         if hanging:
-            return f"watches that hang although they were started anew: {', '.join(hanging)}"
-        age = time.monotonic() - self._looked
-        return f"the watchdog has not looked for {age:.0f} s" if age > STALLED_SECONDS else ""
+            return f"watches hang even after {DEAD_RESTARTS} restarts: {', '.join(hanging)}"
+        age = time.monotonic() - self._last_check
+        return f"the watchdog has not run for {age:.0f} s" if age > STALLED_SECONDS else ""
 
     def check(self) -> None:
-        """Start anew what hangs."""
-        self._looked = now = time.monotonic()
+        """Restart the watches that hang."""
+        self._last_check = now = time.monotonic()
         for informer in self._informers():
             resource = repr(informer.resource)
-            WATCH_RESTARTS.labels(resource)  # a series from 0, so that the first restart is an increase
+            WATCH_RESTARTS.labels(resource)  # creates the series at 0, so that the first restart shows as an increase
             WATCH_SILENCE.labels(resource).set(now - informer.last_contact)
             if now - informer.last_attempt <= STALLED_SECONDS:
                 self._restarts.pop(informer, None)

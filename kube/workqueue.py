@@ -1,7 +1,7 @@
-"""A work queue: keys that wait for a worker, each at most once, each in one worker's hands at a time.
+"""A work queue of keys. A key waits at most once, and at most one worker processes it at a time.
 
-The semantics are client-go's: a key added while it is worked on is worked on once more afterwards; a
-key that failed comes back later each time, with jitter, until it succeeds.
+The semantics are client-go's. A key that is added while a worker processes it is processed once more afterwards.
+A key that failed is requeued with exponential backoff and jitter until it succeeds.
 Source: https://pkg.go.dev/k8s.io/client-go/util/workqueue
 """
 
@@ -21,30 +21,30 @@ MAX_SECONDS = 30.0
 
 
 class WorkQueue(Generic[K]):
-    """Keys of type ``K``. Safe to use from any thread."""
+    """A queue of keys of type ``K``. All methods are thread-safe. Times are in seconds."""
 
     def __init__(self, base: float = BASE_SECONDS, limit: float = MAX_SECONDS) -> None:
         self._base, self._limit = base, limit
         self._condition = threading.Condition()
         self._ready: deque[K] = deque()
         self._waiting: set[K] = set()
-        """In ``_ready``, or to be put there when done."""
+        """Keys in ``_ready``, and keys that move there when their worker is done."""
         self._working: set[K] = set()
         self._later: list[tuple[float, int, K]] = []
         self._due: dict[K, float] = {}
-        """When each key of ``_later`` comes up first; its other entries there count for nothing."""
+        """The earliest time of each key in ``_later``. Later entries of the same key are ignored."""
         self._count = itertools.count()
         self._failures: dict[K, int] = {}
-        self._looks: dict[K, int] = {}
+        self._rechecks: dict[K, int] = {}
         self._closed = self._paused = False
 
     def add(self, key: K) -> None:
-        """Have ``key`` worked on as soon as a worker is free."""
+        """Queue ``key`` for the next free worker."""
         with self._condition:
             self._add(key)
 
     def add_after(self, key: K, seconds: float) -> None:
-        """Have ``key`` worked on in ``seconds``, unless it is to be earlier anyway."""
+        """Queue ``key`` in ``seconds``, unless it is already due earlier."""
         with self._condition:
             at = time.monotonic() + seconds
             if at >= self._due.get(key, float("inf")):
@@ -54,20 +54,20 @@ class WorkQueue(Generic[K]):
             self._condition.notify()
 
     def retry(self, key: K, limit: float | None = None) -> float:
-        """``key`` failed: have it worked on again after a pause that doubles each time; the pause in seconds."""
+        """Requeue ``key`` after a failure. The pause doubles with each failure. Return the pause in seconds."""
         return self._add_later(self._failures, key, limit or self._limit)
 
     def recheck_later(self, key: K, seconds: float) -> None:
-        """``key`` succeeded, and is to be worked on in ``seconds`` at the latest: soon at first, then ever later."""
+        """Requeue ``key`` after a success. The pause doubles with each call, up to ``seconds``."""
         with self._condition:
             self._failures.pop(key, None)
-        self._add_later(self._looks, key, seconds)
+        self._add_later(self._rechecks, key, seconds)
 
     def forget(self, key: K) -> None:
-        """``key`` succeeded: its next failure is its first."""
+        """Reset the pauses of ``key`` after a success."""
         with self._condition:
             self._failures.pop(key, None)
-            self._looks.pop(key, None)
+            self._rechecks.pop(key, None)
 
     def _add_later(self, counts: dict[K, int], key: K, limit: float) -> float:
         with self._condition:
@@ -77,7 +77,7 @@ class WorkQueue(Generic[K]):
         return pause
 
     def get(self) -> K | None:
-        """The next key, as soon as there is one; None once the queue is closed. Pair with :meth:`done`."""
+        """Wait for the next key and return it. None if the queue is closed. Call :meth:`done` afterwards."""
         with self._condition:
             while not self._closed:
                 pause = self._promote()
@@ -90,7 +90,7 @@ class WorkQueue(Generic[K]):
             return None
 
     def done(self, key: K) -> None:
-        """The worker is done with ``key``."""
+        """Mark ``key`` as processed."""
         with self._condition:
             self._working.discard(key)
             if key in self._waiting:
@@ -98,30 +98,30 @@ class WorkQueue(Generic[K]):
                 self._condition.notify()
 
     def pause(self) -> None:
-        """Hand out no key until :meth:`resume`."""
+        """Return no keys from :meth:`get` until :meth:`resume`."""
         with self._condition:
             self._paused = True
 
     def resume(self) -> None:
-        """Hand out keys again."""
+        """End the pause."""
         with self._condition:
             self._paused = False
             self._condition.notify_all()
 
     def close(self) -> None:
-        """Let all workers go."""
+        """Close the queue: :meth:`get` returns None to all workers."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()
 
     @property
     def depth(self) -> int:
-        """How many keys wait, those to be retried later not counted."""
+        """Number of waiting keys, without those that are due later."""
         return len(self._waiting)
 
     @property
     def in_flight(self) -> int:
-        """How many keys workers have in hand."""
+        """Number of keys that workers process."""
         return len(self._working)
 
     def _add(self, key: K) -> None:
@@ -133,7 +133,7 @@ class WorkQueue(Generic[K]):
             self._condition.notify()
 
     def _promote(self) -> float | None:
-        """Move what is due to ``_ready``; seconds until the next is."""
+        """Move keys that are due to ``_ready``. Return the seconds until the next one is due, or None."""
         now = time.monotonic()
         while self._later and self._later[0][0] <= now:
             at, _, key = heapq.heappop(self._later)

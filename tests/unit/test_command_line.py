@@ -31,9 +31,9 @@ def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         (
             ["doctor", "--kubeconfig", "/tmp"],
             1,
-            "no cluster to connect to: /tmp is no kubeconfig: [Errno 21] Is a directory",
+            "no cluster to connect to: /tmp is not a kubeconfig: [Errno 21] Is a directory",
         ),
-        (["doctor", "--kubeconfig", str(ROOT / "README.md")], 1, "is no kubeconfig: "),
+        (["doctor", "--kubeconfig", str(ROOT / "README.md")], 1, "is not a kubeconfig: "),
         (["release"], 2, "error: --all is required"),
         (["release", "--all"], 1, "error: no cluster to connect to"),
         (["certs", "show"], 1, "error: no cluster to connect to"),

@@ -50,7 +50,7 @@ def test_what_is_missing_is_named(account: Path, missing: str) -> None:
 
 def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[]")
-    with pytest.raises(NoCluster, match="config is no kubeconfig"):
+    with pytest.raises(NoCluster, match="config is not a kubeconfig"):
         load_configuration(str(tmp_path / "config"))
     with pytest.raises(NoCluster, match="Invalid kube-config file"):
         load_configuration(str(tmp_path / "nothing"))
@@ -69,5 +69,5 @@ def test_without_the_official_client_a_kubeconfig_is_one_sentence(tmp_path: Path
     command = [sys.executable, "-c", script, "status", "a", "--kubeconfig", str(tmp_path / "config")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr.startswith("error: no cluster to connect to: a kubeconfig is read by the package `kubernetes`")
+    assert done.stderr.startswith("error: no cluster to connect to: a kubeconfig needs the package `kubernetes`")
     assert "Traceback" not in done.stderr

@@ -23,5 +23,5 @@ def test_versions(info: dict[str, Any], version: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("info", [{}, {"major": "", "minor": ""}, {"gitVersion": None}, {"gitVersion": "unknown"}])
 def test_an_answer_without_a_version_is_an_error_of_the_server(info: dict[str, Any]) -> None:
-    with pytest.raises(ApiError, match="names no version"):
+    with pytest.raises(ApiError, match="contains no version"):
         version_of(info)
