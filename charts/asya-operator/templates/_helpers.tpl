@@ -1,14 +1,13 @@
-{{/* First line of every template: give each value that is missing its default.
-A value is missing where somebody set it to null, and where the values are those of an older chart
-(helm upgrade --reuse-values). Null empties a list, and a map whose entries are the user's: then it takes a field of a
-security context away, say. */}}
+{{/* Gives each missing value its default. Every template starts with it.
+A value is missing if it is null, or if the values are those of an older chart (helm upgrade --reuse-values). For a list, and
+for a map whose entries the user chooses, null means empty. So null can remove a field of a security context. */}}
 {{- define "asya.init" -}}
 {{- $older := ne (toString .Values.chartVersion) .Chart.Version -}}
 {{- include "asya.fill" (dict "into" .Values "from" (.Files.Get "files/defaults.yaml" | fromYaml) "all" $older) -}}
 {{- $_ := set .Values "chartVersion" .Chart.Version -}}
 {{- end }}
 
-{{/* into, from; all: whether lists and maps of the user's get their defaults, too */}}
+{{/* Parameters: into, from; all: whether lists and maps that the user fills get their defaults too */}}
 {{- define "asya.fill" -}}
 {{- $users := list "podSecurityContext" "securityContext" "resources" "defaultResources" "updateStrategy" "livenessProbe" "readinessProbe" "labels" -}}
 {{- range $key, $default := .from -}}
@@ -29,14 +28,14 @@ security context away, say. */}}
 {{ .Values.fullnameOverride | default (include "asya.name" .) }}
 {{- end }}
 
-{{/* Labels of every object. The chart's own win over commonLabels: selectors need them. */}}
+{{/* Labels of every object. The chart's own labels override commonLabels, because selectors need them. */}}
 {{- define "asya.labels" -}}
 {{- $version := dict "app.kubernetes.io/version" .Chart.AppVersion "helm.sh/chart" (printf "%s-%s" .Chart.Name .Chart.Version) -}}
 {{- $manager := dict "app.kubernetes.io/managed-by" .Release.Service -}}
 {{ merge (include "asya.selector" . | fromYaml) $version $manager .Values.commonLabels | toYaml }}
 {{- end }}
 
-{{/* The same, with a component or with labels that win over them. root, component, labels */}}
+{{/* The same labels, plus a component, or labels that override them. Parameters: root, component, labels */}}
 {{- define "asya.labelsWith" -}}
 {{- $component := empty .component | ternary dict (dict "app.kubernetes.io/component" .component) -}}
 {{ merge $component (deepCopy (.labels | default dict)) (include "asya.labels" .root | fromYaml) | toYaml }}
@@ -47,7 +46,7 @@ app.kubernetes.io/name: {{ include "asya.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* An image, in the registry of global.imageRegistry where there is one, whatever registry it names itself. */}}
+{{/* An image. If global.imageRegistry is set, it replaces the registry of the image. Parameters: root, image */}}
 {{- define "asya.inRegistry" -}}
 {{- $registry := (.root.Values.global).imageRegistry -}}
 {{- if $registry -}}
@@ -69,7 +68,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{ include "asya.inRegistry" (dict "root" . "image" $image) }}
 {{- end }}
 
-{{/* The pull secrets of the chart and of all charts, each a name or an object with one. */}}
+{{/* The pull secrets of imagePullSecrets and global.imagePullSecrets, as names or as objects with a name. */}}
 {{- define "asya.imagePullSecrets" -}}
 {{- $names := list -}}
 {{- range concat .Values.imagePullSecrets ((.Values.global).imagePullSecrets | default list) -}}
@@ -83,7 +82,7 @@ imagePullSecrets:
 {{- end }}
 {{- end }}
 
-{{/* Name of a process's ServiceAccount. */}}
+{{/* Names of the processes' ServiceAccounts. */}}
 {{- define "asya.controllerAccount" -}}
 {{ .Values.controller.serviceAccount.name | default (include "asya.fullname" .) }}
 {{- end }}
@@ -92,7 +91,7 @@ imagePullSecrets:
 {{ .Values.webhook.serviceAccount.name | default (printf "%s-webhook" (include "asya.fullname" .)) }}
 {{- end }}
 
-{{/* The namespaces that the operator is limited to, as YAML; all if empty. */}}
+{{/* The namespace that always has the runtime script. */}}
 {{- define "asya.runtimeNamespace" -}}
 {{ .Values.runtime.namespace | default .Release.Namespace }}
 {{- end }}
@@ -101,8 +100,8 @@ imagePullSecrets:
 {{ .Values.certs.authoritySecretName | default (printf "%s-ca" (include "asya.secretName" .)) }}
 {{- end }}
 
-{{/* The Secret with the serving certificate. Another one where cert-manager writes it, so that it and the operator never
-both do, whatever is left of the mode before. */}}
+{{/* The Secret with the serving certificate. cert-manager's Secret has another name, so that cert-manager and the operator
+never write the same Secret, even after a change of certs.mode. */}}
 {{- define "asya.secretName" -}}
 {{- $kind := eq .Values.certs.mode "cert-manager" | ternary "cert-manager" "cert" -}}
 {{ .Values.certs.secretName | default (printf "%s-webhook-%s" (include "asya.fullname" .) $kind) }}
@@ -121,7 +120,7 @@ both do, whatever is left of the mode before. */}}
 {{ .process.metricsPort | default .root.Values.metrics.port | int64 }}
 {{- end }}
 
-{{/* What both processes, and the hook, must agree on. */}}
+{{/* Environment variables that both processes and the hooks share. */}}
 {{- define "asya.identity" -}}
 - name: POD_NAME
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
@@ -177,13 +176,13 @@ annotations:
 {{- end }}
 {{- end }}
 
-{{/* Names that the webhook is reached by. */}}
+{{/* Names and addresses at which clients call the webhook, separated by commas. */}}
 {{- define "asya.names" -}}
 {{ include "asya.fullname" . }}-webhook.{{ .Release.Namespace }}.svc
 {{- with .Values.webhook.url }},{{ (urlParse .).hostname }}{{ end }}
 {{- end }}
 
-{{/* The alerts, with the words filled in that their file has in capitals. */}}
+{{/* The alerts. This replaces the words in capitals in their file. */}}
 {{- define "asya.alerts" -}}
 {{- $name := include "asya.fullname" . -}}
 {{- $options := "" -}}

@@ -1,11 +1,11 @@
-{{/* Annotations of a hook's object, which goes once the hooks have succeeded. hook, weight */}}
+{{/* Annotations of a hook's object. Helm deletes the object after the hooks succeed. Parameters: hook, weight */}}
 {{- define "asya.hookAnnotations" -}}
 helm.sh/hook: {{ .hook }}
 helm.sh/hook-weight: {{ .weight | quote }}
 helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
 {{- end }}
 
-{{/* A Job of ours, run by Helm. root, name, hook, account, args */}}
+{{/* A Job that Helm runs as a hook. Parameters: root, name, hook, account, args */}}
 {{- define "asya.hook" -}}
 {{- $process := .root.Values.controller -}}
 apiVersion: batch/v1

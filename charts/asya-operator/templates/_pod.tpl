@@ -1,6 +1,6 @@
-{{/* The spec of a Deployment of either process.
-root: the chart; name: controller or webhook; process: its values; account: its ServiceAccount; args, env, ports,
-readiness and lifecycle: what only this process has, as YAML; volumes and mounts: lists of its own. */}}
+{{/* The spec of the Deployment of a process. Parameters: root: the chart; name: controller or webhook; process: its
+values; account: its ServiceAccount; env, ports, readiness and lifecycle: parts of this process alone, as YAML; volumes and
+mounts: lists of this process alone. */}}
 {{- define "asya.deployment" -}}
 {{- $component := dict "app.kubernetes.io/component" .name -}}
 {{- $selector := merge (include "asya.selector" .root | fromYaml) $component -}}
@@ -94,8 +94,8 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* Variables of ours, as YAML, and those of extraEnv, which win: server-side apply refuses a name that is there twice.
-own, extra */}}
+{{/* The chart's variables, as YAML, and those of extraEnv, which override them. Server-side apply refuses a name that
+occurs twice. Parameters: own, extra */}}
 {{- define "asya.withExtraEnv" -}}
 {{- $names := list -}}
 {{- range .extra -}}

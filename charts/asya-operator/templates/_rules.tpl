@@ -1,5 +1,5 @@
-{{/* What the controller may do with namespaced objects wherever actors are. It reads no Secret, and of ConfigMaps the two
-that it makes: a create by server-side apply names its object, so resourceNames hold for it too. */}}
+{{/* The controller's rights in the namespaces of actors. They include no Secret, and only the two ConfigMaps that it
+creates. resourceNames limits creation too, because a create by server-side apply names its object. */}}
 {{- define "asya.controllerRules" -}}
 - apiGroups: [asya.io]
   resources: [asyncactors]
@@ -7,7 +7,7 @@ that it makes: a create by server-side apply names its object, so resourceNames 
 - apiGroups: [asya.io]
   resources: [asyncactors/status]
   verbs: [patch]
-# An owner reference that blocks the owner's deletion needs the right to the owner's finalizers.
+# To write an owner reference with blockOwnerDeletion, the controller needs this right.
 - apiGroups: [asya.io]
   resources: [asyncactors/finalizers]
   verbs: [update]
@@ -32,20 +32,20 @@ that it makes: a create by server-side apply names its object, so resourceNames 
 - apiGroups: [keda.sh]
   resources: [scaledobjects, triggerauthentications]
   verbs: [list, watch, create, patch, delete]
-# The pods of actors are watched, to tell whether they work and why not.
+# The status reports the problems of an actor's pods.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
 {{ include "asya.homeRules" . }}
 {{- end }}
 
-{{/* And what it needs in its own namespace besides, where no actor need be. */}}
+{{/* The rights that the controller also needs in its own namespace, which may have no actors. */}}
 {{- define "asya.homeRules" -}}
 - apiGroups: [""]
   resources: [configmaps]
   resourceNames: [asya-keda, asya-runtime]
   verbs: [get, list, watch, create, patch, delete]
-# KEDA's and the kubelet's Events tell why an actor is not scaled or its pods do not start.
+# Events of KEDA and the kubelet explain why an actor is not scaled or its pods do not start.
 - apiGroups: [""]
   resources: [events]
   verbs: [list, create, patch]
@@ -57,7 +57,7 @@ that it makes: a create by server-side apply names its object, so resourceNames 
   verbs: [get, list, watch]
 {{- end }}
 
-{{/* A Role and its binding. root, name, namespace, account, rules */}}
+{{/* A Role and its binding. Parameters: root, name, namespace, account, rules */}}
 {{- define "asya.role" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
@@ -78,7 +78,7 @@ subjects:
 - {kind: ServiceAccount, name: {{ .account }}, namespace: {{ .root.Release.Namespace }}}
 {{- end }}
 
-{{/* The same for the cluster. root, name, account, rules */}}
+{{/* A ClusterRole and its binding. Parameters: root, name, account, rules */}}
 {{- define "asya.clusterRole" -}}
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
