@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from controller.rules.status import first_problem
+from crds.names import MAX_REPLICAS, MIN_REPLICAS
 
 Object = dict[str, Any]
 
@@ -52,6 +53,7 @@ def row(actor: Object, now: datetime) -> Row:
     scaling = spec.get("scaling") or {}
     enabled = bool(scaling.get("enabled"))
     active = {True: "yes", False: "no", None: ""}[status.get("scalingActive")]
+    limits = f"{scaling.get('minReplicas', MIN_REPLICAS)}-{scaling.get('maxReplicas', MAX_REPLICAS)}"
     return Row(
         namespace=metadata.get("namespace", ""),
         name=metadata["name"],
@@ -60,7 +62,7 @@ def row(actor: Object, now: datetime) -> Row:
         pods=f"{status.get('readyReplicas', 0)}/{status.get('desiredReplicas', 0)}",
         queue=str(status.get("queueName") or spec.get("queueName") or ""),
         transport=str((spec.get("transport") or {}).get("type", "")),
-        scale=f"{scaling.get('minReplicas', 0)}-{scaling.get('maxReplicas', 50)}" if enabled else "off",
+        scale=limits if enabled else "off",
         active=active if enabled else "",
         age=age(metadata.get("creationTimestamp"), now),
         problem=problem(status),

@@ -75,3 +75,7 @@ RUNTIME_PATH: Final = "/opt/asya/asya_runtime.py"
 
 KEDA_GROUP: Final = "keda.sh"
 KEDA_API_VERSION: Final = "keda.sh/v1alpha1"
+
+MIN_REPLICAS: Final = 0
+MAX_REPLICAS: Final = 50
+"""Defaults of spec.scaling.minReplicas and maxReplicas. They are here for commands that do not load the models."""

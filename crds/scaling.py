@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from crds.base import DNS_SUBDOMAIN, Model, cel, fail, schema
+from crds.names import MAX_REPLICAS, MIN_REPLICAS
 
 RESOURCE_TRIGGERS: Final = ("cpu", "memory")
 """Types of triggers that measure the pods' resource usage instead of a queue."""
@@ -287,8 +288,8 @@ class Scaling(Model):
     ] = None
     min_replicas: Annotated[
         int, Field(ge=0, description="Minimum number of replicas. 0: no pods while the queue is empty.")
-    ] = 0
-    max_replicas: Annotated[int, Field(ge=1, description="Maximum number of replicas.")] = 50
+    ] = MIN_REPLICAS
+    max_replicas: Annotated[int, Field(ge=1, description="Maximum number of replicas.")] = MAX_REPLICAS
     idle_replicas: Annotated[
         int | None,
         Field(

@@ -7,6 +7,7 @@ whose status repeats it for each pod, so one watch tells it for all actors.
 from typing import Final
 
 from controller.rules.status import first_problem
+from crds.names import MAX_REPLICAS, MIN_REPLICAS
 from dashboard.redact import redact
 from kube.objects import Object
 from kube.quantity import parse_quantity
@@ -46,9 +47,7 @@ def row(actor: Object, length: int | None) -> Object:
         "kind": str(reference.get("kind") or (spec.get("workload") or {}).get("type") or "Deployment"),
         "queue": str(status.get("queueName") or spec.get("queueName") or ""),
         "transport": str((spec.get("transport") or {}).get("type", "")),
-        "scale": f"{scaling.get('minReplicas', 0)} to {scaling.get('maxReplicas', 50)}"
-        if scaling.get("enabled")
-        else "off",
+        "scale": _scale(scaling),
         "paused": phase == "Paused" or bool(scaling.get("paused")),
         "active": status.get("scalingActive"),
         "length": length_of(status, length),
@@ -56,6 +55,13 @@ def row(actor: Object, length: int | None) -> Object:
         "message": redact(str((problem or {}).get("message") or ""))[:MAX_MESSAGE],
         "created": str(metadata.get("creationTimestamp") or ""),
     }
+
+
+def _scale(scaling: Object) -> str:
+    """The range in which KEDA scales, or ``off``."""
+    if not scaling.get("enabled"):
+        return "off"
+    return f"{scaling.get('minReplicas', MIN_REPLICAS)} to {scaling.get('maxReplicas', MAX_REPLICAS)}"
 
 
 def length_of(status: Object, measured: int | None) -> int | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from crds.names import ANNOTATION_REPLICAS_BEFORE_PAUSE
+from crds.names import ANNOTATION_REPLICAS_BEFORE_PAUSE, MAX_REPLICAS, MIN_REPLICAS
 from kube.client import Client
 from kube.failures import ApiError
 from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, JOBS, STATEFUL_SETS, Resource
@@ -146,7 +146,7 @@ def scale(
         raise CannotControl("nothing to change: give --min, --max or both")
     done = _patch(client, namespace, name, change)
     scaling, _ = _sections(done)
-    return f"scaled: {scaling.get('minReplicas', 0)} to {scaling.get('maxReplicas', 50)} pods"
+    return f"scaled: {scaling.get('minReplicas', MIN_REPLICAS)} to {scaling.get('maxReplicas', MAX_REPLICAS)} pods"
 
 
 @_explaining()
