@@ -7,7 +7,7 @@ from typing import Any, Final
 from controller.rules.pods import is_ready
 from controller.rules.remedies import REMEDIES
 from controller.rules.status import PARTS, READY
-from crds.names import ANNOTATION_DEFAULT_CONTAINER, LABEL_ACTOR, SIDECAR
+from crds.names import LABEL_ACTOR, RUNTIME, SIDECAR
 from dashboard import pods
 from dashboard.ports import Explained, Ports
 from dashboard.redact import plain_secrets, redact, redact_all
@@ -17,6 +17,7 @@ from kube.client import Client
 from kube.failures import ApiError
 from kube.objects import Object
 from kube.resources import PODS
+from messages.logs import runtime_of
 
 MAX_EVENTS: Final = 50
 MAX_PODS: Final = 200
@@ -170,9 +171,9 @@ def logs(client: Client, reach: Client, namespace: str, name: str, container: st
     lines: list[tuple[str, str, str]] = []
     for pod in result[:LOGGED_PODS]:
         pod_name = pod["metadata"]["name"]
-        wanted = SIDECAR if container == SIDECAR else runtime_of(pod)
+        log_of = SIDECAR if container == SIDECAR else runtime_of(pod) or RUNTIME
         try:
-            text = pods.log(reach, namespace, pod_name, wanted, lines=LOG_LINES)
+            text = pods.log(reach, namespace, pod_name, log_of, lines=LOG_LINES)
         except ApiError as error:
             denied = missing_right("get", "pods/log", namespace)
             missing.append(denied if error.code == 403 else f"{pod_name}: {redact(error.message, known)}")
@@ -189,13 +190,3 @@ def _stamped(line: str) -> tuple[str, str]:
     if not at[:4].isdigit():
         at, text = "", line
     return at, _CONTROL.sub("", text)
-
-
-def runtime_of(pod: Object) -> str:
-    """The container with the function: kubectl's default, as injection set it, else the first beside the sidecar."""
-    annotations = pod["metadata"].get("annotations") or {}
-    names = [c["name"] for c in (pod.get("spec") or {}).get("containers") or ()]
-    chosen = annotations.get(ANNOTATION_DEFAULT_CONTAINER)
-    if chosen in names:
-        return str(chosen)
-    return next((name for name in names if name != SIDECAR), "runtime")

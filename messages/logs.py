@@ -39,18 +39,32 @@ class Line:
     text: str
 
 
-def containers_of(pod: Object, wanted: str = "") -> list[str]:
-    """The containers of a pod whose logs are meant: ``runtime``, ``sidecar``, one of another name, or all."""
+def containers_of(pod: Object, container: str = "") -> list[str]:
+    """The names of the containers whose logs to read.
+
+    Args:
+        pod: the pod.
+        container: ``runtime``, which may have another name in the pod; another name; or empty for all.
+    """
     spec = pod["spec"]
     native = [c["name"] for c in spec.get("initContainers") or () if c.get("restartPolicy") == "Always"]
     names = [*native, *(c["name"] for c in spec["containers"])]
-    if not wanted:
+    if not container:
         return names
-    if wanted == RUNTIME and RUNTIME not in names:
-        default = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_DEFAULT_CONTAINER)
-        others = [name for name in (c["name"] for c in spec["containers"]) if name != SIDECAR]
-        return [str(default)] if default in names else others[:1]
-    return [wanted] if wanted in names else []
+    name = runtime_of(pod) if container == RUNTIME else container
+    return [name] if name in names else []
+
+
+def runtime_of(pod: Object) -> str:
+    """The name of the runtime container of an injected pod.
+
+    That is ``runtime``; else kubectl's default container, which injection sets; else the first container that is not
+    the sidecar. Empty if there is none.
+    """
+    names = [c["name"] for c in (pod.get("spec") or {}).get("containers") or ()]
+    default = (pod["metadata"].get("annotations") or {}).get(ANNOTATION_DEFAULT_CONTAINER)
+    preferred = [name for name in (RUNTIME, default) if name in names]
+    return str(next((name for name in (*preferred, *names) if name != SIDECAR), ""))
 
 
 def pods_of(client: Client, namespace: str, actor: str) -> list[Object]:

@@ -172,8 +172,10 @@ def test_what_cannot_be_reached_is_said_with_the_right_that_is_missing(browser: 
     scene.pods.denied = True
     scene.dashboard.services.scraper.forget()
     try:
-        visit(browser, scene, "#/routes", "You lack the right to get pods/proxy", "kubectl auth can-i get pods/proxy")
-        visit(browser, scene, f"#/actor/{scene.space.name}/intake", "You lack the right to get pods/log")
+        visit(
+            browser, scene, "#/routes", "You may not get pods/proxy", "kubectl auth can-i get pods --subresource proxy"
+        )
+        visit(browser, scene, f"#/actor/{scene.space.name}/intake", "You may not get pods/log")
     finally:
         scene.pods.denied = False
 

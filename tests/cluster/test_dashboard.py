@@ -65,11 +65,11 @@ def test_each_right_that_is_missing_is_named(space: Space, looker: Client) -> No
         shown = detail(looker, made.services.ports, result)
         assert shown["conditions"][0]["type"] == "Ready"
         message = " ".join(shown["missing"])
-        for part in ('cannot list resource "deployments"', "right to list pods in", "right to list events in"):
+        for part in ('cannot list resource "deployments"', "may not list pods in", "may not list events in"):
             assert part in message, part
-        assert "lack the right to list pods" in logs(looker, looker, space.name, "a", "runtime")["missing"][0]
+        assert "You may not list pods" in logs(looker, looker, space.name, "a", "runtime")["missing"][0]
         scraper = Scraper(looker, looker, space.name)
-        assert "You lack the right to list pods" in scraper.look(space.name).problem
+        assert "You may not list pods" in scraper.look(space.name).problem
         with pytest.raises(Refused, match="you may not get deployments"):
             Controls(looker).pause(space.name, "a")
     finally:
@@ -77,5 +77,5 @@ def test_each_right_that_is_missing_is_named(space: Space, looker: Client) -> No
 
 
 def test_without_the_right_to_list_actors_it_does_not_start(space: Space, looker: Client) -> None:
-    with pytest.raises(CannotStart, match=r"you lack the right to list asyncactors\.asya\.io in all namespaces.*NAME"):
+    with pytest.raises(CannotStart, match=r"you may not list asyncactors\.asya\.io in all namespaces.*NAME"):
         Dashboard(lambda: looker, command.ports(looker), Options("", 0, "test"))
