@@ -10,13 +10,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import admission, converge, crowd, files, injection, runtime, start, webhook
+from tests.bench import admission, converge, crowd, files, injection, peers, runtime, start, webhook
 from tests.bench.measure import Result
 
 BENCHMARKS = {
     "injection": injection.run,
     "files": files.run,
     "webhook": webhook.run,
+    "peers": peers.run,
     "crowd": crowd.run,
     "admission": admission.run,
     "start": start.run,

@@ -70,3 +70,9 @@ def resident(pid: int) -> float:
     """Resident memory in MB."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.split("VmRSS:")[1].split()[0]) / 1024
+
+
+def proportional(pids: Iterable[int]) -> float:
+    """Memory of the processes in MB, in which a page that n processes share counts as one n-th (PSS)."""
+    rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
+    return sum(int(text.split("\nPss:")[1].split()[0]) for text in rollups) / 1024

@@ -105,6 +105,11 @@ def test_a_webhook_replica_lost_every_ten_seconds(site: Site, report: Report) ->
     assert not creating.bad, creating.bad[:3]
 
 
+def _controllers() -> list[Object]:
+    pods: list[Object] = get("-n", SYSTEM, "pods", "-l", "app.kubernetes.io/component=controller")["items"]
+    return pods
+
+
 def test_rotated_certificates(site: Site, report: Report) -> None:
     """Certificates that last a minute are renewed again and again, and their CA with them.
 
@@ -119,6 +124,8 @@ def test_rotated_certificates(site: Site, report: Report) -> None:
         try:
             helm("upgrade", "asya-operator", CHART, "--reuse-values", "--wait", "--set", ",".join(short))
             rolled_out()
+            # A controller that is still stopping would make them anew with the lifetimes of before.
+            wait_for("the last controller to go", lambda: len(_controllers()) == 1, 60)
             kubectl("-n", SYSTEM, "delete", "secret", SECRET, f"{SECRET}-ca")
             deadline = time.monotonic() + 240
             while len(served) < 5:
