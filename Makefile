@@ -18,7 +18,7 @@ URL    ?= https://releases.invalid/asya-operator/v$(VERSION)
 WEBHOOK_HOST ?= host.docker.internal
 
 .DEFAULT_GOAL := help
-.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos e2e matrix bench lint lock audit golden generate docs pictures release image image-load cluster-install run clean
+.PHONY: help setup brokers demo sandbox sandbox-stop test messages chaos e2e matrix bench lint lock audit golden generate docs docs-version pictures release image image-load cluster-install run clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,12 +100,18 @@ audit: $(READY) ## Check for known vulnerabilities, unsafe code and unsuitable l
 golden: $(READY) ## Regenerate the results in the golden files
 	$(BIN)/python -m tests.golden
 
-generate: $(READY) ## Regenerate the CRD manifest and the manual's tables
+generate: $(READY) ## Regenerate the CRD manifest, the manual's tables and docs/llms.txt
 	$(BIN)/python -m crds.generate
 	$(BIN)/python -m cli.manual
+	$(BIN)/python -m tests.docs.llms
 
 docs: $(READY) ## Build the manual into build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# mike starts mkdocs by its name.
+docs-version: $(READY) ## Commit this version's manual to the local branch gh-pages, as the latest one; nothing is pushed
+	PATH="$(CURDIR)/$(BIN):$$PATH" NO_MKDOCS_2_WARNING=1 $(BIN)/mike deploy --update-aliases $(basename $(VERSION)) latest
+	$(BIN)/mike set-default latest
 
 pictures: $(READY) brokers ## Draw the manual's pictures again
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[pictures]'

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.harness.brokers import RabbitMQ
 from tests.harness.clusters import ASSETS, Cluster, real_version, why_not_real
 from tests.harness.kubelet import running
 from tests.harness.operator import Operator
@@ -89,6 +90,14 @@ def cluster(tier: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clu
 def _operator(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     started = Operator(cluster, tmp_path_factory.mktemp("operator"))
     started.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
+    """RabbitMQ, one for all tests that send messages."""
+    started = RabbitMQ(tmp_path_factory.mktemp("rabbitmq") / "broker")
     yield started
     started.stop()
 

@@ -20,7 +20,7 @@ from kube.objects import Object
 from kube.resources import ASYNC_ACTORS
 from tests.cases.troubles import TROUBLES, report, running_pod
 from tests.chart.test_monitoring import panels
-from tests.docs import page
+from tests.docs import drawings, page
 from tests.harness.clusters import wait_for
 from tests.harness.operator import alone
 from tests.harness.prometheus import Prometheus
@@ -90,6 +90,7 @@ def _plot(axis: Any, legend: str, series: Any) -> None:
 def main() -> None:
     """Make them."""
     PICTURES.mkdir(exist_ok=True)
+    drawings.main(PICTURES)
     page.draw(PICTURES)
     with alone() as operator:
         operator.start()

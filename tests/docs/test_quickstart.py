@@ -1,64 +1,191 @@
-"""What the quick start has its reader write works together: function, Dockerfile, Secret, actor and message."""
+"""Runs the quick start for data scientists, command by command, until the message is answered.
 
-import json
+A machine of the tests has no container engine. So the pod's containers are processes (``tests/podrun``), ``docker`` and
+``rabbitmqadmin`` are played (``tests/docs/engine.py``), and the test starts a pod when a message waits, as KEDA does.
+"""
+
+import os
 import re
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
+import pytest
 import yaml
 
-from crds.parse import parse_actor
-from injection.generations import consumed_queue
-from injection.settings import SidecarDefaults
-from tests.harness.clusters import ROOT
-from tests.harness.script import Script
+from kube.objects import Object
+from release.binaries import binary
+from tests.docs import engine
+from tests.docs.transcript import Step, files_of, follow, part, steps_of, text_of
+from tests.e2e.desk import IMAGE, node
+from tests.e2e.rig import REPOSITORY, TAGS, TIER
+from tests.harness.brokers import RabbitMQ, sidecar_command, sidecar_environment, why_no_rabbitmq, why_no_sqs
+from tests.harness.clusters import ROOT, Cluster
+from tests.harness.operator import Operator
+from tests.harness.space import Space
+from tests.podrun.pod import Image, Pod
 
-PAGE = (ROOT / "docs" / "quickstart-actor.md").read_text()
-ACTOR: dict[str, Any] = yaml.safe_load((ROOT / "examples" / "rabbitmq-deployment.yaml").read_text())
-CONTAINER = ACTOR["spec"]["workload"]["template"]["spec"]["containers"][0]
-HANDLER = next(entry["value"] for entry in CONTAINER["env"] if entry["name"] == "ASYA_HANDLER")
+PAGE = "docs/quickstart-actor.md"
+ACTOR = "text-processor"
+MORE = {
+    "docs/messages.md": "send and peek",
+    "docs/failed-messages.md": "failed messages",
+    "docs/operate-actors.md": "pause and resume",
+    "docs/diagnose.md": "explain",
+}
+"""Pages whose last part, of this name, needs the actor of the quick start."""
+RESOLVER = '''
+"""Stands for the cluster's DNS and the broker's Service."""
+import socket
+
+find = socket.getaddrinfo
+
+def getaddrinfo(host, port, *args, **kwargs):
+    if host == "rabbitmq.messaging":
+        host, port = "127.0.0.1", {port}
+    return find(host, port, *args, **kwargs)
+
+socket.getaddrinfo = getaddrinfo
+'''
+TOOLS = {
+    "docker": 'exec "{python}" -m tests.docs.engine docker "$@"',
+    "kubectl": """case " $* " in
+  *" exec deployment/rabbitmq "*) while [ "$1" != rabbitmqadmin ]; do shift; done
+    shift; exec "{python}" -m tests.docs.engine rabbitmqadmin "$@" ;;
+esac
+exec "{kubectl}" "$@\"""",
+}
 
 
-def block(language: str) -> str:
-    """The page's only fenced part of a language."""
-    (result,) = re.findall(rf"^```{language}\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
-    return str(result)
+class Desk:
+    """A reader's machine, with a cluster and a broker."""
+
+    def __init__(self, cluster: Cluster, broker: RabbitMQ, directory: Path) -> None:
+        self.cluster, self.broker, self.directory = cluster, broker, directory
+        self.space = Space(cluster.client(), "default")
+        self.store = directory / "images"
+        self.pods: dict[str, Pod] = {}
+        resolver = directory / "resolver"
+        for folder in (self.store, resolver, directory / "tools", directory / "home"):
+            folder.mkdir(parents=True)
+        (resolver / "sitecustomize.py").write_text(RESOLVER.format(port=broker.port))
+        self.path = os.pathsep.join([str(resolver), str(ROOT)])
+        for name, text in TOOLS.items():
+            tool = directory / "tools" / name
+            tool.write_text("#!/bin/sh\n" + text.format(python=sys.executable, kubectl=binary("kubectl")) + "\n")
+            tool.chmod(0o755)
+
+    def environment(self) -> dict[str, str]:
+        """The reader's."""
+        path = [str(self.directory / "tools"), str(Path(sys.executable).parent), os.environ["PATH"]]
+        return {
+            **os.environ,
+            "PATH": os.pathsep.join(path),
+            "KUBECONFIG": str(self.cluster.kubeconfig),
+            "PYTHONPATH": self.path,
+            "ASYA_IMAGE": IMAGE,
+            engine.IMAGES: str(self.store),
+            engine.BROKER: str(self.broker.port),
+        }
+
+    def follow(self) -> None:
+        """Save the files of the quick start and type its commands; before the last part, those of other pages."""
+        text = text_of(PAGE)
+        home = self.directory / "home"
+        for name, content in files_of(text).items():
+            (home / name).write_text(content)
+        first, title, last = text.partition("## Remove it")
+        assert title
+        make, *steps = steps_of(first)
+        assert make.command == f"mkdir {ACTOR}"
+        steps = [Step(f"{make.command}; mv *.* Dockerfile {ACTOR}", ()), *steps]
+        for page, name in MORE.items():
+            steps += steps_of(part(name, text_of(page)))
+        follow([self._local(step) for step in [*steps, *steps_of(last)]], home, self.environment())
+
+    def _local(self, step: Step) -> Step:
+        """On the sandbox no pod runs, so the plugin reaches the broker from this machine."""
+        if self.cluster.real:
+            return step
+        command = re.sub(r"kubectl asya (?:send|peek|dlq \w+) [\w-]+", r"\g<0> --local", step.command)
+        return Step(command, step.output)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Meanwhile a thread plays KEDA and kubelet."""
+        ended = threading.Event()
+        thread = threading.Thread(target=self._work, args=(ended,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+            for pod in self.pods.values():
+                pod.stop()
+
+    def _work(self, ended: threading.Event) -> None:
+        while not ended.wait(0.1):
+            deployment = self.space.get("Deployment", ACTOR)
+            if deployment and deployment["spec"]["replicas"] == 0 and self.broker.count(f"asya-default-{ACTOR}"):
+                self.space.scale("Deployment", ACTOR, 1)
+            for pod in self.space.all("Pod"):
+                if pod["metadata"].get("labels", {}).get("asya.io/actor") == ACTOR:
+                    self._run(pod)
+
+    def _run(self, pod: Object) -> None:
+        name = pod["metadata"]["name"]
+        if name in self.pods:
+            return
+        python_path = {"PYTHONPATH": self.path}
+        images = {f"{REPOSITORY}:{TAGS['http']}": Image(sidecar_command("http"), sidecar_environment() | python_path)}
+        for container in pod["spec"]["containers"]:
+            if container["name"] == "runtime":
+                images[container["image"]] = engine.image(container["image"], self.store, sys.executable, {})
+        self.pods[name] = Pod(pod, self.space.client, self.directory / f"pod{len(self.pods)}", images)
+        self.pods[name].start()
+
+    def logs(self) -> str:
+        """What the pods printed."""
+        return "\n".join(pod.logs() for pod in self.pods.values())
 
 
-def test_the_message_is_answered_as_the_page_says(tmp_path: Path) -> None:
-    name, _, code = block("python").partition("\n")
-    assert f"`{HANDLER}`" in PAGE
-    assert name == f"# {HANDLER.partition('.')[0]}.py"
-    (tmp_path / name.removeprefix("# ")).write_text(code)
-    message = json.loads(block("json"))
-    assert message["route"]["curr"] == ACTOR["metadata"]["name"]
-    script = Script(tmp_path, "", HANDLER)
+@pytest.fixture
+def desk(cluster: Cluster, operator: Operator, rabbitmq: RabbitMQ) -> Iterator[Desk]:
+    """With a node for the plugin's pods; nothing is left in the namespace."""
+    rabbitmq.vhost = "/"
+    rabbitmq.declare()
+    directory = Path(tempfile.mkdtemp(prefix="asya-"))  # the path of a socket must be short
+    made = Desk(cluster, rabbitmq, directory)
     try:
-        status, answer = script.post(message["payload"], **{key: message[key] for key in ("id", "route", "headers")})
+        with node(cluster, directory / "jobs", PYTHONPATH=made.path):
+            yield made
     finally:
-        script.stop()
-    assert status == 200
-    (frame,) = answer["frames"]
-    assert frame["route"] == {"prev": ["text-processor"], "curr": "", "next": []}
-    assert f"`{json.dumps(frame['payload'])}`" in PAGE
+        shutil.rmtree(directory)
+        made.space.delete("AsyncActor", ACTOR)
+        made.space.delete("Secret", "rabbitmq")
+        for name in (ACTOR, "x-sink", "x-sump"):
+            rabbitmq.delete(f"asya-default-{name}")
 
 
-def test_the_dockerfile_puts_the_function_where_it_is_found() -> None:
-    lines = [line.split() for line in block("dockerfile").splitlines()]
-    assert ["WORKDIR", "/app"] in lines
-    assert ["COPY", f"{HANDLER.partition('.')[0]}.py", "."] in lines
-    assert not any(line[0] in ("CMD", "ENTRYPOINT") for line in lines), "the operator sets the command"
-    assert PAGE.count(CONTAINER["image"]) == 2, "built and pushed as the manifest names it"
+@pytest.mark.skipif(bool(why_no_rabbitmq()), reason=why_no_rabbitmq())
+@pytest.mark.skipif(bool(why_no_sqs()), reason=f"the test sidecar runs in its environment: {why_no_sqs()}")
+@pytest.mark.parametrize("tier", [TIER], indirect=True)
+def test_from_an_empty_folder_to_an_answered_message(desk: Desk) -> None:
+    with desk.working():
+        try:
+            desk.follow()
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{desk.logs()}") from None
 
 
-def test_the_secret_and_the_queue_are_those_of_the_actor() -> None:
-    rabbitmq = ACTOR["spec"]["transport"]["rabbitmq"]
-    secret = rabbitmq["passwordSecretRef"]
-    assert f"kubectl create secret generic {secret['name']} --from-literal={secret['key']}=asya" in PAGE
-    queue = consumed_queue(parse_actor(ACTOR), SidecarDefaults())
-    assert f"declare queue name={queue} " in PAGE
-    assert f"routing_key={queue} " in PAGE
-    assert f"get queue={queue.replace('text-processor', 'x-sink')}" in PAGE
-    broker = yaml.safe_load_all((ROOT / "examples" / "minikube" / "rabbitmq.yaml").read_text())
+def test_the_broker_to_try_with_is_where_the_actor_looks_for_it() -> None:
+    actor = yaml.safe_load((ROOT / "examples/rabbitmq-deployment.yaml").read_text())
+    broker = yaml.safe_load_all((ROOT / "examples/minikube/rabbitmq.yaml").read_text())
     service = next(obj for obj in broker if obj["kind"] == "Service")
-    assert rabbitmq["host"] == f"{service['metadata']['name']}.{service['metadata']['namespace']}"
+    host = f"{service['metadata']['name']}.{service['metadata']['namespace']}"
+    assert actor["spec"]["transport"]["rabbitmq"]["host"] == host

@@ -1,4 +1,4 @@
-"""What the README promises a new user, command by command as it stands there."""
+"""The transcripts of the README and of the page for contributors, command by command."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from release.binaries import binary
+from tests.docs.transcript import Step, follow, part, steps_of, text_of
 from tests.harness.clusters import ROOT, Cluster, wait_for
 from tests.harness.kubelet import running
 from tests.harness.operator import install_keda
@@ -50,18 +51,17 @@ def home(tmp_path: Path, environment: dict[str, str]) -> Iterator[Path]:
 
 
 @pytest.mark.skipif(not CLONABLE, reason="no git, or this is no clone of the repository")
-def test_from_a_checkout_to_an_injected_deployment_in_four_commands(home: Path, environment: dict[str, str]) -> None:
-    commands = steps("four commands")
-    assert len(commands) == 4
-    checkout = f"git clone --quiet {ROOT} asya-operator && cd asya-operator"
+def test_from_a_clone_to_an_injected_deployment_to_green_tests_to_a_change(
+    home: Path, environment: dict[str, str]
+) -> None:
+    """The page for contributors. Its steps in the sandbox are those of the README."""
+    text = text_of("docs/develop.md")
+    first, green, change = (steps_of(part(title, text)) for title in ("first deployment", "green tests", "a change"))
+    assert [step.command for step in first][:-1] == steps("four commands")
     # Installing what `make sandbox` needs takes a minute or two, and is what CI does before its tests.
     ready = f"ln -s {Path(sys.prefix)} .venv && touch .venv/.ready"
-    shown = "kubectl get deployment web -o jsonpath='{.spec.template.spec.containers[*].name}'"
-    script = "\n".join(["set -e", checkout, ready, *commands, shown])
-    ran = subprocess.run(["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, timeout=120)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert ran.stdout.endswith("sidecar web")
-    assert "Warning" not in ran.stderr
+    clone = Step(f"git clone --quiet {ROOT} asya-operator && cd asya-operator && {ready}", ())
+    follow([clone, *first, *green, *change], home, environment)
 
 
 def test_from_a_cluster_to_the_first_actor_in_three_commands(
@@ -72,10 +72,10 @@ def test_from_a_cluster_to_the_first_actor_in_three_commands(
     assert len(commands) == 3
     # With somebody who plays kubelet and KEDA: an actor is ready once its pods are, and KEDA has looked at it.
     with running(tmp_path / "cluster", real=tier != "sandbox") as cluster:
-        follow(commands, cluster, tmp_path, environment)
+        install_and_apply(commands, cluster, tmp_path, environment)
 
 
-def follow(commands: list[str], cluster: Cluster, tmp_path: Path, environment: dict[str, str]) -> None:
+def install_and_apply(commands: list[str], cluster: Cluster, tmp_path: Path, environment: dict[str, str]) -> None:
     """Run the three commands, and wait for the actor."""
     release = Release(cluster, tmp_path / "release")
     environment["KUBECONFIG"] = str(cluster.kubeconfig)

@@ -1,11 +1,11 @@
-"""One broker of each kind for all message tests."""
+"""SQS for all message tests, and their order."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.harness.brokers import RabbitMQ, Sqs
+from tests.harness.brokers import Sqs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,14 +23,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _parameters(item: pytest.Item) -> dict[str, object]:
     return dict(item.callspec.params) if hasattr(item, "callspec") else {}
-
-
-@pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    """RabbitMQ."""
-    started = RabbitMQ(tmp_path_factory.mktemp("rabbitmq") / "broker")
-    yield started
-    started.stop()
 
 
 @pytest.fixture(scope="session")

@@ -124,9 +124,9 @@ def desk(cluster: Cluster, broker: Broker, generation: str) -> Iterator[Desk]:
 
 
 @contextmanager
-def node(cluster: Cluster, directory: Path) -> Iterator[ProcessNode]:
+def node(cluster: Cluster, directory: Path, **environment: str) -> Iterator[ProcessNode]:
     """A node that runs the plugin's pods: this Python with this code."""
-    environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
     images = {IMAGE: Image((sys.executable, "-m", "cli"), environment)}
     with ProcessNode(cluster.client(), "messages", LABEL, directory, images).running() as started:
         yield started

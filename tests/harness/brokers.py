@@ -23,10 +23,13 @@ RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Debian's. What is in the path changes to another user first."""
 MOTO = ROOT / ".venv" / "moto" / "bin"
 """An environment of its own, since botocore and kubernetes want different versions of python-dateutil."""
-USER, PASSWORD = "asya", "p@ss/w:o#r%d"
+USER, PASSWORD = "encoded", "p@ss/w:o#r%d"
 """They fit into a URL when they are percent-encoded, as ``urlSecretRef`` wants it."""
 PLAIN_USER, PLAIN_PASSWORD = "plain", "plain-password"
 """Released sidecars paste these into a URL as they are."""
+MANUAL_USER = MANUAL_PASSWORD = "asya"
+"""Of the broker that the manual uses."""
+ACCOUNTS = {USER: PASSWORD, PLAIN_USER: PLAIN_PASSWORD, MANUAL_USER: MANUAL_PASSWORD}
 VHOST = "a/b"
 BINARY = "ASYA_SIDECAR_BINARY"
 """Names a released sidecar of the frames generation, to be run instead of the one in ``tests/podrun``."""
@@ -83,20 +86,17 @@ class Broker(ABC):
 
 
 class RabbitMQ(Broker):
-    """Debian's RabbitMQ, with a user and two virtual hosts."""
+    """Debian's RabbitMQ, with some users and two virtual hosts."""
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir()
         self.port, self._epmd = free_port(), free_port()
         permissions = {"configure": ".*", "write": ".*", "read": ".*"}
         definitions = {
-            "users": [
-                {"name": name, "password": password, "tags": ""}
-                for name, password in ((USER, PASSWORD), (PLAIN_USER, PLAIN_PASSWORD))
-            ],
+            "users": [{"name": name, "password": password, "tags": ""} for name, password in ACCOUNTS.items()],
             "vhosts": [{"name": "/"}, {"name": VHOST}],
             "permissions": [
-                {**permissions, "user": user, "vhost": vhost} for vhost in ("/", VHOST) for user in (USER, PLAIN_USER)
+                {**permissions, "user": user, "vhost": vhost} for vhost in ("/", VHOST) for user in ACCOUNTS
             ],
         }
         (directory / "definitions.json").write_text(json.dumps(definitions))

@@ -36,6 +36,8 @@ class Recipe:
     """From a text of the container to that of this host: a path below a mount."""
     ports: Mapping[int, int] = field(default_factory=dict)
     """From a port of the pod to that of this host."""
+    working_directory: Path = Path()
+    """Where its processes start."""
 
     def url(self, action: Mapping[str, Any]) -> str:
         """Where an ``httpGet`` goes to."""
@@ -104,7 +106,7 @@ class Container:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                cwd=self.recipe.directory,
+                cwd=self.recipe.working_directory,
                 start_new_session=True,
             )
 
@@ -181,7 +183,7 @@ class Container:
             done = subprocess.run(
                 command,
                 env=self.recipe.environment,
-                cwd=self.recipe.directory,
+                cwd=self.recipe.working_directory,
                 capture_output=True,
                 timeout=timeout,
                 check=False,

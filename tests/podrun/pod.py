@@ -36,6 +36,8 @@ class Image:
 
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None
+    """The working directory; the pod's own without it."""
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:
@@ -221,7 +223,17 @@ class Pod:
         def local(text: str) -> str:
             return _mapped(text, places)
 
-        recipe = Recipe(container["name"], command, env, container, policy, self._directory, local, self.ports)
+        recipe = Recipe(
+            container["name"],
+            command,
+            env,
+            container,
+            policy,
+            self._directory,
+            local,
+            self.ports,
+            image.directory or self._directory,
+        )
         running = self.containers[recipe.name] = Container(recipe)
         running.start()
         return running

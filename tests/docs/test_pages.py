@@ -1,0 +1,72 @@
+"""The pages that a reader follows on a cluster print what they say, and generated files are current."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from release.binaries import binary
+from tests.docs import drawings, llms
+from tests.docs.test_manual import _kubeconfig
+from tests.docs.transcript import compare, files_of, follow, part, steps_of, text_of
+from tests.harness.clusters import ROOT, Cluster
+from tests.harness.space import Space
+
+LABEL = "docs/quickstart-label.md"
+
+
+@pytest.mark.best_tier
+def test_a_deployment_is_labelled_and_restored_as_the_page_shows(space: Space, cluster: Cluster) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), str(binary("kubectl").parent), os.environ["PATH"]])
+    environment = {**os.environ, "KUBECONFIG": str(_kubeconfig(cluster, space)), "PATH": path}
+    text = text_of(LABEL)
+    ready = "kubectl wait asya/web --for=condition=Ready --timeout=30s"
+    label, seen, take_off = (steps_of(part(name, text)) for name in ("label", "seen", "take off"))
+    follow([*label, *steps_of(f"```console\n$ {ready}\n```"), *seen, *take_off], ROOT, environment)
+
+
+@pytest.mark.parametrize("name", drawings.DRAWINGS)
+def test_the_drawings_are_what_the_script_makes(name: str) -> None:
+    drawn = drawings.DRAWINGS[name]().svg()
+    assert (ROOT / "docs/pictures" / name).read_text() == drawn, "run: python -m tests.docs.drawings"
+
+
+def test_llms_txt_is_what_the_script_makes() -> None:
+    assert llms.PATH.read_text() == llms.text(), "run: make generate"
+
+
+def test_each_version_of_the_manual_has_its_folder(tmp_path: Path) -> None:
+    """``make docs-version`` commits to the branch gh-pages; here, to that of an empty repository."""
+    identity = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    environment = {**os.environ, **identity}
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True, env=environment)
+    command = ["git", "-C", str(tmp_path), "commit", "--quiet", "--allow-empty", "--message", "empty"]
+    subprocess.run(command, check=True, env=environment)
+    environment["GIT_DIR"] = str(tmp_path / ".git")
+    made = subprocess.run(
+        ["make", "docs-version"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    listed = subprocess.run(
+        ["git", "ls-tree", "-r", "--name-only", "gh-pages"], env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()
+    version = llms.version().rpartition(".")[0]
+    for name in ("index.html", "search/search_index.json", "llms.txt", "pictures/parts.svg"):
+        assert f"{version}/{name}" in listed
+    assert {"index.html", "versions.json", "latest"} <= {name.partition("/")[0] for name in listed}
+
+
+def test_a_transcript_is_compared_line_by_line() -> None:
+    shown = ("NAME   AGE", "a      4s", "…", "done …")
+    assert compare(shown, ["NAME AGE", "a 1m12s", "b 1s", "c 2s", "done now"]) == ""
+    assert compare(shown, ["NAME AGE", "a 1m12s", "done now"]) == ""
+    assert "it prints" in compare(shown, ["NAME AGE", "b 4s", "done now"])
+    assert "it prints" in compare(("one",), ["one", "two"])
+
+
+def test_a_page_has_files_and_steps() -> None:
+    text = "Save this as `a.json`:\n\n```json\n1\n```\n\n```console\n$ cat a.json  # it\n1\n$ true\n```\n"
+    assert files_of(text) == {"a.json": "1\n"}
+    assert [(step.command, step.output) for step in steps_of(text)] == [("cat a.json", ("1",)), ("true", ())]

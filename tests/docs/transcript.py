@@ -1,0 +1,112 @@
+"""Runs a page of the manual as its reader does: saves its files, types its commands, compares what they print.
+
+A page says "Save this as `NAME`:" before a fenced file. In a ``console`` block a line with ``$`` is a command, and
+the lines below it are its output. Output that is not shown is not compared.
+"""
+
+import re
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.clusters import ROOT
+
+FILE = re.compile(r"^Save this as `([^`]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
+DURATION = re.compile(r"(\d+(ms|s|m|h|d))+|\d+\.\d+(s| s)")
+SEPARATOR = "\x1e"
+"""Between the outputs of two commands."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, and the lines that a page shows below it."""
+
+    command: str
+    output: tuple[str, ...]
+
+
+def text_of(page: str) -> str:
+    """A page with the files that it includes."""
+    return SNIPPET.sub(lambda match: (ROOT / match[1]).read_text().rstrip("\n"), (ROOT / page).read_text())
+
+
+def files_of(text: str) -> dict[str, str]:
+    """The files that the reader saves, by name."""
+    return dict(FILE.findall(text))
+
+
+def steps_of(text: str) -> list[Step]:
+    """The commands of all ``console`` blocks. A comment behind a command is left out."""
+    steps: list[Step] = []
+    for block in CONSOLE.findall(text):
+        lines = block.splitlines()
+        starts = [n for n, line in enumerate(lines) if line.startswith("$ ")]
+        for start, end in zip(starts, [*starts[1:], len(lines)], strict=True):
+            command = re.sub(r"\s+# .*$", "", lines[start][2:])
+            steps.append(Step(command, tuple(lines[start + 1 : end])))
+    return steps
+
+
+def part(title: str, text: str) -> str:
+    """The text between the comments ``title`` and ``end of title``, which only the source of a page has."""
+    match = re.search(rf"<!-- {title} -->\n(.*?)<!-- end of {title} -->", text, re.DOTALL)
+    assert match is not None, title
+    return match[1]
+
+
+def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], timeout: float = 120) -> None:
+    """Run all commands in one shell, which starts in ``directory``, and compare their output with the page's.
+
+    Raises:
+        AssertionError: if a command fails, or prints anything else than the page shows.
+    """
+    script = ["set -e", "exec 2>&1"]
+    for step in steps:
+        script += [step.command, f"printf '{SEPARATOR}'"]
+    ran = subprocess.run(
+        ["bash", "-c", "\n".join(script)],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+    outputs = ran.stdout.split(SEPARATOR)
+    assert ran.returncode == 0, f"exit code {ran.returncode}: {steps[len(outputs) - 1].command}\n{outputs[-1]}"
+    compared = ((step, compare(step.output, text.splitlines())) for step, text in zip(steps, outputs, strict=False))
+    differences = [f"$ {step.command}\n{difference}" for step, difference in compared if difference]
+    assert not differences, "\n\n".join(differences)
+
+
+def compare(shown: tuple[str, ...], printed: list[str]) -> str:
+    """How ``printed`` differs from what a page shows, or an empty string.
+
+    In a page ``…`` stands for any text and, on a line of its own, for any lines. The width of blanks and the length of
+    durations do not count.
+    """
+    if not shown:
+        return ""
+    if re.fullmatch("\n".join(_pattern(line) for line in shown).replace(f"{ANY_LINES}\n", ANY_LINES), _plain(printed)):
+        return ""
+    return "the page shows:\n{}\nit prints:\n{}".format("\n".join(shown), "\n".join(printed))
+
+
+ANY_LINES = r"(?:.*\n)*?"
+
+
+def _plain(lines: list[str]) -> str:
+    return "\n".join(" ".join(line.split()) for line in lines)
+
+
+def _pattern(line: str) -> str:
+    if line.strip() == "…":
+        return ANY_LINES
+    words = (r"[\dhms.d ]+" if DURATION.fullmatch(word) else _escaped(word) for word in line.split())
+    return " ".join(words)
+
+
+def _escaped(word: str) -> str:
+    return ".*".join(re.escape(text) for text in word.split("…"))
