@@ -30,8 +30,23 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "charts/asya-opera
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
 INLINE = re.compile(r"`((?:kubectl|helm|asya-operator|make) [^`]+)`")
+FOLLOWED = {
+    "docs/migrating.md": "tests/docs/test_migrating.py has the other operator's kind, and runs them in their order",
+    "docs/quickstart-actor.md": "tests/docs/test_quickstart.py runs them in their order",
+}
+"""Pages whose commands need each other."""
 FOLLOWS = (
-    *("--watch", "asya dashboard", "logs ", "rollout restart", " exec ", "asya send", "asya peek", "asya dlq"),
+    *(
+        "--watch",
+        "asya dashboard",
+        "logs ",
+        "rollout restart",
+        "rollout status",
+        " exec ",
+        "asya send",
+        "asya peek",
+        "asya dlq",
+    ),
     *("asya report", "asya wait", "asya completion", "asya pause", "asya resume"),
 )
 """Words of commands that do not end by themselves, need pods that run, or leave the shared actor paused."""
@@ -124,6 +139,7 @@ def _parses(words: list[str]) -> None:
     """Parse the arguments of our command line, and run nothing."""
     command: Any = typer.main.get_command(app)
     context = command.make_context("asya-operator", [], resilient_parsing=True)
+    words = [word for word in words if word != "--help"]  # which would end the parsing
     while hasattr(command, "commands") and words:
         assert words[0] in command.commands, f"there is no {words[0]}"
         command = command.commands[words.pop(0)]
@@ -174,8 +190,8 @@ def _fill(command: str) -> str:
 def test_every_command_of_kubectl_runs(furnished: Space, cluster: Cluster, page: str, command: str) -> None:
     """Against a cluster that holds what the pages speak of; those that only end by hand are parsed."""
     space = furnished
-    if page == "docs/migrating.md":
-        pytest.skip("tests/docs/test_migrating.py has the other operator's kind, and runs them in their order")
+    if page in FOLLOWED:
+        pytest.skip(FOLLOWED[page])
     if cluster.real != ("can-i" in command):
         pytest.skip("on the sandbox, but for rights, which it does not check")
     if command.startswith("kubectl asya"):

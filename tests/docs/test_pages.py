@@ -23,8 +23,8 @@ def test_a_deployment_is_labelled_and_restored_as_the_page_shows(space: Space, c
     environment = {**os.environ, "KUBECONFIG": str(_kubeconfig(cluster, space)), "PATH": path}
     text = text_of(LABEL)
     ready = "kubectl wait asya/web --for=condition=Ready --timeout=30s"
-    label, seen, take_off = (steps_of(part(name, text)) for name in ("label", "seen", "take off"))
-    follow([*label, *steps_of(f"```console\n$ {ready}\n```"), *seen, *take_off], ROOT, environment)
+    label, labelled, take_off = (steps_of(part(name, text)) for name in ("label", "while labelled", "take off"))
+    follow([*label, *steps_of(f"```console\n$ {ready}\n```"), *labelled, *take_off], ROOT, environment)
 
 
 @pytest.mark.parametrize("name", drawings.DRAWINGS)
