@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Brings up RabbitMQ, KEDA, the operator and an example actor on the current cluster (minikube, kind).
-# May be run again at any time. Needs kubectl and helm. PULL=1 uses the image IMAGE of a registry instead of building one,
-# LOADED=1 the one that the node has already; FORCE=1 accepts a cluster that is neither minikube nor kind. KEDA is left
-# alone where there is one.
+# Installs RabbitMQ, KEDA, the operator and an example actor on the current cluster (minikube or kind).
+# You can run it repeatedly. It needs kubectl and helm, and keeps an existing KEDA.
+# PULL=1 uses the image IMAGE of a registry instead of building it. LOADED=1 uses an image that the node already has.
+# FORCE=1 accepts a cluster that is neither minikube nor kind.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
@@ -16,7 +16,7 @@ context=$(kubectl config current-context)
 case $context in
   minikube*|kind-*) ;;
   *) [ "${FORCE:-}" = 1 ] || {
-       printf 'error: the current context is %s, not minikube or kind; set FORCE=1 to go on\n' "$context" >&2
+       printf 'error: the current context is %s, not minikube or kind; set FORCE=1 to use it anyway\n' "$context" >&2
        exit 1
      } ;;
 esac
@@ -31,7 +31,7 @@ kubectl apply -f "$here/rabbitmq.yaml"
 kubectl --namespace messaging rollout status deployment/rabbitmq --timeout=180s
 
 if kubectl get crd scaledobjects.keda.sh >/dev/null 2>&1; then
-  step "KEDA is there already"
+  step "KEDA is already installed"
 else
   step "KEDA in namespace keda"
   helm repo add kedacore https://kedacore.github.io/charts --force-update >/dev/null
@@ -43,7 +43,7 @@ values=(--set "image.repository=${image%:*}" --set "image.tag=${image##*:}")
 helm upgrade --install asya-operator "$root/charts/asya-operator" \
   --namespace asya-system --create-namespace --wait --timeout 3m "${values[@]}"
 
-step "An actor that turns text into capitals, in namespace demo"
+step "An actor that converts text to capitals, in namespace demo"
 kubectl apply -f "$here/actor.yaml"
 kubectl --namespace demo wait asya/upper --for=condition=Ready --timeout=120s
 kubectl --namespace demo get asya
