@@ -271,7 +271,7 @@ class Keeper:
                 self._reported.add(kind)
                 message = f"something else keeps changing the {kind} {name!r}, and it is put right ever more slowly"
                 do = f"kubectl get {kind.lower()} {name} -o yaml --show-managed-fields tells what it is: have it stop"
-                self._record("Backoff", f"{message}. {do}", warning=True)
+                self._record("Contested", f"{message}. {do}", warning=True)
             return later.seconds
         self._reported.discard(kind)
         informer.observe(written)
