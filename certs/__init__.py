@@ -1,1 +1,1 @@
-"""Certificates for the webhook: a certificate authority and what it signs."""
+"""Certificates for the webhook: a certificate authority, the serving certificates, and their rotation."""

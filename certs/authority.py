@@ -1,7 +1,7 @@
-"""A certificate authority, and serving certificates signed by it.
+"""Creates certificate authorities and serving certificates.
 
-Pure but for the randomness of keys: nothing is read or written here. Keys are ECDSA P-256, which
-every API server takes and which costs a handshake least.
+This module does no I/O. Its only side effect is that it reads random numbers for the keys. Keys are ECDSA P-256: every
+API server supports them, and they make the handshake cheap.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 BACKDATE = timedelta(minutes=5)
-"""How far clocks may differ between the machines of a cluster."""
+"""Tolerance for clock differences between machines. Each certificate is valid from this time before its creation."""
 
 
 @dataclass(frozen=True)
@@ -32,18 +32,18 @@ class Pair:
 
     @property
     def expires(self) -> datetime:
-        """When the certificate ends."""
+        """Time at which the certificate expires."""
         return x509.load_pem_x509_certificate(self.certificate).not_valid_after_utc
 
     @property
     def life(self) -> timedelta:
-        """How long it lasts from when it was made."""
+        """Duration from the creation to the expiry of the certificate."""
         certificate = x509.load_pem_x509_certificate(self.certificate)
         return certificate.not_valid_after_utc - certificate.not_valid_before_utc - BACKDATE
 
 
 def create_authority(name: str, lifetime: timedelta) -> Pair:
-    """A new self-signed CA."""
+    """Return a new self-signed CA."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = _builder(subject, subject, key.public_key(), lifetime)
@@ -53,14 +53,17 @@ def create_authority(name: str, lifetime: timedelta) -> Pair:
 
 
 def issue(authority: Pair, names: list[str], lifetime: timedelta) -> Pair:
-    """A serving certificate for ``names`` (DNS names and IP addresses), signed by ``authority``.
+    """Return a new serving certificate for ``names`` (DNS names and IP addresses), signed by ``authority``.
 
-    It never outlives the authority.
+    It expires no later than the authority.
+
+    Raises:
+        ValueError: the authority's key is not an ECDSA key.
     """
     ca = x509.load_pem_x509_certificate(authority.certificate)
     ca_key = load_pem_private_key(authority.key, password=None)
     if not isinstance(ca_key, ec.EllipticCurvePrivateKey):
-        raise ValueError("the authority's key must be an ECDSA key, as this module makes them")
+        raise ValueError("the authority's key must be an ECDSA key, such as this module creates")
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0][:64])])
     builder = _builder(subject, ca.subject, key.public_key(), lifetime, ca.not_valid_after_utc)
@@ -79,7 +82,7 @@ def _builder(
     issuer: x509.Name,
     key: ec.EllipticCurvePublicKey,
     lifetime: timedelta,
-    at_most: datetime | None = None,
+    latest_end: datetime | None = None,
 ) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
     end = now + lifetime
@@ -90,7 +93,7 @@ def _builder(
         .public_key(key)
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - BACKDATE)
-        .not_valid_after(min(end, at_most) if at_most else end)
+        .not_valid_after(min(end, latest_end) if latest_end else end)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     )
 

@@ -1,10 +1,10 @@
-"""Keeps the webhook's certificate: issues it, stores it in a Secret, publishes its CA, rotates and repairs all three.
+"""Maintains the webhook's certificate: issues it, stores it in a Secret, publishes its CA, rotates and repairs them.
 
-Only the leader does, but for one thing: where no CA is published, every controller publishes the one that is stored,
-since until then each labelled object is refused. The Secret and the webhook configurations are watched, so what is
-deleted, damaged or blanked by hand is put right at once, and ever more slowly where something else insists. The CA is
-published by server-side apply with a field manager of its own, which owns ``caBundle`` and nothing else: whoever
-applies the rest, be it Helm or Argo CD, does not touch it.
+Only the leader does this, with one exception: if no CA is published, every controller publishes the stored CA, because
+until then the API server refuses each labelled object. The keeper watches the Secrets and the webhook configurations.
+It repairs deleted or damaged content at once, and with backoff if another writer contests it. It publishes the CA by
+server-side apply with a separate field manager, which owns only ``caBundle``. Helm or Argo CD, which apply the rest of
+a configuration, therefore do not change it.
 """
 
 import base64
@@ -34,14 +34,23 @@ CONFIGURATIONS = (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS)
 MANAGER = "asya-operator-certs"
 """Field manager of the Secret and of every ``caBundle``."""
 TICK_SECONDS = 30.0
+"""Longest pause between two checks."""
 AHEAD_SECONDS = 5.0
-"""For which our CA is published beside one of somebody else before our certificate is stored, at most."""
+"""Longest time for which the operator's CA is published beside another CA before its certificate is stored."""
 CERT_MANAGER = "cert-manager.io/certificate-name"
-"""Annotation of the Secrets that cert-manager writes."""
+"""Annotation on the Secrets that cert-manager writes."""
 
 
 class Keeper:
-    """Does all of the above on a thread of its own while ``leading`` says so."""
+    """Maintains the certificate on a separate thread.
+
+    Args:
+        client: a client that may write only while this process leads.
+        settings: the settings.
+        leading: whether this process leads.
+        identity: the identity of this process, for Events.
+        follower_client: a client that may write always. It publishes the CA if none is published.
+    """
 
     def __init__(
         self,
@@ -50,17 +59,16 @@ class Keeper:
         leading: Callable[[], bool],
         identity: str = "",
         *,
-        any_time: Client | None = None,
+        follower_client: Client | None = None,
     ) -> None:
-        """Keep what ``settings`` say by ``client`` while ``leading``, and publish by ``any_time`` where nothing is."""
-        self._client, self._settings, self._leading = client, settings, leading
-        self._any_time = any_time or client
+        self._client, self._settings, self._is_leading = client, settings, leading
+        self._follower_client = follower_client or client
         self._events, self._contests = events.Recorder(client, identity), Contests()
         self._reported: set[str] = set()
-        """What is contested, and an Event has said so."""
+        """Problems that an Event has already reported."""
         self._wake, self._stopped = threading.Event(), threading.Event()
         self._known: State | None = None
-        """What was stored last: a Secret that is lost is restored as it was, and nobody notices."""
+        """The last stored state. The keeper restores a lost Secret from it."""
         self._secret, self._authority = (
             Informer(
                 client, SECRETS, self._changed, field_selector=f"metadata.name={name}", namespace=settings.namespace
@@ -74,21 +82,21 @@ class Keeper:
 
     @property
     def informers(self) -> list[Informer]:
-        """Those that run; none where there is nothing to do in this mode."""
+        """The informers that this mode needs. Empty if the mode needs no keeper."""
         if self._settings.mode not in ("self", "secret"):
             return []
         authority = [self._authority] if self._settings.mode == "self" else []
         return [self._secret, *authority, *self._configurations]
 
     def start(self) -> None:
-        """Start, unless there is nothing to do in this mode."""
+        """Start the informers and the thread, if this mode needs a keeper."""
         if self.informers:
             for informer in self.informers:
                 informer.start()
             threads.start("certificates", self._run)
 
     def stop(self) -> None:
-        """Stop."""
+        """Stop the thread."""
         self._stopped.set()
         self._wake.set()
 
@@ -100,17 +108,17 @@ class Keeper:
             pause = 1.0
             if all(i.synced for i in self.informers):
                 try:
-                    if self._leading():
+                    if self._is_leading():
                         pause = self._reconcile()
                     else:
-                        self._publish_where_blank()
+                        self._publish_if_blank()
                 except ApiError as error:
                     log.warning("certificates_failed", error=str(error))
             self._wake.wait(pause)
             self._wake.clear()
 
     def _reconcile(self) -> float:
-        """Put everything right; seconds until the next look."""
+        """Correct Secrets and configurations. Return the seconds until the next check."""
         secret = self._secret.get(self._settings.namespace, self._settings.secret)
         data = (secret or {}).get("data") or {}
         if self._settings.mode == "secret":
@@ -119,7 +127,7 @@ class Keeper:
         if self._is_of_cert_manager(secret):
             return TICK_SECONDS
         authority = self._authority.get(self._settings.namespace, self._settings.authority)
-        # Before the CA's key had a Secret of its own, all of it was in the one that the webhook reads.
+        # Older releases stored the whole state, including the CA's key, in the Secret that the webhook reads.
         stored = State.from_secret(_data(authority)) or State.from_secret(data)
         state = stored or self._known
         now = time.time()
@@ -129,15 +137,15 @@ class Keeper:
             self._settings.policy,
             now,
             published=state is not None and self._published(_encoded(state)),
-            trusted=self._trusted() if state is None else b"",  # which a state of ours has no use for
+            trusted=self._trusted() if state is None else b"",  # needed only without a state
         )
         pauses = [TICK_SECONDS]
         if stored is None and changed.previous is not None and now < changed.since + self._ahead_seconds:
-            # Webhooks serve a certificate of another CA until ours is stored: by then API servers must trust both.
+            # Until the new certificate is stored, webhooks serve one of another CA, so API servers must trust both CAs.
             pauses.append(self._ahead_seconds / 2)
         else:
-            what = _what(secret, authority, stored, state, changed)
-            pauses.append(self._store(secret, authority, changed, what))
+            change = _kind_of_change(secret, authority, stored, state, changed)
+            pauses.append(self._store(secret, authority, changed, change))
         self._known = changed
         pauses.append(self._publish(_encoded(changed)))
         if changed.following is not None or changed.previous is not None:
@@ -150,7 +158,7 @@ class Keeper:
         return min(AHEAD_SECONDS, self._settings.policy.overlap.total_seconds())
 
     def _trusted(self) -> bytes:
-        """What is published, as PEM; an empty text where that is no certificate."""
+        """Return the published CAs as PEM. Empty if there is none or one is not a certificate."""
         hooks = self._hooks()
         bundles = {_bundle(hook) for hook in hooks} - {""}
         try:
@@ -160,21 +168,19 @@ class Keeper:
         return b"".join(sorted(certificate.public_bytes(Encoding.PEM) for certificate in authorities))
 
     def _is_of_cert_manager(self, secret: Object | None) -> bool:
-        """Whether cert-manager writes this Secret: two that issue into one would do so for ever."""
+        """Whether cert-manager writes this Secret. Otherwise both would overwrite each other forever."""
         metadata = (secret or {}).get("metadata") or {}
         certificate = (metadata.get("annotations") or {}).get(CERT_MANAGER)
         if certificate and "cert-manager" not in self._reported:
-            message = f"the Secret {self._settings.secret!r} is cert-manager's, of the Certificate {certificate!r}"
+            message = f"cert-manager writes the Secret {self._settings.secret!r} for the Certificate {certificate!r}"
             log.error("certificates_refused", secret=self._settings.secret, certificate=certificate)
-            do = "Set certs.secretName to another name, or delete the Certificate and then the Secret"
-            self._record(
-                "SecretOfCertManager", f"{message}, so that certs.mode self leaves it alone. {do}", warning=True
-            )
+            remedy = "Set certs.secretName to another name, or delete the Certificate and then the Secret"
+            self._record("SecretOfCertManager", f"{message}, so the operator does not write it. {remedy}", warning=True)
         self._reported = self._reported | {"cert-manager"} if certificate else self._reported - {"cert-manager"}
         return bool(certificate)
 
-    def _publish_where_blank(self) -> None:
-        """Publish the CA that is stored where none is: a controller that waits for its turn to lead may, too."""
+    def _publish_if_blank(self) -> None:
+        """Publish the stored CA in configurations without any CA. A controller that does not lead may do this too."""
         secret = self._secret.get(self._settings.namespace, self._settings.secret)
         data = (secret or {}).get("data") or {}
         bundle = data.get("ca.crt")
@@ -183,8 +189,8 @@ class Keeper:
         for informer, configuration in self._webhook_configurations():
             hooks = configuration.get("webhooks") or ()
             if hooks and not any(map(_bundle, hooks)):
-                wanted = self._configuration(informer, hooks, bundle)
-                informer.observe(self._any_time.apply(informer.resource, wanted, manager=MANAGER))
+                desired = self._configuration(informer, hooks, bundle)
+                informer.observe(self._follower_client.apply(informer.resource, desired, manager=MANAGER))
                 CERTIFICATE_CHANGES.labels("published-where-blank").inc()
                 log.info("ca_published", kind=informer.resource.kind, name=self._settings.configuration)
 
@@ -196,11 +202,11 @@ class Keeper:
             "webhooks": [{"name": hook["name"], "clientConfig": {"caBundle": bundle}} for hook in hooks],
         }
 
-    def _store(self, secret: Object | None, authority: Object | None, state: State, what: str) -> float:
-        """Store whatever is not, unless that is contested; seconds until the next look, at most.
+    def _store(self, secret: Object | None, authority: Object | None, state: State, change: str) -> float:
+        """Store the parts of ``state`` that differ, unless they are contested. Return the seconds until the next check.
 
-        First all of it where only controllers look, then what the webhook serves: whoever stops between the two
-        leaves a state that the next one goes on from.
+        The whole state goes first, into the Secret that only controllers read. The webhook's parts follow. If the
+        process stops between the two, the next leader continues from the stored state.
         """
         settings, data = self._settings, _data(secret)
         is_kept = State.from_secret(_data(authority)) == state
@@ -221,7 +227,7 @@ class Keeper:
             pause = self._write(self._secret, secret, obj, str(hash(state)))
             if pause:
                 return pause
-        self._tell(what, state)
+        self._report(change, state)
         return TICK_SECONDS
 
     def _object(self, name: str, kind: str, data: dict[str, str]) -> Object:
@@ -233,7 +239,7 @@ class Keeper:
         return all(_bundle(hook) == bundle for hook in hooks)
 
     def _hooks(self) -> list[Object]:
-        """The webhooks of all configurations."""
+        """Return the webhooks of all configurations."""
         return [hook for _, obj in self._webhook_configurations() for hook in obj.get("webhooks") or ()]
 
     def _webhook_configurations(self) -> list[tuple[Informer, Object]]:
@@ -241,52 +247,52 @@ class Keeper:
         return [(informer, obj) for informer, obj in pairs if obj is not None]
 
     def _publish(self, bundle: str) -> float:
-        """Publish it wherever it is not, unless that is contested; seconds until the next look, at most."""
-        soonest = TICK_SECONDS
+        """Publish ``bundle`` where it is missing, unless it is contested. Return the seconds until the next check."""
+        shortest_pause = TICK_SECONDS
         for informer, configuration in self._webhook_configurations():
             hooks = configuration.get("webhooks") or ()
             if all(_bundle(hook) == bundle for hook in hooks):
                 continue
-            blank = not all(map(_bundle, hooks))
-            wanted = self._configuration(informer, hooks, bundle)
-            pause = self._write(informer, configuration, wanted, bundle)
+            is_blank = not all(map(_bundle, hooks))
+            desired = self._configuration(informer, hooks, bundle)
+            pause = self._write(informer, configuration, desired, bundle)
             if pause:
-                soonest = min(soonest, pause)
+                shortest_pause = min(shortest_pause, pause)
                 continue
-            CERTIFICATE_CHANGES.labels("published-where-blank" if blank else "published").inc()
+            CERTIFICATE_CHANGES.labels("published-where-blank" if is_blank else "published").inc()
             log.info("ca_published", kind=informer.resource.kind, name=self._settings.configuration)
-        return soonest
+        return shortest_pause
 
-    def _write(self, informer: Informer, live: Object | None, obj: Object, wanted: str) -> float:
-        """Apply ``obj``, and return 0; or, if something else keeps changing it, seconds until its turn."""
+    def _write(self, informer: Informer, live: Object | None, obj: Object, digest: str) -> float:
+        """Apply ``obj`` and return 0. If it is contested, return the seconds until it may be applied."""
         kind, name = obj["kind"], obj["metadata"]["name"]
 
         def write() -> Object:
             return self._client.apply(informer.resource, obj, manager=MANAGER)
 
         try:
-            written = self._contests.restore(f"{kind}/{name}", wanted, live, write)
-        except Backoff as later:
+            written = self._contests.restore(f"{kind}/{name}", digest, live, write)
+        except Backoff as backoff:
             if kind not in self._reported:
                 self._reported.add(kind)
-                message = f"something else keeps changing the {kind} {name!r}, and it is put right ever more slowly"
-                do = f"kubectl get {kind.lower()} {name} -o yaml --show-managed-fields tells what it is: have it stop"
-                self._record("Contested", f"{message}. {do}", warning=True)
-            return later.seconds
+                message = f"another writer keeps changing the {kind} {name!r}, so the operator corrects it with backoff"
+                show = f"kubectl get {kind.lower()} {name} -o yaml --show-managed-fields"
+                self._record("Contested", f"{message}. Find the writer ({show}) and stop it", warning=True)
+            return backoff.seconds
         self._reported.discard(kind)
         informer.observe(written)
         return 0.0
 
-    def _tell(self, what: str, state: State) -> None:
-        CERTIFICATE_CHANGES.labels(what).inc()
+    def _report(self, change: str, state: State) -> None:
+        CERTIFICATE_CHANGES.labels(change).inc()
         expires = state.serving.expires.isoformat()
-        log.info("certificate", change=what, expires=expires)
-        reason = "Certificate" + "".join(word.capitalize() for word in what.split("-"))
-        message = f"webhook certificate: {what.replace('-', ' ')}; the serving certificate expires {expires}"
-        self._record(reason, message, warning=what.startswith(("restored", "replaced")))
+        log.info("certificate", change=change, expires=expires)
+        reason = "Certificate" + "".join(word.capitalize() for word in change.split("-"))
+        message = f"webhook certificate: {change.replace('-', ' ')}; the serving certificate expires {expires}"
+        self._record(reason, message, warning=change.startswith(("restored", "replaced")))
 
     def _record(self, reason: str, message: str, *, warning: bool) -> None:
-        """An Event about the Secret."""
+        """Send an Event about the Secret."""
         about = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -300,7 +306,7 @@ def _encoded(state: State) -> str:
 
 
 def _bundle(hook: Object) -> str:
-    """The CA that a webhook configuration publishes; an empty text where that is none."""
+    """Return the ``caBundle`` of a webhook, or an empty string."""
     return (hook.get("clientConfig") or {}).get("caBundle") or ""
 
 
@@ -308,10 +314,10 @@ def _data(secret: Object | None) -> dict[str, str]:
     return (secret or {}).get("data") or {}
 
 
-def _what(
+def _kind_of_change(
     secret: Object | None, authority: Object | None, stored: State | None, state: State | None, changed: State
 ) -> str:
-    """A word for what happened, for Events and metrics."""
+    """Return the kind of the change, for Events and metrics."""
     if stored is None and state is not None:
         return "restored-secret" if secret is None or authority is None else "restored-damaged-secret"
     if state is None:
@@ -323,6 +329,6 @@ def _what(
     if changed.previous is None and state.previous is not None:
         return "old-ca-dropped"
     if changed == state:
-        is_whole = set(KEYS) & set(_data(secret))
-        return "ca-key-moved" if is_whole else "restored-secret" if secret is None else "restored-damaged-secret"
+        has_keys = set(KEYS) & set(_data(secret))
+        return "ca-key-moved" if has_keys else "restored-secret" if secret is None else "restored-damaged-secret"
     return "renewed"

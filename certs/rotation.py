@@ -1,10 +1,12 @@
-"""When certificates change, and to what: a pure function over a small state.
+"""Decides when and how certificates change. The functions here do no I/O.
 
-The API server must trust the certificate that the webhook serves at every moment, though it learns of
-a new CA a little later than we publish it, and the webhook's replicas load a new certificate a little
-later than we store it. So a new CA goes through three steps, each at least ``overlap`` apart: it is
-*announced* (published beside the old one, used by nobody), then *used* (the old one still trusted),
-and then the old one is dropped.
+The API server must trust the webhook's certificate at every moment. But API servers read a published CA with a delay,
+and the webhook's replicas load a stored certificate with a delay. The change to a new CA therefore has three steps,
+each at least ``overlap`` apart:
+
+1. announced: the operator publishes the new CA beside the old one, but does not sign with it yet;
+2. used: the operator signs with the new CA, and the old CA is still published;
+3. the operator drops the old CA.
 """
 
 import base64
@@ -20,32 +22,32 @@ from certs.authority import Pair, create_authority, issue
 
 NAME = "asya-operator"
 KEYS = ("authority.key", "following.key")
-"""What signs, and is in no Secret that the webhook reads."""
+"""The keys of authorities. A Secret that the webhook reads never contains them."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How long certificates last. Each is renewed when a third of its life is left."""
+    """The lifetimes of certificates. The operator renews each when a third of its life is left."""
 
     ca_lifetime: timedelta = timedelta(days=365)
     lifetime: timedelta = timedelta(days=90)
     overlap: timedelta = timedelta(seconds=60)
-    """How long a step takes to reach every API server and every replica."""
+    """Time after which a step has reached every API server and every replica."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What the Secret holds."""
+    """The certificates and keys that the Secret contains."""
 
     authority: Pair
-    """Signed the serving certificate."""
+    """The CA that signed the serving certificate."""
     serving: Pair
     since: float
-    """When the present step began, in Unix time."""
+    """Start of the current step, in Unix time."""
     following: Pair | None = None
-    """The next authority, announced."""
+    """The announced next CA."""
     previous: bytes | None = None
-    """The certificate of the authority before, still trusted."""
+    """The certificate of the previous CA, which is still published."""
 
     @property
     def bundle(self) -> bytes:
@@ -54,12 +56,12 @@ class State:
         return b"".join([self.authority.certificate, *others])
 
     def served(self) -> dict[str, str]:
-        """What the webhook may read, as the ``data`` of a Secret of type ``kubernetes.io/tls``."""
-        whole = self.to_secret()
-        return {name: whole[name] for name in ("tls.crt", "tls.key", "ca.crt")}
+        """Return the parts that the webhook may read, as the ``data`` of a Secret of type ``kubernetes.io/tls``."""
+        all_parts = self.to_secret()
+        return {name: all_parts[name] for name in ("tls.crt", "tls.key", "ca.crt")}
 
     def to_secret(self) -> dict[str, str]:
-        """All of it, the authority's key included, as the ``data`` of a Secret."""
+        """Return all parts, including the CA's key, as the ``data`` of a Secret."""
         parts = {
             "tls.crt": self.serving.certificate,
             "tls.key": self.serving.key,
@@ -76,7 +78,7 @@ class State:
 
     @classmethod
     def from_secret(cls, data: Mapping[str, str]) -> "State | None":
-        """The state in a Secret's ``data``; None if it is damaged in any way."""
+        """Return the state in a Secret's ``data``. None if a part is missing or damaged."""
         try:
             parts = {name: base64.b64decode(value, validate=True) for name, value in data.items()}
             following = "following.crt" in parts
@@ -102,49 +104,50 @@ def _check(pair: Pair) -> None:
     certificate = x509.load_pem_x509_certificate(pair.certificate)
     key = load_pem_private_key(pair.key, password=None)
     if key.public_key() != certificate.public_key():
-        raise ValueError("the key is another certificate's")
+        raise ValueError("the key does not match the certificate")
 
 
 def advance(
     state: State | None, names: list[str], policy: Policy, now: float, *, published: bool, trusted: bytes = b""
 ) -> State:
-    """The state that should be stored now; ``state`` itself if nothing is to change.
+    """Return the state to store now, or ``state`` itself if nothing changes.
 
-    Nothing is issued that would not last longer than what it replaces, so how often anything is depends on how fast
-    time goes by, and on nothing else.
+    A new certificate always expires later than the one that it replaces. So only time decides how often the operator
+    issues certificates.
 
     Args:
-        state: what is stored, or None.
+        state: the stored state, or None.
         names: DNS names and IP addresses of the webhook.
-        policy: lifetimes.
-        now: Unix time.
-        published: whether every webhook configuration holds the state's bundle.
-        trusted: CA certificates that are published while there is no state, as PEM: somebody else's, kept for a while.
+        policy: the lifetimes.
+        now: the current Unix time.
+        published: whether every webhook configuration contains the state's bundle.
+        trusted: the published CA certificates if there is no state, as PEM. They belong to another CA, and the
+            operator keeps them published for a while.
     """
     if state is None:
         authority = create_authority(NAME, policy.ca_lifetime)
         return State(authority, issue(authority, names, policy.lifetime), now, previous=trusted or None)
     if state.authority.expires.timestamp() <= now:
         return advance(None, names, policy, now, published=published, trusted=state.authority.certificate)
-    stepped = now - state.since >= policy.overlap.total_seconds()
+    is_step_over = now - state.since >= policy.overlap.total_seconds()
     if state.following is not None:
-        if not (published and stepped):
+        if not (published and is_step_over):
             return state
         serving = issue(state.following, names, policy.lifetime)
         return State(state.following, serving, now, previous=state.authority.certificate)
-    if state.previous is not None and stepped and published:
+    if state.previous is not None and is_step_over and published:
         return replace(state, previous=None, since=now)
     if _is_due(state.authority, now) and state.previous is None:
         return replace(state, following=create_authority(NAME, policy.ca_lifetime), since=now)
-    gained = min(now + policy.lifetime.total_seconds(), state.authority.expires.timestamp())
-    has_gain = gained >= state.serving.expires.timestamp() + 1.0
-    if (_is_due(state.serving, now) and has_gain) or _names(state.serving) != set(names):
+    new_expiry = min(now + policy.lifetime.total_seconds(), state.authority.expires.timestamp())
+    is_longer = new_expiry >= state.serving.expires.timestamp() + 1.0
+    if (_is_due(state.serving, now) and is_longer) or _names(state.serving) != set(names):
         return replace(state, serving=issue(state.authority, names, policy.lifetime))
     return state
 
 
 def _is_due(pair: Pair, now: float) -> bool:
-    """Whether less than a third is left of the life that it has, which the policy's may be no more."""
+    """Whether less than a third of the certificate's own life is left. The current policy may have another lifetime."""
     return pair.expires.timestamp() - now < pair.life.total_seconds() / 3
 
 

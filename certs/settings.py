@@ -1,4 +1,4 @@
-"""Settings of the certificates, from the environment that the chart sets."""
+"""Reads the settings of the certificates from the environment that the chart sets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,39 +8,44 @@ from typing import Any, Literal
 from certs.rotation import Policy
 
 Mode = Literal["self", "secret", "cert-manager", "none"]
-"""Who makes the certificate: we, the user, cert-manager, or somebody who does not need us at all."""
+"""Who issues the certificate and publishes its CA.
+
+``self``: the operator does both. ``secret``: the user issues, the operator publishes. ``cert-manager``: cert-manager
+does both. ``none``: others do both.
+"""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Where certificates are and how they are made."""
+    """Names of the Secrets and configurations, and the lifetimes of certificates."""
 
     mode: Mode
     namespace: str
     secret: str
+    """Name of the Secret that the webhook reads."""
     configuration: str
     """Name of both webhook configurations."""
     names: list[str]
     """DNS names and IP addresses of the webhook."""
     policy: Policy = field(default_factory=Policy)
     own_authority: str = ""
-    """The Secret with the CA's key, if it is not :attr:`secret` with ``-ca`` after it."""
+    """Name of the Secret with the CA's key. Empty for the default, which is :attr:`secret` with the suffix ``-ca``."""
 
     @property
     def authority(self) -> str:
-        """The Secret with the CA's key."""
+        """Name of the Secret with the CA's key."""
         return self.own_authority or f"{self.secret}-ca"
 
 
 class InvalidCertificateSetting(ValueError):
-    """A setting that cannot be used; the message names it."""
+    """A setting is invalid. The message names it, its value and the valid values."""
 
 
 def from_environment(env: Mapping[str, str], namespace: str) -> Settings:
-    """Settings from ``ASYA_CERTS_*``.
+    """Return the settings from ``ASYA_CERTS_*``.
 
     Raises:
-        InvalidCertificateSetting: if one of them cannot be used.
+        InvalidCertificateSetting: a variable has an invalid value.
     """
     mode: Any = env.get("ASYA_CERTS_MODE") or "none"
     if mode not in ("self", "secret", "cert-manager", "none"):
@@ -66,20 +71,23 @@ def from_environment(env: Mapping[str, str], namespace: str) -> Settings:
     if mode == "self" and settings.authority == settings.secret:
         raise InvalidCertificateSetting(
             f"ASYA_CERTS_AUTHORITY_SECRET (certs.authoritySecretName): must differ from certs.secretName; found "
-            f"{settings.secret!r}. The webhook reads that Secret, and must not read the CA's key"
+            f"{settings.secret!r}. The webhook reads that Secret, but it must not read the CA's key"
         )
     return settings
 
 
 OVERLAPS_OF_A_LIFE, OVERLAPS_OF_A_CA = 3, 9
-"""A certificate is renewed when a third of its life is left, and that third must be as long as a step takes; a CA that
-ends is replaced in two steps, and the certificate that it signed last lasts no longer than it does."""
+"""Minimum lifetimes of certificate and CA, in multiples of the overlap.
+
+The operator renews a certificate when a third of its life is left. That third must be at least as long as a step takes.
+It replaces a CA in two steps, and a certificate expires no later than its CA.
+"""
 
 
 def _check(policy: Policy) -> None:
-    """Refuse lifetimes by which a certificate would end before its successor is served and trusted.
+    """Refuse lifetimes with which a certificate could expire before its successor is served and trusted.
 
-    The chart refuses the same, in ``templates/certificates.yaml``.
+    The chart makes the same checks in ``templates/certificates.yaml``.
     """
     if policy.lifetime > policy.ca_lifetime:
         raise InvalidCertificateSetting(
@@ -100,6 +108,7 @@ def _check(policy: Policy) -> None:
 
 
 MAX_DAYS = 36500
+"""Longest duration of any setting."""
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 

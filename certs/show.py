@@ -1,4 +1,4 @@
-"""Who trusts what: the certificates in the Secret and in the webhook configurations, as rows of a table."""
+"""Lists the webhook's certificate and the CAs in the webhook configurations, as rows of a table."""
 
 import base64
 from collections.abc import Iterable
@@ -21,23 +21,23 @@ class Row:
     subject: str
     expires: datetime
     verdict: str
-    """What is to be said of it; an empty text if all is well."""
+    """The problem with this certificate. Empty if there is none."""
     is_used: bool = True
-    """Whether it is served, or signed what is; another CA may be kept, or announced, beside the one that counts."""
+    """Whether the webhook serves it, or it signed the served one. An old or an announced CA is not in use."""
     starts: datetime | None = None
 
     def is_late(self, now: datetime) -> bool:
-        """Whether it should have been renewed long ago: a third of its life was left then, and now a fifth."""
+        """Whether its renewal is overdue: it is due when a third of its life is left, and late when a fifth is left."""
         return self.is_used and self.starts is not None and self.expires - now < (self.expires - self.starts) / 5
 
 
 def rows(secret: Object | None, configurations: Iterable[Object], now: datetime) -> list[Row]:
-    """Rows for the serving certificate and for each published CA.
+    """Return rows for the serving certificate and for each published CA.
 
     Args:
-        secret: the Secret that the webhook serves from, or None if there is none.
+        secret: the Secret with the webhook's certificate, or None if it does not exist.
         configurations: the webhook configurations.
-        now: the time.
+        now: the current time.
     """
     rows: list[Row] = []
     serving = _serving(secret)
@@ -45,7 +45,7 @@ def rows(secret: Object | None, configurations: Iterable[Object], now: datetime)
         rows.append(
             Row(
                 "served",
-                _who(serving),
+                _title(serving),
                 serving.not_valid_after_utc,
                 _expired(serving, now),
                 True,
@@ -57,26 +57,27 @@ def rows(secret: Object | None, configurations: Iterable[Object], now: datetime)
             where = f"trusted by {configuration['kind']} {hook['name']}"
             authorities = _authorities((hook.get("clientConfig") or {}).get("caBundle", ""))
             used = [ca for ca in authorities if serving is not None and _issued(serving, ca)]
-            name = _called_by(hook)
+            name = _host_of(hook)
             if serving is not None and name and not any(_matches(name, n) for n in _names(serving)):
-                wrong = f"the API server calls it {name}, which the served certificate does not name"
-                rows.append(Row(where, name, serving.not_valid_after_utc, wrong))
+                problem = f"the API server calls the webhook as {name}, which is not a name in the served certificate"
+                rows.append(Row(where, name, serving.not_valid_after_utc, problem))
             if not authorities:
-                rows.append(Row(where, "nothing", now, "the API server trusts no certificate of the webhook"))
+                rows.append(Row(where, "nothing", now, "caBundle is empty, so the API server trusts no certificate"))
             for ca in authorities:
-                # An old one may be kept beside the one that counts.
-                verdict = "" if used else "the served certificate is not signed by it"
+                # A CA that is not in use has no problem as long as another one is in use.
+                verdict = "" if used else "this CA did not sign the served certificate"
                 if not used or ca in used:
                     verdict = _expired(ca, now) or verdict
                 ends, starts = ca.not_valid_after_utc, ca.not_valid_before_utc
-                rows.append(Row(where, _who(ca), ends, verdict, ca in used, starts))
+                rows.append(Row(where, _title(ca), ends, verdict, ca in used, starts))
     return rows
 
 
 def served_from(name: str, configurations: Iterable[Object]) -> str:
-    """The Secret that the webhook of an operator of that name serves from, unless the chart's values say otherwise.
+    """Return the default name of the Secret with the certificate of the operator's webhook.
 
-    It is cert-manager's where its injector is told to publish the CA.
+    ``name`` is the name of the operator. If the configurations ask cert-manager to inject the CA, the Secret is the one
+    that cert-manager writes.
     """
     injected = any("cert-manager.io/inject-ca-from" in (c["metadata"].get("annotations") or {}) for c in configurations)
     return f"{name}-webhook-cert{'-manager' if injected else ''}"
@@ -95,14 +96,14 @@ def _matches(name: str, pattern: str) -> bool:
     return name == pattern or (bool(host) and bool(domain) and pattern == f"*.{domain}")
 
 
-def _who(certificate: x509.Certificate) -> str:
-    """Its names; cert-manager's bear no subject."""
+def _title(certificate: x509.Certificate) -> str:
+    """Return the certificate's names, else its subject, else its serial number. cert-manager's have no subject."""
     serial = f"serial number {certificate.serial_number:x}"
     return ", ".join(_names(certificate)) or certificate.subject.rfc4514_string() or serial
 
 
-def _called_by(hook: Object) -> str:
-    """The name by which the API server calls the webhook."""
+def _host_of(hook: Object) -> str:
+    """Return the host name with which the API server calls the webhook."""
     config = hook.get("clientConfig") or {}
     service = config.get("service") or {}
     if service:

@@ -158,7 +158,7 @@ class Controller:
             certificate_settings(self._options.environment, self._options.namespace),
             lambda: self._election.is_leading,
             self.identity,
-            any_time=self._unlimited,
+            follower_client=self._unlimited,
         )
 
     def _make_reconciler(self) -> Reconciler:

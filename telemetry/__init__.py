@@ -1,1 +1,1 @@
-"""What the operator says of itself: metrics, logs and health."""
+"""The operator's own metrics, logs, traces and health checks."""

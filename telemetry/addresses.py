@@ -1,13 +1,13 @@
-"""Which address to listen on, so that a process is reached on nodes with IPv4, with IPv6 and with both."""
+"""Chooses the address to listen on, so that clients can connect by IPv4, by IPv6 and on dual-stack nodes."""
 
 import socket
 
 
 def every_address() -> str:
-    """``::``, which takes IPv4 connections too, or ``0.0.0.0`` where the kernel has no IPv6."""
+    """Return ``::``, which also accepts IPv4 connections, or ``0.0.0.0`` if the kernel has no IPv6."""
     return "::" if socket.has_dualstack_ipv6() else "0.0.0.0"
 
 
 def bracketed(address: str) -> str:
-    """``address`` as it stands before a port."""
+    """Return ``address`` with brackets if it is IPv6, so that a port can follow."""
     return f"[{address}]" if ":" in address else address

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line for machines, or readable text on a terminal."""
+"""Sets up logging: one JSON object per line, or readable text on a terminal."""
 
 import logging
 import sys
@@ -9,22 +9,22 @@ import structlog
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FORMATS = ("auto", "json", "text")
-"""``auto`` is text on a terminal, and else JSON."""
+"""Formats of log lines. ``auto`` is text on a terminal, and JSON otherwise."""
 
 
 class InvalidLogSetting(ValueError):
-    """A setting that cannot be used; the message names it, what was found and what is valid."""
+    """A setting is invalid. The message names it, its value and the valid values."""
 
 
 def configure(level: str = "INFO", format: str = "auto") -> None:
     """Set up logging for the process: structlog, and the standard library's loggers through it.
 
     Args:
-        level: one of :data:`LEVELS`, in any case.
-        format: one of :data:`FORMATS`; the variable ``ASYA_LOG_FORMAT``.
+        level: one of :data:`LEVELS`, in upper or lower case.
+        format: one of :data:`FORMATS`, from the variable ``ASYA_LOG_FORMAT``.
 
     Raises:
-        InvalidLogSetting: if one of them is none of those.
+        InvalidLogSetting: ``level`` or ``format`` is invalid.
     """
     if level.upper() not in LEVELS:
         raise InvalidLogSetting(f"ASYA_LOG_LEVEL: must be one of {', '.join(LEVELS)}; found {level!r}")
@@ -39,7 +39,8 @@ def configure(level: str = "INFO", format: str = "auto") -> None:
     ]
     renderer: Any = structlog.processors.JSONRenderer(serializer=_dumps) if as_json else _console()
     structlog.configure(
-        # Straight to the stream: by way of the standard library's records each line would cost three times as much.
+        # Write directly to the stream. Through the standard library's log records, each line would cost three times as
+        # much.
         processors=[*shared, renderer],
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
@@ -60,7 +61,7 @@ def configure(level: str = "INFO", format: str = "auto") -> None:
 
 
 def _console() -> Any:
-    # Strings with their control characters escaped: a label may hold what a terminal would obey.
+    # Escape control characters in strings, because a label may contain a terminal's control sequence.
     return structlog.dev.ConsoleRenderer(repr_native_str=True)
 
 

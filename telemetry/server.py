@@ -1,4 +1,4 @@
-"""A small HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``, on a thread of its own."""
+"""A small HTTP server for ``/metrics``, ``/healthz`` and ``/readyz``. It runs on a separate thread."""
 
 import socket
 import threading
@@ -9,7 +9,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 Check = Callable[[], str]
-"""A health check: why it fails, or an empty string."""
+"""A health check. It returns the reason of a failure, or an empty string."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -24,7 +24,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def serve(address: str, port: int, registry: CollectorRegistry, checks: Mapping[str, Check]) -> ThreadingHTTPServer:
-    """Serve ``registry`` on ``/metrics`` and each of ``checks`` on its path, until ``shutdown``."""
+    """Start to serve ``registry`` on ``/metrics``, and each check on its path. Return the server."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
@@ -32,14 +32,14 @@ def serve(address: str, port: int, registry: CollectorRegistry, checks: Mapping[
         def do_GET(self) -> None:
             path = self.path.partition("?")[0]
             if path == "/metrics":
-                self._answer(200, generate_latest(registry), CONTENT_TYPE_LATEST)
+                self._respond(200, generate_latest(registry), CONTENT_TYPE_LATEST)
             elif path in checks:
-                why = checks[path]()
-                self._answer(503 if why else 200, (why or "ok").encode() + b"\n", "text/plain; charset=utf-8")
+                failure = checks[path]()
+                self._respond(503 if failure else 200, (failure or "ok").encode() + b"\n", "text/plain; charset=utf-8")
             else:
-                self._answer(404, b"not found: try /metrics, /healthz or /readyz\n", "text/plain")
+                self._respond(404, b"not found: try /metrics, /healthz or /readyz\n", "text/plain")
 
-        def _answer(self, code: int, body: bytes, content_type: str) -> None:
+        def _respond(self, code: int, body: bytes, content_type: str) -> None:
             self.send_response(code)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

@@ -1,7 +1,7 @@
-"""Threads that ought to last as long as the process, and the memory of those that did not.
+"""Starts threads that must run as long as the process, and remembers those that ended with an error.
 
-A thread that ends by an error leaves the rest of a process looking well. These say so in the log at once,
-and in the health check until the process is replaced.
+If a thread ends with an error, the rest of the process still looks healthy. This module logs the error, and the health
+check fails until the kubelet restarts the process.
 """
 
 import threading
@@ -16,7 +16,7 @@ _failed: list[str] = []
 
 
 def start(name: str, target: Callable[..., Any], *arguments: Any) -> threading.Thread:
-    """Run ``target`` on a daemon thread."""
+    """Run ``target`` on a daemon thread and return the thread."""
 
     def run() -> None:
         try:
@@ -31,5 +31,5 @@ def start(name: str, target: Callable[..., Any], *arguments: Any) -> threading.T
 
 
 def failed_threads() -> str:
-    """Which threads ended by an error, for a health check; an empty string if none did."""
-    return f"threads that ended by an error, see the log: {', '.join(_failed)}" if _failed else ""
+    """Return a message about threads that ended with an error, for a health check. Empty if there are none."""
+    return f"threads ended with an error, see thread_failed in the log: {', '.join(_failed)}" if _failed else ""

@@ -1,9 +1,9 @@
-"""Traces by OpenTelemetry: one span for each admission and each reconcile. Off unless an endpoint is named.
+"""Exports traces by OpenTelemetry, with one span for each admission and each reconcile. It is off by default.
 
-``OTEL_EXPORTER_OTLP_ENDPOINT`` (or ``…_TRACES_ENDPOINT``) switches it on, and needs the extra ``tracing`` of this
-package. The other ``OTEL_*`` variables mean what OpenTelemetry says:
+``OTEL_EXPORTER_OTLP_ENDPOINT`` (or ``…_TRACES_ENDPOINT``) turns it on. It needs the extra ``tracing`` of this package.
+OpenTelemetry defines the other ``OTEL_*`` variables:
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
-While it is off, OpenTelemetry is not imported, and a span costs one call.
+While tracing is off, the process does not import OpenTelemetry, and a span costs one function call.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ VARIABLES = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 class TracingUnavailable(ValueError):
-    """Tracing is asked for and cannot be had; the message says what to do."""
+    """Tracing is configured but not available. The message says what to do."""
 
 
 class Span(Protocol):
-    """What a traced block may add to its span."""
+    """A span, as the traced block uses it."""
 
     def set(self, **attributes: str | int | bool) -> None:
-        """Add attributes; those that are empty strings are left out."""
+        """Add attributes. Empty strings are left out."""
 
     def __enter__(self) -> "Span": ...
 
@@ -47,7 +47,7 @@ class _RealSpan:
         self._span: Any = None
 
     def set(self, **attributes: str | int | bool) -> None:
-        """Add attributes to the span, each below ``asya.``."""
+        """Add attributes to the span, with the prefix ``asya.``."""
         for name, value in attributes.items():
             if value != "":
                 self._span.set_attribute(f"asya.{name}", value)
@@ -66,20 +66,20 @@ _NO_SPAN = _NoSpan()
 _tracer: Any = None
 
 
-def is_wanted(environment: Mapping[str, str]) -> bool:
-    """Whether the environment names an endpoint and does not switch the SDK off."""
-    off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
-    return not off and any(environment.get(name) for name in VARIABLES)
+def is_enabled(environment: Mapping[str, str]) -> bool:
+    """Whether the environment names an endpoint and does not disable the SDK."""
+    is_off = environment.get("OTEL_SDK_DISABLED", "").lower() == "true"
+    return not is_off and any(environment.get(name) for name in VARIABLES)
 
 
 def configure(service: str, environment: Mapping[str, str]) -> None:
-    """Start to export traces as ``service``, if that is wanted. Call it after a fork: it starts a thread.
+    """Start to export traces as ``service`` if :func:`is_enabled`. Call it after a fork, because it starts a thread.
 
     Raises:
-        TracingUnavailable: if it is wanted and OpenTelemetry is not installed.
+        TracingUnavailable: the environment enables tracing, but OpenTelemetry is not installed.
     """
     global _tracer
-    if not is_wanted(environment):
+    if not is_enabled(environment):
         return
     try:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -89,15 +89,15 @@ def configure(service: str, environment: Mapping[str, str]) -> None:
     except ImportError as missing:
         name = next(name for name in VARIABLES if environment.get(name))
         raise TracingUnavailable(
-            f"{name}: is set, and {missing.name} is not installed; "
+            f"{name}: is set, but {missing.name} is not installed; "
             "install asya-operator[tracing], or unset the variable"
         ) from None
-    named = environment.get("OTEL_SERVICE_NAME") or service
-    provider = TracerProvider(resource=Resource.create({"service.name": named}))
+    service_name = environment.get("OTEL_SERVICE_NAME") or service
+    provider = TracerProvider(resource=Resource.create({"service.name": service_name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     _tracer = provider.get_tracer("asya-operator")
 
 
 def span(name: str) -> Span:
-    """A context manager around the traced block. An exception that leaves the block is recorded in the span."""
+    """Return a context manager for the traced block. The span records an exception that leaves the block."""
     return _NO_SPAN if _tracer is None else _RealSpan(_tracer.start_as_current_span(name))

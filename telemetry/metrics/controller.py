@@ -1,7 +1,7 @@
-"""Metrics that the controller alone exports.
+"""Metrics that only the controller exports.
 
-Those of :class:`~telemetry.metrics.describe.ScrapedGauge` describe the cluster as the leader sees it. A controller that
-does not lead has no such view and exports none of them, so a sum over all controllers counts each actor once.
+Each :class:`~telemetry.metrics.describe.ScrapedGauge` describes the cluster as the leader sees it. Only the leader
+exports them, so a sum over all controllers counts each actor once.
 """
 
 from telemetry.metrics.describe import ScrapedGauge, counter, gauge, histogram
@@ -35,7 +35,7 @@ CERTIFICATE_CHANGES = counter(
     known=("issued", "renewed", "published"),
 )
 QUEUE_DEPTH = ScrapedGauge("controller", "asya_controller_workqueue_depth", "Keys that wait for a worker.")
-IN_FLIGHT = ScrapedGauge("controller", "asya_controller_workqueue_in_flight", "Keys that a worker processes.")
+IN_FLIGHT = ScrapedGauge("controller", "asya_controller_workqueue_in_flight", "Keys that workers process.")
 ROLLING = ScrapedGauge(
     "controller",
     "asya_controller_reinjections_in_flight",
@@ -44,7 +44,7 @@ ROLLING = ScrapedGauge(
 OUTDATED = ScrapedGauge(
     "controller",
     "asya_controller_workloads_outdated",
-    "Labelled workloads of a namespace that still have an earlier injection.",
+    "Labelled workloads of a namespace that still have an earlier plan.",
     ["namespace"],
 )
 ACTORS = ScrapedGauge(
@@ -56,6 +56,6 @@ ACTORS = ScrapedGauge(
 UNSCALED = ScrapedGauge(
     "controller",
     "asya_actors_without_keda",
-    "AsyncActors of a namespace that are to be scaled while KEDA is not installed.",
+    "AsyncActors of a namespace with scaling enabled while KEDA is not installed.",
     ["namespace"],
 )

@@ -1,4 +1,4 @@
-"""Declares metrics, and remembers each declaration for the manual's table and for tests."""
+"""Declares metrics, and records each declaration for the manual's table and for tests."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +12,7 @@ from prometheus_client.registry import REGISTRY, Collector
 Process = Literal["webhook", "controller", "both"]
 Type = Literal["counter", "gauge", "histogram"]
 MultiprocessMode = Literal["livemin", "livemax", "livesum", "livemostrecent"]
-"""How the gauges of several worker processes become one. Only modes that forget dead workers are allowed."""
+"""How to merge a gauge's values from several worker processes. Only modes that ignore dead workers are allowed."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Described:
     """A metric as the manual shows it."""
 
     name: str
-    """The name that Prometheus stores, ``_total`` included."""
+    """The name that Prometheus stores, with ``_total``."""
     type: Type
     labels: tuple[str, ...]
     process: Process
@@ -28,32 +28,32 @@ class Described:
 
 
 OTHER = "other"
-"""The label value that stands for all that have no series of their own."""
+"""The label value for all values without a series of their own."""
 
 _DESCRIBED: dict[str, Described] = {}
 
 
 def described() -> list[Described]:
-    """The metrics of all imported modules, sorted by process and name."""
+    """Return the metrics of all imported modules, sorted by process and name."""
     return sorted(_DESCRIBED.values(), key=lambda d: (d.process, d.name))
 
 
-def _note(name: str, kind: Type, labels: Sequence[str], process: Process, meaning: str) -> None:
+def _record(name: str, kind: Type, labels: Sequence[str], process: Process, meaning: str) -> None:
     _DESCRIBED[name] = Described(name, kind, tuple(labels), process, meaning)
 
 
 def counter(
     process: Process, name: str, meaning: str, labels: Sequence[str] = (), *, known: Iterable[str] = ()
 ) -> Counter:
-    """A counter; ``name`` ends in ``_total``.
+    """Return a new counter. ``name`` must end in ``_total``.
 
-    ``known`` are values of its only label that start at 0, so that ``increase()`` sees the first event of each.
+    ``known`` lists values of its only label. Their series start at 0, so that ``increase()`` includes the first event.
     """
-    _note(name, "counter", labels, process, meaning)
-    made = Counter(name, meaning, labels)
+    _record(name, "counter", labels, process, meaning)
+    metric = Counter(name, meaning, labels)
     for value in known:
-        made.labels(value)
-    return made
+        metric.labels(value)
+    return metric
 
 
 def gauge(
@@ -64,31 +64,31 @@ def gauge(
     *,
     mode: MultiprocessMode = "livemostrecent",
 ) -> Gauge:
-    """A gauge that any process of that role may export at any time.
+    """Return a new gauge. It always exports a value, also if the process does not lead.
 
-    ``mode`` says how the values of the webhook's workers become one.
+    ``mode`` says how to merge the values of the webhook's workers.
     """
-    _note(name, "gauge", labels, process, meaning)
+    _record(name, "gauge", labels, process, meaning)
     return Gauge(name, meaning, labels, multiprocess_mode=mode)
 
 
 def histogram(process: Process, name: str, meaning: str, buckets: Sequence[float]) -> Histogram:
-    """A histogram of seconds."""
-    _note(name, "histogram", (), process, meaning)
+    """Return a new histogram of durations in seconds."""
+    _record(name, "histogram", (), process, meaning)
     return Histogram(name, meaning, buckets=buckets)
 
 
 class BoundedLabel:
-    """Keeps a label to the first ``limit`` values that it sees; each later one counts as ``other``.
+    """Limits a label to its first ``limit`` values. Each further value counts as ``other``.
 
-    A label whose values come with a request is bounded by nobody else, and every value is a time series for ever.
+    Clients choose the values of some labels in their requests, and each value creates a permanent time series.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit, self._lock, self._known = limit, threading.Lock(), set[str]()
 
     def __call__(self, value: str) -> str:
-        """``value``, or ``other``."""
+        """Return ``value``, or ``other`` if the limit is reached and ``value`` is new."""
         if value in self._known:
             return value
         with self._lock:
@@ -99,27 +99,27 @@ class BoundedLabel:
 
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
-"""Label values and the value of each time series of a gauge."""
+"""The time series of a gauge: for each, its label values and its value."""
 
 
 class ScrapedGauge(Collector):
-    """A gauge whose series are computed at each scrape, so that one without a source has none.
+    """A gauge whose series :attr:`source` computes at each scrape.
 
-    For facts that only the leader may tell: when :attr:`source` is None, or returns nothing, the metric is absent.
+    It is for facts that only the leader knows. If :attr:`source` is None or returns nothing, the gauge has no series.
     """
 
     def __init__(self, process: Process, name: str, meaning: str, labels: Sequence[str] = ()) -> None:
-        _note(name, "gauge", labels, process, meaning)
+        _record(name, "gauge", labels, process, meaning)
         self._name, self._meaning, self._labels = name, meaning, tuple(labels)
         self.source: Callable[[], Samples] | None = None
         REGISTRY.register(self)
 
     def describe(self) -> Iterable[GaugeMetricFamily]:
-        """The family without samples; the registry reads the name from it."""
+        """Return the metric family without samples. The registry reads the name from it."""
         return [GaugeMetricFamily(self._name, self._meaning, labels=self._labels)]
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """The family with the present samples."""
+        """Return the metric family with the current samples."""
         family = GaugeMetricFamily(self._name, self._meaning, labels=self._labels)
         for labels, value in self.source() if self.source is not None else ():
             family.add_metric(labels, value)

@@ -1,4 +1,4 @@
-"""Metrics that the webhook alone exports. Its workers' values are merged at each scrape."""
+"""Metrics that only the webhook exports. Each scrape merges the values of its workers."""
 
 from telemetry.metrics.describe import counter, gauge, histogram
 
@@ -11,24 +11,24 @@ ADMISSIONS = counter(
 ADMISSION_SECONDS = histogram(
     "webhook",
     "asya_webhook_admission_duration_seconds",
-    "Time to answer one admission review.",
+    "Time to process one admission review.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
 )
 CERTIFICATE_EXPIRY = gauge(
     "webhook",
     "asya_webhook_certificate_expiry_timestamp_seconds",
-    "When the serving certificate expires, in Unix time; of several workers the earliest.",
+    "Expiry of the serving certificate, in Unix time; the earliest of all workers.",
     mode="livemin",
 )
 CERTIFICATE_LIFETIME = gauge(
     "webhook",
     "asya_webhook_certificate_lifetime_seconds",
-    "How long the serving certificate is valid in all, from its start to its end.",
+    "Total validity of the serving certificate, from its start to its expiry.",
     mode="livemax",
 )
 DENIALS = counter(
     "webhook",
     "asya_webhook_denials_total",
-    "Denied admission reviews by the namespace of the object; at most 1,000 namespaces, the rest is `other`.",
+    "Denied admission reviews by the object's namespace; after 1,000 namespaces, further ones count as `other`.",
     ["namespace"],
 )

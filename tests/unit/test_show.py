@@ -39,7 +39,7 @@ SERVICE = {"service": {"name": "asya-operator-webhook", "namespace": "asya-syste
 def test_a_name_that_the_certificate_lacks_is_told(config: Object, names: list[str], called: str) -> None:
     wrong = [row for row in shown(config, *names) if row.verdict]
     assert [row.subject for row in wrong] == [called]
-    assert f"calls it {called}" in wrong[0].verdict
+    assert f"calls the webhook as {called}" in wrong[0].verdict
 
 
 @pytest.mark.parametrize(

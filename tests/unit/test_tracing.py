@@ -64,8 +64,8 @@ def test_a_span_arrives_with_actor_and_outcome(collector: tuple[str, list[Export
 def test_it_is_off_by_default_and_opentelemetry_is_not_imported() -> None:
     code = "import sys, controller.process, webhook.app; sys.exit('opentelemetry' in str(list(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-    assert not tracing.is_wanted({})
-    assert not tracing.is_wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"})
+    assert not tracing.is_enabled({})
+    assert not tracing.is_enabled({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x", "OTEL_SDK_DISABLED": "true"})
     with tracing.span("admission") as span:
         span.set(outcome="injected")
 
