@@ -158,7 +158,7 @@ GENERAL = [
     _environment("controller", "leaderElection.renewDeadline", 12, "ASYA_LEASE_RENEW_SECONDS"),
     _environment("controller", "leaderElection.retryPeriod", 5, "ASYA_LEASE_RETRY_SECONDS"),
     Case("service.ipFamilyPolicy", "PreferDualStack", SERVICE, "spec.ipFamilyPolicy", "PreferDualStack"),
-    Case("service.ipFamilies", ["IPv6", "IPv4"], METRICS, "spec.ipFamilies", ["IPv6", "IPv4"]),
+    Case("service.ipFamilies", ["IPv6"], METRICS, "spec.ipFamilies", ["IPv6"]),
     Case("service.annotations", {"a": "b"}, METRICS, "metadata.annotations.a", "b"),
     Case("service.webhookPort", 9443, MUTATING, "webhooks.0.clientConfig.service.port", 9443),
     Case("service.webhookPort", 9443, SERVICE, "spec.ports.0.port", 9443),

@@ -66,6 +66,12 @@ def test_a_variable_of_ones_own_takes_the_place_of_the_charts() -> None:
         assert reached(objects, target, f"{POD}.containers.0.env.POD_NAMESPACE.valueFrom.fieldRef.fieldPath")
 
 
+def test_a_volume_of_ones_own_takes_the_place_of_the_charts() -> None:
+    objects = rendered({"webhook": {"extraVolumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]}})
+    assert reached(objects, WEBHOOK, f"{POD}.volumes") == [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
+    assert reached(objects, WEBHOOK, f"{POD}.containers.0.volumeMounts.tmp.mountPath") == "/tmp"
+
+
 def test_recreate_leaves_the_numbers_of_a_rolling_update_out() -> None:
     """The webhook has such numbers by default, and an API server refuses them beside Recreate."""
     objects = rendered({"webhook": {"updateStrategy": {"type": "Recreate"}}})
@@ -104,6 +110,10 @@ def _volume(name: str, mounted: str) -> Object:
         (
             {"webhook": {"podDisruptionBudgetSpec": {"minAvailable": 1, "maxUnavailable": 1}}},
             "webhook.podDisruptionBudgetSpec: must have minAvailable or maxUnavailable, not both",
+        ),
+        (
+            {"service": {"ipFamilies": ["IPv4", "IPv6"]}},
+            "service.ipFamilyPolicy: must be PreferDualStack or RequireDualStack where service.ipFamilies has two",
         ),
         (
             _volume("asya-ca", "asya-certs"),
@@ -151,3 +161,15 @@ def test_null_empties_what_is_the_users() -> None:
         assert reached(objects, target, "spec.strategy") is None
         assert reached(objects, target, f"{POD}.topologySpreadConstraints") is None
         assert reached(objects, target, f"{POD}.containers.0.env.ASYA_SIDECAR_RESOURCES.value") == "{}"
+
+
+def test_whoever_may_see_or_change_a_namespace_may_see_or_change_its_actors() -> None:
+    """Kubernetes adds up what bears a label: what is added to ``view`` is part of ``edit``, and that of ``admin``."""
+    given: dict[str, set[str]] = {"view": set(), "edit": set(), "admin": set()}
+    for obj in rendered({}):
+        for role in given:
+            if (obj["metadata"].get("labels") or {}).get(f"rbac.authorization.k8s.io/aggregate-to-{role}") == "true":
+                assert {group for rule in obj["rules"] for group in rule["apiGroups"]} == {"asya.io"}
+                given[role] |= {verb for rule in obj["rules"] for verb in rule["verbs"]}
+    assert given["view"] == {"get", "list", "watch"}
+    assert given["edit"] == given["admin"] == {"create", "update", "patch", "delete", "deletecollection"}

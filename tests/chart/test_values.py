@@ -144,6 +144,8 @@ def test_what_is_rendered_is_valid_for_every_kubernetes(rendering: str, versions
         ({"webhook": {"port": 0}}, ["/webhook/port"]),
         ({"webhook": {"peerConnections": 2000}}, ["/webhook/peerConnections", "maximum"]),
         ({"webhook": {"livenessProbe": {"period": 3}}}, ["/webhook/livenessProbe", "period"]),
+        ({"webhook": {"livenessProbe": {"successThreshold": 2}}}, ["/webhook/livenessProbe/successThreshold"]),
+        ({"runtime": {"local": {"path": "script.py"}}}, ["/runtime/local/path"]),
         ({"webhook": {"updateStrategy": {"type": "Canary"}}}, ["/webhook/updateStrategy/type", "Recreate"]),
         ({"webhook": {"podDisruptionBudgetSpec": {"maxUnavailable": "half"}}}, ["podDisruptionBudgetSpec"]),
         ({"webhook": {"serviceAccount": {"create": "no"}}}, ["/webhook/serviceAccount/create", "want boolean"]),

@@ -39,7 +39,7 @@ spec:
         image: {{ include "asya.image" .root }}
         imagePullPolicy: {{ .root.Values.image.pullPolicy }}
         args: {{ toJson .args }}
-        env: {{- include "asya.withExtraEnv" (dict "own" (include "asya.identity" .root) "extra" $process.extraEnv) | nindent 8 }}
+        env: {{- include "asya.withExtra" (dict "own" (include "asya.identity" .root) "extra" $process.extraEnv) | nindent 8 }}
         {{- with $process.extraEnvFrom }}
         envFrom: {{- toYaml . | nindent 8 }}
         {{- end }}
@@ -49,7 +49,6 @@ spec:
         {{- end }}
         volumeMounts:
         - {name: tmp, mountPath: /tmp}
-      volumes:
-      - {name: tmp, emptyDir: {medium: Memory, sizeLimit: 64Mi}}
+      volumes: {{- include "asya.tmpVolume" .root | nindent 6 }}
       {{- include "asya.scheduling" $process | nindent 6 }}
 {{- end }}

@@ -51,7 +51,7 @@ template:
       args: {{ concat (list .name) $process.extraArgs | toJson }}
       {{- $port := printf "- {name: ASYA_METRICS_PORT, value: %q}" (include "asya.metricsPort" .) }}
       {{- $own := list (include "asya.environment" .root) $port .env | join "\n" }}
-      env: {{- include "asya.withExtraEnv" (dict "own" $own "extra" $process.extraEnv) | nindent 6 }}
+      env: {{- include "asya.withExtra" (dict "own" $own "extra" $process.extraEnv) | nindent 6 }}
       {{- with $process.extraEnvFrom }}
       envFrom: {{- toYaml . | nindent 6 }}
       {{- end }}
@@ -74,11 +74,8 @@ template:
       {{- with concat (.mounts | default list) $process.extraVolumeMounts }}
       {{- toYaml . | nindent 6 }}
       {{- end }}
-    volumes:
-    - {name: tmp, emptyDir: {medium: Memory, sizeLimit: 64Mi}}
-    {{- with concat (.volumes | default list) $process.extraVolumes }}
-    {{- toYaml . | nindent 4 }}
-    {{- end }}
+    {{- $volumes := concat (.volumes | default list) $process.extraVolumes }}
+    volumes: {{- include "asya.withExtra" (dict "own" (include "asya.tmpVolume" .) "extra" $volumes) | nindent 4 }}
     {{- include "asya.scheduling" $process | nindent 4 }}
 {{- end }}
 
@@ -94,18 +91,22 @@ affinity: {{ toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 
-{{/* The chart's variables, as YAML, and those of extraEnv, which override them. Server-side apply refuses a name that
-occurs twice. Parameters: own, extra */}}
-{{- define "asya.withExtraEnv" -}}
+{{/* The chart's variables or volumes, as YAML, and those of the user, which override them. Server-side apply refuses a
+name that occurs twice. Parameters: own, extra */}}
+{{- define "asya.withExtra" -}}
 {{- $names := list -}}
 {{- range .extra -}}
 {{- $names = append $names .name -}}
 {{- end -}}
-{{- $variables := list -}}
+{{- $items := list -}}
 {{- range .own | fromYamlArray -}}
 {{- if not (has .name $names) -}}
-{{- $variables = append $variables . -}}
+{{- $items = append $items . -}}
 {{- end -}}
 {{- end -}}
-{{ concat $variables (.extra | default list) | toYaml }}
+{{ concat $items .extra | toYaml }}
+{{- end }}
+
+{{- define "asya.tmpVolume" -}}
+- {name: tmp, emptyDir: {medium: Memory, sizeLimit: 64Mi}}
 {{- end }}
