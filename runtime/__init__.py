@@ -1,4 +1,4 @@
-"""The runtime script that the ConfigMap ``asya-runtime`` carries; :data:`SCRIPT` is its path."""
+"""The runtime script, which the ConfigMap ``asya-runtime`` contains. :data:`SCRIPT` is its path."""
 
 from pathlib import Path
 from typing import Final

@@ -1,1 +1,1 @@
-"""Admission: injects labelled pod templates, and checks AsyncActors before they are stored."""
+"""The admission webhook. It injects labelled pod templates and validates AsyncActors."""

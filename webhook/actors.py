@@ -1,7 +1,7 @@
-"""Where admission finds an actor's plan: a watch cache, and one live read when that may be behind.
+"""Finds an actor's plan for admission: in a watch cache, or by one read from the API server if the cache may be stale.
 
-A plan is made when its actor arrives and kept until the actor changes, so that a request costs a
-look into a dictionary.
+The cache computes a plan when the watch delivers the actor, and keeps it until the actor changes. A request then costs
+only a dictionary lookup.
 """
 
 import threading
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 REMEMBERED = 10_000
-"""Deleted actors that are remembered, so that none rises from the answer to an earlier read."""
+"""Number of deleted uids to remember. The response to an earlier read must not bring a deleted actor back."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,22 @@ class _Entry:
 
 
 class ActorCache:
-    """Plans of all actors of the cluster. Safe to use from several threads."""
+    """The plans of all watched actors. All methods are thread-safe.
+
+    Args:
+        client: a client of the API server.
+        defaults: the operator's settings for sidecars.
+        home: the operator's namespace. Its ConfigMap names the current runtime script.
+        namespaces: the namespaces of the actors. Empty for all namespaces.
+    """
 
     def __init__(self, client: Client, defaults: SidecarDefaults, home: str, namespaces: Sequence[str] = ()) -> None:
-        """``home`` is the namespace whose ConfigMap tells which runtime script is current.
-
-        Actors are those of ``namespaces``, or of all.
-        """
         self._client, self._defaults = client, defaults
         self._lock = threading.Lock()
-        """Held while entries, script and tombstones change, so that a plan is always of the script beside it."""
+        """Protects ``_entries``, ``_script`` and ``_deleted``, so that each plan matches the current script."""
         self._entries: dict[Key, _Entry] = {}
         self._deleted: dict[str, None] = {}
-        """Uids, oldest first."""
+        """Uids of the last deleted actors, oldest first."""
         self._script = ""
         self._informer = make_informer(client, ASYNC_ACTORS, self._changed, namespaces=namespaces)
         self._scripts = Informer(
@@ -63,48 +66,50 @@ class ActorCache:
 
     @property
     def informers(self) -> list[Informer]:
-        """The watches that feed it."""
+        """The informers that update the cache."""
         return [self._scripts, self._informer]
 
     def start(self) -> None:
-        """Start to watch."""
+        """Start the informers."""
         for informer in self.informers:
             informer.start()
 
     @property
     def synced(self) -> bool:
-        """Whether all actors are known, and the script."""
+        """Whether the first lists of actors and of the script have arrived."""
         return self._informer.synced and self._scripts.synced
 
     def cached_plan(self, wanted: Wanted) -> Plan:
-        """The plan of the wanted actor, from memory.
+        """Return the plan of the wanted actor from the cache.
 
         Raises:
-            InvalidActor: if the actor is not valid.
-            NotCached: if the actor is not in memory, or only in an older version.
+            InvalidActor: the actor is invalid.
+            NotCached: the cache does not have the actor, or has only an older version.
         """
         entry = self._entries.get((wanted.namespace, wanted.actor))
-        if entry is None or _stale(entry, wanted):
+        if entry is None or _is_stale(entry, wanted):
             raise NotCached
         return _valid(entry)
 
     def plan(self, wanted: Wanted) -> Plan | None:
-        """The plan of the wanted actor, or None if there is no such actor. Reads from the API server if it must.
+        """Return the plan of the wanted actor, or None if the actor does not exist.
+
+        The method reads from the API server if the cache does not have the actor.
 
         Raises:
-            InvalidActor: if the actor is not valid.
-            ApiError: if the actor is not in the cache and cannot be read.
+            InvalidActor: the actor is invalid.
+            ApiError: the cache does not have the actor, and the API server returned an error.
         """
         try:
             return self.cached_plan(wanted)
         except NotCached:
             live = self._client.get(ASYNC_ACTORS, wanted.namespace, wanted.actor)
         entry = self._remember(live) if live is not None else None
-        return _valid(entry) if entry is not None else None  # None also if it was deleted during the read
+        return _valid(entry) if entry is not None else None  # None also if the actor was deleted during the read
 
     def _script_changed(self, config_map: Object, deleted: bool) -> None:
         if deleted:
-            return  # it is made again, and until then the last one holds
+            return  # the controller creates it again, and until then the last script stays current
         is_ours = map_of(config_map, "labels").get(LABEL_MANAGED_BY) == OPERATOR
         script = map_of(config_map, "annotations").get(ANNOTATION_SCRIPT, "") if is_ours else ""
         with self._lock:
@@ -126,7 +131,7 @@ class ActorCache:
                 del self._entries[key_of(obj)]
 
     def _remember(self, obj: Object) -> _Entry | None:
-        """The entry of an actor that was read or watched, or a newer one; None if it is deleted."""
+        """Add an actor unless the cache has a newer version of it. Return its entry, or None if it is deleted."""
         metadata, key = obj["metadata"], key_of(obj)
         generation, uid = metadata.get("generation", 0), metadata.get("uid", "")
         with self._lock:
@@ -152,5 +157,5 @@ def _valid(entry: _Entry) -> Plan:
     return entry.plan
 
 
-def _stale(entry: _Entry, wanted: Wanted) -> bool:
+def _is_stale(entry: _Entry, wanted: Wanted) -> bool:
     return entry.generation < wanted.generation or bool(wanted.uid and entry.uid != wanted.uid)

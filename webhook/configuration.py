@@ -1,4 +1,4 @@
-"""The webhook configurations for a webhook outside of the cluster, from the file that the chart uses too."""
+"""Builds the webhook configurations for a webhook outside the cluster, from the same file that the chart uses."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -7,24 +7,24 @@ import yaml
 
 NAME = "asya-operator"
 SOURCE: Final = Path(__file__).with_name("configurations.yaml")
-"""When the API server calls the webhook; the chart has a copy."""
+"""The file with the rules for when the API server calls the webhook. The chart has a copy."""
 
 KINDS: Final = {
     "MutatingWebhookConfiguration": ("mutating", "/mutate"),
     "ValidatingWebhookConfiguration": ("validating", "/validate"),
 }
-"""By kind: its section of :data:`SOURCE`, and the path that serves it."""
+"""For each kind: its section in :data:`SOURCE`, and the webhook's path."""
 
 
 def configurations(
     client_config: dict[str, Any], *, excluded_namespaces: list[str], match_conditions: bool
 ) -> list[dict[str, Any]]:
-    """The mutating and the validating configuration.
+    """Return the mutating and the validating configuration.
 
     Args:
-        client_config: their ``clientConfig``, without the path: ``url`` or ``service``, and ``caBundle``.
-        excluded_namespaces: namespaces whose objects never reach the webhook.
-        match_conditions: whether the API server supports ``matchConditions`` (Kubernetes 1.30).
+        client_config: the ``clientConfig`` without the path: ``url`` or ``service``, and ``caBundle``.
+        excluded_namespaces: namespaces whose objects the API server must not send to the webhook.
+        match_conditions: whether the API server supports ``matchConditions`` (Kubernetes 1.30 and newer).
     """
     sections = yaml.safe_load(SOURCE.read_text())
     namespaces = sorted({"kube-system", *excluded_namespaces})

@@ -1,6 +1,6 @@
-"""gunicorn's own messages, written as the operator's: one JSON object a line, through the root logger.
+"""Writes gunicorn's own messages in the operator's format, through the root logger.
 
-gunicorn installs a handler with a format of its own, so that a log collector would meet two forms in one stream.
+By default, gunicorn installs a handler with another format, so a log collector would find two formats in one stream.
 """
 
 from typing import Any
@@ -9,10 +9,10 @@ from gunicorn.glogging import Logger
 
 
 class GunicornLog(Logger):  # type: ignore[misc]
-    """A gunicorn logger without handlers: records go up to the root logger, which :mod:`telemetry.logs` sets up."""
+    """A gunicorn logger without handlers. Its records go to the root logger, which :mod:`telemetry.logs` sets up."""
 
     def setup(self, cfg: Any) -> None:
-        """Set up as gunicorn does, then remove its handler."""
+        """Call gunicorn's setup, then remove its handler."""
         super().setup(cfg)
         self.error_log.handlers.clear()
         self.error_log.propagate = True

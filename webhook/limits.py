@@ -1,6 +1,6 @@
-"""How many connections a worker has, where no setting says otherwise: for the process and its command line alike."""
+"""Default limits for the connections of a worker. The webhook process and the command line both use them."""
 
 PEER_CONNECTIONS = 256
-"""Of one address in one worker. An API server has at most 200 mutating requests in flight, unless told otherwise."""
+"""Maximum per peer address and worker. By default, an API server has at most 200 mutating requests in flight."""
 TOTAL_CONNECTIONS = 1024
-"""In one worker, where the limit of open files allows it."""
+"""Maximum per worker. The limit for open files may lower it."""

@@ -1,25 +1,26 @@
-"""JSON patch from two versions of an object that share their unchanged parts.
+"""Computes a JSON patch between two versions of an object that share their unchanged parts.
 
-Injection copies only the spine of what it changes, so whatever *is* the same object in both
-versions is unchanged, and the comparison walks nothing else. That costs microseconds where a
-comparison of whole pods costs milliseconds.
+Injection copies only the parts that it changes, and the path from the root to them. A part that *is* the same Python
+object in both versions is therefore unchanged, and the comparison skips it. This takes microseconds. A comparison of
+whole pods takes milliseconds.
 """
 
 from typing import Any
 
 Operation = dict[str, Any]
-"""One operation of RFC 6902: ``op``, ``path`` and, but for ``remove``, ``value``."""
+"""One operation of RFC 6902: ``op``, ``path`` and, except for ``remove``, ``value``."""
 
 
 def operations(old: Any, new: Any, path: str = "") -> list[Operation]:
-    """Operations at and below ``path`` (a JSON pointer) that make ``old`` into ``new``.
+    """Return the operations at and below ``path`` (a JSON pointer) that change ``old`` into ``new``.
 
-    A list that only gained or only lost elements is patched element by element; one that did both is replaced.
+    If a list only gained or only lost elements, each element has its own operation. Otherwise one operation replaces
+    the list.
     """
-    result: list[Operation] = []
+    patch: list[Operation] = []
     if old is not new:
-        _compare(old, new, path, result)
-    return result
+        _compare(old, new, path, patch)
+    return patch
 
 
 def _compare(old: Any, new: Any, path: str, out: list[Operation]) -> None:
@@ -48,8 +49,8 @@ def _compare_lists(old: list[Any], new: list[Any], path: str, out: list[Operatio
         out += [{"op": "remove", "path": f"{path}/{i}"} for i in reversed(extra)]
     else:
         out += [{"op": "add", "path": f"{path}/{i}", "value": new[i]} for i in extra]
-    skipped = set(extra)
-    kept = [(i, value) for i, value in enumerate(longer) if i not in skipped]
+    extra_indexes = set(extra)
+    kept = [(i, value) for i, value in enumerate(longer) if i not in extra_indexes]
     for n, ((i, a), b) in enumerate(zip(kept, shorter, strict=True)):
         if a is b:
             continue
@@ -60,21 +61,21 @@ def _compare_lists(old: list[Any], new: list[Any], path: str, out: list[Operatio
 
 
 def _extra(longer: list[Any], shorter: list[Any]) -> list[int] | None:
-    """Places in ``longer`` of what is not in ``shorter``; None if the rest of both is not in the same order."""
+    """Return the indexes of elements in ``longer`` that ``shorter`` lacks. None if the others differ in order."""
     if len(longer) == len(shorter):
         return []
     extra: list[int] = []
     n = 0
     for i, value in enumerate(longer):
-        if n < len(shorter) and _aligned(value, shorter[n]):
+        if n < len(shorter) and _is_same_element(value, shorter[n]):
             n += 1
         else:
             extra.append(i)
     return extra if n == len(shorter) else None
 
 
-def _aligned(a: Any, b: Any) -> bool:
-    """Whether one is a later version of the other: the same object, or of the same name."""
+def _is_same_element(a: Any, b: Any) -> bool:
+    """Whether ``a`` and ``b`` are versions of the same element: the same object, or mappings with the same name."""
     if a is b:
         return True
     if isinstance(a, dict) and isinstance(b, dict):

@@ -1,7 +1,7 @@
-"""The certificate that a worker serves: from files, or from a Secret that is watched through the API.
+"""Loads the certificate that a worker serves, from files or from a watched Secret.
 
-A mounted Secret reaches a pod minutes late; a watch brings it in moments. Each new connection asks for
-the context of the moment, so a new certificate needs no restart and breaks no connection.
+A change of a Secret reaches a mounted volume after minutes, but a watch after moments. Each new connection uses the
+current context, so a new certificate needs no restart and interrupts no connection.
 """
 
 import base64
@@ -22,26 +22,28 @@ log = structlog.get_logger(__name__)
 
 
 class NoCertificate(ssl.SSLError):
-    """No certificate has been loaded yet. A failure of TLS for the connection that asks, and no more."""
+    """No certificate is loaded yet. It is an SSLError, so that it fails only the current connection."""
 
     def __init__(self) -> None:
-        super().__init__(ssl.SSL_ERROR_SSL, "no certificate has been loaded yet")
+        super().__init__(ssl.SSL_ERROR_SSL, "no certificate is loaded yet")
 
 
 def make_context(certificate: bytes, key: bytes, client_authority: str = "") -> ssl.SSLContext:
-    """A server context, TLS 1.2 at least. A client may show a certificate of ``client_authority`` and of no other.
+    """Return a server context for TLS 1.2 and newer.
+
+    If ``client_authority`` is set, a client may send a certificate, which this CA must have signed.
 
     Raises:
-        ssl.SSLError, ValueError: if they do not belong together or are none.
+        ssl.SSLError, ValueError: certificate or key is invalid, or they do not match.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if client_authority:
-        # A probe of the kubelet's has none, so whether there must be one depends on what is asked.
+        # The kubelet's probes send no certificate, so the worker decides per request whether it requires one.
         context.verify_mode = ssl.CERT_OPTIONAL
         context.load_verify_locations(cadata=client_authority)
     with tempfile.NamedTemporaryFile() as chain:
-        # OpenSSL reads files only; this one is readable by us alone and gone in a moment.
+        # OpenSSL reads only files. Only this process can read this file, and it is deleted at once.
         chain.write(key + b"\n" + certificate)
         chain.flush()
         context.load_cert_chain(chain.name)
@@ -49,7 +51,7 @@ def make_context(certificate: bytes, key: bytes, client_authority: str = "") -> 
 
 
 class Certificate:
-    """The current serving certificate; ``on_change`` is called with each new one's start and end of validity."""
+    """The current serving certificate. It calls ``on_change`` with start and expiry of each new certificate."""
 
     def __init__(
         self,
@@ -62,21 +64,21 @@ class Certificate:
 
     @property
     def loaded(self) -> bool:
-        """Whether there is one."""
+        """Whether a certificate is loaded."""
         return self._context is not None
 
     def context(self) -> ssl.SSLContext:
-        """The context for a new connection.
+        """Return the context for a new connection.
 
         Raises:
-            NoCertificate: if there is none yet.
+            NoCertificate: no certificate is loaded yet.
         """
         if self._context is None:
             raise NoCertificate
         return self._context
 
     def load(self, certificate: bytes, key: bytes, origin: str) -> None:
-        """Serve this one from now on; if it cannot be served, go on with the last one and say so."""
+        """Serve this certificate from now on. If it is invalid, log an error and keep the last certificate."""
         if self._loaded == (certificate, key):
             return
         try:
@@ -91,7 +93,7 @@ class Certificate:
         log.info("certificate_loaded", origin=origin, expires=expires.isoformat())
 
     def watch(self, client: Client, namespace: str, name: str) -> Informer:
-        """Load whatever the Secret holds, now and from now on."""
+        """Watch a Secret and load its certificate now and after each change. Return the started informer."""
 
         def changed(secret: Object, deleted: bool) -> None:
             data = secret.get("data") or {}

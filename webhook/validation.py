@@ -1,8 +1,7 @@
-"""Checks an AsyncActor at ``kubectl apply``: errors that name the field, warnings for the unwise.
+"""Validates an AsyncActor at ``kubectl apply``. It returns errors that name the field, and warnings about risks.
 
-The API server checks the schema itself; here the same models are run once more, for clusters whose
-API server knows no CEL, and then what only injection can tell: whether the actor's template can be
-injected. It is tried, so that there is no second description of what is allowed.
+The API server validates the schema itself. This module validates the same models again, for API servers without CEL.
+Then it tries to inject the actor's template, because only injection knows which templates it supports.
 """
 
 from typing import Any
@@ -17,7 +16,7 @@ TEMPLATE = "spec.workload.template"
 
 
 def validate(obj: dict[str, Any], defaults: SidecarDefaults) -> tuple[list[str], list[str]]:
-    """Errors and warnings for ``obj``, an AsyncActor as JSON. Valid if there are no errors."""
+    """Return errors and warnings for ``obj``, an AsyncActor as JSON. Without errors, the actor is valid."""
     try:
         actor = parse_actor(obj)
     except InvalidActor as invalid:
