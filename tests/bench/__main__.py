@@ -28,7 +28,7 @@ OUTPUT = Path(".bench/results.json")
 
 
 def table(results: list[Result]) -> Table:
-    """The results for a terminal."""
+    """The results as a table for a terminal."""
     made = Table(box=None, pad_edge=False)
     for column in ("WHAT", "CASE"):
         made.add_column(column)
@@ -51,7 +51,7 @@ def table(results: list[Result]) -> Table:
 
 
 def main(names: list[str]) -> int:
-    """Run the benchmarks of those names, all if there are none; 1 if a limit was missed."""
+    """Run the benchmarks with these names, or all. Return 1 if a figure exceeds its limit."""
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
         print(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)

@@ -1,6 +1,6 @@
-"""What the API server itself says that the webhook takes, while labelled pods are created.
+"""The time that the API server measures for the webhook while clients create labelled pods.
 
-The floor, a handler that allows and does nothing, is registered for the same pods, so that each of them asks both.
+A second webhook allows everything and does nothing. It is the baseline. The API server calls both for each pod.
 """
 
 import re
@@ -19,7 +19,7 @@ from tests.harness.space import actor
 
 PODS_A_RUN = 500
 THREADS = (1, 4)
-"""Who create pods. With four, this client and the API server have both cores of a small machine busy."""
+"""Number of clients that create pods. Four clients and the API server keep both cores of a small machine busy."""
 P99_MS = 10.0
 IS = "allows, does nothing"
 OURS, FLOOR = "inject.asya.io", "floor.example.com"
@@ -32,7 +32,7 @@ Buckets = dict[float, int]
 
 
 def run() -> list[Result]:
-    """p50 and p99 of the API server's histogram; nothing without a real API server."""
+    """p50 and p99 from the API server's histogram. Without a real API server, nothing."""
     if why_not_real():
         return []
     with operated() as operator:
@@ -66,7 +66,7 @@ def _measure(operator: Operator, threads: int) -> list[Result]:
 
 
 def quantile(buckets: Buckets, share: float) -> float:
-    """As Prometheus' ``histogram_quantile``: within its bucket, a value counts as evenly spread."""
+    """The quantile as in Prometheus' ``histogram_quantile``: values are spread evenly within a bucket."""
     wanted = share * buckets[float("inf")]
     lower, below = 0.0, 0
     for le, count in sorted(buckets.items()):
@@ -98,7 +98,7 @@ def _create(operator: Operator, prefix: str, count: int, threads: int) -> None:
 
 def _configuration(operator: Operator, port: int) -> Object:
     ours = operator.client.get(MUTATING_WEBHOOKS, "", "asya-operator")
-    assert ours is not None, "the operator is installed"
+    assert ours is not None, "the operator is not installed"
     ca = ours["webhooks"][0]["clientConfig"]["caBundle"]
     webhook = {
         "name": FLOOR,

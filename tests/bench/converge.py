@@ -1,11 +1,10 @@
-"""How long many actors take from the first create to the last full status, on a real API server.
+"""The time from creating many actors to the last complete status, on a real API server.
 
-The floor beside it is the same writes by Python and nothing else: for each actor the Deployment, the
-TriggerAuthentication, the ScaledObject and the status, from eight threads over pooled connections. No
-kube-controller-manager runs, since it would be measured too.
+The baseline makes the same writes in plain Python: for each actor the Deployment, the TriggerAuthentication, the
+ScaledObject and the status. It uses eight threads with pooled connections. kube-controller-manager does not run,
+because the benchmark would measure it too.
 
-Once a thousand actors are there, both processes are started anew: what a start takes then, and what each process
-weighs.
+With a thousand actors, both processes restart. The benchmark then measures their start time and memory.
 """
 
 import re
@@ -40,7 +39,7 @@ _REQUESTS = re.compile(r'asya_kubernetes_requests_total\{code="\d+",verb="([A-Z]
 
 @dataclass
 class Converged:
-    """One run."""
+    """The figures of one run."""
 
     actors: int
     seconds: float
@@ -52,11 +51,11 @@ class Converged:
     start_webhook: float = 0.0
     start_controller: float = 0.0
     worker: float = 0.0
-    """Resident MB of a webhook worker after that start, as ``resident`` then is the controller's."""
+    """Resident memory of a webhook worker after the restart, in MB. ``resident`` is then the controller's."""
 
 
 def run() -> list[Result]:
-    """Medians of 200 and of 1,000 actors; nothing without a real API server."""
+    """Medians for 200 and for 1,000 actors. Without a real API server, nothing."""
     if why_not_real():
         return []
     small = [_run(SMALL) for _ in range(RUNS)]
@@ -70,7 +69,7 @@ def _results(runs: list[Converged], *, limits: bool) -> list[Result]:
         Result("converge", "CPU of the controller", _of(runs, "cpu"), "s", _of(runs, "floor_cpu"), BARE, CPU_SECONDS),
         Result("converge", "resident", _of(runs, "resident"), "MB"),
         _an_actor(runs, "requests", ALL, REQUESTS),
-        # One write more is the namespace's ConfigMap.
+        # One more write creates the namespace's ConfigMap.
         _an_actor(runs, "writes", ALL - {"GET"}, WRITES + 1 / runs[0].actors),
         *(_an_actor(runs, verb, {verb}) for verb in sorted(ALL)),
     ]
@@ -107,7 +106,7 @@ def _restart(runs: list[Converged]) -> list[Result]:
 
 @contextmanager
 def operated() -> Iterator[Operator]:
-    """A real API server of its own with the operator, started."""
+    """A real API server of its own, with the running operator."""
     with alone(partial(start_real, controller_manager=False)) as operator:
         operator.start()
         yield operator
@@ -139,7 +138,7 @@ def _actor(number: int) -> Object:
 
 
 def _converge(client: Client, actors: list[Object]) -> float:
-    """Create them all; seconds until the status of the last one says that it is ready."""
+    """Create all actors. Return the seconds until the last actor's status is ready."""
     missing = {obj["metadata"]["name"] for obj in actors}
     done = threading.Event()
 
@@ -151,7 +150,7 @@ def _converge(client: Client, actors: list[Object]) -> float:
 
     informer = Informer(client, ASYNC_ACTORS, changed)
     informer.start()
-    assert informer.wait(10), "the actors are listed"
+    assert informer.wait(10), "the operator lists no actors"
     began = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda obj: client.create(ASYNC_ACTORS, obj), actors))
@@ -175,13 +174,13 @@ def _requests(controller: Controller) -> Counter[str]:
 
 
 def _floor(client: Client, actors: list[Object]) -> tuple[float, float]:
-    """The same writes and no more, unlabelled so that no webhook is asked: seconds, and CPU seconds."""
+    """The same writes alone: seconds and CPU seconds. The objects have no label, so the API server calls no webhook."""
 
     def write(obj: Object) -> None:
         stored = {**obj, "metadata": {**obj["metadata"], "namespace": "floor", "uid": "705ab4f5", "generation": 1}}
         parsed = parse_actor(stored)
         authentication = scalers.trigger_authentication(parsed)
-        assert authentication is not None, "its password is in a Secret"
+        assert authentication is not None, "the actor has no password in a Secret"
         for resource, made in (
             (DEPLOYMENTS, desired.workload(parsed, keda=True)),
             (TRIGGER_AUTHENTICATIONS, authentication),

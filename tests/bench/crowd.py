@@ -1,4 +1,4 @@
-"""What an admission takes while two thousand rude connections of one address are there, and how many fail."""
+"""The time of an admission, and the number of failures, with two thousand rude connections from one address."""
 
 from tests.bench.measure import Result
 from tests.bench.webhook import NAME, servers
@@ -9,7 +9,7 @@ P99_MS = 100.0
 
 
 def run() -> list[Result]:
-    """Failed admissions, p50, p99 and the slowest; a failure or a late p99 misses the limit."""
+    """Failed admissions, p50, p99 and the slowest. A failure or a slow p99 exceeds the limit."""
     with servers() as both:
         port, _ = both["webhook"]
         met = meet_a_crowd(port, SECONDS, NAME, "default")

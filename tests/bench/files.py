@@ -1,4 +1,4 @@
-"""The command ``inject`` on a file of 500 Deployments, from its start to its end."""
+"""The run time of the command ``inject`` on a file with 500 Deployments."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ LIMIT = 3.0
 
 
 def run() -> list[Result]:
-    """Seconds by the clock and of processor time, injecting and un-injecting."""
+    """Wall-clock and processor seconds of injecting and un-injecting."""
     one = Case("deployment").source.read_text()
     text = "---\n".join(one.replace("name: web\n", f"name: web-{n}\n", 1) for n in range(DEPLOYMENTS))
     results = []
@@ -29,7 +29,7 @@ def run() -> list[Result]:
             results.append(Result("files", case, clock, "s", limit=LIMIT))
             results.append(Result("files", f"{case}, processor", processor, "s"))
             made.write_bytes(output)
-        assert made.read_text() == text, "un-injecting gives the same bytes"
+        assert made.read_text() == text, "un-injecting does not restore the same bytes"
     return results
 
 

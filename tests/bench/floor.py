@@ -1,4 +1,4 @@
-"""The floor of the webhook's stack: the same Flask, gunicorn and TLS, and a handler that allows and does nothing."""
+"""The baseline of the webhook: the same Flask, gunicorn and TLS, with a handler that allows and does nothing."""
 
 import sys
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ app = Flask("floor", static_folder=None)
 
 @app.post("/mutate")
 def mutate() -> Response:
-    """Allowed."""
+    """Allow every request."""
     review = orjson.loads(request.get_data(cache=False))
     response = {"uid": review["request"]["uid"], "allowed": True}
     answer = {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}
@@ -26,13 +26,13 @@ def mutate() -> Response:
 
 @app.get("/readyz")
 def readyz() -> Response:
-    """Ready."""
+    """Report that the server is ready."""
     return Response("ok\n", mimetype="text/plain")
 
 
 @contextmanager
 def serving(directory: Path) -> Iterator[tuple[int, int]]:
-    """The floor, with as many workers as the webhook and the certificate in ``directory``: port and process id."""
+    """Run the baseline with the webhook's number of workers and the certificate in ``directory``: port, process id."""
     port = free_port()
     options = ["--bind", f"127.0.0.1:{port}", "--workers", "2", "--threads", "64", "--worker-class", "gthread"]
     files = ["--certfile", str(directory / "tls.crt"), "--keyfile", str(directory / "tls.key"), "--keep-alive", "75"]

@@ -1,4 +1,4 @@
-"""The injection function alone, by the number of containers, against a comparison of whole pods."""
+"""The run time of the injection function alone, by number of containers, compared with a diff of whole pods."""
 
 import timeit
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CALLS = 500
 
 
 def run() -> list[Result]:
-    """Microseconds of check, injection and patch for templates of 1 to 20 containers."""
+    """Microseconds of check, injection and patch for templates with 1 to 20 containers."""
     stored = {**actor("bench"), "metadata": {"name": "bench", "namespace": "default"}}
     plan = make_plan(parse_actor(stored), SidecarDefaults())
     return [result for size in SIZES for result in _measure(size, plan)]

@@ -1,4 +1,4 @@
-"""A client that asks again and again over kept-alive TLS, cheaply enough not to be what is measured."""
+"""A client that sends requests over kept-alive TLS. It is cheap, so that its own cost does not affect the results."""
 
 import socket
 import ssl
@@ -7,7 +7,7 @@ import time
 
 
 class Connection:
-    """One connection; the certificate is not looked at."""
+    """One connection. It does not verify the certificate."""
 
     def __init__(self, port: int) -> None:
         context = ssl.create_default_context()
@@ -16,7 +16,7 @@ class Connection:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def ask(self, request: bytes) -> bytes:
-        """The body of the answer."""
+        """Send a request. Return the body of the response."""
         self._socket.sendall(request)
         answer = b""
         while b"\r\n\r\n" not in answer:
@@ -36,18 +36,18 @@ class Connection:
         return part
 
     def close(self) -> None:
-        """Close it."""
+        """Close the connection."""
         self._socket.close()
 
 
 def post(body: bytes) -> bytes:
-    """A review as an API server posts it."""
+    """A review as a POST request of an API server."""
     head = f"POST /mutate HTTP/1.1\r\nHost: webhook\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     return f"{head}\r\n\r\n".encode() + body
 
 
 def drive(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
-    """How long each request took, in milliseconds, with so many connections for so many seconds."""
+    """Milliseconds of each request, with this number of connections for this number of seconds."""
     taken: list[list[float]] = [[] for _ in range(connections)]
     failures: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""What every benchmark returns, and how a process is weighed."""
+"""The result type of all benchmarks, and functions that measure processes."""
 
 import os
 import statistics
@@ -13,8 +13,10 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Result:
-    """One figure. ``limit`` is the most that ``limits`` may be: the value, its ratio to the baseline, or what it
-    is above the baseline."""
+    """One figure.
+
+    ``limits`` says what ``limit`` bounds: the value, its ratio to the baseline, or its difference from the baseline.
+    """
 
     benchmark: str
     case: str
@@ -27,12 +29,12 @@ class Result:
 
     @property
     def ratio(self) -> float | None:
-        """The value by the baseline."""
+        """The value divided by the baseline."""
         return self.value / self.baseline if self.baseline else None
 
     @property
     def held(self) -> bool | None:
-        """Whether the limit holds; None if there is none."""
+        """Whether the value is within the limit. None without a limit."""
         matches = {"value": self.value, "ratio": self.ratio, "excess": self.value - (self.baseline or 0)}[self.limits]
         return None if self.limit is None or matches is None else matches <= self.limit
 
@@ -47,7 +49,7 @@ def median(values: Iterable[float]) -> float:
 
 
 def percentile(values: list[float], share: float) -> float:
-    """The value that ``share`` (0 to 1) of ``values`` do not exceed."""
+    """The smallest value that a ``share`` (0 to 1) of ``values`` does not exceed."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -58,7 +60,7 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU time that the processes have used so far, in user and system mode."""
+    """CPU seconds that the processes have used so far, in user and system mode."""
     total = 0
     for pid in pids:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -73,6 +75,6 @@ def resident(pid: int) -> float:
 
 
 def proportional(pids: Iterable[int]) -> float:
-    """Memory of the processes in MB, in which a page that n processes share counts as one n-th (PSS)."""
+    """Proportional memory (PSS) of the processes in MB: a page that n processes share counts as one n-th."""
     rollups = [Path(f"/proc/{pid}/smaps_rollup").read_text() for pid in pids]
     return sum(int(text.split("\nPss:")[1].split()[0]) for text in rollups) / 1024

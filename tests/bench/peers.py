@@ -1,8 +1,8 @@
-"""The webhook beside an injector in Go, in one run, on the same review.
+"""Compares the webhook with an injector in Go, in one run, on the same review.
 
-``BENCH_GO_INJECTOR`` names the binary of the Amazon EKS pod identity webhook, which adds a volume, a mount and some
-variables to a pod for its ServiceAccount: about the same work. ``wrk`` must be on the PATH, since a client in Python
-would be what is measured. Without either, nothing is measured.
+``BENCH_GO_INJECTOR`` names the binary of the Amazon EKS pod identity webhook. It adds a volume, a mount and variables
+to a pod for its ServiceAccount, which is about the same work. ``wrk`` must be on the PATH: a client in Python would be
+slower than the servers. Without both, nothing is measured.
 """
 
 import os
@@ -29,7 +29,7 @@ from tests.harness.space import actor
 CONNECTIONS = (1, 8)
 SECONDS, RUNS = 4, 3
 CPU_RATIO, P50_RATIO, REQUESTS, MEGABYTES = 2.0, 2.5, 4000.0, 80.0
-"""The limits: of the Go injector with one connection, requests a second with eight, and of the process tree."""
+"""The limits as ratios to the Go injector: one connection, requests per second with eight, memory of all processes."""
 SERVICE_ACCOUNTS = Resource("v1", "ServiceAccount", "serviceaccounts")
 _P50 = re.compile(r"50%\s+([\d.]+)(us|ms|s)\b")
 _TOTAL = re.compile(r"(\d+) requests in ([\d.]+)s")
@@ -37,7 +37,7 @@ _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
 
 def run() -> list[Result]:
-    """CPU, p50, requests a second and memory of the webhook, the Flask floor and the Go injector."""
+    """CPU, p50, requests per second and memory of the webhook, the Flask baseline and the Go injector."""
     binary = os.environ.get("BENCH_GO_INJECTOR", "")
     if not binary or not shutil.which("wrk"):
         print("peers: BENCH_GO_INJECTOR names no binary, or wrk is not on the PATH")
@@ -104,7 +104,7 @@ def _review() -> bytes:
 
 
 def _script(folder: Path) -> Path:
-    """What wrk sends."""
+    """The script for wrk."""
     (folder / "review.json").write_bytes(_review())
     script = folder / "post.lua"
     script.write_text(
@@ -117,7 +117,7 @@ def _script(folder: Path) -> Path:
 
 @contextmanager
 def _servers(operator: Operator, binary: str) -> Iterator[dict[str, tuple[int, int]]]:
-    """Port and process id of each server. Each one has answered the review with a patch, but for the floor."""
+    """Port and process id of each server. All but the baseline have answered the review with a patch."""
     operator.install()
     obj = actor(NAME)
     obj["metadata"]["namespace"] = "default"

@@ -1,4 +1,4 @@
-"""How many messages a second the runtime script answers on one core, by each protocol, and whether memory is flat."""
+"""How many messages per second the runtime script answers on one core, by protocol, and whether its memory grows."""
 
 import json
 import os
@@ -20,14 +20,14 @@ from tests.harness.clusters import wait_for
 MESSAGES = 20_000
 MICROSECONDS = {"frames": 200, "http": 250}
 FLAT = 1.05
-"""5,000 messages a second by frames, 4,000 by HTTP, and memory that does not grow."""
+"""At least 5,000 messages per second by frames and 4,000 by HTTP, and memory that does not grow."""
 HOLDER_MEGABYTES = 16
-"""What the operator requests for the socket holder."""
+"""The memory request of the socket holder."""
 PAYLOAD = {"text": "x" * 1000}
 
 
 def run() -> list[Result]:
-    """Messages a second, resident MB after the last run against those after the first, and the holder's."""
+    """Messages per second, resident MB after the last run compared with the first, and the holder's memory."""
     return [*_measure("frames"), *_measure("http"), _holder()]
 
 

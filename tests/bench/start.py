@@ -1,4 +1,4 @@
-"""How long both processes take to import and to be ready on an empty cluster, and what they weigh there."""
+"""How long both processes take to import and to become ready on an empty cluster, and how much memory they use."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What an admission costs over TLS, against a handler on the same stack that allows and does nothing."""
+"""The cost of an admission over TLS, compared with a handler on the same stack that allows and does nothing."""
 
 import json
 import time
@@ -21,13 +21,13 @@ from tests.harness.space import actor
 CONNECTIONS = (1, 8, 32)
 SECONDS = 1.0
 LIMITS: dict[str, tuple[float, Literal["ratio", "excess"]]] = {"p50 ms": (1.6, "ratio"), "CPU ms": (0.4, "excess")}
-"""For a full injection: of the floor, and above it."""
+"""Limits for a full injection: as a ratio to the baseline, and as a difference."""
 NAME = "bench"
 FULL_INJECTIONS = ("pod", "Deployment")
 
 
 def reviews() -> dict[str, bytes]:
-    """Reviews of what the webhook sees, by name; the pod's is of 2.4 kB."""
+    """Reviews that the webhook receives, by name. The review of the pod has 2.4 kB."""
     template = _template()
     stored = {**actor(NAME), "metadata": {"name": NAME, "namespace": "default"}}
     plan = make_plan(parse_actor(stored), SidecarDefaults())
@@ -89,7 +89,7 @@ def _review(group: str, resource: str, obj: Object) -> bytes:
 
 @contextmanager
 def servers() -> Iterator[dict[str, tuple[int, int]]]:
-    """The webhook with one actor in its cache, and the floor: port and process id of each."""
+    """The webhook with one actor in its cache, and the baseline: port and process id of each."""
     with alone() as operator:
         operator.install()
         obj = actor(NAME)
@@ -102,7 +102,7 @@ def servers() -> Iterator[dict[str, tuple[int, int]]]:
 
 
 def run() -> list[Result]:
-    """p50, p99, requests a second and CPU of each kind of review with 1, 8 and 32 connections."""
+    """p50, p99, requests per second and CPU of each kind of review with 1, 8 and 32 connections."""
     with servers() as outcome:
         return [
             result

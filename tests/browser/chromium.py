@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by Selenium: Debian's packages ``chromium`` and ``chromium-driver``."""
+"""A headless Chromium, controlled by Selenium: Debian's packages ``chromium`` and ``chromium-driver``."""
 
 import base64
 import shutil
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 def why_no_browser() -> str:
-    """Why there is no browser, or an empty string."""
+    """Why there is no browser. Empty if there is one."""
     missing = [name for name in ("chromium", "chromedriver") if shutil.which(name) is None]
     return (
         f"no {' and no '.join(missing)} on the PATH (make brokers installs them where apt-get may)" if missing else ""
@@ -51,17 +51,17 @@ class Browser:
         self.driver = driver
 
     def open(self, url: str) -> None:
-        """Open a page anew, in another document than the one before."""
+        """Open a page in a new document."""
         self.driver.get("about:blank")
         self.driver.get(url)
 
     def resize(self, size: tuple[int, int], *, mobile: bool = False) -> None:
-        """Give the page a viewport of that size."""
+        """Give the page a viewport of this size."""
         metrics = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": mobile}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
 
     def prefer(self, *, dark: bool = False, reduced_motion: bool = False) -> None:
-        """Have the page see these preferences of a user."""
+        """Set a user's preferences for the page."""
         features = [
             {"name": "prefers-color-scheme", "value": "dark" if dark else "light"},
             {"name": "prefers-reduced-motion", "value": "reduce" if reduced_motion else "no-preference"},
@@ -69,7 +69,7 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """What a script returns."""
+        """Run a script. Return its result."""
         return self.driver.execute_script(script, *arguments)
 
     def all(self, selector: str) -> list[WebElement]:
@@ -77,11 +77,11 @@ class Browser:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def one(self, selector: str) -> WebElement:
-        """The first element of a selector, once there is one."""
+        """Wait for the first element of a selector."""
         return self.until(selector, lambda: self.all(selector))[0]
 
     def button(self, text: str) -> WebElement:
-        """The button that says ``text``, once there is one that can be pressed."""
+        """Wait for a button with this text that can be pressed."""
 
         def probe() -> WebElement | None:
             return next((b for b in self.all("button") if b.text == text and b.is_enabled()), None)
@@ -91,17 +91,17 @@ class Browser:
         return result
 
     def text(self, selector: str = "main") -> str:
-        """The visible text of an element; an empty one while there is none."""
+        """The visible text of an element. Empty while the element does not exist."""
         objects = self.all(selector)
         return objects[0].text if objects else ""
 
     def until_text(self, *parts: str, selector: str = "main") -> str:
-        """Wait until all parts are in the text of an element."""
+        """Wait until the text of an element contains all parts."""
         self.until(" and ".join(parts), lambda: all(part in self.text(selector) for part in parts))
         return self.text(selector)
 
     def until(self, what: str, probe: Callable[[], T], timeout: float = PATIENCE) -> T:
-        """The first true result of a probe."""
+        """Wait for the first true result of a probe."""
         deadline = time.monotonic() + timeout
         while True:
             try:
@@ -115,11 +115,11 @@ class Browser:
             time.sleep(0.05)
 
     def problems(self) -> list[str]:
-        """What the browser complained of since it was asked last: errors of scripts, refusals by the policy."""
+        """The browser's complaints since the last call: script errors, and requests that the policy refused."""
         return [str(entry["message"]) for entry in self.driver.get_log("browser")]  # type: ignore[no-untyped-call]
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
-        """Save what is seen, or the whole page, as a PNG."""
+        """Save the visible part, or the whole page, as a PNG."""
         result = self.driver.execute_cdp_cmd(
             "Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole}
         )
@@ -128,7 +128,7 @@ class Browser:
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
-    """A browser, gone afterwards with all that it wrote."""
+    """Start a browser. Afterwards remove it and its files."""
     with tempfile.TemporaryDirectory(prefix="asya-chromium-", ignore_cleanup_errors=True) as directory:
         options = ChromeOptions()
         options.binary_location = str(shutil.which("chromium"))

@@ -21,7 +21,7 @@ def _browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def browser(_browser: Browser) -> Browser:
-    """The browser, as on a desk in the light."""
+    """The browser, with the size of a desktop and a light theme."""
     _browser.resize(DESKTOP)
     _browser.prefer()
     _browser.problems()
@@ -32,7 +32,7 @@ def browser(_browser: Browser) -> Browser:
 def scene(
     _browser: Browser, cluster: Cluster, _operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scene]:
-    """A dashboard of a namespace with actors in all states; a browser is there to look at it."""
+    """A dashboard of a namespace with actors in all states."""
     _operator.heal()
     with Space.create(cluster.client(), "dashboard") as space:
         populate(space)

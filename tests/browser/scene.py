@@ -1,6 +1,6 @@
-"""What the dashboard shows in tests and in the manual's pictures: actors on a sandbox with the operator.
+"""The actors that the dashboard shows in tests and in the manual's pictures, on a sandbox with the operator.
 
-The sandbox runs nothing, so it has no logs and no metrics of pods; a proxy before it answers for the pods.
+The sandbox runs no containers, so it has no logs and no metrics of pods. A proxy in front of it answers for the pods.
 """
 
 import math
@@ -27,7 +27,7 @@ from tests.harness.clusters import Cluster, wait_for
 from tests.harness.space import Space, actor, example
 
 MARK = "mArKeD-s3cr3t"
-"""In everything that may hold a secret; never in what the dashboard sends."""
+"""A mark in every field that may contain a secret. The dashboard must never send it."""
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"><script>document.title='hacked'</script>"
 ROUTES = {
     "intake": {"language": 42.0, "thumbnails": 6.5},
@@ -37,23 +37,23 @@ ROUTES = {
     "thumbnails": {"publisher": 6.5},
     "publisher": {"x-sink": 47.0, "intake": 0.0},
 }
-"""Messages a second from actor to actor, or to a queue without one."""
+"""Messages per second from actor to actor, or to a queue without an actor."""
 _LOG = re.compile(r"/api/v1/namespaces/([^/]+)/pods/([^/:]+)/log\?.*container=(\w+)")
 _METRICS = re.compile(r"/api/v1/namespaces/([^/]+)/pods/([^/:]+):9095/proxy/metrics")
 
 
 @dataclass
 class Pods:
-    """Answers for pods, as kubelets and sidecars would."""
+    """Answers for pods, as kubelets and sidecars give them."""
 
     started: float = field(default_factory=time.time)
     denied: bool = False
-    """Whether the caller may reach no pod."""
+    """Whether the caller lacks the right to reach pods."""
     peaceful: bool = False
-    """Whether logs hold neither secrets nor markup, as for a picture."""
+    """Whether logs have neither secrets nor markup, for pictures."""
 
     def answer(self, path: str) -> tuple[int, bytes] | None:
-        """The answer for a path; None for one that is of no pod."""
+        """The answer for a path. None if the path is not about a pod."""
         if match := _LOG.match(path):
             return (403, _status("Forbidden")) if self.denied else (200, self._log(match[2], match[3]).encode())
         if match := _METRICS.match(path):
@@ -114,7 +114,7 @@ class FakeLetters:
         self.refuses = ""
 
     def list(self, namespace: str, actor: str) -> Sequence[Letter]:
-        """Three, without those that were replayed."""
+        """Three dead letters, without the replayed ones."""
         if self.refuses:
             raise Refused(self.refuses)
         payload = f'{{"id": "m-2", "payload": {{"text": {HOSTILE!r}, "password": "{MARK}"}}}}'
@@ -126,14 +126,14 @@ class FakeLetters:
         return [letter for letter in letters if letter.id not in self.replayed]
 
     def lengths(self, namespace: str, actor: str) -> dict[str, int | None]:
-        """Some, and a queue that is not there."""
+        """Some lengths, and a queue that does not exist."""
         return {f"asya-{namespace}-{actor}": 4711, f"asya-{namespace}-x-sump": None}
 
     def close(self) -> None:
-        """Nothing was started."""
+        """Do nothing: there is nothing to stop."""
 
     def replay(self, namespace: str, actor: str, ids: Sequence[str] | None) -> str:
-        """Send them anew."""
+        """Mark them as replayed."""
         chosen = [letter.id for letter in self.list(namespace, actor)] if ids is None else ids
         self.replayed += chosen
         return f"{len(chosen)} replayed to {actor}"
@@ -141,7 +141,7 @@ class FakeLetters:
 
 @dataclass
 class Scene:
-    """A dashboard that is served."""
+    """A running dashboard."""
 
     dashboard: Dashboard
     pods: Pods
@@ -151,13 +151,13 @@ class Scene:
 
     @property
     def url(self) -> str:
-        """Its address."""
+        """The address of the dashboard."""
         return self.dashboard.url
 
 
 @contextmanager
 def serving(cluster: Cluster, directory: Path, space: Space, *, everywhere: bool = False) -> Iterator[Scene]:
-    """A dashboard of a namespace, or of all, on a cluster, by way of a proxy that answers for pods."""
+    """Serve a dashboard of a namespace, or of all. A proxy answers for pods."""
     proxy, pods, letters = Proxy(cluster.kubeconfig, directory), Pods(), FakeLetters()
     proxy.instead = pods.answer
 
@@ -176,7 +176,7 @@ def serving(cluster: Cluster, directory: Path, space: Space, *, everywhere: bool
 
 
 def populate(space: Space) -> None:
-    """Actors that send to each other, at rest, paused, and in trouble."""
+    """Create actors that send to each other, that are at rest, paused, and in trouble."""
     for name in ROUTES:
         space.apply(actor(name, scaling={"enabled": name != "publisher", "minReplicas": 1, "maxReplicas": 20}))
     space.apply(example("rabbitmq-deployment"))
@@ -197,7 +197,7 @@ def populate(space: Space) -> None:
 
 
 def marked(name: str) -> Object:
-    """An actor that holds the mark wherever a careless user may write a password."""
+    """An actor with the mark in every field where a careless user may write a password."""
     made = actor(name)
     made["metadata"]["annotations"] = {"note": f"the password is {MARK}"}
     made["spec"]["sidecar"] = {
@@ -213,7 +213,7 @@ def marked(name: str) -> Object:
 
 
 def autoscaler(space: Space, name: str, length: int, replicas: int = 1) -> None:
-    """Have the autoscaler that KEDA makes for an actor say that its queue has that length."""
+    """Set the queue length in the status of the autoscaler that KEDA creates for an actor."""
     scaled: Any = space.wait("ScaledObject", name)
     owner = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "name": name, "controller": True}
     made = {
@@ -246,7 +246,7 @@ def autoscaler(space: Space, name: str, length: int, replicas: int = 1) -> None:
 
 
 def remember(scene: Scene, shapes: dict[str, tuple[float, float]]) -> None:
-    """Give actors ten minutes of queue lengths: a mean and a swing each; the last one is what is told now."""
+    """Give actors ten minutes of queue lengths, each with a mean and a variation. The last value is the present one."""
     for n in range(120):
         lengths = {
             (scene.space.name, name): round(max(0.0, mean + swing * math.sin(n / 9 + mean) * math.cos(n / 23)))

@@ -43,13 +43,13 @@ while (walker.nextNode()) {
 }
 return poor;
 """
-"""Text whose contrast is below what WCAG 2 asks for (AA): https://www.w3.org/TR/WCAG21/#contrast-minimum"""
+"""Finds text with less contrast than WCAG 2 AA requires: https://www.w3.org/TR/WCAG21/#contrast-minimum"""
 UNNAMED = """
 return [...document.querySelectorAll("a, button, input, select, [role=img], [tabindex='0']")].filter((e) =>
   e.checkVisibility() && !(e.textContent.trim() || e.getAttribute("aria-label") || (e.labels && e.labels.length)))
   .map((e) => e.outerHTML.slice(0, 120));
 """
-"""What a screen reader could not name."""
+"""Finds elements that a screen reader cannot name."""
 
 
 def visit(browser: Browser, scene: Scene, part: str = "", *texts: str) -> None:
@@ -57,7 +57,7 @@ def visit(browser: Browser, scene: Scene, part: str = "", *texts: str) -> None:
     browser.until_text(*texts)
 
 
-def test_actors_are_shown_with_phase_pods_queue_and_what_is_wrong(browser: Browser, scene: Scene) -> None:
+def test_the_table_shows_phase_pods_queue_and_problem(browser: Browser, scene: Scene) -> None:
     remember(scene, {"intake": (40, 35), "translator": (160, 80)})
     browser.until("the autoscalers", lambda: all(_length(scene, name) for name in ("intake", "translator")))
     visit(browser, scene, "", "summarizer", "Running", "ImagePullError", "QueueMissing", "Paused", "Napping")
@@ -80,7 +80,7 @@ def _length(scene: Scene, name: str) -> Any:
     return made.get("length")
 
 
-def test_a_change_is_shown_by_itself_and_one_actor_costs_no_request_of_its_own(browser: Browser, scene: Scene) -> None:
+def test_changes_appear_without_a_request_for_each_actor(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, "", "summarizer")
     browser.run("window.kept = document.querySelector('[data-key$=\"/intake\"]')")
     began = time.monotonic()
@@ -90,12 +90,12 @@ def test_a_change_is_shown_by_itself_and_one_actor_costs_no_request_of_its_own(b
     browser.until_text("777")
     scene.space.delete("AsyncActor", "newcomer")
     browser.until("it to go", lambda: "newcomer" not in browser.text())
-    assert browser.run("return window.kept.isConnected"), "rows that did not change are not drawn again"
+    assert browser.run("return window.kept.isConnected"), "a row that did not change was drawn again"
     asked = [a.path for a in scene.proxy.since(began) if a.path not in ("/version",)]
-    assert asked == [], "the watches tell it all"
+    assert asked == [], "the page sent requests for single actors"
 
 
-def test_an_actor_s_page_says_what_was_injected_what_is_wrong_and_what_to_do(browser: Browser, scene: Scene) -> None:
+def test_an_actors_page_shows_injection_problems_and_remedies(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, f"#/actor/{scene.space.name}/broken", "What was injected", "message 3f2a handled")
     page = browser.text()
     for part in (
@@ -109,14 +109,14 @@ def test_an_actor_s_page_says_what_was_injected_what_is_wrong_and_what_to_do(bro
         "resources.limits: not set",
     ):
         assert part in page, part
-    assert HOSTILE in page, "text stays text"
+    assert HOSTILE in page, "the page interprets text as markup"
     assert "\x1b" not in page
     assert browser.driver.title == f"broken ({scene.space.name}) · Asya"
     assert not browser.all("main img, main script")
     assert browser.problems() == []
 
 
-def test_an_actor_is_paused_and_resumed(browser: Browser, scene: Scene) -> None:
+def test_the_page_pauses_and_resumes_an_actor(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, f"#/actor/{scene.space.name}/thumbnails", "Conditions")
     browser.until("the button", lambda: browser.one(".title .button").text == "Pause")
     browser.one(".title .button").click()
@@ -128,7 +128,7 @@ def test_an_actor_is_paused_and_resumed(browser: Browser, scene: Scene) -> None:
     browser.until_text("thumbnails: resumed", selector="#said")
 
 
-def test_dead_letters_are_listed_and_replayed(browser: Browser, scene: Scene) -> None:
+def test_the_page_lists_and_replays_dead_letters(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, f"#/actor/{scene.space.name}/summarizer", "Dead letters")
     browser.button("Ask the broker").click()
     browser.until_text("4711", "is not there")
@@ -144,10 +144,10 @@ def test_dead_letters_are_listed_and_replayed(browser: Browser, scene: Scene) ->
     browser.until("the rest", lambda: len(browser.all(".letters > li")) == 2)
     assert browser.driver.title.startswith("summarizer")
     [problem] = browser.problems()
-    assert "409" in problem, "the refusal, and nothing else"
+    assert "409" in problem, "the console has more than the refusal"
 
 
-def test_routes_are_drawn_with_rates(browser: Browser, scene: Scene) -> None:
+def test_the_graph_shows_routes_with_rates(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, "#/routes", "Who sends to whom", "x-sink")
     browser.until("all rates", lambda: "…" not in browser.text(".plain"))
     matches = {
@@ -168,7 +168,7 @@ def _rows(browser: Browser) -> list[Any]:
     return browser.all(".plain tbody tr")
 
 
-def test_what_cannot_be_reached_is_said_with_the_right_that_is_missing(browser: Browser, scene: Scene) -> None:
+def test_a_missing_right_is_named(browser: Browser, scene: Scene) -> None:
     scene.pods.denied = True
     scene.dashboard.services.scraper.forget()
     try:
@@ -180,7 +180,7 @@ def test_what_cannot_be_reached_is_said_with_the_right_that_is_missing(browser: 
         scene.pods.denied = False
 
 
-def test_everything_is_reached_by_the_keyboard(browser: Browser, scene: Scene) -> None:
+def test_the_keyboard_reaches_everything(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, "", "summarizer")
     keys = ActionChains(browser.driver)
     keys.send_keys(Keys.TAB).perform()
@@ -199,7 +199,7 @@ def test_everything_is_reached_by_the_keyboard(browser: Browser, scene: Scene) -
 
 
 @pytest.mark.parametrize("dark", [False, True])
-def test_it_is_legible_named_and_fits_a_phone(browser: Browser, scene: Scene, dark: bool) -> None:
+def test_the_page_is_legible_and_named_and_fits_a_phone(browser: Browser, scene: Scene, dark: bool) -> None:
     browser.prefer(dark=dark, reduced_motion=dark)
     browser.resize(PHONE, mobile=True)
     for part, text in (
@@ -215,7 +215,7 @@ def test_it_is_legible_named_and_fits_a_phone(browser: Browser, scene: Scene, da
     assert (sum(int(n) for n in re.findall(r"\d+", ground)[:3]) < 200) == dark
 
 
-def test_nothing_is_fetched_from_elsewhere_and_no_secret_is_sent(browser: Browser, scene: Scene) -> None:
+def test_the_page_loads_nothing_from_other_hosts_and_no_secret(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, f"#/actor/{scene.space.name}/broken", "What was injected", "message 3f2a handled")
     names = browser.run("return performance.getEntriesByType('resource').map((entry) => entry.name)")
     assert len(names) > 8

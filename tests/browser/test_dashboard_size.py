@@ -1,4 +1,4 @@
-"""The dashboard with a thousand actors, and how it is started and ended."""
+"""The dashboard with a thousand actors, and how it starts and ends."""
 
 import os
 import signal
@@ -24,9 +24,9 @@ from tests.harness.clusters import Cluster, free_port
 
 ACTORS = 1000
 FIRST_PAINT = 1.0
-"""Seconds from the beginning of the navigation until actors are on the screen."""
+"""Most seconds from the start of the navigation until actors are visible."""
 TRIES = 6
-"""The best of so many counts, as other tests run on the same machine meanwhile."""
+"""Number of measurements. The best counts, because other tests use the same machine."""
 COUNT = "return document.querySelectorAll(arguments[0]).length"
 FILTER = """
 const search = document.getElementById("search");
@@ -64,7 +64,7 @@ def crowd(number: int, **status: Any) -> dict[str, Any]:
 
 @contextmanager
 def crowded() -> Iterator[tuple[Board, str]]:
-    """A dashboard of a thousand actors, all with ten minutes of lengths, and its address."""
+    """A dashboard of a thousand actors, all with ten minutes of queue lengths, and its address."""
     board = Board()
     for number in range(ACTORS):
         board.take_actor(crowd(number), False)
@@ -82,7 +82,7 @@ def crowded() -> Iterator[tuple[Board, str]]:
         bound.shutdown()
 
 
-def test_a_thousand_actors_are_on_the_screen_within_a_second(browser: Browser) -> None:
+def test_a_thousand_actors_appear_within_a_second(browser: Browser) -> None:
     with crowded() as (board, url):
         measured = []
         for _ in range(TRIES):
@@ -105,11 +105,11 @@ def test_a_thousand_actors_are_on_the_screen_within_a_second(browser: Browser) -
 
 
 @pytest.mark.only("sandbox")
-def test_the_command_serves_until_ctrl_c_and_ends_at_once(scene: Scene, cluster: Cluster) -> None:
+def test_ctrl_c_ends_the_command_at_once(scene: Scene, cluster: Cluster) -> None:
     port = free_port()
     command = [sys.executable, "-m", "cli", "dashboard", "--no-browser", "--port", str(port)]
     options = ["--namespace", scene.space.name, "--kubeconfig", str(cluster.kubeconfig)]
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job of a shell ignores it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores SIGINT
     with subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         signal.signal(signal.SIGINT, before)
         try:

@@ -1,6 +1,6 @@
-"""AsyncActors that must be refused: what is wrong, and the words that the refusal must hold.
+"""Invalid AsyncActors: each with its error, and the words that the refusal must contain.
 
-Run through the models and through ``kubectl apply`` on every tier, so that neither knows a rule alone.
+The models and ``kubectl apply`` on every tier use these cases, so each rule is in both.
 """
 
 import copy
@@ -21,7 +21,7 @@ PATH = "spec.workload.template.spec"
 RESILIENCY = "spec.resiliency"
 
 Case = tuple[str, list[tuple[str, Any]], str]
-"""A name, changes to a good actor (path and value), and what the refusal must say."""
+"""Each case: a name, changes to a valid actor (path and value), and the words of the refusal."""
 
 CASES: list[Case] = [
     ("empty queue name", [("spec.queueName", "")], "spec.queueName"),
@@ -198,7 +198,7 @@ CASES: list[Case] = [
 
 
 def invalid(changes: list[tuple[str, Any]]) -> Object:
-    """A good actor with ``changes``."""
+    """A valid actor with ``changes``."""
     obj = copy.deepcopy(actor("a"))
     for path, value in changes:
         *parents, last = path.split(".")

@@ -1,4 +1,4 @@
-"""Actors whose broker or scaling KEDA, or the sidecar, would refuse; in the form of ``invalid_actors``."""
+"""Actors with a broker or scaling that KEDA or the sidecar would refuse, in the form of ``invalid_actors``."""
 
 from typing import Any
 
@@ -17,22 +17,22 @@ Case = tuple[str, list[tuple[str, Any]], str]
 
 
 def sqs(name: str, url: str, message: str) -> Case:
-    """A queue base URL that is refused."""
+    """A case with an invalid queue base URL."""
     return name, [("spec.transport", SQS), (BASE_URL, url)], message
 
 
 def host(name: str, value: str) -> Case:
-    """A host that is refused."""
+    """A case with an invalid host."""
     return name, [(f"{RABBITMQ}.host", value)], "must be a host name"
 
 
 def scaling(name: str, section: Any, message: str, *more: tuple[str, Any]) -> Case:
-    """A section ``scaling`` that is refused."""
+    """A case with an invalid section ``scaling``."""
     return name, [*more, (SCALING, section)], message
 
 
 def trigger(name: str, one: Any, message: str) -> Case:
-    """A further trigger that is refused."""
+    """A case with an invalid additional trigger."""
     return scaling(name, {"triggers": [one]}, message)
 
 

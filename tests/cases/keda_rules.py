@@ -1,7 +1,7 @@
-"""What KEDA refuses, at admission or when it builds a scaler, as rules over the objects that it is given.
+"""The rules by which KEDA refuses objects, at admission or when it builds a scaler.
 
-Written from KEDA's documentation of ScaledObject, ScaledJob, TriggerAuthentication and the two queue scalers, so
-that the objects of any actor can be tried where there is no KEDA.
+They follow KEDA's documentation of ScaledObject, ScaledJob, TriggerAuthentication and the two queue scalers. So tests
+can check an actor's objects without KEDA.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What a kubelet says of pods that do not run, by the phase that it puts their actor in."""
+"""The statuses that a kubelet reports for broken pods, by the phase of their actor."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ TROUBLES: dict[str, tuple[Object, str]] = {
 
 
 def running_pod(space: Space, name: str) -> Object:
-    """The actor's pod, once it runs."""
+    """The actor's pod, as soon as it runs."""
 
     def running() -> Object | None:
         obj = [p for p in space.all("Pod") if p["metadata"]["labels"].get("asya.io/actor") == name]
@@ -44,7 +44,7 @@ def running_pod(space: Space, name: str) -> Object:
 
 
 def report(space: Space, pod: Object, *, ready: bool, status: Object) -> None:
-    """Say of the pod what a kubelet would."""
+    """Write a status of the pod as a kubelet does."""
     state = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": NOW}
     conditions = [state, *({"lastTransitionTime": NOW, **c} for c in status.get("conditions") or ())]
     space.patch("Pod", pod["metadata"]["name"], {"status": {**status, "conditions": conditions}}, "status")

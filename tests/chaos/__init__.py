@@ -1,4 +1,4 @@
-"""Faults, load and hostile input. CI runs a short form; ``make chaos`` runs all of it (``CHAOS=full``)."""
+"""Faults, load and hostile input. CI runs a short form; ``make chaos`` runs everything (``CHAOS=full``)."""
 
 import os
 

@@ -1,7 +1,8 @@
-"""Many clients that send half of something and wait: ``python -m tests.chaos.crowd PORT CONNECTIONS SECONDS``.
+"""Many clients that send half of something and then wait.
 
-Half of them break off in the handshake, and a sixth each in the head and in the body of a request, or ask for answers
-that they do not read. One that is thrown out comes again. It prints a line once all have come.
+``python -m tests.chaos.crowd PORT CONNECTIONS SECONDS``. Half of the clients stop in the handshake. A sixth each stop
+in the head or in the body of a request, or do not read the responses. A client that the server disconnects connects
+again. The program prints a line when all clients have connected.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import time
 from tests.chaos.rude import BODY, head
 
 PAUSE_SECONDS = 5.0
-"""Before one that was thrown out comes again: the crowd's own handshakes would be what is measured."""
+"""Seconds before a disconnected client connects again. Otherwise the crowd's handshakes would dominate the result."""
 COMING_SECONDS = 60.0
 HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 SENT = {
@@ -27,7 +28,7 @@ SENT = {
 
 
 class Crowd:
-    """The clients, and how many have been there once."""
+    """The clients, and how many of them have connected once."""
 
     def __init__(self, port: int, size: int, seconds: float) -> None:
         self._port, self._size, self._seconds, self._come = port, size, seconds, 0
@@ -35,7 +36,7 @@ class Crowd:
         self._few = asyncio.Semaphore(400)
 
     async def run(self) -> None:
-        """All of them, and for so long when they are there."""
+        """Connect all clients. Keep them for this time after the last one has connected."""
         kinds = ["handshake", "head", "handshake", "body", "handshake", "reader"]
         tasks = [asyncio.create_task(self._one(kinds[n % len(kinds)])) for n in range(self._size)]
         began = time.monotonic()
@@ -74,7 +75,7 @@ class Crowd:
 
 
 def main() -> None:
-    """The crowd that the command line tells."""
+    """Run the crowd that the command line describes."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     asyncio.run(Crowd(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])).run())

@@ -1,4 +1,4 @@
-"""Clients of the webhook as an API server is one, while others are rude."""
+"""Clients that behave like an API server, while rude clients use the webhook."""
 
 import socket
 import ssl
@@ -15,13 +15,13 @@ from tests.harness.clusters import ROOT
 
 PAUSE_SECONDS = 0.02
 API_SECONDS = 5
-"""For which an API server waits."""
+"""Seconds that an API server waits for a response."""
 CROWD = 2000
 CROWD_GOOD_CLIENTS = 8
 
 
 class Good(threading.Thread):
-    """A client as an API server is one: a kept-alive connection, or a fresh one each time, and a review at a time."""
+    """A client like an API server: one review at a time, on a kept-alive connection or on a new one each time."""
 
     def __init__(
         self, port: int, until: float, *, fresh: bool = False, actor: str = "actor-0", namespace: str = "load"
@@ -46,7 +46,7 @@ class Good(threading.Thread):
         self._request = head.encode() + body
 
     def run(self) -> None:
-        """Ask until the time is over."""
+        """Send reviews until the time is over."""
         connection = None
         try:
             while time.monotonic() < self._until:
@@ -70,12 +70,13 @@ class Good(threading.Thread):
 
     def _connect(self) -> ssl.SSLSocket:
         context = ssl._create_unverified_context()
-        # From another address than rude clients, as an API server is: connections are capped by address.
+        # The address differs from the rude clients', as an API server's does: the webhook limits connections by
+        # address.
         return context.wrap_socket(socket.create_connection(("127.0.0.1", self._port), API_SECONDS, ("127.0.0.2", 0)))
 
 
 def _answer(connection: ssl.SSLSocket) -> bytes:
-    """All of one answer."""
+    """Read a whole response."""
     answer = b""
     while True:
         part = connection.recv(65536)
@@ -89,16 +90,16 @@ def _answer(connection: ssl.SSLSocket) -> bytes:
 
 @dataclass(frozen=True)
 class Met:
-    """What good clients saw of the webhook amid a crowd."""
+    """The results of the good clients during a crowd."""
 
     come: int
-    """Rude connections."""
+    """Number of rude connections."""
     seconds: list[float]
-    """Each admission, the fastest first."""
+    """Milliseconds of each admission, the fastest first."""
     problems: list[str]
 
     def share(self, part: float) -> float:
-        """The milliseconds that this part of the admissions took at most."""
+        """The milliseconds that this share of the admissions did not exceed."""
         return self.seconds[min(len(self.seconds) - 1, int(len(self.seconds) * part))] * 1000
 
     def __str__(self) -> str:
@@ -109,9 +110,9 @@ class Met:
 def meet_a_crowd(
     port: int, seconds: float, actor: str = "actor-0", namespace: str = "load", arrived: Callable[[], None] = print
 ) -> Met:
-    """Good clients for so many seconds among :data:`CROWD` rude ones; half of them connect afresh each time.
+    """Run good clients for this many seconds among :data:`CROWD` rude ones.
 
-    ``arrived`` is called when all of the crowd have come.
+    Half of the good clients connect anew for each request. ``arrived`` is called when the whole crowd has connected.
     """
     arguments = [sys.executable, "-m", "tests.chaos.crowd", str(port), str(CROWD), str(seconds + 4)]
     crowd = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""Many actors under an operator whose way to the API server can fail, and pods that are created all the while."""
+"""Many actors under an operator with an unreliable way to the API server, and a client that creates pods in a loop."""
 
 import os
 import threading
@@ -22,12 +22,15 @@ from tests.harness.space import NAMESPACES, actor
 
 REPLICA_SETS = Resource("apps/v1", "ReplicaSet", "replicasets")
 TRAFFIC_SECONDS = 0.1
-"""Between two labelled pods."""
+"""Seconds between two labelled pods."""
 
 
 @dataclass
 class Plant:
-    """``expected`` is each actor's processing timeout, by namespace and name, and ``changes`` how often it moved."""
+    """The expected state.
+
+    ``expected`` is each actor's processing timeout, by namespace and name. ``changes`` counts its changes.
+    """
 
     cluster: Cluster
     operator: Operator
@@ -37,7 +40,7 @@ class Plant:
     changes: Counter[tuple[str, str]] = field(default_factory=Counter)
 
     def create(self, namespaces: list[str], actors: int, *, scaled: bool = True) -> None:
-        """Create namespaces and, spread over them, actors."""
+        """Create namespaces, and actors spread over them."""
         for name in namespaces:
             self.client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         keys = [(namespaces[n % len(namespaces)], f"actor-{n}") for n in range(actors)]
@@ -54,18 +57,18 @@ class Plant:
         self.expected[key] = timeout
 
     def disturb(self, number: int) -> None:
-        """Change some actors, delete some of their workloads, and add one."""
+        """Change some actors, delete some of their workloads, and add one actor."""
         keys = sorted(self.expected)
         picked = [keys[(number * 7 + n) % len(keys)] for n in range(7)]
         for key in picked[:5]:
             self.put(key, self.expected[key] + 1)
         for key in picked[5:]:
             self.client.delete(DEPLOYMENTS, *key)
-            self.changes[key] = 0  # its successor starts with one ReplicaSet
+            self.changes[key] = 0  # the new Deployment starts with one ReplicaSet
         self.put((keys[0][0], f"added-{number}"), 60)
 
     def unconverged(self) -> list[str]:
-        """What is not yet as it should be."""
+        """Objects that are not yet in the expected state."""
         actors = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in self.client.list(ASYNC_ACTORS)}
         deployments = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in self._deployments()}
         wrong = [f"{key} is missing" for key in self.expected.keys() - actors.keys()]
@@ -81,7 +84,7 @@ class Plant:
         return wrong
 
     def duplicates(self) -> list[str]:
-        """Deployments of no actor, and roll-overs beyond one for each change."""
+        """Deployments without an actor, and rollouts beyond one for each change."""
         uids = {(o["metadata"]["namespace"], o["metadata"]["name"]): o["metadata"]["uid"] for o in self._deployments()}
         matches = [f"a Deployment {key}" for key in uids.keys() - self.expected.keys()]
         replica_sets = self.client.list(REPLICA_SETS)
@@ -95,7 +98,7 @@ class Plant:
         return self.client.list(DEPLOYMENTS)
 
     def processes(self) -> dict[str, int]:
-        """The operator's processes by what they are."""
+        """The operator's processes, by name."""
         assert self.operator.webhook is not None
         master = self.operator.webhook.pid
         matches = {f"controller-{n}": c.process.pid for n, c in enumerate(self.operator.controllers)}
@@ -122,7 +125,7 @@ def _status(pid: int, name: str) -> int:
 
 @contextmanager
 def planted(directory: Path, *, real: bool, proxied: bool) -> Iterator[Plant]:
-    """A cluster of its own with an operator, whose way to the API server is ``proxied`` or not, and no actors."""
+    """A cluster of its own with an operator and no actors. ``proxied``: the operator uses a proxy to the API server."""
     with running(directory / "cluster", real=real) as cluster:
         proxy = Proxy(cluster.kubeconfig, directory / "proxy")
         operator = Operator(cluster, directory / "operator", kubeconfig=proxy.kubeconfig if proxied else None)
@@ -135,7 +138,7 @@ def planted(directory: Path, *, real: bool, proxied: bool) -> Iterator[Plant]:
 
 
 class Traffic:
-    """Creates a labelled pod again and again, which must be injected each time."""
+    """Creates labelled pods in a loop. Each pod must be injected."""
 
     def __init__(self, client: Client, namespace: str, name: str) -> None:
         self._client, self._namespace, self._name = client, namespace, name
@@ -146,7 +149,7 @@ class Traffic:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop."""
+        """Stop creating pods."""
         self._stop.set()
         self._thread.join()
 

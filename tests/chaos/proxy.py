@@ -1,7 +1,7 @@
-"""A proxy between the operator and the API server that fails in every way a network and a server can.
+"""A proxy between the operator and the API server that simulates failures of network and server.
 
-It ends the operator's TLS with a certificate of its own, so that it can answer in the API server's place,
-and passes credentials on. Loopback only.
+It terminates the operator's TLS with its own certificate, so that it can answer instead of the API server. It forwards
+credentials, and listens on loopback only.
 """
 
 import base64
@@ -36,12 +36,12 @@ class Asked:
 
     @property
     def writes(self) -> bool:
-        """Whether it changes an object of the cluster that is not the election's own."""
+        """Whether the request changes an object other than the leader election's."""
         return self.method not in ("GET", "CONNECTION") and "/leases" not in self.path
 
 
 class Proxy:
-    """Forwards to the API server of ``kubeconfig``; ``fault`` is one of :data:`FAULTS` or empty."""
+    """Forwards to the API server of ``kubeconfig``. ``fault`` is one of :data:`FAULTS`, or empty."""
 
     def __init__(self, kubeconfig: Path, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -53,9 +53,9 @@ class Proxy:
         self.upstream = urllib3.PoolManager(ca_certs=str(ca), maxsize=64, retries=False)
         self.fault = ""
         self.instead: Callable[[str], tuple[int, bytes] | None] = lambda path: None
-        """Answers in the API server's place for a path, where it does not return None."""
+        """Answers for a path instead of the API server, unless it returns None."""
         self.epoch = 0
-        """Counts black holes: a connection from before one is never heard of again."""
+        """Counts black holes. A connection from before a black hole stays silent for ever."""
         self.asked: list[Asked] = []
         self.connections: set[socket.socket] = set()
         authority = trustme.CA()
@@ -70,7 +70,7 @@ class Proxy:
         self.kubeconfig.write_text(yaml.safe_dump(config))
 
     def start(self, fault: str) -> None:
-        """Fail from now on."""
+        """Start a fault."""
         assert fault in FAULTS
         if fault == "black-hole":
             self.epoch += 1
@@ -79,20 +79,20 @@ class Proxy:
             self._cut()
 
     def end(self) -> None:
-        """Forward again. What a black hole has swallowed stays swallowed."""
+        """End the fault and forward again. Connections that a black hole swallowed stay silent."""
         self.fault = ""
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the proxy."""
         self._http.shutdown()
         self._cut()
 
     def since(self, began: float) -> list[Asked]:
-        """The requests since then."""
+        """The requests since a moment."""
         return [asked for asked in self.asked if asked.at >= began]
 
     def note(self, method: str, path: str) -> None:
-        """A request, or an attempt at a connection, has arrived."""
+        """Record a request, or an attempt to connect."""
         self.asked.append(Asked(time.monotonic(), method, path))
 
     def _cut(self) -> None:
@@ -137,7 +137,7 @@ class _Server(ThreadingHTTPServer):
 
 
 def _swallow(connection: socket.socket) -> None:
-    """Leave a connection open and silent until the other end lets go of it."""
+    """Keep a connection open and silent until the other end closes it."""
     connection.settimeout(600)
     try:
         while connection.recv(65536):
@@ -223,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._write(b"0\r\n\r\n")
 
     def _end_watch(self, answer: Any, began: float) -> None:
-        """End a watch from the other side, as the fault has it."""
+        """End a watch as the fault requires."""
         while not answer.closed:
             fault, age = self.server.proxy.fault, time.monotonic() - began
             if (fault == "watch-ends" and age > 1) or fault in ("500", "503"):
@@ -235,7 +235,7 @@ class _Handler(BaseHTTPRequestHandler):
             time.sleep(0.1)
 
     def _lost(self) -> bool:
-        """Whether a black hole has this connection; it is held, in silence, until the other end gives it up."""
+        """Whether a black hole swallowed this connection. It stays silent until the other end closes it."""
         if self.server.proxy.epoch == self.epoch:
             return False
         _swallow(self.connection)

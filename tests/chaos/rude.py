@@ -1,6 +1,6 @@
-"""Clients of the webhook as one would rather not have them: ``python -m tests.chaos.rude PORT SECONDS``.
+"""Rude clients of the webhook: ``python -m tests.chaos.rude PORT SECONDS``.
 
-A process of its own, so that what they cost is not the good clients' time.
+They run in a process of their own, so that they do not slow down the good clients.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ Client = Callable[[int, float], None]
 
 
 def tls(port: int) -> ssl.SSLSocket:
-    """A connection that trusts anyone."""
+    """A connection without verification of the certificate."""
     context = ssl._create_unverified_context()
     return context.wrap_socket(socket.create_connection(("127.0.0.1", port), 10))
 
@@ -30,7 +30,7 @@ def head(content_type: str, length: int) -> bytes:
 
 
 def slow(port: int, until: float) -> None:
-    """Sends a byte of its request now and then."""
+    """Send one byte of a request from time to time."""
     with tls(port) as connection:
         for byte in head("application/json", len(BODY)) + BODY:
             connection.sendall(bytes([byte]))
@@ -40,7 +40,7 @@ def slow(port: int, until: float) -> None:
 
 
 def half_sent(port: int, until: float) -> None:
-    """Sends half of a body, and waits."""
+    """Send half of a body, and wait."""
     with tls(port) as connection:
         connection.sendall(head("application/json", 10_000) + BODY)
         connection.settimeout(max(0.1, until - time.monotonic()))
@@ -48,7 +48,7 @@ def half_sent(port: int, until: float) -> None:
 
 
 def large(port: int, until: float) -> None:
-    """Sends ten mebibytes."""
+    """Send ten mebibytes."""
     with tls(port) as connection:
         connection.sendall(head("application/json", 10 << 20))
         for _ in range(160):
@@ -57,7 +57,7 @@ def large(port: int, until: float) -> None:
 
 
 def chunked(port: int, until: float) -> None:
-    """Sends ten mebibytes without saying so beforehand."""
+    """Send ten mebibytes without announcing the length."""
     with tls(port) as connection:
         connection.sendall(
             b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -68,7 +68,7 @@ def chunked(port: int, until: float) -> None:
 
 
 def wrong_type(port: int, until: float) -> None:
-    """Sends text that is not JSON."""
+    """Send text that is not JSON."""
     with tls(port) as connection:
         for content_type in ("text/plain", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded"):
             connection.sendall(head(content_type, len(BODY)) + BODY)
@@ -76,7 +76,7 @@ def wrong_type(port: int, until: float) -> None:
 
 
 def old(port: int, until: float) -> None:
-    """Speaks HTTP/1.0."""
+    """Use HTTP/1.0."""
     with tls(port) as connection:
         connection.sendall(b"POST /mutate HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}")
         while connection.recv(1000):
@@ -84,7 +84,7 @@ def old(port: int, until: float) -> None:
 
 
 def pipelined(port: int, until: float) -> None:
-    """Sends five requests before it reads an answer."""
+    """Send five requests before reading a response."""
     with tls(port) as connection:
         connection.sendall((head("application/json", len(BODY)) + BODY) * 5)
         connection.settimeout(1)
@@ -93,28 +93,28 @@ def pipelined(port: int, until: float) -> None:
 
 
 def garbage(port: int, until: float) -> None:
-    """Speaks no TLS."""
+    """Send bytes that are not TLS."""
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(random.randbytes(500))
         connection.recv(1000)
 
 
 def plain(port: int, until: float) -> None:
-    """Speaks HTTP without TLS."""
+    """Send HTTP without TLS."""
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         connection.recv(1000)
 
 
 def silent(port: int, until: float) -> None:
-    """Says nothing."""
+    """Send nothing."""
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.settimeout(max(0.1, until - time.monotonic()))
         connection.recv(1)
 
 
 def half_shaken(port: int, until: float) -> None:
-    """Breaks off in the middle of a handshake, and waits."""
+    """Stop in the middle of a handshake, and wait."""
     with socket.create_connection(("127.0.0.1", port), 10) as connection:
         connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         connection.settimeout(max(0.1, until - time.monotonic()))
@@ -125,7 +125,7 @@ KINDS: list[Client] = [slow, half_sent, large, chunked, wrong_type, old, pipelin
 
 
 def one(client: Client, port: int, until: float) -> None:
-    """Be rude again and again."""
+    """Act as one rude client in a loop."""
     while time.monotonic() < until:
         with contextlib.suppress(OSError):
             client(port, until)
@@ -133,7 +133,7 @@ def one(client: Client, port: int, until: float) -> None:
 
 
 def main() -> None:
-    """All of them."""
+    """Run all rude clients."""
     port, until = int(sys.argv[1]), time.monotonic() + float(sys.argv[2])
     threads = [threading.Thread(target=one, args=(KINDS[n % len(KINDS)], port, until)) for n in range(CLIENTS)]
     for thread in threads:

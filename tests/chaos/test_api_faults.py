@@ -1,4 +1,4 @@
-"""Whatever becomes of the way to the API server: pods go on being injected, and soon after all is as it should be."""
+"""Faults on the way to the API server: pods are still injected, and the cluster soon converges."""
 
 import signal
 import time
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.xdist_group("chaos")
 CONVERGED_SECONDS = 30
 REQUESTS_A_SECOND = 10
 SETTLING_SECONDS = 2.0
-"""Every watch notices the fault by itself, once."""
+"""Faults that every watch notices by itself."""
 SHORT = {"cut": 4, "503": 4, "truncated": 3, "watch-410": 3}
 LONG = {"cut": 30, "black-hole": 60, "slow": 30, "429": 30, "500": 30, "503": 30, "truncated": 20} | {
     "watch-410": 20,
@@ -43,20 +43,20 @@ def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture
 def traffic(plant: Plant) -> Iterator[Traffic]:
-    """Labelled pods all along."""
+    """Create labelled pods during the test."""
     started = Traffic(plant.cluster.client(), NAMESPACES[0], "actor-0")
     yield started
     started.stop()
 
 
 def rate(asked: list[Asked], began: float, seconds: float) -> float:
-    """Requests a second from soon after ``began`` on."""
+    """Requests per second, starting soon after ``began``."""
     late = [a for a in asked if a.at > began + SETTLING_SECONDS]
     return len(late) / (seconds - SETTLING_SECONDS)
 
 
 def converge(plant: Plant) -> None:
-    """All is as it should be in time; nothing was made twice."""
+    """Check that the cluster converges in time, and that nothing was created twice."""
     messages: list[str] = []
 
     def converged() -> bool:
@@ -84,20 +84,20 @@ def test_a_fault_of_the_api(plant: Plant, traffic: Traffic, fault: str) -> None:
     plant.proxy.end()
     converge(plant)
     assert traffic.failures == []
-    assert created > seconds / 2, "pods were created all the while"
-    if fault not in ("slow", "truncated", "watch-410", "watch-ends"):  # in which the server is there
+    assert created > seconds / 2, "no pod was created during the fault"
+    if fault not in ("slow", "truncated", "watch-410", "watch-ends"):  # the server runs for this long
         assert rate(asked, began, seconds) <= REQUESTS_A_SECOND
     no_leak(plant, before)
 
 
 def no_leak(plant: Plant, before: dict[str, tuple[int, float]]) -> None:
-    """No process has come or gone, and none has many more threads or megabytes than it had."""
+    """Check that no process was replaced, and that none has many more threads or megabytes than before."""
 
     def as_before() -> bool:
         after = plant.usage()
         assert after.keys() == before.keys()
         for name, (threads, memory) in after.items():
-            # A pool may not have had all its threads yet.
+            # A thread pool may not have started all its threads yet.
             assert threads <= before[name][0] + 10, (name, before[name], after[name])
             assert memory <= before[name][1] * 1.25 + 8, (name, before[name], after[name])
         return True
@@ -106,7 +106,7 @@ def no_leak(plant: Plant, before: dict[str, tuple[int, float]]) -> None:
 
 
 def restart(process: Process) -> None:
-    """End a process of the cluster and start it again."""
+    """Stop a process of the cluster, and start it again."""
     process.stop()
     time.sleep(3)
     process.start()
@@ -126,7 +126,7 @@ def test_a_restart_of_the_api_server_or_of_etcd(plant: Plant, which: str) -> Non
     no_leak(plant, before)
 
 
-def test_another_writer_who_insists(plant: Plant, traffic: Traffic) -> None:
+def test_another_writer_that_insists(plant: Plant, traffic: Traffic) -> None:
     seconds = 30 if FULL else 6
     key = (NAMESPACES[1], "actor-1")
     began = time.monotonic()

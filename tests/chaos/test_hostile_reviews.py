@@ -1,4 +1,4 @@
-"""Whatever is sent to the webhook gets a well-formed answer or a 4xx, and nothing of anybody else's."""
+"""Every input to the webhook gets a well-formed response or a 4xx, without data of other users."""
 
 import base64
 import copy
@@ -56,7 +56,7 @@ RESOURCES = [
 
 
 def lookup(wanted: Wanted) -> Plan | None:
-    """One actor in each of two namespaces; the second has a secret."""
+    """One actor in each of two namespaces. The second has a secret."""
     if (wanted.namespace, wanted.actor) == ("ns", "mine"):
         return make_plan(parse_actor(actor("mine")), SidecarDefaults())
     if (wanted.namespace, wanted.actor) == ("other", "theirs"):
@@ -68,7 +68,7 @@ def lookup(wanted: Wanted) -> Plan | None:
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in a JSON value."""
+    """Every path in a JSON value."""
     matches = [at]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
@@ -77,7 +77,7 @@ def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def replaced(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
-    """A copy with what is at ``path`` replaced."""
+    """A copy with the value at ``path`` replaced."""
     if not path:
         return junk
     result = copy.copy(value)
@@ -87,7 +87,7 @@ def replaced(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
 
 @st.composite
 def reviews(draw: st.DrawFn) -> Any:
-    """A review, mostly sound, in which some places hold what should not be there."""
+    """A mostly valid review with some wrong values."""
     group, resource = draw(st.sampled_from(RESOURCES))
     template = draw(templates())
     if draw(st.booleans()):
@@ -137,9 +137,9 @@ def client() -> Any:
 @settings(
     max_examples=CASES,
     suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.explicit, Phase.generate],  # to make such a case smaller takes minutes
+    phases=[Phase.explicit, Phase.generate],  # shrinking such a case takes minutes
 )
-def test_any_review_gets_a_well_formed_answer(client: Any, review: Any, path: str) -> None:
+def test_any_review_gets_a_well_formed_response(client: Any, review: Any, path: str) -> None:
     answer = client.post(path, data=json.dumps(review), content_type="application/json")
     assert answer.status_code < 500
     assert "Traceback" not in answer.text
@@ -162,7 +162,7 @@ def test_any_review_gets_a_well_formed_answer(client: Any, review: Any, path: st
 
 @given(st.binary(max_size=200), st.sampled_from(["/mutate", "/validate", "/", "/healthz", "/..%2f"]))
 @settings(max_examples=CASES // 4)
-def test_any_bytes_get_an_answer(client: Any, body: bytes, path: str) -> None:
+def test_any_bytes_get_a_response(client: Any, body: bytes, path: str) -> None:
     for content_type in ("application/json", "text/plain", "\xff"):
         assert client.post(path, data=body, content_type=content_type).status_code in (400, 404, 405, 411)
 
@@ -175,9 +175,7 @@ def test_a_body_that_is_too_large_or_too_deep_is_refused(client: Any) -> None:
 
 @given(templates(), JUNK, st.text(max_size=20))
 @settings(max_examples=CASES // 10)
-def test_a_forged_record_removes_nothing_that_was_not_injected(
-    client: Any, template: Object, junk: Any, text: str
-) -> None:
+def test_a_forged_record_removes_only_injected_parts(client: Any, template: Object, junk: Any, text: str) -> None:
     sidecar = {"name": "sidecar", "image": "mine:1"}
     volumes = [
         {"name": "asya-runtime", "secret": {"secretName": "s"}},
@@ -206,12 +204,12 @@ def test_a_forged_record_removes_nothing_that_was_not_injected(
 
 
 @pytest.mark.parametrize("as_json", [True, False])
-def test_what_a_user_writes_is_escaped_in_the_log(client: Any, as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_input_is_escaped_in_the_log(client: Any, as_json: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stderr", stream)
     handlers = logging.getLogger().handlers
     logs.configure(format="json" if as_json else "text")
-    monkeypatch.setattr("webhook.handler.log", structlog.get_logger())  # one that has not said anything yet
+    monkeypatch.setattr("webhook.handler.log", structlog.get_logger())  # a worker that has not logged anything yet
     try:
         evil = 'x\n{"event": "forged"}\x1b[2J{0.__class__}%s${jndi}'
         request = {
@@ -234,7 +232,7 @@ def test_what_a_user_writes_is_escaped_in_the_log(client: Any, as_json: bool, mo
     finally:
         logging.getLogger().handlers = handlers
     assert not response["allowed"]
-    assert repr(evil) in response["status"]["message"], "shown as it is, evaluated nowhere"
+    assert repr(evil) in response["status"]["message"], "the log does not show the text unchanged"
     message = stream.getvalue()
     assert message.count("\n") == 1
     assert "\x1b[2J" not in message

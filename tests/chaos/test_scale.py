@@ -1,4 +1,4 @@
-"""A thousand actors in fifty namespaces: how long a start takes, what it weighs, and that nothing stirs at rest."""
+"""A thousand actors in fifty namespaces: duration of a start, memory, and no requests at rest."""
 
 import time
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def test_a_thousand_actors(plant: Plant) -> None:
     plant.create([f"chaos-{n}" for n in range(NAMESPACES)], ACTORS)
     wait_for("all actors", lambda: not plant.unconverged(), 300, pause=2)
     print(f"converged {time.monotonic() - began:.1f} s after the first create")
-    # A start, by a way on which every request is seen.
+    # A start through a proxy that records every request.
     plant.operator.stop_controllers()
     plant.operator.stop_webhook()
     plant.operator.kubeconfig = plant.proxy.kubeconfig

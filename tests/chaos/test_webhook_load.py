@@ -1,4 +1,4 @@
-"""The webhook under clients that are slow, large, wrong and silent, all at once: good ones do not notice."""
+"""The webhook with slow, large, wrong and silent clients at the same time: good clients are not affected."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("chaos")
 
 SECONDS = 60 if FULL else 6
 P99_SECONDS = 0.05 if FULL else 2.0
-"""Tests share their machine; only the full form has it to itself."""
+"""Tests share their machine. Only the full form has the machine for itself."""
 GOOD_CLIENTS = 16
 CROWD_SECONDS = 60 if FULL else 4
 
@@ -30,7 +30,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
         yield made
 
 
-def test_good_requests_are_answered_soon_whatever_else_comes(plant: Plant) -> None:
+def test_good_requests_stay_fast_among_bad_ones(plant: Plant) -> None:
     port = plant.operator.port
     until = time.monotonic() + SECONDS
     rude = subprocess.Popen([sys.executable, "-m", "tests.chaos.rude", str(port), str(SECONDS)], cwd=ROOT)
@@ -56,8 +56,11 @@ def test_good_requests_are_answered_soon_whatever_else_comes(plant: Plant) -> No
         assert memory < before[name][1] * 1.5 + 30, (name, before[name], after[name])
 
 
-def test_a_crowd_that_sends_half_of_everything_costs_no_admission(plant: Plant) -> None:
-    """Two thousand connections of one address: half-sent requests took all threads. `make bench` measures how soon."""
+def test_a_crowd_of_half_sent_requests_costs_no_admission(plant: Plant) -> None:
+    """Two thousand connections of one address send half requests, which once occupied all threads.
+
+    ``make bench`` measures the response times.
+    """
     processes, before = plant.processes(), plant.usage()
     met = meet_a_crowd(plant.operator.port, CROWD_SECONDS, arrived=lambda: before.update(plant.usage()))
     print(met)

@@ -1,4 +1,4 @@
-"""A value of the chart and what is to be seen of it, and ways through values and objects."""
+"""A value of the chart and its effect on the rendered objects, and helpers to walk through values and objects."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """``value`` at the dotted ``key`` of the values has ``expected`` at ``path`` of the object."""
+    """With ``value`` at the dotted ``key`` of the values, ``path`` of the object has ``expected``."""
 
     key: str
     value: Any
@@ -16,7 +16,7 @@ class Case:
     path: str
     expected: Any
     beside: Object | None = None
-    """Other values that it needs."""
+    """Other values that this case needs."""
 
 
 def nested(key: str, value: Any) -> Object:
@@ -28,7 +28,7 @@ def nested(key: str, value: Any) -> Object:
 
 
 def merged(values: Object, more: Object) -> Object:
-    """Both."""
+    """Both maps of values in one."""
     made = dict(values)
     for key, value in more.items():
         both = isinstance(value, dict) and isinstance(made.get(key), dict)
@@ -42,9 +42,10 @@ def values_of(case: Case) -> Object:
 
 
 def reached(objects: list[Object], target: str, path: str) -> Any:
-    """What is at ``path`` of the last object of that kind and name; None if there is none.
+    """The value at ``path`` of the last object with this kind and name. None if there is none.
 
-    A part that is no index finds the item of that name in a list; ``app_kubernetes_io`` is the one key with dots.
+    A part that is not an index finds the element with that name in a list. ``app_kubernetes_io`` is the only key with
+    dots.
     """
     kind, name = target.split("/")
     match: Any = next((o for o in reversed(objects) if (o["kind"], o["metadata"]["name"]) == (kind, name)), None)

@@ -1,4 +1,4 @@
-"""Kubernetes' own schemas, each read once: what is rendered is held against those of every supported version."""
+"""Kubernetes' own schemas, each read once. Rendered objects are checked against those of every supported version."""
 
 import json
 import re
@@ -14,11 +14,11 @@ Object = dict[str, Any]
 ROOT = files("kubernetes_validate") / "kubernetes-json-schema"
 VERSIONS = [f"1.{minor}" for minor in range(25, 38)]
 FOREIGN = ("cert-manager.io", "monitoring.coreos.com")
-"""API groups that Kubernetes' own schemas do not know."""
+"""API groups without a schema in Kubernetes."""
 
 
 def is_foreign(obj: Object) -> bool:
-    """Whether it is of an API group that Kubernetes does not serve by itself."""
+    """Whether the object's API group is not part of Kubernetes."""
     return obj["apiVersion"].split("/")[0] in FOREIGN
 
 
@@ -36,7 +36,7 @@ def _validator(version: str, kind: str, api_version: str) -> Any:
 
 
 def complaints(obj: Object, version: str) -> list[str]:
-    """What the strict schemas of a Kubernetes version say against ``obj``."""
+    """The errors of ``obj`` by the strict schemas of a Kubernetes version."""
     errors = _validator(version, obj["kind"], obj["apiVersion"]).iter_errors(obj)
     about = f"{obj['kind']} {obj['metadata']['name']}"
     return [f"{about}: {error.json_path}: {error.message}" for error in errors]

@@ -1,6 +1,6 @@
-"""What each value of the chart does: a value, and where in the rendering it must be seen.
+"""The effect of each value of the chart: a value, and where the rendered objects must show it.
 
-What both processes have is rendered at once, the rest a value at a time.
+Values of both processes are rendered together, all others one by one.
 """
 
 from typing import Any
@@ -67,7 +67,7 @@ def _security(target: str) -> list[Any]:
 
 
 def _of_process(name: str, target: str) -> list[Case]:
-    """What both processes have."""
+    """The cases of values that both processes have."""
     container = f"{POD}.containers.0"
     disruptions = f"PodDisruptionBudget/{target.split('/')[1]}"
     budget = {"controller": {"podDisruptionBudget": True}}
@@ -377,7 +377,7 @@ TABLE = [*PROCESSES, *GENERAL]
 
 
 def values_of_processes() -> Object:
-    """All cases of both processes at once, but for those that take an object away."""
+    """All cases of both processes at once, without those that remove an object."""
     made: Object = {}
     for case in PROCESSES:
         if case.path:

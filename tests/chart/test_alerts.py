@@ -1,6 +1,7 @@
-"""Every alert, end to end: real processes, a real Prometheus, a fault; the alert fires, the fault ends, it resolves.
+"""Every alert from end to end, with real processes and a real Prometheus.
 
-Minutes in the rules are seconds here (:func:`tests.harness.prometheus.quick`); nothing else of them is changed.
+A fault makes the alert fire. After the fault ends, the alert resolves. Minutes in the rules are seconds here
+(:func:`tests.harness.prometheus.quick`); nothing else in them changes.
 """
 
 import base64
@@ -31,15 +32,15 @@ from tests.harness.space import Space, actor
 
 pytestmark = [prometheus_only, pytest.mark.xdist_group("alerts")]
 
-assert METRICS, "imported, all metrics are declared"
+assert METRICS, "the modules declare no metric at import"
 TRIED: set[str] = set()
-"""Alerts that were seen to fire and to resolve."""
+"""Alerts that have fired and resolved in these tests."""
 INVALID_SCRIPT = "def broken(:\n"
 
 
 @pytest.fixture(scope="module")
 def operator() -> Iterator[Operator]:
-    """An operator on a cluster of its own, a real one where that is at hand."""
+    """An operator on a cluster of its own, a real one if available."""
     with alone(start_sandbox if why_not_real() else start_real) as made:
         made.start()
         yield made
@@ -63,14 +64,14 @@ def prometheus(operator: Operator, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def targets(operator: Operator) -> list[str]:
-    """Where the operator's processes serve their metrics."""
+    """The addresses at which the operator's processes serve their metrics."""
     ports = [operator.metrics_port, *(c.port for c in operator.controllers)]
     return [f"127.0.0.1:{port}" for port in ports]
 
 
 @contextmanager
 def fires(prometheus: Prometheus, *names: str, **labels: str) -> Iterator[None]:
-    """The alerts fire because of what happened before the block, which ends it; then they resolve."""
+    """Wait until the alerts fire. The block then ends their cause, and the alerts must resolve."""
     for name in names:
         alert = prometheus.wait_firing(name, **labels)
         assert alert["annotations"]["runbook_url"].endswith(f"#{name.lower()}")
@@ -81,7 +82,7 @@ def fires(prometheus: Prometheus, *names: str, **labels: str) -> Iterator[None]:
 
 
 def deployment(name: str, actor_name: str = "", container: str = "app", mount: str = "/data") -> dict[str, Any]:
-    """A Deployment with one mount, labelled for an actor if one is named."""
+    """A Deployment with one mount. ``actor``, if given, is its label."""
     labels = {"app": name}
     container_ = {"name": container, "image": "busybox", "volumeMounts": [{"name": "data", "mountPath": mount}]}
     return {
@@ -98,10 +99,10 @@ def deployment(name: str, actor_name: str = "", container: str = "app", mount: s
     }
 
 
-def test_nothing_fires_while_all_is_well(prometheus: Prometheus, space: Space) -> None:
+def test_no_alert_fires_without_a_fault(prometheus: Prometheus, space: Space) -> None:
     space.apply(actor("well"))
     wait_for("a count", lambda: prometheus.value('asya_actors{namespace="team"}'))
-    # Before the first scrape everything is absent, which some alerts are about.
+    # Before the first scrape all metrics are absent, which makes some alerts fire.
     wait_for("all to be well", lambda: not prometheus.alerts())
 
 
@@ -116,7 +117,7 @@ def test_the_webhook_is_killed(operator: Operator, prometheus: Prometheus, space
                 space.create_object(deployment("refused", "well"))
 
     client = threading.Thread(target=apply)
-    if operator.cluster.real:  # the sandbox has no metrics of its own
+    if operator.cluster.real:  # the sandbox exports no metrics
         names.append("AsyaWebhookUnreachable")
         client.start()
     try:
@@ -139,7 +140,7 @@ def test_no_controller_leads(operator: Operator, prometheus: Prometheus, space: 
 
 
 def certificate(starts: timedelta, ends: timedelta) -> dict[str, str]:
-    """The ``data`` of a Secret with a self-signed certificate, valid from and until so long from now."""
+    """The ``data`` of a Secret with a self-signed certificate. The validity is given relative to now."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = datetime.now(UTC)
@@ -195,7 +196,7 @@ def test_objects_are_denied(prometheus: Prometheus, space: Space) -> None:
     with pytest.raises(ApiError):
         space.create_object(deployment("denied", "well", container="sidecar"))
     wait_for("a scrape", lambda: prometheus.value("asya_webhook_denials_total"))
-    # A first denial makes the series; the increase of a later one is what the alert sees.
+    # A first denial creates the series. The alert sees only the increase by a later one.
     with pytest.raises(ApiError):
         space.create_object(deployment("denied", "well", container="sidecar"))
     with fires(prometheus, "AsyaAdmissionsDenied", namespace="team", severity="info"):
@@ -263,7 +264,7 @@ def test_reconciles_fail(operator: Operator, prometheus: Prometheus, space: Spac
 
 
 def review(operator: Operator, name: str) -> None:
-    """Ask the webhook about a pod of an actor that it does not know, so that it has to read the API."""
+    """Send the webhook a pod of an actor that it does not know, so that it must read from the API."""
     pod = {"metadata": {"labels": {"asya.io/actor": name}}, "spec": {"containers": [{"name": "runtime"}]}}
     request = {
         "uid": str(uuid.uuid4()),
@@ -290,7 +291,7 @@ def test_the_api_server_is_silent(operator: Operator, prometheus: Prometheus, sp
             try:
                 space.patch("AsyncActor", "well", {"metadata": {"labels": {"touched": str(number)}}})
             except ApiError:
-                continue  # the server is paused
+                continue  # the server process is stopped by a signal
 
     def ask() -> None:
         number = 0
@@ -309,7 +310,7 @@ def test_the_api_server_is_silent(operator: Operator, prometheus: Prometheus, sp
             wait_for("reviews to be answered", lambda: space.get("AsyncActor", "well"))
             ended.set()
             threads[1].join()
-            # Silence ends with the next event.
+            # The next event ends the silence.
             space.patch("AsyncActor", "well", {"metadata": {"labels": {"touched": "last"}}})
     finally:
         server.send(signal.SIGCONT)
@@ -317,11 +318,11 @@ def test_the_api_server_is_silent(operator: Operator, prometheus: Prometheus, sp
         threads[0].join()
 
 
-def test_every_metric_of_the_manual_was_scraped(prometheus: Prometheus) -> None:
+def test_prometheus_scraped_every_metric_of_the_manual(prometheus: Prometheus) -> None:
     names = set(prometheus.ask("label/__name__/values"))
     assert {m.name for m in described()} <= {name.removesuffix("_bucket") for name in names}
 
 
-def test_every_alert_was_seen_to_fire_and_to_resolve(operator: Operator) -> None:
+def test_every_alert_has_fired_and_resolved(operator: Operator) -> None:
     names = {rule["alert"] for rule in rules()}
     assert names - TRIED == (set() if operator.cluster.real else {"AsyaWebhookUnreachable"})

@@ -1,4 +1,4 @@
-"""What the chart makes of ``certs``: refusals of what cannot work, and cert-manager's objects."""
+"""The chart's section ``certs``: refused combinations, and the objects for cert-manager."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def rendered(values: Object) -> dict[str, Object]:
 
 
 def managed(**lifetimes: Any) -> Object:
-    """``certs`` with cert-manager and such lifetimes."""
+    """``certs`` for cert-manager, with these lifetimes."""
     return {"mode": "cert-manager", "certManager": lifetimes}
 
 
@@ -44,7 +44,7 @@ def managed(**lifetimes: Any) -> Object:
         ),
     ],
 )
-def test_what_cannot_work_is_refused(certs: Object, message: str) -> None:
+def test_impossible_lifetimes_are_refused(certs: Object, message: str) -> None:
     with pytest.raises(HelmError, match=message):
         Helm().template({"certs": certs})
 
@@ -56,12 +56,12 @@ def test_what_cannot_work_is_refused(certs: Object, message: str) -> None:
         managed(caDuration="10h", issuerRef={"name": "ours"}),
     ],
 )
-def test_short_lifetimes_of_cert_manager_are_taken(certs: Object) -> None:
-    """A CA of one's own is not the chart's business."""
+def test_short_lifetimes_of_cert_manager_are_accepted(certs: Object) -> None:
+    """The chart does not check the lifetimes of a user's own CA."""
     assert rendered({"certs": certs})["Certificate/asya-operator-webhook"]
 
 
-def test_each_mode_of_certificates_has_a_secret_of_its_own() -> None:
+def test_each_mode_of_certificates_has_its_own_secret() -> None:
     def secret(mode: str) -> str:
         webhook = rendered({"certs": {"mode": mode}})["Deployment/asya-operator-webhook"]
         env = webhook["spec"]["template"]["spec"]["containers"][0]["env"]
@@ -71,7 +71,7 @@ def test_each_mode_of_certificates_has_a_secret_of_its_own() -> None:
     assert secret("cert-manager") == "asya-operator-webhook-cert-manager"
 
 
-def test_cert_manager_signs_by_a_ca_that_lasts() -> None:
+def test_cert_manager_signs_with_a_long_lived_ca() -> None:
     result = rendered({"certs": {"mode": "cert-manager"}})
     leaf = result["Certificate/asya-operator-webhook"]["spec"]
     authority = result["Certificate/asya-operator-webhook-ca"]["spec"]
@@ -82,7 +82,7 @@ def test_cert_manager_signs_by_a_ca_that_lasts() -> None:
     assert result[f"Issuer/{authority['issuerRef']['name']}"]["spec"] == {"selfSigned": {}}
 
 
-def test_an_issuer_of_ones_own_needs_no_ca() -> None:
+def test_a_users_own_issuer_needs_no_ca() -> None:
     issuer = {"name": "ours", "kind": "ClusterIssuer", "group": "cert-manager.io"}
     result = rendered({"certs": {"mode": "cert-manager", "certManager": {"issuerRef": issuer}}})
     assert result["Certificate/asya-operator-webhook"]["spec"]["issuerRef"] == issuer
@@ -97,7 +97,7 @@ def test_an_issuer_of_ones_own_needs_no_ca() -> None:
         ("https://hook.example.com", ["hook.example.com"], None),
     ],
 )
-def test_a_url_is_named_as_what_it_is(url: str, names: list[str], addresses: list[str] | None) -> None:
+def test_a_url_gives_a_dns_name_or_an_ip_address(url: str, names: list[str], addresses: list[str] | None) -> None:
     own = "asya-operator-webhook.asya-system.svc"
     result = rendered({"certs": {"mode": "cert-manager"}, "webhook": {"url": url}})
     leaf = result["Certificate/asya-operator-webhook"]["spec"]

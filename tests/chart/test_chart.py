@@ -1,4 +1,4 @@
-"""The chart as real helm renders it: valid for every Kubernetes, refused where it is wrong, in step with the code."""
+"""The chart rendered by real helm: valid for every Kubernetes, wrong values refused, consistent with the code."""
 
 import json
 import subprocess
@@ -76,7 +76,7 @@ def helm() -> Helm:
 
 @pytest.mark.best_tier
 @pytest.mark.parametrize("name", VALUE_SETS)
-def test_rendered_manifests_are_taken_by_an_api_server(helm: Helm, cluster: Cluster, name: str) -> None:
+def test_an_api_server_accepts_the_rendered_manifests(helm: Helm, cluster: Cluster, name: str) -> None:
     client = cluster.client()
     for namespace in ("asya-system", "asya-runtime"):
         client.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
@@ -86,7 +86,7 @@ def test_rendered_manifests_are_taken_by_an_api_server(helm: Helm, cluster: Clus
         resource = Resource(obj["apiVersion"], obj["kind"], PLURALS.get(obj["kind"], obj["kind"].lower() + "s"))
         metadata = obj["metadata"]
         if obj["kind"].endswith("WebhookConfiguration"):
-            metadata["name"] += "-rendered"  # the tests' own operator may have one that calls a URL
+            metadata["name"] += "-rendered"  # the operator of other tests may have a configuration with a URL
         client.request(
             "PATCH",
             resource.path(metadata.get("namespace", ""), metadata["name"]),
@@ -113,7 +113,7 @@ def test_rendered_manifests_are_taken_by_an_api_server(helm: Helm, cluster: Clus
         ({"logLevel": "LOUD"}, "logLevel"),
     ],
 )
-def test_wrong_values_are_refused_with_their_name(helm: Helm, wrong: Object, word: str) -> None:
+def test_wrong_values_are_refused_by_name(helm: Helm, wrong: Object, word: str) -> None:
     with pytest.raises(HelmError) as caught:
         helm.template(wrong)
     assert word in str(caught.value)
@@ -140,7 +140,7 @@ def test_values_of_the_original_stay_valid(helm: Helm) -> None:
 
 
 @pytest.mark.parametrize(("version", "conditions"), [("1.29.0", False), ("1.30.0", True)])
-def test_the_webhook_configurations_are_those_of_the_code(helm: Helm, version: str, conditions: bool) -> None:
+def test_the_webhook_configurations_match_the_code(helm: Helm, version: str, conditions: bool) -> None:
     url = "https://webhook.example.com"
     matches = [
         o
@@ -158,32 +158,32 @@ def test_the_webhook_configurations_are_those_of_the_code(helm: Helm, version: s
     assert matches == wanted
 
 
-def test_no_configuration_holds_a_ca_bundle_that_an_upgrade_could_blank(helm: Helm) -> None:
+def test_no_configuration_has_a_ca_bundle_that_an_upgrade_could_clear(helm: Helm) -> None:
     for mode in ("self", "secret", "cert-manager"):
         assert "caBundle" not in helm.run("template", "x", str(CHART), values={"certs": {"mode": mode}})
 
 
-def test_the_crd_is_that_of_the_models_and_is_kept(helm: Helm) -> None:
+def test_the_crd_matches_the_models_and_stays_on_uninstall(helm: Helm) -> None:
     assert CHART_CRD.read_text() == rendered(), "run `make generate`"
     (crd,) = (o for o in helm.template() if o["kind"] == "CustomResourceDefinition")
     assert crd["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
     assert crd["spec"] == yaml.safe_load(rendered())["spec"]
 
 
-def test_the_readme_tells_every_value() -> None:
+def test_the_readme_lists_every_value() -> None:
     text, readme = (CHART / "values.yaml").read_text(), (CHART / "README.md").read_text()
     assert readme == with_generated(readme, values(text)), "run `make generate`"
     assert values(text).count("\n") > 40
 
 
-def test_notes_tell_the_next_command(helm: Helm) -> None:
+def test_the_notes_show_the_next_command(helm: Helm) -> None:
     text = helm.run("install", "asya-operator", str(CHART), "--dry-run=client")
     assert "rollout status deployment/asya-operator-webhook" in text
     assert "kubectl label deployment NAME asya.io/actor=ACTOR" in text
 
 
-def test_no_image_is_one_that_this_project_did_not_publish(helm: Helm) -> None:
-    """It publishes none; the sidecar is the Asya project's, and pinned."""
+def test_the_chart_names_no_unpublished_image_of_this_project(helm: Helm) -> None:
+    """The project publishes no image. The sidecar's image is the Asya project's, and has a fixed tag."""
     version = yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"]
     for obj in helm.template():
         pod = obj["spec"] if obj["kind"] == "Pod" else obj.get("spec", {}).get("template", {}).get("spec")
@@ -205,8 +205,8 @@ def test_containers_are_restricted(helm: Helm) -> None:
             assert context["capabilities"] == {"drop": ["ALL"]}
 
 
-def test_packages_are_complete_and_run_as_anybody(tmp_path: Path) -> None:
-    """What the image's build does, without its engine: install, then run as uid 65532 with nothing to write to."""
+def test_packages_are_complete_and_run_as_any_user(tmp_path: Path) -> None:
+    """Do what the image's build does, without its engine: install, then run as uid 65532 without writable files."""
     target = tmp_path / "site"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(target), str(ROOT)]
     subprocess.run(command, check=True, capture_output=True)
@@ -214,7 +214,7 @@ def test_packages_are_complete_and_run_as_anybody(tmp_path: Path) -> None:
         if not directory.stat().st_mode & 0o001:
             directory.chmod(directory.stat().st_mode | 0o011)
     libraries = next(p for p in sys.path if p.endswith("site-packages"))
-    # The interpreter may be in a home that is closed to others, so all is imported before the user changes.
+    # The interpreter may be in a home that other users cannot read, so import everything before the change of user.
     code = "; ".join(
         [
             "import os, sys",
@@ -259,4 +259,4 @@ def test_make_release_builds_everything(tmp_path: Path) -> None:
     assert not [name for name in names if name.startswith("tests")]
     parts = {part["name"] for part in json.loads(made[sbom].read_text())["components"]}
     assert {"flask", "urllib3", "pydantic"} <= parts
-    assert "kubernetes" not in parts, "the bill is the image's"
+    assert "kubernetes" not in parts, "the bill of materials is not the image's"

@@ -1,4 +1,4 @@
-"""Helm 3 beside Helm 4, which all other tests have: the same objects and refusals, and one release of both."""
+"""Helm 3 beside Helm 4, which all other tests use: the same objects and refusals, and one release with both."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ Object = dict[str, Any]
 OLD, NEW = Helm(program="helm3"), Helm()
 
 
-def test_they_are_of_two_major_versions() -> None:
+def test_the_two_helms_have_different_major_versions() -> None:
     assert OLD.run("version", "--short").startswith("v3.")
     if NEW.run("version", "--short").startswith("v3."):
         pytest.skip("the helm on the PATH is of version 3, too")
@@ -46,8 +46,8 @@ def test_wrong_values_are_refused_by_name(wrong: Object, words: list[str]) -> No
         assert word in str(caught.value)
 
 
-def test_a_release_of_helm_3_goes_on_with_helm_4(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Installed, upgraded and rolled back by Helm 3; then upgraded, rolled back and uninstalled by Helm 4."""
+def test_helm_4_continues_a_release_of_helm_3(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Helm 3 installs, upgrades and rolls back. Then Helm 4 upgrades, rolls back and uninstalls."""
     cluster = start_sandbox(tmp_path_factory.mktemp("helm3"))
     client = cluster.client()
 
@@ -59,7 +59,7 @@ def test_a_release_of_helm_3_goes_on_with_helm_4(tmp_path_factory: pytest.TempPa
     try:
         old, new = Helm(cluster.kubeconfig, program="helm3"), Helm(cluster.kubeconfig)
         old.install({"webhook": {"replicas": 3}})
-        # What the controller does: it owns this field alone, and no version may blank it.
+        # The controller owns this field alone, and no version of Helm may clear it.
         live = client.get(MUTATING_WEBHOOKS, "", "asya-operator")
         assert live is not None
         hooks = [{"name": hook["name"], "clientConfig": {"caBundle": "Q0E="}} for hook in live["webhooks"]]

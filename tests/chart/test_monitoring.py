@@ -1,4 +1,4 @@
-"""Alerts tried by promtool; a real Prometheus that scrapes both processes, and finds what alerts and panels ask for."""
+"""Alerts in promtool, and a real Prometheus with both processes: every metric of alerts and panels exists."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from tests.harness.space import Space, actor
 DASHBOARD = CHART / "files" / "dashboard.json"
 METRIC = re.compile(r"\basya_[a-z_]+")
 FOREIGN = ("asya_actor_", "keda_")
-"""Metrics of the sidecars and of KEDA, which no process of the operator exports."""
+"""Metrics that sidecars and KEDA export, and no process of the operator."""
 
 
 def panels() -> list[dict[str, Any]]:
@@ -32,12 +32,12 @@ def panels() -> list[dict[str, Any]]:
 
 
 def expressions() -> list[str]:
-    """What they ask for."""
+    """The expressions of the panels."""
     return [target["expr"].replace("$__rate_interval", "1m") for panel in panels() for target in panel["targets"]]
 
 
 @prometheus_only
-def test_every_alert_fires_when_it_must_and_only_then(tmp_path: Path) -> None:
+def test_every_alert_fires_only_when_it_must(tmp_path: Path) -> None:
     rule_file, test = tmp_path / "alerts.yaml", tmp_path / "alerts.test.yaml"
     rule_file.write_text(alerts())
     test.write_text(Path(__file__).with_name("alerts.test.yaml").read_text())
@@ -58,9 +58,9 @@ def test_every_alert_has_a_severity_and_a_runbook_that_exists() -> None:
         assert f"\n### {rule['alert']}\n" in page
 
 
-def test_alerts_and_panels_ask_for_metrics_that_there_are() -> None:
+def test_alerts_and_panels_use_existing_metrics() -> None:
     text = "".join(expressions()) + alerts()
-    assert METRICS, "imported, all metrics are declared"
+    assert METRICS, "the modules declare no metric at import"
     known = {metric.name for metric in described()}
     for name in METRIC.findall(text):
         if name.startswith(FOREIGN):
@@ -69,7 +69,7 @@ def test_alerts_and_panels_ask_for_metrics_that_there_are() -> None:
 
 
 def test_grafana_knows_every_field_of_the_dashboard() -> None:
-    """Its own Python models drop what they do not know, so what comes back is the part that is valid."""
+    """Grafana's own Python models drop unknown fields, so the result contains only valid ones."""
     text = DASHBOARD.read_text()
     understood = json.loads(JSONEncoder().encode(Dashboard.from_json(json.loads(text))))
     assert_within(json.loads(text), understood, "dashboard")
@@ -89,7 +89,7 @@ def assert_within(wanted: Any, result: Any, path: str) -> None:
         assert wanted == result, path
 
 
-def test_they_are_in_the_chart_when_asked_for() -> None:
+def test_the_chart_includes_alerts_and_dashboard_when_enabled() -> None:
     values = {
         "metrics": {"rules": {"enabled": True, "labels": {"release": "prometheus"}}, "dashboard": {"enabled": True}}
     }
@@ -106,7 +106,7 @@ def test_they_are_in_the_chart_when_asked_for() -> None:
 
 @pytest.fixture
 def prometheus(tmp_path: Path, operator: Operator) -> Iterator[Prometheus]:
-    """A Prometheus of the test's own."""
+    """A Prometheus for this test alone."""
     if MISSING:
         pytest.skip(MISSING)
     targets = [f"127.0.0.1:{operator.metrics_port}", *(f"127.0.0.1:{c.port}" for c in operator.controllers)]
@@ -127,7 +127,7 @@ def test_a_real_prometheus_scrapes_both_processes(space: Space, cluster: Cluster
     for expression in expressions():
         if not any(
             word in expression for word in (*FOREIGN, "denials", "ready=", "without_keda)")
-        ):  # there need not be any
+        ):  # the metric may have no sample
             wait_for(expression, lambda expression=expression: matches(expression))  # type: ignore[misc]
     wait_for(
         "the injection", lambda: matches('asya_webhook_admissions_total{outcome="injected",resource="deployments"} > 0')
@@ -139,5 +139,5 @@ def test_a_real_prometheus_scrapes_both_processes(space: Space, cluster: Cluster
 
 
 def loaded(prometheus: Prometheus) -> list[dict[str, Any]]:
-    """The alerts as Prometheus sees them."""
+    """The alerts that Prometheus has loaded."""
     return list(prometheus.ask("rules")["groups"][0]["rules"])

@@ -1,4 +1,4 @@
-"""What `make release` makes: complete, the same each time, and able to be installed."""
+"""The files of `make release`: complete, reproducible and installable."""
 
 import hashlib
 import http.server
@@ -32,7 +32,7 @@ VERSION = release.version()
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All that `make release` makes, whose wheel and bill of materials of the image are other tools'."""
+    """All files of `make release`. Its wheel and the image's bill of materials stand for other tools' output."""
     place = tmp_path_factory.mktemp("dist")
     with zipfile.ZipFile(place / f"asya_operator-{VERSION}-py3-none-any.whl", "w") as wheel:
         wheel.writestr(zipfile.ZipInfo("cli/plugin.py"), "")
@@ -41,7 +41,7 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_the_chart_names_its_image_and_tells_artifact_hub(dist: Path) -> None:
+def test_the_chart_names_its_image_and_has_annotations_for_artifact_hub(dist: Path) -> None:
     package = dist / f"asya-operator-{VERSION}.tgz"
     text = Helm().run("template", "asya-operator", str(package))
     assert set(re.findall(r"^\s*image: (\S+)$", text, re.MULTILINE)) == {IMAGE}
@@ -55,11 +55,11 @@ def test_the_chart_names_its_image_and_tells_artifact_hub(dist: Path) -> None:
     assert len(yaml.safe_load(annotations["artifacthub.io/changes"])) > 5
     before = (CHART / "values.yaml").read_text()
     assert len([1 for old, new in zip(before.splitlines(), values.splitlines(), strict=True) if old != new]) == 2, (
-        "name and digest"
+        "the image must have name and digest"
     )
 
 
-def test_the_plain_manifest_is_whole_and_valid(dist: Path) -> None:
+def test_the_plain_manifest_is_complete_and_valid(dist: Path) -> None:
     objects = list(yaml.safe_load_all((dist / "install.yaml").read_text()))
     assert [obj["kind"] for obj in objects[:2]] == ["Namespace", "CustomResourceDefinition"]
     kinds = {obj["kind"] for obj in objects}
@@ -69,7 +69,7 @@ def test_the_plain_manifest_is_whole_and_valid(dist: Path) -> None:
     assert [c for obj in objects if not is_foreign(obj) for c in complaints(obj, "1.36")] == []
 
 
-def test_the_plugin_can_be_installed_by_krew(dist: Path) -> None:
+def test_krew_can_install_the_plugin(dist: Path) -> None:
     about = yaml.safe_load((dist / "asya.yaml").read_text())
     assert (about["kind"], about["metadata"]["name"], about["spec"]["version"]) == ("Plugin", "asya", f"v{VERSION}")
     (platform,) = about["spec"]["platforms"]
@@ -82,7 +82,7 @@ def test_the_plugin_can_be_installed_by_krew(dist: Path) -> None:
         lock = members.extractfile("requirements.lock").read().decode()  # type: ignore[union-attr]
         assert members.getmember("kubectl-asya").mode == 0o755
     assert set(names) == {"kubectl-asya", "LICENSE", "requirements.lock", f"asya_operator-{VERSION}-py3-none-any.whl"}
-    assert "\nkubernetes==" in lock, "which reads kubeconfigs"
+    assert "\nkubernetes==" in lock, "the archive lacks the package that reads kubeconfigs"
     checked = subprocess.run(
         [str(Path(sys.executable).parent / "shellcheck"), "-"],
         input=script,
@@ -93,8 +93,8 @@ def test_the_plugin_can_be_installed_by_krew(dist: Path) -> None:
     assert checked.returncode == 0, checked.stdout
 
 
-def test_the_plugin_runs_what_it_installed(dist: Path, tmp_path: Path) -> None:
-    """With a Python that has the wheel's dependencies already, in place of the network's."""
+def test_the_installed_plugin_runs(dist: Path, tmp_path: Path) -> None:
+    """The Python already has the wheel's dependencies, so the test needs no network."""
     with tarfile.open(dist / "kubectl-asya.tar.gz") as members:
         members.extractall(tmp_path / "plugin", filter="data")
     fake = tmp_path / "python"
@@ -106,13 +106,13 @@ def test_the_plugin_runs_what_it_installed(dist: Path, tmp_path: Path) -> None:
     )
     fake.chmod(0o755)
     link = tmp_path / "kubectl-asya"
-    link.symlink_to(tmp_path / "plugin" / "kubectl-asya")  # as krew does
+    link.symlink_to(tmp_path / "plugin" / "kubectl-asya")  # krew makes such a link
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ASYA_PYTHON": str(fake)}
     for _ in range(2):
         ran = subprocess.run([str(link), "doctor"], env=environment, text=True, capture_output=True, check=True)
         assert ran.stdout == "ran doctor\n"
     message = (tmp_path / "pip.log").read_text()
-    assert message.count("--require-hashes") == 1, "only when it is first run"
+    assert message.count("--require-hashes") == 1, "dependencies were installed after the first run"
     assert f"asya_operator-{VERSION}-py3-none-any.whl" in message
 
 
@@ -128,7 +128,7 @@ def test_the_bill_of_materials_has_every_image(dist: Path) -> None:
     assert made["dependencies"] == [{"ref": "chart", "dependsOn": [part["bom-ref"] for part in made["components"]]}]
 
 
-def test_checksums_cover_every_file_and_hold(dist: Path) -> None:
+def test_checksums_cover_every_file_and_are_correct(dist: Path) -> None:
     lines = (dist / "SHA256SUMS").read_text().splitlines()
     assert {line.split("  ")[1] for line in lines} == {file.name for file in dist.iterdir()} - {"SHA256SUMS"}
     checked = subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=dist, check=False)
@@ -156,7 +156,7 @@ def test_an_image_without_a_tag_or_digest_is_refused(image: str) -> None:
         parts_of(image)
 
 
-def test_an_image_that_cannot_be_used_is_refused_in_one_sentence(tmp_path: Path) -> None:
+def test_an_unusable_image_is_refused_with_one_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "release", "--dist", str(tmp_path), "--image", "asya-operator", "--url", URL]
     ran = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
     assert ran.returncode == 2
@@ -170,7 +170,7 @@ MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
 
 class _Registry(http.server.BaseHTTPRequestHandler):
-    """As much of the OCI distribution API as a push needs."""
+    """The part of the OCI distribution API that a push needs."""
 
     blobs: dict[str, bytes]
     manifests: dict[str, bytes]
@@ -217,7 +217,7 @@ class _Registry(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def registry() -> Iterator[tuple[str, type[_Registry]]]:
-    """A registry's address, and what was pushed."""
+    """A registry's address, and the files that were pushed."""
     handler = type("Registry", (_Registry,), {"blobs": {}, "manifests": {}})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -239,13 +239,13 @@ def test_the_chart_can_be_pushed_to_a_registry(dist: Path, registry: tuple[str, 
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
 
 
-def test_the_workflow_gives_each_job_what_it_needs_and_no_more() -> None:
+def test_the_workflow_gives_each_job_only_the_rights_that_it_needs() -> None:
     made = yaml.safe_load(WORKFLOW.read_text())
     assert made["permissions"] == {}
     for name, job in made["jobs"].items():
         assert job["permissions"]["contents"] == ("write" if name == "files" else "read")
         if name != "test":
-            assert job["permissions"]["id-token"] == "write", "to sign without a key"
+            assert job["permissions"]["id-token"] == "write", "signing without a key needs this right"
     text = WORKFLOW.read_text()
     for part in (
         "linux/amd64,linux/arm64",
@@ -256,4 +256,4 @@ def test_the_workflow_gives_each_job_what_it_needs_and_no_more() -> None:
     ):
         assert part in text
     scripts = [step.get("run", "") for job in made["jobs"].values() for step in job["steps"]]
-    assert not [script for script in scripts if "${{" in script], "what others write is no part of a script"
+    assert not [script for script in scripts if "${{" in script], "others control the values of expressions"

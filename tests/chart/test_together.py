@@ -1,4 +1,4 @@
-"""Values that are right by themselves and meet each other, or the chart's own: one wins, or the chart refuses them."""
+"""Values that are valid alone but conflict with each other or the chart's own: one wins, or the chart refuses them."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ HELM = Helm()
 
 
 class _Unique(yaml.CSafeLoader):
-    """Refuses a key that a map has twice, as strict readers do."""
+    """Refuses duplicate keys of a map, as strict readers do."""
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         keys = [self.construct_object(key) for key, _ in node.value]
@@ -25,7 +25,7 @@ class _Unique(yaml.CSafeLoader):
 
 
 def rendered(values: Object) -> list[Object]:
-    """The objects, none of them twice, and no key twice in a map."""
+    """The rendered objects. No object and no key of a map may occur twice."""
     text = HELM.run("template", "asya-operator", str(CHART), "--kube-version", "1.36.0", values=values)
     objects = [obj for obj in yaml.load_all(text, _Unique) if obj]
     names = [(obj["kind"], obj["metadata"].get("namespace"), obj["metadata"]["name"]) for obj in objects]
@@ -33,7 +33,7 @@ def rendered(values: Object) -> list[Object]:
     return objects
 
 
-def test_no_label_takes_the_place_of_one_that_a_selector_needs() -> None:
+def test_no_label_replaces_a_label_that_a_selector_needs() -> None:
     labels = {"app.kubernetes.io/name": "theirs", "app.kubernetes.io/component": "theirs", "team": "ml"}
     pods = {"podLabels": {**labels, "mesh": "off"}}
     objects = rendered({**MONITORED, "commonLabels": labels, "controller": pods, "webhook": pods})
@@ -48,15 +48,15 @@ def test_no_label_takes_the_place_of_one_that_a_selector_needs() -> None:
         assert reached(objects, f"Job/asya-operator-{hook}", "metadata.labels.team") == "ml"
 
 
-def test_labels_for_prometheus_win_over_those_of_the_chart() -> None:
+def test_labels_for_prometheus_override_those_of_the_chart() -> None:
     values = {"metrics": {"rules": {"enabled": True, "labels": {"app.kubernetes.io/name": "prometheus"}}}}
     rule = reached(rendered(values), "PrometheusRule/asya-operator", "metadata.labels")
     assert rule["app.kubernetes.io/name"] == "prometheus"
     assert rule["app.kubernetes.io/instance"] == "asya-operator"
 
 
-def test_a_variable_of_ones_own_takes_the_place_of_the_charts() -> None:
-    """Server-side apply, which Helm 4 uses, refuses a list with a name twice."""
+def test_a_users_variable_replaces_the_charts_variable() -> None:
+    """Server-side apply, which Helm 4 uses, refuses a list with a duplicate name."""
     mine = {"extraEnv": [{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}, {"name": "MINE", "value": "1"}]}
     objects = rendered({"controller": mine, "webhook": mine})
     for target in (CONTROLLER, WEBHOOK, "Job/asya-operator-release", "Job/asya-operator-cleanup"):
@@ -66,19 +66,19 @@ def test_a_variable_of_ones_own_takes_the_place_of_the_charts() -> None:
         assert reached(objects, target, f"{POD}.containers.0.env.POD_NAMESPACE.valueFrom.fieldRef.fieldPath")
 
 
-def test_a_volume_of_ones_own_takes_the_place_of_the_charts() -> None:
+def test_a_users_volume_replaces_the_charts_volume() -> None:
     objects = rendered({"webhook": {"extraVolumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]}})
     assert reached(objects, WEBHOOK, f"{POD}.volumes") == [{"name": "tmp", "emptyDir": {"sizeLimit": "1Gi"}}]
     assert reached(objects, WEBHOOK, f"{POD}.containers.0.volumeMounts.tmp.mountPath") == "/tmp"
 
 
-def test_recreate_leaves_the_numbers_of_a_rolling_update_out() -> None:
-    """The webhook has such numbers by default, and an API server refuses them beside Recreate."""
+def test_recreate_omits_the_numbers_of_a_rolling_update() -> None:
+    """The webhook has such numbers by default, and an API server refuses them with Recreate."""
     objects = rendered({"webhook": {"updateStrategy": {"type": "Recreate"}}})
     assert reached(objects, WEBHOOK, "spec.strategy") == {"type": "Recreate"}
 
 
-def test_a_disruption_budget_has_one_number() -> None:
+def test_a_disruption_budget_has_exactly_one_number() -> None:
     objects = rendered({"webhook": {"podDisruptionBudgetSpec": {"minAvailable": 1}}})
     budget = reached(objects, "PodDisruptionBudget/asya-operator-webhook", "spec")
     assert {key: budget[key] for key in budget if key != "selector"} == {"minAvailable": 1}
@@ -88,7 +88,7 @@ def test_a_disruption_budget_has_one_number() -> None:
     assert {key: budget[key] for key in budget if key != "selector"} == {**policy, "maxUnavailable": 1}
 
 
-def test_both_processes_may_have_one_account() -> None:
+def test_both_processes_can_share_one_account() -> None:
     def account(annotation: str) -> Object:
         return {"serviceAccount": {"name": "ours", "annotations": {annotation: "yes"}}}
 
@@ -123,7 +123,7 @@ def _volume(name: str, mounted: str) -> Object:
     ],
     ids=str,
 )
-def test_what_cannot_be_together_is_refused_by_name(values: Object, message: str) -> None:
+def test_conflicting_values_are_refused_by_name(values: Object, message: str) -> None:
     with pytest.raises(HelmError, match=message):
         HELM.template(values)
 
@@ -132,7 +132,7 @@ USERS_OWN = ("securitycontext", "resources", "probe", "strategy", "labels", "con
 
 
 def _nulls(values: Object, depth: int) -> Object:
-    """Null in place of each value at that depth, but for maps and lists whose entries are the user's."""
+    """Null in place of each value at this depth, except maps and lists that the user fills."""
     made: Object = {}
     for key, value in values.items():
         if key.lower().endswith(USERS_OWN):
@@ -141,15 +141,15 @@ def _nulls(values: Object, depth: int) -> Object:
     return made
 
 
-def test_null_is_the_default() -> None:
-    """Helm takes a value that is null away, and a template that expects it must not meet a nil."""
+def test_null_means_the_default() -> None:
+    """Helm removes a value that is null. A template that expects the value must not fail on nil."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     wanted = rendered({})
     for depth in range(4):
         assert rendered(_nulls(values, depth)) == wanted, depth
 
 
-def test_null_empties_what_is_the_users() -> None:
+def test_null_empties_lists_and_maps_of_the_user() -> None:
     empty: Object = dict.fromkeys(
         ("resources", "livenessProbe", "readinessProbe", "updateStrategy", "topologySpreadConstraints")
     )

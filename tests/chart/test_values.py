@@ -1,4 +1,4 @@
-"""Every value of the chart has the effect that it is said to have, and a wrong one is refused by name."""
+"""Every value of the chart has its documented effect, and a wrong value is refused by name."""
 
 import json
 import re
@@ -27,20 +27,20 @@ def _rendered(values: str, version: str = "1.36.0") -> list[Object]:
 
 
 def rendered(values: Object, version: str = "1.36.0") -> list[Object]:
-    """The objects, rendered once for equal values."""
+    """The objects. Equal values are rendered once."""
     return _rendered(json.dumps(values, sort_keys=True), version)
 
 
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: f"{case.key}-{case.target}")
-def test_each_value_is_seen(case: Case) -> None:
+def test_each_value_has_its_effect(case: Case) -> None:
     together = case in PROCESSES and case.path
     objects = rendered(values_of_processes() if together else values_of(case))
     assert reached(objects, case.target, case.path) == case.expected
-    assert reached(rendered({}), case.target, case.path) != case.expected, "by default it is not so"
+    assert reached(rendered({}), case.target, case.path) != case.expected, "the default already has this effect"
 
 
 def leaves(values: Object, path: str = "") -> set[str]:
-    """Dotted keys of values that are not maps, or are empty ones."""
+    """Dotted keys of values that are not maps, or are empty maps."""
     matches = set()
     for key, value in values.items():
         here = f"{path}{key}"
@@ -58,8 +58,8 @@ def test_the_table_has_every_value() -> None:
     assert missing == []
 
 
-def test_the_schema_knows_every_value_and_no_other() -> None:
-    """And so do the defaults that fill up values of an older chart."""
+def test_the_schema_knows_exactly_the_charts_values() -> None:
+    """So do the defaults that complete the values of an older chart."""
     text = (CHART / "values.yaml").read_text()
     assert CHART_DEFAULTS.read_text() == defaults(text), "run `make generate`"
     schema = json.loads((CHART / "values.schema.json").read_text())
@@ -89,12 +89,12 @@ SETS: dict[str, Object] = {
         if case not in PROCESSES and ".env." not in case.path
     },
 }
-"""Not those that only change the text of a variable, which no schema has an opinion on."""
+"""Cases that change more than the text of a variable. A schema does not check such text."""
 
 
 @pytest.mark.parametrize(("rendering", "versions"), [("1.25.0", VERSIONS[:5]), ("1.30.0", VERSIONS[5:])])
-def test_what_is_rendered_is_valid_for_every_kubernetes(rendering: str, versions: list[str]) -> None:
-    """All sets, for an old and a new Kubernetes; equal objects are held against a schema once."""
+def test_rendered_objects_are_valid_for_every_kubernetes(rendering: str, versions: list[str]) -> None:
+    """All sets of values, for an old and a new Kubernetes. Equal objects are checked against a schema once."""
     assert len(SETS) >= 40
     objects: dict[str, tuple[str, Object]] = {}
     for name, values in SETS.items():
@@ -172,8 +172,8 @@ def _texts(obj: Any, path: str = "") -> Iterator[tuple[str, str]]:
         yield from _texts(value, f"{path}.{key}")
 
 
-def test_nothing_is_called_by_a_name_that_it_does_not_have() -> None:
-    """Objects, selectors and alerts bear the name of one's own; the command and the image keep theirs."""
+def test_a_name_of_ones_own_is_used_everywhere() -> None:
+    """Objects, selectors and alerts have the user's name. The command and the image keep theirs."""
     values = merged(MONITORED, {"fullnameOverride": "ours", "nameOverride": "ours", "networkPolicy": {"enabled": True}})
     text = HELM.run("template", "theirs", str(CHART), "--kube-version", "1.36.0", values=values)
     objects = [obj for obj in yaml.safe_load_all(text) if obj]
@@ -205,7 +205,7 @@ def test_the_chart_and_the_command_line_have_the_same_defaults() -> None:
 
 
 def test_the_processes_read_every_variable_that_the_chart_sets() -> None:
-    """The table's cases end at the variable, so its name must be the one that the code knows."""
+    """The table's cases end at the variable, so its name must be the name in the code."""
     packages = ("certs", "cli", "controller", "injection", "kube", "telemetry", "webhook")
     code = "".join(file.read_text() for package in packages for file in (ROOT / package).rglob("*.py"))
     known = set(re.findall(r"""["']((?:ASYA|POD)_[A-Z0-9_]+)["']""", code))
@@ -227,7 +227,7 @@ def _pods(objects: list[Object]) -> dict[str, Object]:
     return matches
 
 
-def test_users_and_groups_can_be_left_to_the_cluster() -> None:
+def test_the_cluster_can_choose_users_and_groups() -> None:
     """OpenShift's restricted-v2 refuses a user or group outside of the namespace's own range."""
     ids: Object = {"podSecurityContext": {"runAsUser": None, "runAsGroup": None, "fsGroup": None}}
     pods = _pods(rendered({"controller": ids, "webhook": ids}))
@@ -276,11 +276,11 @@ webhook: {replicas: 2, workers: 2, threads: 64, failurePolicy: Fail, podDisrupti
 certs: {mode: self, secretName: asya-operator-webhook-cert}
 metrics: {port: 8080}
 """
-"""What `helm upgrade --reuse-values` brings from a chart that had fewer values: nothing else is there then."""
+"""The values that `helm upgrade --reuse-values` keeps from a chart with fewer values. They replace all others."""
 
 
-def test_values_of_an_older_chart_are_filled_up(tmp_path: Any) -> None:
-    """``--reuse-values`` has the old release's values in place of the new chart's defaults, so new ones are missing."""
+def test_values_of_an_older_chart_are_completed(tmp_path: Any) -> None:
+    """``--reuse-values`` uses the old release's values instead of the new defaults, so new values are missing."""
     copy = tmp_path / "chart"
     copy.mkdir()
     for file in CHART.iterdir():

@@ -1,4 +1,4 @@
-"""A cluster with nothing in it, a release of the chart on it, and the resource that the tests of the API use."""
+"""An empty cluster, a release of the chart on it, and the resource that the tests of the API use."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.harness.space import Space
 
 @pytest.fixture
 def empty(tier: str, tmp_path: Path) -> Iterator[Cluster]:
-    """A cluster of its own, with nothing in it."""
+    """An empty cluster of its own."""
     with running(tmp_path / "cluster", real=tier != "sandbox") as fresh:
         yield fresh
 

@@ -1,4 +1,4 @@
-"""Workloads with and without an actor's label, and what admission made of them."""
+"""Workloads with and without an actor's label, and functions that show what admission changed."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ LABEL = "asya.io/actor"
 
 
 def workload(kind: str, name: str, label: str | None = None, image: str = "app:1") -> Object:
-    """A workload as a service owner has it."""
+    """A workload of a service owner."""
     pod: Object = {"containers": [{"name": "app", "image": image, "env": [{"name": "ASYA_HANDLER", "value": "a.b"}]}]}
     template: Object = {"metadata": {"labels": {"app": name}}, "spec": pod}
     metadata: Object = {"name": name, **({"labels": {LABEL: label}} if label else {})}
@@ -45,7 +45,7 @@ def sidecar_of(obj: Object) -> Object | None:
 
 
 def roll_overs(space: Space, name: str) -> int:
-    """How many templates a Deployment has had."""
+    """The number of different templates that a Deployment has had."""
     owned = [r for r in space.all("ReplicaSet") if r["metadata"]["ownerReferences"][0]["name"] == name]
     return len(owned)
 

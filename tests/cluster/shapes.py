@@ -1,4 +1,4 @@
-"""Small objects that the tests of a cluster are made of."""
+"""Small objects for the tests on a cluster."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""From an applied AsyncActor to an injected, scaled, reported workload; on every tier."""
+"""From an applied AsyncActor to an injected, scaled and reported workload, on every tier."""
 
 import copy
 import time
@@ -17,7 +17,7 @@ from tests.harness.space import Space, actor, containers, example
 
 
 def check_scaling(space: Space) -> None:
-    """KEDA's objects for the actor ``text-processor``."""
+    """Check KEDA's objects for the actor ``text-processor``."""
     scaled = space.wait("ScaledObject", "text-processor", SECONDS)["spec"]
     assert scaled["scaleTargetRef"] == {
         "apiVersion": "apps/v1",
@@ -105,7 +105,7 @@ def test_rabbitmq_deployment(space: Space) -> None:
     assert "def main(" in script["data"]["asya_runtime.py"]
 
 
-def test_no_password_anywhere_but_by_reference(space: Space) -> None:
+def test_passwords_appear_only_as_references(space: Space) -> None:
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -170,7 +170,7 @@ def test_job_has_a_native_sidecar_and_completes(space: Space, cluster: Cluster) 
     assert [c["name"] for c in template["containers"]] == ["runtime"]
     pods = wait_for("a pod", lambda: space.all("Pod"))
     if cluster.real:
-        # There is no kubelet: say what it would, once the runtime container has ended.
+        # There is no kubelet, so the test writes the status after the runtime container has ended.
         space.patch("Pod", pods[0]["metadata"]["name"], {"status": {"phase": "Succeeded"}}, "status")
     wait_for(
         "the Job to complete",
@@ -189,7 +189,7 @@ def test_scaled_job(space: Space) -> None:
     assert [c["name"] for c in template["initContainers"]] == ["asya-socket", "sidecar"]
     assert template["restartPolicy"] == "Never"
     assert scaled_job["spec"]["maxReplicaCount"] == 10
-    assert "envSourceContainerName" not in scaled_job["spec"], "KEDA does not find a native sidecar"
+    assert "envSourceContainerName" not in scaled_job["spec"], "KEDA does not recognise a native sidecar"
     assert scaled_job["spec"]["rollout"]["strategy"] == "gradual"
     assert scaled_job["spec"]["triggers"][0]["metadata"]["value"] == "1"
     assert obj["status"]["scaledJobRef"]["name"] == "video-encoder"
@@ -235,7 +235,7 @@ def test_every_change_of_a_condition_is_an_event(space: Space) -> None:
     assert [e["type"] for e in messages] == ["Normal"]
 
 
-def test_garbage_goes_with_the_actor_and_the_script_with_the_last_one(space: Space) -> None:
+def test_owned_objects_go_with_the_actor_and_the_script_with_the_last_actor(space: Space) -> None:
     space.apply(example("rabbitmq-deployment"))
     space.apply(actor("other"))
     ready(space, "text-processor")
@@ -252,7 +252,7 @@ def test_garbage_goes_with_the_actor_and_the_script_with_the_last_one(space: Spa
 # -- changes of the actor ------------------------------------------------------------------------
 
 
-def test_an_actor_that_is_deleted_and_made_again_warns_of_nothing(space: Space) -> None:
+def test_an_actor_that_is_deleted_and_created_again_gives_no_warning(space: Space) -> None:
     obj = actor("a", scaling={"enabled": True})
     space.apply(obj)
     uid = ready(space, "a")["metadata"]["uid"]
@@ -282,7 +282,7 @@ def test_another_type_replaces_the_workload(space: Space) -> None:
 
 
 @pytest.mark.needs_kubernetes(1, 29)
-def test_a_changed_spec_replaces_the_job_and_unchanged_ones_are_not_run_again(space: Space) -> None:
+def test_a_changed_spec_replaces_the_job_and_an_unchanged_one_runs_once(space: Space) -> None:
     obj = actor("a")
     obj["spec"]["workload"]["type"] = "Job"
     space.apply(obj)
@@ -311,7 +311,7 @@ def test_immutable_fields_of_a_stateful_set_are_reported(space: Space) -> None:
     assert "volumeClaimTemplates" in condition["message"]
     assert "Nothing was deleted" in condition["message"]
     assert space.wait("StatefulSet", "indexer")["metadata"]["uid"] == before["metadata"]["uid"]
-    # It is tried again when the set changes, and a refusal is not taken for the work of another writer.
+    # The operator tries again when the set changes. It must not mistake the refusal for a change by another writer.
     for n in range(10):
         space.patch("StatefulSet", "indexer", {"metadata": {"annotations": {"n": str(n)}}})
         time.sleep(0.2)
@@ -331,7 +331,7 @@ def test_an_apply_right_after_a_change_is_injected_with_the_change(space: Space)
 # -- KEDA ----------------------------------------------------------------------------------------
 
 
-def test_what_keda_says_is_reported(space: Space) -> None:
+def test_kedas_conditions_are_reported(space: Space) -> None:
     space.apply(actor("a", scaling={"enabled": True}))
     ready(space, "a")
     scaled_object = space.wait("ScaledObject", "a")
@@ -377,7 +377,7 @@ def test_what_keda_says_is_reported(space: Space) -> None:
 
 
 def test_a_template_that_cannot_be_injected_is_reported(space: Space, operator: Operator) -> None:
-    """An actor that was stored before the rules that would refuse it today."""
+    """The actor was stored before the rules that would now refuse it."""
     obj = actor("a")
     obj["spec"]["workload"]["template"]["spec"]["containers"][0]["name"] = "one"
     other = {"name": "two", "image": "two:1"}

@@ -1,4 +1,4 @@
-"""Both processes on a node that has IPv6 alone, or both families: a network namespace stands for the node."""
+"""Both processes on a node with IPv6 alone or with both families. A network namespace simulates the node."""
 
 import os
 import shutil
@@ -55,7 +55,7 @@ def node() -> Iterator[str]:
         subprocess.run([ip, "netns", "delete", name], check=False)
 
 
-def test_both_processes_answer_where_there_is_ipv6_alone(node: str, tmp_path: Path) -> None:
+def test_both_processes_answer_with_ipv6_alone(node: str, tmp_path: Path) -> None:
     inside = ["ip", "netns", "exec", node, sys.executable]
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/sbin:/usr/sbin", "PYTHONPATH": str(ROOT)}
     kubeconfig, started = tmp_path / "kubeconfig", list[subprocess.Popen[bytes]]()
@@ -82,7 +82,7 @@ def test_both_processes_answer_where_there_is_ipv6_alone(node: str, tmp_path: Pa
         log.close()
 
 
-def test_one_socket_takes_both_families() -> None:
+def test_one_socket_accepts_both_families() -> None:
     if every_address() != "::":
         pytest.skip("this kernel has no IPv6")
     import urllib.request

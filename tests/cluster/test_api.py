@@ -1,4 +1,4 @@
-"""The API behaviour that the operator relies on; runs unchanged against the sandbox and a real kube-apiserver.
+"""The API behaviour that the operator relies on. It runs unchanged against the sandbox and a real kube-apiserver.
 
 Where the two differ, the sandbox is wrong.
 """
@@ -30,7 +30,7 @@ def test_absent_object_is_404(bare: Space) -> None:
     assert caught.value.message == 'configmaps "none" not found'
 
 
-def test_create_without_apiversion_and_kind_is_completed(bare: Space) -> None:
+def test_create_adds_missing_apiversion_and_kind(bare: Space) -> None:
     made = bare.client.create(resources.CONFIG_MAPS, {"metadata": {"name": "bare", "namespace": bare.name}})
     assert made["kind"] == "ConfigMap"
 
@@ -64,19 +64,19 @@ def test_update_with_an_old_version_conflicts(bare: Space) -> None:
     assert (caught.value.code, caught.value.reason) == (409, "Conflict")
 
 
-def test_write_that_changes_nothing_moves_nothing(bare: Space) -> None:
+def test_a_write_without_a_change_keeps_version_and_generation(bare: Space) -> None:
     before = fingerprint(bare.apply(config_map("a", k="v")))
     assert fingerprint(bare.apply(config_map("a", k="v"))) == before
     assert fingerprint(bare.patch("ConfigMap", "a", {"data": {"k": "v"}})) == before
 
 
-def test_generation_moves_with_spec_and_not_with_metadata_or_status(bare: Space) -> None:
+def test_generation_grows_with_spec_and_not_with_metadata_or_status(bare: Space) -> None:
     bare.apply(deployment("a"))
     assert bare.patch("Deployment", "a", {"metadata": {"labels": {"x": "y"}}})["metadata"]["generation"] == 1
     assert bare.patch("Deployment", "a", {"spec": {"replicas": 2}})["metadata"]["generation"] == 2
 
 
-def test_annotations_move_the_generation_of_a_deployment_alone(bare: Space) -> None:
+def test_annotations_change_the_generation_of_a_deployment_alone(bare: Space) -> None:
     note = {"metadata": {"annotations": {"x": "y"}}}
     bare.apply(deployment("a"))
     assert bare.patch("Deployment", "a", note)["metadata"]["generation"] == 2
@@ -117,7 +117,7 @@ def test_delete_with_a_wrong_uid_deletes_nothing(bare: Space) -> None:
     assert bare.get("ConfigMap", "a")
 
 
-def test_a_finalizer_holds_an_object_until_it_is_taken_off(bare: Space) -> None:
+def test_a_finalizer_keeps_an_object_until_it_is_removed(bare: Space) -> None:
     obj = config_map("a")
     obj["metadata"]["finalizers"] = ["test.asya.io/hold"]
     bare.create_object(obj)
@@ -136,11 +136,11 @@ def test_dry_run_answers_and_stores_nothing(bare: Space) -> None:
     assert bare.get("ConfigMap", "a") is None
     bare.create_object(config_map("a", k="v"))
     bare.client.request("DELETE", f"{path}/a", query={"dryRun": "All"})
-    bare.client.request("DELETE", f"{path}/a", body={"dryRun": ["All"]})  # as kubectl says it
+    bare.client.request("DELETE", f"{path}/a", body={"dryRun": ["All"]})  # kubectl sends it this way
     assert bare.get("ConfigMap", "a") is not None
 
 
-def test_status_is_written_only_by_its_subresource(widgets: Space) -> None:
+def test_only_the_subresource_writes_the_status(widgets: Space) -> None:
     widgets.create_object({**widget("a", size=1), "status": {"phase": "ignored"}})
     widgets.patch("Widget", "a", {"status": {"phase": "ignored"}})
     assert "status" not in (widgets.get("Widget", "a") or {})

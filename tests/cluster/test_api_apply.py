@@ -1,4 +1,4 @@
-"""Server-side apply: who owns which field; on every tier."""
+"""Server-side apply: which manager owns which field, on every tier."""
 
 from collections.abc import Callable
 
@@ -48,7 +48,7 @@ def test_apply_with_a_uid_changes_that_object_and_no_other_of_its_name(bare: Spa
     assert (changed["metadata"]["labels"]["x"], changed["spec"]["replicas"]) == ("y", 3)
 
 
-def test_of_two_that_create_by_an_apply_one_is_told_of_the_other(bare: Space) -> None:
+def test_of_two_applies_that_create_one_gets_a_conflict(bare: Space) -> None:
     obj = bare.here(config_map("a", k="1"))
     resource = BY_KIND["ConfigMap"]
     made = bare.client.create(resource, obj)
@@ -61,7 +61,7 @@ def test_of_two_that_create_by_an_apply_one_is_told_of_the_other(bare: Space) ->
     }
 
 
-def test_a_dry_run_of_an_apply_tells_what_would_become_of_it(bare: Space) -> None:
+def test_a_dry_run_of_an_apply_shows_the_result(bare: Space) -> None:
     made = bare.apply(deployment("a"))
     wanted = bare.here(deployment("a"))
     wanted["spec"]["template"]["spec"]["containers"][0]["image"] = "app:2"
@@ -77,7 +77,7 @@ def test_apply_removes_what_its_manager_drops_and_leaves_what_others_set(bare: S
     assert bare.apply(config_map("a", mine="1"), "one")["data"] == {"mine": "1", "theirs": "3", "edited": "4"}
 
 
-def test_apply_without_force_conflicts_and_with_force_takes(bare: Space) -> None:
+def test_apply_without_force_conflicts_and_with_force_takes_the_field(bare: Space) -> None:
     bare.apply(config_map("a", k="1"), "one")
     path = resources.CONFIG_MAPS.path(bare.name, "a")
     body = bare.here(config_map("a", k="2"))
@@ -88,7 +88,7 @@ def test_apply_without_force_conflicts_and_with_force_takes(bare: Space) -> None
     assert 'conflict with "one"' in caught.value.message
     taken = bare.apply(config_map("a", k="2"), "two")
     assert ("one", "Apply") not in managers(taken)
-    # What the first manager applied before is not its own any more, so dropping it removes nothing.
+    # The first manager no longer owns these fields, so dropping them removes nothing.
     assert bare.apply(config_map("a"), "one")["data"] == {"k": "2"}
 
 
@@ -106,12 +106,12 @@ def test_a_field_with_two_owners_survives_one_of_them(bare: Space) -> None:
     assert bare.apply(deployment("a"), "one")["spec"]["replicas"] == 5
 
 
-def test_a_field_whose_only_owner_drops_it_goes_back_to_its_default(bare: Space) -> None:
+def test_a_field_returns_to_its_default_when_its_only_owner_drops_it(bare: Space) -> None:
     bare.apply(deployment("a", replicas=5), "one")
     assert bare.apply(deployment("a"), "one")["spec"]["replicas"] == 1
 
 
-def test_scaling_takes_the_field_from_whoever_applied_it(bare: Space) -> None:
+def test_scaling_takes_the_field_from_the_manager_that_applied_it(bare: Space) -> None:
     bare.apply(deployment("a", replicas=5), "one")
     bare.scale("Deployment", "a", 7)
     assert bare.apply(deployment("a"), "one")["spec"]["replicas"] == 7

@@ -13,12 +13,12 @@ from tests.harness.space import Space
 # -- custom resources ----------------------------------------------------------------------------
 
 
-def test_custom_resources_are_defaulted_pruned_and_kept_where_asked(widgets: Space) -> None:
+def test_custom_resources_are_defaulted_and_pruned_except_where_fields_are_preserved(widgets: Space) -> None:
     made = widgets.create_object(widget("a", nested={"b": 1}, free={"any": {"thing": [1]}}, unknown=True))
     assert made["spec"] == {"size": 3, "nested": {"a": "x"}, "free": {"any": {"thing": [1]}}}
 
 
-def test_null_counts_as_absent_and_is_defaulted(widgets: Space) -> None:
+def test_null_counts_as_absent_and_gets_the_default(widgets: Space) -> None:
     assert widgets.create_object(widget("a", size=None))["spec"]["size"] == 3
 
 
@@ -53,9 +53,7 @@ def test_apply_of_a_value_of_the_wrong_type_is_a_500(widgets: Space) -> None:
         ({"required": ["a"]}, "default.a: Required value"),
     ],
 )
-def test_a_default_is_held_to_the_rules_without_the_defaults_inside_it(
-    bare: Space, extra: Object, message: str
-) -> None:
+def test_a_default_is_validated_without_its_nested_defaults(bare: Space, extra: Object, message: str) -> None:
     properties = {"a": {"type": "integer", "default": 1}, "b": {"type": "integer", "default": 2}}
     crd = widget_crd({"type": "object", "default": {}, "properties": properties, **extra})
     crd["metadata"]["name"] = "gadgets.test.asya.io"
@@ -66,7 +64,7 @@ def test_a_default_is_held_to_the_rules_without_the_defaults_inside_it(
     assert message in caught.value.message
 
 
-def test_a_custom_resource_is_gone_with_its_definition(bare: Space) -> None:
+def test_a_custom_resource_disappears_with_its_definition(bare: Space) -> None:
     crd = widget_crd()
     crd["metadata"]["name"] = "gizmos.test.asya.io"
     crd["spec"]["names"] = {"kind": "Gizmo", "listKind": "GizmoList", "plural": "gizmos", "singular": "gizmo"}
@@ -129,7 +127,7 @@ def test_a_stateful_sets_claims_are_immutable(bare: Space) -> None:
     assert "updates to statefulset spec for fields other than" in bare.refused(stateful_set)
 
 
-def test_a_deployment_makes_pods_by_way_of_a_replica_set(bare: Space) -> None:
+def test_a_deployment_creates_pods_through_a_replica_set(bare: Space) -> None:
     bare.apply(deployment("a", replicas=2))
     wait_for("two pods", lambda: len(bare.all("Pod")) == 2)
     for pod in bare.all("Pod"):
@@ -138,7 +136,7 @@ def test_a_deployment_makes_pods_by_way_of_a_replica_set(bare: Space) -> None:
         assert pod["metadata"]["labels"]["app"] == "a"
 
 
-def test_owners_take_their_dependents_with_them(bare: Space) -> None:
+def test_deleting_an_owner_deletes_its_dependents(bare: Space) -> None:
     owner = bare.create_object(config_map("owner"))
     for name, uid in (("dependent", owner["metadata"]["uid"]), ("orphan", "00000000-0000-0000-0000-000000000000")):
         obj = config_map(name)
@@ -152,7 +150,7 @@ def test_owners_take_their_dependents_with_them(bare: Space) -> None:
     bare.wait_gone("ConfigMap", "dependent")
 
 
-def test_discovery_tells_what_is_served(widgets: Space) -> None:
+def test_discovery_lists_the_served_resources(widgets: Space) -> None:
     assert widgets.client.serves("test.asya.io/v1", "widgets")
     assert not widgets.client.serves("test.asya.io/v1", "sprockets")
     assert not widgets.client.serves("absent.asya.io/v1", "widgets")

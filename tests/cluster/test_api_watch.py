@@ -27,7 +27,7 @@ def watch_events(client: Client, path: str, version: str, seconds: int = 3, **qu
     return [orjson.loads(line) for line in data.splitlines() if line]
 
 
-def test_watch_tells_of_every_change_after_a_version_and_ends_on_time(bare: Space) -> None:
+def test_a_watch_reports_every_change_after_a_version_and_ends_on_time(bare: Space) -> None:
     bare.create_object(config_map("before"))
     path = resources.CONFIG_MAPS.path(bare.name)
     version = bare.client.request("GET", path)["metadata"]["resourceVersion"]
@@ -49,7 +49,7 @@ def test_watch_tells_of_every_change_after_a_version_and_ends_on_time(bare: Spac
     assert 2 < time.monotonic() - started < 6
 
 
-def test_a_watch_by_label_tells_of_objects_that_enter_and_leave(bare: Space) -> None:
+def test_a_watch_by_label_reports_objects_that_enter_and_leave(bare: Space) -> None:
     bare.create_object(config_map("a"))
     path = resources.CONFIG_MAPS.path(bare.name)
     version = bare.client.request("GET", path)["metadata"]["resourceVersion"]
@@ -57,7 +57,7 @@ def test_a_watch_by_label_tells_of_objects_that_enter_and_leave(bare: Space) -> 
     bare.patch("ConfigMap", "a", {"metadata": {"labels": {"x": None}}})
     events = watch_events(bare.client, path, version, 1, labelSelector="x")
     assert [e["type"] for e in events] == ["ADDED", "DELETED"]
-    # An object that leaves is shown as it was when it was last selected, with the version of the change.
+    # An object that leaves has its last selected state, with the version of the change.
     added, deleted = (e["object"]["metadata"] for e in events)
     assert deleted["labels"] == {"x": "1"}
     assert int(deleted["resourceVersion"]) > int(added["resourceVersion"])
@@ -73,13 +73,13 @@ def test_bookmarks_bring_a_newer_version(widgets: Space, cluster: Cluster) -> No
     assert int(events[0]["object"]["metadata"]["resourceVersion"]) >= int(version)
 
 
-def test_a_list_is_of_its_kind_and_has_a_version(bare: Space) -> None:
+def test_a_list_has_its_kind_and_a_version(bare: Space) -> None:
     answer = bare.client.request("GET", resources.DEPLOYMENTS.path(bare.name))
     assert answer["kind"] == "DeploymentList"
     assert int(answer["metadata"]["resourceVersion"]) > 0
 
 
-def test_items_of_built_in_lists_do_not_say_their_kind_and_those_of_custom_ones_do(widgets: Space) -> None:
+def test_elements_of_custom_lists_have_a_kind_and_those_of_built_in_lists_do_not(widgets: Space) -> None:
     widgets.apply(deployment("a"))
     widgets.create_object(widget("a"))
     (built_in,) = widgets.client.list(resources.DEPLOYMENTS, widgets.name)

@@ -1,4 +1,4 @@
-"""Workloads that an actor brings along: injected, scaled and released, never rewritten; on every tier."""
+"""Borrowed workloads: injected, scaled and released, never rewritten. On every tier."""
 
 import time
 
@@ -41,7 +41,7 @@ def test_bring_your_own(space: Space) -> None:
     assert {"WorkloadReleased", "ReplicasRestored"} <= reasons
 
 
-def test_bring_your_own_scaling_switched_off_puts_the_replicas_back(space: Space) -> None:
+def test_turning_scaling_off_restores_the_replicas_of_a_borrowed_workload(space: Space) -> None:
     space.apply(workload("StatefulSet", "x", "a"))
     obj = own(scaling={"enabled": True})
     obj["spec"]["workload"]["type"] = "StatefulSet"
@@ -56,7 +56,7 @@ def test_bring_your_own_scaling_switched_off_puts_the_replicas_back(space: Space
     wait_for("a clean status", lambda: "replicasBeforeScaling" not in (space.get("AsyncActor", "a") or {})["status"])
 
 
-def test_a_borrowed_workload_whose_label_comes_off_is_scaled_no_more(space: Space) -> None:
+def test_a_borrowed_workload_without_its_label_is_not_scaled(space: Space) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(own(scaling={"enabled": True}))
     space.wait("ScaledObject", "a")
@@ -74,7 +74,7 @@ def test_a_borrowed_workload_whose_label_comes_off_is_scaled_no_more(space: Spac
     assert ready(space, "a")["status"]["replicasBeforeScaling"] == 3
 
 
-def test_what_is_made_in_place_of_a_borrowed_workload_keeps_its_replicas(space: Space) -> None:
+def test_a_workload_that_replaces_a_borrowed_one_keeps_its_replicas(space: Space) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(own(scaling={"enabled": True}))
     ready(space, "a")
@@ -90,7 +90,7 @@ def test_what_is_made_in_place_of_a_borrowed_workload_keeps_its_replicas(space: 
     assert space.wait("Deployment", "x")["spec"]["replicas"] == 1
 
 
-def test_borrowing_another_workload_puts_the_replicas_of_the_first_back(space: Space) -> None:
+def test_borrowing_another_workload_restores_the_replicas_of_the_first(space: Space) -> None:
     for name, replicas in (("x", 4), ("y", 3)):
         made = workload("Deployment", name, "a")
         made["spec"]["replicas"] = replicas
@@ -110,7 +110,7 @@ def test_borrowing_another_workload_puts_the_replicas_of_the_first_back(space: S
     assert [space.wait("Deployment", name)["spec"]["replicas"] for name in ("x", "y")] == [4, 3]
 
 
-def test_bring_your_own_is_never_created_rewritten_or_deleted(space: Space) -> None:
+def test_a_borrowed_workload_is_never_created_rewritten_or_deleted(space: Space) -> None:
     space.apply(own())
     space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")
     space.apply(workload("Deployment", "x", "a"))
@@ -128,7 +128,7 @@ def test_bring_your_own_is_never_created_rewritten_or_deleted(space: Space) -> N
 
 
 @pytest.mark.needs_kubernetes(1, 29)
-def test_an_actor_that_goes_lets_go_of_what_it_does_not_own(space: Space) -> None:
+def test_a_deleted_actor_releases_what_it_does_not_own(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     for kind in ("Deployment", "CronJob", "DaemonSet"):

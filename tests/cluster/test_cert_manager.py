@@ -1,4 +1,4 @@
-"""The chart with a real cert-manager: certificates and CA are renewed under load, with its injector there and away."""
+"""The chart with a real cert-manager: certificates and CA are renewed under load, with and without its injector."""
 
 import base64
 import time
@@ -45,7 +45,7 @@ def published(release: Release) -> str:
 
 
 def certificate(release: Release, name: str) -> x509.Certificate:
-    """The certificate that a Secret holds."""
+    """The certificate in a Secret."""
     secret: Any = release.client.get(SECRETS, NAMESPACE, name)
     return x509.load_pem_x509_certificate(base64.b64decode(secret["data"]["tls.crt"]))
 
@@ -79,11 +79,11 @@ def test_renewals_cost_no_admission(release: Release, place: Space, manager: Cer
                 time.sleep(max(0.0, AWAY_SECONDS - (time.monotonic() - began)))
                 manager.processes["cainjector"].start()
             lost[what] = (load.created - created, len(load.errors) - errors)
-        # From 1.20 on cainjector keeps those that it published before, too.
+        # From 1.20 on, cainjector also keeps the CAs that it published earlier.
         wait_for("the CA", lambda: _authority(release) in base64.b64decode(published(release)), 30)
     print(f"{FOLDER}: admissions and lost ones: {lost}")
-    assert len(bundles) > RENEWALS, "the CA was renewed, and published"
-    assert {process.pid for process in manager.processes.values()} - kept, "cainjector was away"
+    assert len(bundles) > RENEWALS, "the CA was not renewed and published"
+    assert {process.pid for process in manager.processes.values()} - kept, "cainjector was not stopped"
 
 
 def _authority(release: Release) -> bytes:
@@ -91,7 +91,7 @@ def _authority(release: Release) -> bytes:
     return base64.b64decode(secret["data"]["ca.crt"])
 
 
-def test_an_issuer_of_ones_own_signs(release: Release, place: Space, manager: CertManager) -> None:
+def test_a_users_own_issuer_signs(release: Release, place: Space, manager: CertManager) -> None:
     client = release.client
     release.install(certs={"mode": "cert-manager"})
     wait_for("a CA", lambda: client.get(SECRETS, NAMESPACE, "asya-operator-webhook-cert-manager-ca"))

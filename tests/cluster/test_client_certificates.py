@@ -1,4 +1,4 @@
-"""An API server that shows the webhook a client certificate, as docs/security.md has it configured."""
+"""An API server that sends the webhook a client certificate, configured as in docs/security.md."""
 
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def configuration(directory: Path, host: str) -> Path:
     return file
 
 
-def test_the_api_server_is_answered_and_a_pod_is_not(tier: str, tmp_path: Path) -> None:
+def test_the_webhook_answers_the_api_server_and_not_a_pod(tier: str, tmp_path: Path) -> None:
     if tier == "sandbox":
         pytest.skip("the sandbox shows no certificate")
     port = free_port()

@@ -1,4 +1,4 @@
-"""Admission as the API server does it, and our injection beside somebody else's."""
+"""Admission as the API server runs it, and the operator's injection beside another injector."""
 
 import subprocess
 import time
@@ -30,7 +30,7 @@ def is_mutated(space: Space, name: str, **metadata: Any) -> bool:
 
 
 def wait_until_called(space: Space) -> None:
-    """A real API server takes a moment to notice a new webhook configuration."""
+    """Wait until the API server calls a new webhook. A real one notices a new configuration after a moment."""
     deadline = time.monotonic() + 10
     n = 0
     while not is_mutated(space, f"probe-{n}"):
@@ -50,7 +50,7 @@ def test_a_webhooks_patch_is_stored(bare: Space) -> None:
 
 
 @pytest.mark.needs_kubernetes(1, 30)
-def test_selectors_and_match_conditions_keep_a_webhook_from_being_asked(bare: Space) -> None:
+def test_selectors_and_match_conditions_exclude_objects_from_a_webhook(bare: Space) -> None:
     selector = {"matchExpressions": [{"key": "skip", "operator": "DoesNotExist"}]}
     conditions = [{"name": "not-b", "expression": "object.metadata.name != 'b'"}]
     with injector(bare.client, "test-note", bare.name, note, objectSelector=selector, matchConditions=conditions):
@@ -73,7 +73,7 @@ def test_the_failure_policy_decides_when_a_webhook_is_too_slow(bare: Space, poli
         assert 'failed calling webhook "injector.example.com"' in caught.value.message
 
 
-def test_what_admission_sets_belongs_to_nobody_and_survives_an_apply(bare: Space) -> None:
+def test_fields_from_admission_have_no_owner_and_survive_an_apply(bare: Space) -> None:
     with injector(bare.client, "test-note", bare.name, note):
         wait_until_called(bare)
         made = bare.apply(config_map("a", k="1"), "one")
@@ -82,7 +82,7 @@ def test_what_admission_sets_belongs_to_nobody_and_survives_an_apply(bare: Space
         assert bare.apply(config_map("a", k="2"), "one")["metadata"]["annotations"] == {"seen": "yes"}
 
 
-def test_an_empty_patch_is_shown_to_admission(bare: Space) -> None:
+def test_admission_sees_an_empty_patch(bare: Space) -> None:
     bare.apply(workload("Deployment", "x"))
     with injector(bare.client, "test-note", bare.name, note) as server:
         wait_until_called(bare)
@@ -98,7 +98,7 @@ PROXY = {"name": "proxy", "image": "proxy:1"}
 
 
 def proxy_first(obj: Object) -> list[Object]:
-    """Puts its container first, as Istio does when the application is to wait for it."""
+    """Inserts its container first, as Istio does if the application must wait for it."""
     if obj["kind"] == "ConfigMap":
         return note(obj)
     prefix, template = ("/spec/template", template_of(obj)) if obj["kind"] == "Deployment" else ("", obj)
@@ -108,7 +108,7 @@ def proxy_first(obj: Object) -> list[Object]:
 
 
 def mirror_images(obj: Object) -> list[Object]:
-    """Has all images come from a mirror."""
+    """Replaces the registry of all images with a mirror."""
     if obj["kind"] == "ConfigMap":
         return note(obj)
     prefix, template = ("/spec/template", template_of(obj)) if obj["kind"] == "Deployment" else ("", obj)
@@ -121,8 +121,8 @@ def mirror_images(obj: Object) -> list[Object]:
 
 
 @pytest.mark.parametrize(("name", "runtime"), [("aaa-before-ours", "runtime"), ("zzz-after-ours", "app")])
-def test_another_injector_before_or_after_ours(space: Space, name: str, runtime: str) -> None:
-    """One that comes first hides which container was the only one, so there it is named ``runtime``."""
+def test_another_injector_before_or_after_the_operators(space: Space, name: str, runtime: str) -> None:
+    """An injector that runs first hides which container was the only one, so that one has the name ``runtime``."""
 
     def named(kind: str, name: str) -> Object:
         obj = workload(kind, name, "a")
@@ -149,8 +149,8 @@ def test_another_injector_before_or_after_ours(space: Space, name: str, runtime:
 
 @pytest.mark.only("kube-apiserver")
 @pytest.mark.parametrize("name", ["aaa-before-ours", "zzz-after-ours"])
-def test_a_mirror_of_images_that_is_installed_after_injection(space: Space, cluster: Cluster, name: str) -> None:
-    """Whatever is admitted next has the images of the mirror, ours included, and nobody fights about them."""
+def test_an_image_mirror_that_is_installed_after_injection(space: Space, cluster: Cluster, name: str) -> None:
+    """Objects that are admitted later use images of the mirror, the sidecar's included, and no writers contest."""
     space.apply(actor("a"))
     space.apply(workload("Deployment", "x", "a"))
     ready(space, "a")
@@ -162,7 +162,7 @@ def test_a_mirror_of_images_that_is_installed_after_injection(space: Space, clus
         done = subprocess.run(restart, capture_output=True, text=True, timeout=60, check=True)
         assert "reverted" not in done.stderr
         assert all(image.startswith("mirror/") for image in images(space.wait("Deployment", "x")))
-        space.apply(actor("a", timeout={"processing": 77}))  # both are injected anew
+        space.apply(actor("a", timeout={"processing": 77}))  # both are injected again
 
         def mirrored() -> bool:
             obj = [space.wait("Deployment", n) for n in ("a", "x")]
@@ -177,7 +177,7 @@ def test_a_mirror_of_images_that_is_installed_after_injection(space: Space, clus
         settle(space)
         assert [space.wait("Deployment", n)["metadata"]["generation"] for n in ("a", "x")] == before
         assert space.condition("a", "WorkloadReady")["reason"] == "WorkloadCreated"
-        assert roll_overs(space, "x") == 3, "injected, restarted, and injected anew"
+        assert roll_overs(space, "x") == 3, "expected one injection, one restart, one new injection"
     messages = [e["reason"] for e in space.all("Event") if e["reason"] in ("Contested", "InjectionOutdated")]
     assert messages == []
 
@@ -204,7 +204,7 @@ def test_an_injected_pod_passes_the_restricted_profile(space: Space, cluster: Cl
     }
     made = space.create_object(pod)
     assert made["spec"]["containers"][0]["name"] == "sidecar"
-    # The same where the container says all of it by itself.
+    # The same with a container that sets all these fields itself.
     del pod["spec"]["securityContext"]
     pod["metadata"]["name"] = "y"
     pod["spec"]["containers"][0]["securityContext"] |= {
@@ -215,7 +215,7 @@ def test_an_injected_pod_passes_the_restricted_profile(space: Space, cluster: Cl
     assert space.create_object(pod)["spec"]["containers"][0]["securityContext"]["runAsNonRoot"] is True
 
 
-def test_a_refusal_that_no_condition_tells_of_is_an_event(space: Space) -> None:
+def test_a_refusal_without_a_condition_becomes_an_event(space: Space) -> None:
     def refuse(obj: Object) -> list[Object] | str:
         return "no finalizers here" if obj["metadata"].get("finalizers") else []
 

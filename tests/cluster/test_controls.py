@@ -1,4 +1,4 @@
-"""Actors that are paused, resumed, scaled and restarted, as the plugin and the dashboard do it."""
+"""Actors that are paused, resumed, scaled and restarted, by the functions of the plugin and the dashboard."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def test_an_actor_that_keda_scales(space: Space) -> None:
 
 
 @pytest.mark.parametrize("stated", [True, False])
-def test_an_actor_that_nobody_scales(space: Space, stated: bool) -> None:
+def test_an_actor_without_scaling(space: Space, stated: bool) -> None:
     obj = actor("a")
     if stated:
         obj["spec"]["workload"]["replicas"] = 3
@@ -84,7 +84,7 @@ def test_a_restart_replaces_pods_once(space: Space) -> None:
 
 
 @pytest.mark.needs_kubernetes(1, 29)
-def test_what_cannot_be_done_says_why(bare: Space, operator: object) -> None:
+def test_impossible_controls_give_the_reason(bare: Space, operator: object) -> None:
     client: Client = bare.client
     with pytest.raises(CannotControl, match='"nobody" not found'):
         pause(client, bare.name, "nobody")

@@ -1,4 +1,4 @@
-"""The dashboard of somebody with few rights, on a real control plane: each that is missing is named."""
+"""The dashboard for a user with few rights, on a real control plane: it names each missing right."""
 
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,12 @@ def account(space: Space, cluster: Cluster, directory: Path, name: str, rules: l
 
 @pytest.fixture
 def looker(space: Space, cluster: Cluster, tmp_path: Path) -> Client:
-    """A client of somebody who may look at AsyncActors and at nothing else."""
+    """A client of a user who can read AsyncActors and nothing else."""
     rules = [{"apiGroups": ["asya.io"], "resources": ["asyncactors"], "verbs": ["get", "list", "watch"]}]
     return Client(load_configuration(str(account(space, cluster, tmp_path, "looker", rules))))
 
 
-def test_each_right_that_is_missing_is_named(space: Space, looker: Client) -> None:
+def test_each_missing_right_is_named(space: Space, looker: Client) -> None:
     space.apply(actor("a"))
     space.wait_condition("a", "Ready", "True")
     made = Dashboard(lambda: looker, command.ports(looker), Options(space.name, 0, "test"))
@@ -76,6 +76,6 @@ def test_each_right_that_is_missing_is_named(space: Space, looker: Client) -> No
         made.close()
 
 
-def test_without_the_right_to_list_actors_it_does_not_start(space: Space, looker: Client) -> None:
+def test_the_dashboard_does_not_start_without_the_right_to_list_actors(space: Space, looker: Client) -> None:
     with pytest.raises(CannotStart, match=r"you may not list asyncactors\.asya\.io in all namespaces.*NAME"):
         Dashboard(lambda: looker, command.ports(looker), Options("", 0, "test"))

@@ -1,4 +1,4 @@
-"""What others change on the operator's objects: undone, kept or handed over; on every tier."""
+"""Changes by others to the operator's objects: undone, kept or handed over. On every tier."""
 
 import threading
 
@@ -21,7 +21,7 @@ def test_fifty_reconciles_of_an_unchanged_actor_write_nothing(space: Space, oper
     written = writes(operator)
     assert written > 10
     for n in range(50):
-        # A label that means nothing wakes the reconciler up.
+        # An irrelevant label triggers a reconcile.
         for name in ("text-processor", "indexer", "video-encoder"):
             space.patch("AsyncActor", name, {"metadata": {"labels": {"touched": str(n)}}})
     after = settle(space)
@@ -32,7 +32,7 @@ def test_fifty_reconciles_of_an_unchanged_actor_write_nothing(space: Space, oper
             assert after[key][2] == version, key
 
 
-def test_replicas_of_others_survive_while_scaling_is_on_and_come_back_when_it_is_off(space: Space) -> None:
+def test_others_set_replicas_while_scaling_is_on_and_the_actor_does_when_it_is_off(space: Space) -> None:
     obj = actor("a", scaling={"enabled": True})
     obj["spec"]["workload"]["replicas"] = 3
     space.apply(obj)
@@ -53,7 +53,7 @@ def test_replicas_of_others_survive_while_scaling_is_on_and_come_back_when_it_is
     assert "scaledObjectRef" not in live["status"]
 
 
-def test_switching_scaling_on_does_not_move_replicas(space: Space) -> None:
+def test_turning_scaling_on_keeps_the_replicas(space: Space) -> None:
     obj = actor("a")
     obj["spec"]["workload"]["replicas"] = 4
     space.apply(obj)
@@ -123,7 +123,7 @@ def test_a_removed_sidecar_comes_back(space: Space) -> None:
     wait_for("the sidecar", lambda: containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"], SECONDS)
 
 
-def test_what_others_add_survives(space: Space) -> None:
+def test_additions_of_others_survive(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     deployment = space.wait("Deployment", "a")
@@ -153,7 +153,7 @@ def test_what_others_add_survives(space: Space) -> None:
     assert changed["spec"]["template"]["metadata"]["annotations"]["sidecar.istio.io/status"] == "injected"
 
 
-def test_a_foreign_workload_of_the_same_name_is_left_alone(space: Space) -> None:
+def test_a_workload_of_the_same_name_without_the_actor_as_owner_is_not_changed(space: Space) -> None:
     labels = {"app": "theirs"}
     theirs = {
         "apiVersion": "apps/v1",
