@@ -1,1 +1,1 @@
-"""What people do with actors: their messages, reached with the actor's own credentials; pauses, scale, logs."""
+"""The plugin's actions on actors: messages, which need the actor's own credentials; pause, scale, restart; logs."""

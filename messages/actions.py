@@ -1,20 +1,20 @@
-"""What is done with a broker: each action makes events, plain JSON objects whose ``kind`` says what they are.
+"""The actions on a broker's queues. Each action yields events, which are plain JSON objects with a ``kind``.
 
 | kind | other fields |
 |---|---|
-| ``length`` | ``queue``, ``length`` (null: there is no such queue) |
+| ``length`` | ``queue``, ``length`` (null: the queue does not exist) |
 | ``sent`` | ``id``, ``queue`` |
 | ``answer`` | ``queue``, ``body`` |
 | ``message`` | ``queue``, ``body``, ``deliveries``, ``origin``, ``is_dead`` |
-| ``replayed``, ``dropped`` | ``id``, ``from``; ``queue`` where it went |
+| ``replayed``, ``dropped`` | ``id``, ``from``; for replayed ones the new ``queue`` |
 | ``skipped`` | ``id``, ``from``, ``why`` |
-| ``moved`` | ``id``, ``queue``: put at the end of its queue instead of back in its place |
-| ``missing`` | ``queue``: there is no such queue |
+| ``moved`` | ``id``, ``queue``: the message is now at the end of its queue, not in its old place |
+| ``missing`` | ``queue``, which does not exist |
 | ``progress`` | ``done``, ``of`` |
 | ``error`` | ``problem``, ``message``; the last event |
 
-A message is never removed before the broker has confirmed its successor. A process that ends between the two leaves the
-message in both places, so one message at most is doubled and none is lost.
+An action removes a message only after the broker has confirmed the new one. If the process ends between the two steps,
+the message is in both places. So at most one message is duplicated, and none is lost.
 """
 
 import time
@@ -31,10 +31,15 @@ PROGRESS_SECONDS = 1.0
 
 
 def run(broker: Broker, request: Request, stop: Stop = lambda: False) -> Iterator[Event]:
-    """Do what is asked, and tell of it; ends early, and whole, once ``stop`` says so.
+    """Run the request's action and yield its events.
+
+    Args:
+        broker: the actor's broker.
+        request: the action and its parameters.
+        stop: returns True to end the action early, after the message in hand.
 
     Raises:
-        BrokerError: if the broker cannot be used as asked.
+        BrokerError: if the broker cannot be reached, or refuses.
     """
     action = {
         "lengths": _lengths,
@@ -60,7 +65,7 @@ def _lengths(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
 
 
 def _pause(seconds: float, until: float, stop: Stop) -> bool:
-    """Wait; False if there is no more to wait for."""
+    """Sleep for so many seconds; returns False if ``stop`` or the deadline ``until`` comes first."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if stop() or time.monotonic() >= until:
@@ -83,58 +88,58 @@ def _send(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
 
 
 def _answers(watch: Watch, request: Request, stop: Stop) -> Iterator[Event]:
-    """The first answer to each message, as it arrives at the end of the route."""
-    until, left = time.monotonic() + request.seconds, set(request.wait_for)
-    while left and time.monotonic() < until and not stop():
+    """The first answer to each message of ``request.wait_for``, when it arrives at the end of the route."""
+    until, unanswered = time.monotonic() + request.seconds, set(request.wait_for)
+    while unanswered and time.monotonic() < until and not stop():
         for queue, body in watch.arrivals(min(1.0, max(0.1, until - time.monotonic()))):
             message = Message(body)
-            answered = {message.message_id, message.parent_id} & left
+            answered = {message.message_id, message.parent_id} & unanswered
             if answered:
-                left -= answered
+                unanswered -= answered
                 yield {"kind": "answer", "queue": queue, "body": _text(body), "is_dead": queue in request.dead}
-            if not left:
+            if not unanswered:
                 return
 
 
 def _peek(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
-    yield from _look(broker, request.queue, request.count, stop, lambda held: True, is_dead=False)
+    yield from _show(broker, request.queue, request.count, stop, lambda held: True, is_dead=False)
 
 
 def _dead(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
-    left = request.count
+    remaining = request.count
     for queue, is_dead, length in _sources(broker, request):
         if length is None:
             yield {"kind": "missing", "queue": queue}
             continue
 
-        def is_meant(held: Held, is_dead: bool = is_dead) -> bool:
-            return _is_meant(held, is_dead, request)
+        def is_selected(held: Held, is_dead: bool = is_dead) -> bool:
+            return _is_selected(held, is_dead, request)
 
-        for event in _look(broker, queue, length, stop, is_meant, is_dead=is_dead):
-            left -= event["kind"] == "message"
+        for event in _show(broker, queue, length, stop, is_selected, is_dead=is_dead):
+            remaining -= event["kind"] == "message"
             yield event
-            if left <= 0:
+            if remaining <= 0:
                 return
 
 
-def _look(
-    broker: Broker, queue: str, most: int, stop: Stop, is_meant: Callable[[Held], bool], *, is_dead: bool
+def _show(
+    broker: Broker, queue: str, most: int, stop: Stop, is_selected: Callable[[Held], bool], *, is_dead: bool
 ) -> Iterator[Event]:
-    """Tell of messages that are meant, and give all back."""
-    report = _Progress(most)
+    """Yield an event for each selected message among the first ``most``, then give all messages back."""
+    progress = _Progress(most)
     for held in broker.hold(queue, most):
-        if is_meant(held):
-            yield _of(held, is_dead)
+        if is_selected(held):
+            yield _message_event(held, is_dead)
         if broker.is_worn(held):
-            yield from _moved(broker, held)
+            yield from _move_to_end(broker, held)
             break
-        yield from report.next()
+        yield from progress.next()
         if stop():
             break
     broker.give_back()
 
 
-def _of(held: Held, is_dead: bool) -> Event:
+def _message_event(held: Held, is_dead: bool) -> Event:
     return {
         "kind": "message",
         "queue": held.queue,
@@ -147,25 +152,32 @@ def _of(held: Held, is_dead: bool) -> Event:
 
 def _replay(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
     def replay(held: Held, is_dead: bool) -> Event:
-        name = Message(held.body).message_id
+        message_id = Message(held.body).message_id
         try:
             queue, body = _destination(held, is_dead, request)
         except CannotReplay as error:
-            return {"kind": "skipped", "id": name, "from": held.queue, "why": str(error)}
+            return {"kind": "skipped", "id": message_id, "from": held.queue, "why": str(error)}
         try:
             broker.publish(queue, body)
         except BrokerError as error:
             if error.problem != "QueueMissing":
                 raise
-            return {"kind": "skipped", "id": name, "from": held.queue, "why": error.message}
+            return {"kind": "skipped", "id": message_id, "from": held.queue, "why": error.message}
         broker.remove(held)
-        return {"kind": "replayed", "id": name, "from": held.queue, "queue": queue}
+        return {"kind": "replayed", "id": message_id, "from": held.queue, "queue": queue}
 
     yield from _each(broker, request, stop, replay)
 
 
 def _destination(held: Held, is_dead: bool, request: Request) -> tuple[str, bytes]:
-    """Where a dead letter goes, and as what: one that the broker itself moved here is as it was."""
+    """The queue and the body of the message that replays a dead letter.
+
+    A message that the broker itself dead-lettered is unchanged. A message that a sidecar sent to the end of the route
+    gets its original payload back.
+
+    Raises:
+        CannotReplay: if no actor failed on the message.
+    """
     if held.origin:
         return held.origin, held.body
     if held.queue not in request.ends:
@@ -183,63 +195,64 @@ def _drop(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
 
 
 def _each(broker: Broker, request: Request, stop: Stop, do: Callable[[Held, bool], Event]) -> Iterator[Event]:
-    """Do something with each dead letter that is meant. What comes meanwhile is not looked at, so it ends."""
-    left = request.count
+    """Call ``do`` for each selected dead letter. Messages that arrive during the action are not read, so it ends."""
+    remaining = request.count
     for queue, is_dead, length in _sources(broker, request):
         if length is None:
             yield {"kind": "missing", "queue": queue}
             continue
-        report = _Progress(length)
+        progress = _Progress(length)
         for held in broker.hold(queue, length):
             event: Event = {"kind": "kept"}
-            if left > 0 and _is_meant(held, is_dead, request):
+            if remaining > 0 and _is_selected(held, is_dead, request):
                 event = do(held, is_dead)
-                left -= event["kind"] != "skipped"
+                remaining -= event["kind"] != "skipped"
                 yield event
             if event["kind"] in ("kept", "skipped") and broker.is_worn(held):
-                yield from _moved(broker, held)
-            yield from report.next()
-            if stop() or left <= 0:
+                yield from _move_to_end(broker, held)
+            yield from progress.next()
+            if stop() or remaining <= 0:
                 break
         broker.give_back()
-        if stop() or left <= 0:
+        if stop() or remaining <= 0:
             return
 
 
 def _sources(broker: Broker, request: Request) -> Iterator[tuple[str, bool, int | None]]:
-    """Queues with dead letters, whether they hold nothing else, and their lengths; None for one that is not there."""
+    """The queues with dead letters: name, whether it holds dead letters only, and length (None: it does not exist)."""
     by_broker = list(broker.dead_letter_queues(request.queue))
-    named = [*request.dead, *request.ends, *by_broker, *request.extra]
-    for queue in dict.fromkeys(named):
+    names = [*request.dead, *request.ends, *by_broker, *request.extra]
+    for queue in dict.fromkeys(names):
         yield queue, queue not in request.ends or queue in request.dead, broker.length(queue)
 
 
-def _is_meant(held: Held, is_dead: bool, request: Request) -> bool:
-    message, wanted = Message(held.body, is_dead), request.filter
-    actor = wanted.actor
+def _is_selected(held: Held, is_dead: bool, request: Request) -> bool:
+    """Whether the request's filter selects a message."""
+    message, filters = Message(held.body, is_dead), request.filter
+    actor = filters.actor
     if actor and held.queue not in request.ends:
-        # In a queue of the broker's own, the queue that it came from tells whose it is.
+        # The broker itself dead-lettered it: the queue that it came from shows which actor it was for.
         actor = "" if held.origin in ("", request.queue) else actor
-    if not message.matches(actor, wanted.error, wanted.message_id):
+    if not message.matches(actor, filters.error, filters.message_id):
         return False
-    if wanted.message_ids and message.message_id not in wanted.message_ids:
+    if filters.message_ids and message.message_id not in filters.message_ids:
         return False
     return is_dead or request.results_too or bool(message.error)
 
 
-def _moved(broker: Broker, held: Held) -> Iterator[Event]:
+def _move_to_end(broker: Broker, held: Held) -> Iterator[Event]:
     broker.move_to_end(held)
     yield {"kind": "moved", "id": Message(held.body).message_id, "queue": held.queue, "deliveries": held.deliveries}
 
 
 class _Progress:
-    """Tells how far a long action is, once a second."""
+    """Yields a ``progress`` event once a second during a long action."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done, self._next = total, 0, time.monotonic() + PROGRESS_SECONDS
 
     def next(self) -> Iterator[Event]:
-        """One more is done."""
+        """Count one message more."""
         self._done += 1
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + PROGRESS_SECONDS

@@ -1,8 +1,8 @@
-"""Credentials for AWS as a pod has them, and the signature of a request (Signature Version 4).
+"""AWS credentials as a pod has them, and the signature of a request (Signature Version 4).
 
-Own code, of which the signature is checked against botocore by a test: botocore has 32 MB, and wants another version
-of python-dateutil than the Kubernetes client; the libraries that sign alone are for newer Pythons or not maintained.
-Docs: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+This is own code, for two reasons. botocore has 32 MB and needs another version of python-dateutil than the Kubernetes
+client. Libraries that only sign need a newer Python or are not maintained. A test compares the signature with
+botocore's. Docs: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
 import configparser
@@ -34,7 +34,7 @@ NO_CREDENTIALS: Final = (
 
 @dataclass(frozen=True)
 class Credentials:
-    """An access key. Its secret parts are never shown."""
+    """An access key. Its ``repr`` does not show the secret parts."""
 
     access_key: str
     secret_key: str = field(repr=False)
@@ -52,13 +52,24 @@ def signed(
     service: str,
     now: datetime,
 ) -> dict[str, str]:
-    """``headers`` and those that sign the request."""
+    """``headers`` with the headers that sign the request.
+
+    Args:
+        credentials: the access key.
+        method: of the request.
+        url: of the request.
+        headers: the request's other headers, all of which are signed.
+        body: of the request.
+        region: such as ``us-east-1``.
+        service: such as ``sqs``.
+        now: the time, in UTC.
+    """
     parts = urlsplit(url)
     stamp, day = now.strftime("%Y%m%dT%H%M%SZ"), now.strftime("%Y%m%d")
-    made = {**headers, "Host": parts.netloc, "X-Amz-Date": stamp}
+    all_headers = {**headers, "Host": parts.netloc, "X-Amz-Date": stamp}
     if credentials.session_token:
-        made["X-Amz-Security-Token"] = credentials.session_token
-    lower = {name.lower(): " ".join(value.split()) for name, value in made.items()}
+        all_headers["X-Amz-Security-Token"] = credentials.session_token
+    lower = {name.lower(): " ".join(value.split()) for name, value in all_headers.items()}
     names = ";".join(sorted(lower))
     canonical = "\n".join(
         [
@@ -78,12 +89,15 @@ def signed(
         key = hmac.digest(key, part.encode(), "sha256")
     signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
     credential = f"Credential={credentials.access_key}/{scope}"
-    made["Authorization"] = f"{ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
-    return made
+    all_headers["Authorization"] = f"{ALGORITHM} {credential}, SignedHeaders={names}, Signature={signature}"
+    return all_headers
 
 
 def find_credentials(env: Mapping[str, str], region: str, pool: urllib3.PoolManager) -> Credentials:
-    """The first that there are: variables, the role of the service account, the pod's identity, a file, the node's.
+    """The first credentials that exist, in the order of AWS' own clients.
+
+    These are the environment variables, the service account's role (IRSA), the pod's identity, the credentials file,
+    and the node's role.
 
     Raises:
         BrokerError: if there are none.
@@ -108,32 +122,32 @@ def _of_web_identity(env: Mapping[str, str], region: str, pool: urllib3.PoolMana
         "WebIdentityToken": _read(env["AWS_WEB_IDENTITY_TOKEN_FILE"]),
     }
     form = {"Content-Type": "application/x-www-form-urlencoded"}
-    answer = _answer(pool, "POST", f"{endpoint}/", form, urlencode(query).encode())
-    text = answer.data.decode(errors="replace")
+    response = _request(pool, "POST", f"{endpoint}/", form, urlencode(query).encode())
+    text = response.data.decode(errors="replace")
     access_key, secret_key, token = (
         re.search(rf"<{name}>([^<]*)</{name}>", text) for name in ("AccessKeyId", "SecretAccessKey", "SessionToken")
     )
-    if answer.status != 200 or access_key is None or secret_key is None:
+    if response.status != 200 or access_key is None or secret_key is None:
         reason = re.search(r"<Message>([^<]*)</Message>", text)
         raise BrokerError(
             "AccessDenied",
             f"AWS does not give the service account its role {env['AWS_ROLE_ARN']}: "
-            f"{reason[1] if reason else f'HTTP {answer.status}'}",
+            f"{reason[1] if reason else f'HTTP {response.status}'}",
         )
     return Credentials(access_key[1], secret_key[1], token[1] if token else "")
 
 
 def _of_container(env: Mapping[str, str], pool: urllib3.PoolManager) -> Credentials:
-    """EKS pod identity, and ECS."""
+    """The identity of the pod (EKS pod identity) or of the task (ECS)."""
     token = env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN") or ""
     if env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"):
         token = _read(env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"])
     headers = {"Authorization": token} if token else {}
-    return _of_answer(_answer(pool, "GET", env["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers))
+    return _of_response(_request(pool, "GET", env["AWS_CONTAINER_CREDENTIALS_FULL_URI"], headers))
 
 
 def _of_file(env: Mapping[str, str]) -> Credentials | None:
-    """A profile with a key in the shared credentials file."""
+    """The profile's key in the shared credentials file; None if it has none."""
     path = Path(env.get("AWS_SHARED_CREDENTIALS_FILE") or Path.home() / ".aws" / "credentials")
     parser = configparser.RawConfigParser()
     try:
@@ -150,31 +164,31 @@ def _of_file(env: Mapping[str, str]) -> Credentials | None:
 
 
 def _of_instance(env: Mapping[str, str], pool: urllib3.PoolManager) -> Credentials:
-    """The role of the node, as AWS' own clients take it last (IMDSv2)."""
+    """The role of the node, from its metadata service (IMDSv2)."""
     if (env.get("AWS_EC2_METADATA_DISABLED") or "").lower() == "true":
         raise BrokerError("AccessDenied", NO_CREDENTIALS)
     base = env.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or INSTANCE_METADATA
     try:
-        token = _answer(pool, "PUT", f"{base}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"})
+        token = _request(pool, "PUT", f"{base}/latest/api/token", {"X-aws-ec2-metadata-token-ttl-seconds": "300"})
         headers = {"X-aws-ec2-metadata-token": token.data.decode(errors="replace")}
         path = f"{base}/latest/meta-data/iam/security-credentials/"
-        role = _answer(pool, "GET", path, headers)
+        role = _request(pool, "GET", path, headers)
     except BrokerError:
         raise BrokerError("AccessDenied", NO_CREDENTIALS) from None
     if role.status != 200 or not role.data:
         raise BrokerError("AccessDenied", NO_CREDENTIALS)
-    return _of_answer(_answer(pool, "GET", path + role.data.decode().split()[0], headers))
+    return _of_response(_request(pool, "GET", path + role.data.decode().split()[0], headers))
 
 
-def _of_answer(answer: Any) -> Credentials:
+def _of_response(response: Any) -> Credentials:
     try:
-        key = json.loads(answer.data)
+        key = json.loads(response.data)
         return Credentials(key["AccessKeyId"], key["SecretAccessKey"], key.get("Token") or "")
     except (ValueError, KeyError, TypeError):
-        raise BrokerError("AccessDenied", f"{NO_CREDENTIALS} (HTTP {answer.status})") from None
+        raise BrokerError("AccessDenied", f"{NO_CREDENTIALS} (HTTP {response.status})") from None
 
 
-def _answer(
+def _request(
     pool: urllib3.PoolManager, method: str, url: str, headers: Mapping[str, str], body: bytes | None = None
 ) -> Any:
     try:
@@ -191,5 +205,5 @@ def _read(path: str) -> str:
 
 
 def utc_now() -> datetime:
-    """The time for a signature."""
+    """The present time in UTC, for a signature."""
     return datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""What all brokers have in common: messages that are held and given back, and how a broker says no."""
+"""The interface of brokers: messages are held and given back, and a refusal is a :class:`BrokerError`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ Problem = Literal["QueueMissing", "AccessDenied", "Unreachable", "Refused", "Bad
 
 
 class BrokerError(Exception):
-    """The broker cannot be used as asked; ``problem`` is the kind, the text one sentence with what to do."""
+    """The broker cannot be reached, or refuses. ``problem`` is the kind; the message says what to do."""
 
     def __init__(self, problem: Problem, message: str) -> None:
         super().__init__(message)
@@ -17,65 +17,65 @@ class BrokerError(Exception):
 
 @dataclass(frozen=True)
 class Held:
-    """A message that the broker keeps for us until it is removed or given back."""
+    """A message that no other consumer gets until it is removed or given back."""
 
     queue: str
     receipt: Any
+    """The broker's handle of this delivery."""
     body: bytes
     deliveries: int | None = None
-    """How often it was delivered before, where a queue counts that."""
+    """How often the message was delivered before; None if the queue does not count."""
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def origin(self) -> str:
-        """The queue from which the broker itself dead-lettered it; empty if an actor sent it here."""
+        """The queue from which the broker itself dead-lettered the message; empty if a sidecar sent it."""
         deaths = self.properties.get("x-death")
         return str(deaths[0].get("queue", "")) if isinstance(deaths, list) and deaths else ""
 
 
 class Watch(Protocol):
-    """Waits for messages that arrive at the ends of routes, and takes none away from others."""
+    """Reports messages that arrive at the ends of routes. Other consumers still get them."""
 
     def arrivals(self, seconds: float) -> Iterator[tuple[str, bytes]]:
-        """Queue and body of each message that arrives; ends after so many seconds."""
+        """Queue and body of each message that arrives within so many seconds."""
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the watch."""
 
 
 class Broker(Protocol):
-    """One broker, as one actor reaches it. Not safe to share between threads."""
+    """A connection to one broker with an actor's credentials. Not safe to share between threads.
+
+    All methods raise BrokerError if the broker cannot be reached, or refuses.
+    """
 
     def length(self, queue: str) -> int | None:
-        """Messages that wait in a queue; None if there is no such queue."""
+        """The number of messages that wait in a queue; None if the queue does not exist."""
 
     def dead_letter_queues(self, queue: str) -> Sequence[str]:
-        """Queues to which the broker itself moves what it cannot deliver, as far as it tells."""
+        """The queues to which the broker itself dead-letters messages of ``queue``, as far as its API shows them."""
 
     def publish(self, queue: str, body: bytes, key: str = "") -> None:
-        """Put a message into a queue, and return once the broker has it.
-
-        Raises:
-            BrokerError: if it has not.
-        """
+        """Put a message into a queue. Returns when the broker has confirmed it."""
 
     def hold(self, queue: str, most: int) -> Iterator[Held]:
-        """Up to ``most`` messages of a queue, one by one; none comes twice."""
+        """Up to ``most`` messages of a queue, each once."""
 
     def is_worn(self, held: Held) -> bool:
-        """Whether a held message may have come back so often that its queue would remove it the next time."""
+        """Whether the queue may remove the message if it is given back once more, because of a delivery limit."""
 
     def remove(self, held: Held) -> None:
-        """Take a held message out of its queue."""
+        """Remove a held message from its queue."""
 
     def move_to_end(self, held: Held) -> None:
-        """Put a held message at the end of its queue, as a new one."""
+        """Put a held message at the end of its queue as a new message."""
 
     def give_back(self) -> None:
-        """Give all messages back that are held, in their places where the broker allows it."""
+        """Give all held messages back, to their old places if the broker allows it."""
 
     def watch(self, queues: Mapping[str, str], exchange: str) -> Watch:
-        """Watch queues, each with the routing key by which sidecars send to it."""
+        """Watch ``queues``; each name has the routing key by which sidecars send to the queue."""
 
     def close(self) -> None:
-        """Give back what is held, and leave."""
+        """Give held messages back and close the connection."""

@@ -1,4 +1,4 @@
-"""From a sidecar's environment to its broker."""
+"""Connects to the broker that a sidecar's environment names."""
 
 from collections.abc import Mapping
 
@@ -8,14 +8,14 @@ from messages.sqs import Sqs
 
 
 def connect(env: Mapping[str, str], address: tuple[str, int] | None = None) -> Broker:
-    """The broker that a sidecar with this environment would use.
+    """A connection to the broker that a sidecar with this environment uses.
 
     Args:
-        env: the sidecar's variables.
-        address: where to connect to instead, if a forwarded port stands for the broker's host.
+        env: the sidecar's environment variables.
+        address: host and port of a forwarded port, to use instead of the broker's own.
 
     Raises:
-        BrokerError: if it cannot be reached, or refuses.
+        BrokerError: if the broker cannot be reached, or refuses.
     """
     transport = env.get("ASYA_TRANSPORT")
     if transport == "sqs":

@@ -1,8 +1,8 @@
-"""What people do with an actor beside its messages: pause and resume it, scale it, restart it.
+"""The plugin's commands that control an actor: pause, resume, scale, restart.
 
-Each is a patch of the AsyncActor with its resource version, so nothing is written over a change of somebody else's. The
-controller does the rest. Only replicas that nobody states in the AsyncActor are written to the workload itself, by its
-scale subresource, as ``kubectl scale`` does it.
+Pause, resume and scale patch the AsyncActor with its resourceVersion, so they never overwrite another writer's change.
+The controller does the rest. If the AsyncActor does not set its replicas, they are written to the workload's scale
+subresource, as ``kubectl scale`` does. Restart patches the workload's template, as ``kubectl rollout restart`` does.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,26 +13,27 @@ from typing import Any, Final
 from crds.names import ANNOTATION_REPLICAS_BEFORE_PAUSE, MAX_REPLICAS, MIN_REPLICAS
 from kube.client import Client
 from kube.failures import ApiError
-from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, JOBS, STATEFUL_SETS, Resource
+from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, STATEFUL_SETS, Resource
 from messages.rights import explained
 
 Object = dict[str, Any]
 
 MANAGER: Final = "kubectl-asya"
-"""Field manager of what the plugin writes."""
+"""Field manager of the plugin's writes."""
 ATTEMPTS: Final = 5
+"""How often a patch is tried if another writer changes the actor at the same time."""
 SCALABLE: Final = {"Deployment": DEPLOYMENTS, "StatefulSet": STATEFUL_SETS}
 RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
-"""The annotation of ``kubectl rollout restart``."""
+"""The annotation that ``kubectl rollout restart`` sets."""
 
 
 class CannotControl(Exception):
-    """It cannot be done to this actor; one sentence that says why and what to do."""
+    """The command cannot be done for this actor. The message says why and what to do."""
 
 
 @contextmanager
 def _explaining() -> Iterator[None]:
-    """A refusal of the API server as a sentence that names the missing right; around a function, or a block."""
+    """Turns a refusal of the API server into CannotControl; a decorator or a context manager."""
     try:
         yield
     except ApiError as error:
@@ -41,16 +42,19 @@ def _explaining() -> Iterator[None]:
 
 @_explaining()
 def pause(client: Client, namespace: str, name: str, *, keep: bool = False) -> str:
-    """Have the actor take no messages, which wait in its queue; what was done, as a sentence.
+    """Pause the actor: it consumes no messages, which wait in its queue.
 
     Args:
         client: with the caller's rights.
         namespace: the actor's.
-        name: the actor.
-        keep: leave its pods as they are instead, and only have KEDA leave their number alone.
+        name: the actor's.
+        keep: keep the present pods, and only stop KEDA from changing their number.
+
+    Returns:
+        The result, for the user; the actor is its subject.
 
     Raises:
-        CannotControl: if it cannot be paused.
+        CannotControl: if the actor cannot be paused.
     """
     actor = _actor(client, namespace, name)
     scaling, workload = _sections(actor)
@@ -63,16 +67,16 @@ def pause(client: Client, namespace: str, name: str, *, keep: bool = False) -> s
         _patch(client, namespace, name, lambda obj: patch)
         if is_job:
             return "paused: KEDA starts no Jobs; those that run go on"
-        return "paused: the number of its pods stays as it is" if keep else "paused: it has no pods"
+        return "paused: the number of its pods does not change" if keep else "paused: it has no pods"
     if keep:
-        raise CannotControl("--keep is for actors that KEDA scales; nobody changes the number of this one's pods")
+        raise CannotControl("--keep is for actors that KEDA scales, and KEDA does not scale this one; omit --keep")
     if ANNOTATION_REPLICAS_BEFORE_PAUSE in _annotations(actor):
         return "is paused already"
-    stated = workload.get("replicas")
+    spec_replicas = workload.get("replicas")
     resource, target = _workload(actor)
-    before = int(stated) if stated is not None else _replicas(client, resource, namespace, target)
+    before = int(spec_replicas) if spec_replicas is not None else _replicas(client, resource, namespace, target)
     annotation = {"metadata": {"annotations": {ANNOTATION_REPLICAS_BEFORE_PAUSE: str(before)}}}
-    if stated is not None:
+    if spec_replicas is not None:
         _patch(client, namespace, name, lambda obj: {**annotation, "spec": {"workload": {"replicas": 0}}})
     else:
         _patch(client, namespace, name, lambda obj: annotation)
@@ -82,10 +86,10 @@ def pause(client: Client, namespace: str, name: str, *, keep: bool = False) -> s
 
 @_explaining()
 def resume(client: Client, namespace: str, name: str) -> str:
-    """Have a paused actor go on; what was done, as a sentence.
+    """Resume a paused actor; returns the result for the user.
 
     Raises:
-        CannotControl: if it cannot be resumed.
+        CannotControl: if the actor cannot be resumed.
     """
     actor = _actor(client, namespace, name)
     scaling, workload = _sections(actor)
@@ -93,8 +97,8 @@ def resume(client: Client, namespace: str, name: str) -> str:
     if scaling.get("enabled"):
         if not scaling.get("paused"):
             return "is not paused"
-        goes_on = {"spec": {"scaling": {"paused": None, "pausedReplicas": None}}}
-        _patch(client, namespace, name, lambda obj: {**goes_on, **_without_annotation()})
+        unpaused = {"spec": {"scaling": {"paused": None, "pausedReplicas": None}}}
+        _patch(client, namespace, name, lambda obj: {**unpaused, **_without_annotation()})
         return "resumed: KEDA scales it"
     if before is None:
         return "is not paused"
@@ -119,18 +123,18 @@ def scale(
     most: int | None = None,
     enable: bool = False,
 ) -> str:
-    """Set the fewest and the most pods between which KEDA scales the actor; what was done, as a sentence.
+    """Set the minimum and maximum number of pods for KEDA; returns the result for the user.
 
     Args:
         client: with the caller's rights.
         namespace: the actor's.
-        name: the actor.
-        least: ``spec.scaling.minReplicas``; as it is without it.
-        most: ``spec.scaling.maxReplicas``; as it is without it.
-        enable: switch scaling on, where it is off.
+        name: the actor's.
+        least: the new ``spec.scaling.minReplicas``; None keeps the present one.
+        most: the new ``spec.scaling.maxReplicas``; None keeps the present one.
+        enable: enable scaling if it is disabled.
 
     Raises:
-        CannotControl: if it cannot be scaled so.
+        CannotControl: if the API server refuses the values, or scaling is disabled.
     """
 
     def change(actor: Object) -> Object:
@@ -139,22 +143,22 @@ def scale(
             raise CannotControl(
                 "KEDA does not scale this actor (spec.scaling.enabled): add --enable, or set spec.workload.replicas"
             )
-        wanted = {"minReplicas": least, "maxReplicas": most, "enabled": True if enable else None}
-        return {"spec": {"scaling": {key: value for key, value in wanted.items() if value is not None}}}
+        changes = {"minReplicas": least, "maxReplicas": most, "enabled": True if enable else None}
+        return {"spec": {"scaling": {key: value for key, value in changes.items() if value is not None}}}
 
     if least is None and most is None and not enable:
         raise CannotControl("nothing to change: give --min, --max or both")
-    done = _patch(client, namespace, name, change)
-    scaling, _ = _sections(done)
+    patched = _patch(client, namespace, name, change)
+    scaling, _ = _sections(patched)
     return f"scaled: {scaling.get('minReplicas', MIN_REPLICAS)} to {scaling.get('maxReplicas', MAX_REPLICAS)} pods"
 
 
 @_explaining()
 def restart(client: Client, namespace: str, name: str) -> str:
-    """Have the actor's pods replaced, one after the other as its workload does it; what was done, as a sentence.
+    """Replace the actor's pods by a roll-out of its workload; returns the result for the user.
 
     Raises:
-        CannotControl: if it has no pods that could be replaced.
+        CannotControl: if the workload cannot be restarted, as a Job.
     """
     resource, target = _workload(_actor(client, namespace, name))
     stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -188,14 +192,14 @@ def _without_annotation() -> Object:
 
 
 def _patch(client: Client, namespace: str, name: str, change: Callable[[Object], Object]) -> Object:
-    """Patch the actor as it was read; read it anew where somebody else was faster."""
+    """Patch the actor by ``change``, which gets the present actor; after a conflict, read it and try again."""
     for attempt in range(ATTEMPTS):
         actor = _actor(client, namespace, name)
         patch = change(actor)
         version = {"resourceVersion": actor["metadata"]["resourceVersion"]}
         try:
-            whole = {**patch, "metadata": {**(patch.get("metadata") or {}), **version}}
-            return _write(client, ASYNC_ACTORS, namespace, name, whole)
+            versioned = {**patch, "metadata": {**(patch.get("metadata") or {}), **version}}
+            return _write(client, ASYNC_ACTORS, namespace, name, versioned)
         except ApiError as error:
             if error.code != 409 or attempt == ATTEMPTS - 1:
                 raise
@@ -203,20 +207,24 @@ def _patch(client: Client, namespace: str, name: str, change: Callable[[Object],
 
 
 def _workload(actor: Object) -> tuple[Resource, str]:
-    """The actor's workload, as its spec names it."""
+    """The kind and name of the workload in the actor's spec.
+
+    Raises:
+        CannotControl: if it is a Job.
+    """
     _, workload = _sections(actor)
     kind = workload.get("type") or "Deployment"
     if kind not in SCALABLE:
-        what = "KEDA starts Jobs, and each is new" if (actor["spec"].get("scaling") or {}).get("enabled") else "a Job"
-        hint = f"; delete the {JOBS.kind} to have it made anew" if what == "a Job" else ""
-        raise CannotControl(f"this is not for actors of type Job: {what}{hint}")
+        if (actor["spec"].get("scaling") or {}).get("enabled"):
+            raise CannotControl("this is not for actors of type Job: KEDA starts new Jobs by itself")
+        raise CannotControl("this is not for actors of type Job: delete the Job, and the operator creates a new one")
     return SCALABLE[kind], str(workload.get("name") or actor["metadata"]["name"])
 
 
 def _replicas(client: Client, resource: Resource, namespace: str, name: str) -> int:
     workload = client.get(resource, namespace, name)
     if workload is None:
-        raise CannotControl(f"there is no {resource.kind} {name!r} yet; see kubectl asya explain")
+        raise CannotControl(f"the {resource.kind} {name!r} does not exist; run kubectl asya explain to see why")
     return int((workload.get("spec") or {}).get("replicas", 1))
 
 
@@ -227,7 +235,7 @@ def _scale(client: Client, resource: Resource, namespace: str, name: str, replic
 def _write(
     client: Client, resource: Resource, namespace: str, name: str, patch: Object, subresource: str = ""
 ) -> Object:
-    """A merge patch by a manager of the plugin's own."""
+    """Send a merge patch with the plugin's field manager; returns the patched object."""
     written: Object = client.request(
         "PATCH",
         resource.path(namespace, name, subresource),

@@ -1,7 +1,7 @@
-"""What a message looks like to each generation of the sidecar, and what a dead one tells. Pure functions.
+"""The format of messages for each generation of the sidecar, and how to read dead letters. Pure functions.
 
-A message that failed carries the payload that it had before, so that it can be replayed: as it was, to the actor
-where it failed. Docs: ``docs/sidecars.md``.
+A failed message carries its original payload. A replay sends that payload to the actor that failed. The formats are in
+``docs/sidecars.md``.
 """
 
 import json
@@ -19,9 +19,10 @@ ENDS: Final[Mapping[Generation, tuple[str, str]]] = {
     "frames-namespaced": ("happy-end", "error-end"),
     "http": ("x-sink", "x-sump"),
 }
-"""Names of the two actors at the end of each route: for results, and for what went wrong."""
+"""Names of the two actors at the end of each route: for results, and for errors."""
 
 LONGEST_PREVIEW: Final = 200
+"""Characters."""
 
 
 def envelope(
@@ -33,27 +34,27 @@ def envelope(
 ) -> Object:
     """A new message with ``payload`` for the first actor of ``route``."""
     first, *following = route
-    made: Object = {"id": message_id}
+    message: Object = {"id": message_id}
     if generation == "http":
-        made["route"] = {"prev": [], "curr": first, "next": following}
+        message["route"] = {"prev": [], "curr": first, "next": following}
     else:
-        made["route"] = {"actors": [first, *following], "current": 0}
+        message["route"] = {"actors": [first, *following], "current": 0}
     if headers:
-        made["headers"] = dict(headers)
-    return {**made, "payload": payload}
+        message["headers"] = dict(headers)
+    return {**message, "payload": payload}
 
 
 @dataclass(frozen=True)
 class Message:
-    """A message as it stands in a queue. Its body may be anything."""
+    """A message in a queue. Its body may be anything."""
 
     body: bytes
     is_dead: bool = False
-    """Whether it is in a queue that only gets what went wrong."""
+    """Whether its queue holds failed messages only."""
 
     @cached_property
     def fields(self) -> Object:
-        """The envelope; empty if the body is none."""
+        """The envelope; empty if the body is not a JSON object."""
         try:
             parsed = json.loads(self.body)
         except ValueError:
@@ -62,17 +63,17 @@ class Message:
 
     @property
     def is_envelope(self) -> bool:
-        """Whether the body is JSON with an id, without which a sidecar takes no message."""
+        """Whether the body is a JSON object with an id. A sidecar accepts no other message."""
         return bool(self.message_id)
 
     @property
     def message_id(self) -> str:
-        """Its id; empty if it has none."""
+        """The message's id; empty if it has none."""
         return _text(self.fields.get("id"))
 
     @property
     def parent_id(self) -> str:
-        """The id of the message that it was made of; empty if it was sent so."""
+        """The id of the message from which an actor made this one; empty if there is none."""
         return _text(self.fields.get("parent_id"))
 
     @property
@@ -82,7 +83,7 @@ class Message:
 
     @property
     def route(self) -> tuple[list[str], str, list[str]]:
-        """The actors before, the actor that it is at (empty at the end of the route), and those that follow."""
+        """The earlier actors, the current actor (empty at the end of the route), and the following actors."""
         route = self.fields.get("route")
         if not isinstance(route, dict):
             return [], "", []
@@ -94,19 +95,19 @@ class Message:
 
     @property
     def actor(self) -> str:
-        """The actor that it is at or, at the end of its route, the last one."""
+        """The current actor; at the end of the route, the last one."""
         before, current, _ = self.route
         return current or (before[-1] if before else "")
 
     @property
     def status(self) -> Object:
-        """What the sidecar noted (http generation)."""
+        """The status that a sidecar of the http generation writes; empty without one."""
         status = self.fields.get("status")
         return status if isinstance(status, dict) else {}
 
     @property
     def error(self) -> str:
-        """The error, as code or sentence; empty if nothing went wrong."""
+        """The error, as a code or a sentence; empty if the message did not fail."""
         payload = self.payload
         if isinstance(payload, dict) and payload.get("error"):
             has_parts = bool({"details", "original_payload"} & payload.keys())
@@ -118,7 +119,7 @@ class Message:
 
     @property
     def details(self) -> Object:
-        """Type, message and traceback of an error, as far as it has them."""
+        """The error's type, message and traceback, as far as the message has them."""
         payload = self.payload
         details = payload.get("details") if self.error and isinstance(payload, dict) else None
         details = details or self.status.get("error")
@@ -126,21 +127,27 @@ class Message:
 
     @property
     def original_payload(self) -> Any:
-        """The payload that the actor was given, where this one tells of an error; else the payload."""
+        """The payload before the failure; of a message that did not fail, its payload."""
         payload = self.payload
         if self.error and isinstance(payload, dict) and payload.get("error") and payload.keys() <= _WRAPPER:
             return payload.get("original_payload")
         return payload
 
     def summary(self) -> str:
-        """What went wrong in a line, or the beginning of the payload."""
+        """One line: the error, or the beginning of the payload."""
         if self.error:
             cause = ": ".join(filter(None, (_text(self.details.get("type")), _text(self.details.get("message")))))
             return _line(f"{self.error} ({cause})" if cause else self.error)
         return preview(self.payload) if self.is_envelope else _line(self.body.decode(errors="replace"))
 
     def matches(self, actor: str = "", error: str = "", message_id: str = "") -> bool:
-        """Whether it is at ``actor``, its error has ``error`` in its code, type or message, and it has that id."""
+        """Whether all given criteria match.
+
+        Args:
+            actor: the current actor, or the actor in the status.
+            error: a part of the error's code, type or message, in any case.
+            message_id: the whole id.
+        """
         if actor and actor not in (self.actor, _text(self.status.get("actor"))):
             return False
         if message_id and message_id != self.message_id:
@@ -153,13 +160,13 @@ _WRAPPER: Final = frozenset(("error", "details", "original_payload"))
 
 
 class CannotReplay(ValueError):
-    """A message that is at no actor; the sentence says why."""
+    """The message has no current actor. The text says why."""
 
 
 def replayed(message: Message) -> tuple[str, bytes]:
-    """The actor that failed on ``message``, and the message as that actor was given it.
+    """The actor that failed on ``message``, and the message with its original payload.
 
-    The status goes, since it tells of the attempts before and of a deadline that may have passed.
+    The status is removed, because it counts the earlier attempts and may have a deadline that has passed.
 
     Raises:
         CannotReplay: if the message is at the end of its route, or is no envelope.
@@ -177,7 +184,7 @@ def replayed(message: Message) -> tuple[str, bytes]:
 
 
 def preview(value: Any) -> str:
-    """The beginning of a value in one line."""
+    """The beginning of a value's JSON in one line."""
     return _line(json.dumps(value, ensure_ascii=False))
 
 

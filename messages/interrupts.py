@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM as one exception, raised once, so that what was started is taken away before the program ends."""
+"""Turns Ctrl-C and SIGTERM into one exception that is raised once.
+
+So the program deletes what it created in the cluster before it ends.
+"""
 
 import signal
 import threading
@@ -11,7 +14,7 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(KeyboardInterrupt):
-    """The program is asked to end."""
+    """SIGINT or SIGTERM asked the program to end. ``exit_code`` is the shell's code for that signal."""
 
     def __init__(self, number: int) -> None:
         super().__init__()
@@ -20,16 +23,16 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def raised_once() -> Iterator[None]:
-    """Have the first signal raise :class:`Interrupted`; the next ones wait until what follows is done."""
+    """In this block, the first signal raises :class:`Interrupted`, and later ones are ignored during the cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = False
+    is_interrupted = False
 
     def interrupt(number: int, _frame: FrameType | None) -> None:
-        nonlocal came
-        if not came:
-            came = True
+        nonlocal is_interrupted
+        if not is_interrupted:
+            is_interrupted = True
             raise Interrupted(number)
 
     before = {number: signal.signal(number, interrupt) for number in SIGNALS}
@@ -42,7 +45,7 @@ def raised_once() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Hold signals back while something is taken away."""
+    """In this block, signals wait: they are delivered at its end. For a short cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

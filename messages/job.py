@@ -1,7 +1,7 @@
-"""The short-lived pod as objects: a Job, which Kubernetes itself removes, and Secrets with what it is to do. Pure.
+"""The objects of the short-lived pod: a Job, and Secrets with the request. Pure.
 
-The Job ends by a deadline and is removed a minute after it ended, and its Secrets belong to it, so nothing is left
-even if the plugin is killed. The pod fits the Pod Security profile ``restricted``.
+Nothing stays behind even if the plugin is killed: the Job has a deadline, Kubernetes deletes it a minute after its
+end, and the Job owns its Secrets. The pod fits the Pod Security profile ``restricted``.
 """
 
 import base64
@@ -18,18 +18,26 @@ Object = dict[str, Any]
 
 CONTAINER: Final = "messages"
 LABEL: Final = "asya.io/messages"
-"""On the Job, its pod and its Secrets: the Job's name."""
+"""Label of the Job, its pod and its Secrets. The value is the Job's name."""
 DIRECTORY: Final = "/var/run/asya-messages"
 PART_BYTES: Final = 700_000
-"""Of a request in one Secret, which holds 1 MiB at most."""
+"""The most bytes of a request in one Secret, whose limit is 1 MiB."""
 KEPT_SECONDS: Final = 60
-"""How long an ended Job stays, should nobody delete it."""
+"""How long Kubernetes keeps an ended Job if the plugin does not delete it."""
 SPARE_SECONDS: Final = 300
-"""The pod's deadline beyond what the request waits for: to be scheduled, to pull the image, to work."""
+"""The time in the pod's deadline for scheduling, image pull and work, in addition to the request's own wait."""
 
 
 def job(target: Target, name: str, image: str, request: Request, parts: int) -> Object:
-    """The Job that does what ``request`` asks for."""
+    """The Job that runs ``request``.
+
+    Args:
+        target: the actor.
+        name: of the Job.
+        image: the operator's image.
+        request: the request.
+        parts: how many Secrets hold the request.
+    """
     labels = {LABEL: name, LABEL_MANAGED_BY: MANAGER}
     sources = [{"secret": {"name": part_name(name, n)}} for n in range(parts)]
     container: Object = {
@@ -73,13 +81,13 @@ def job(target: Target, name: str, image: str, request: Request, parts: int) -> 
 
 
 def encoded(request: Request, key: str) -> list[bytes]:
-    """A request and its key, in parts that fit into a Secret each."""
+    """A request and its key as JSON, in parts that each fit into a Secret."""
     data = json.dumps({"key": key, "request": request.to_json()}).encode()
     return [data[n : n + PART_BYTES] for n in range(0, len(data), PART_BYTES)]
 
 
 def secrets(name: str, namespace: str, uid: str, parts: list[bytes]) -> list[Object]:
-    """The Secrets with a request, which belong to the Job of that uid."""
+    """The Secrets with the parts of a request. The Job with this name and uid owns them."""
     owner = {"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid}
     return [
         {
@@ -99,5 +107,5 @@ def secrets(name: str, namespace: str, uid: str, parts: list[bytes]) -> list[Obj
 
 
 def part_name(name: str, number: int) -> str:
-    """The name of the Secret with a part of the request."""
+    """The name of the Secret with one part of a Job's request."""
     return f"{name}-{number}"

@@ -1,6 +1,6 @@
-"""Reaches the broker from this machine: directly where its address is reachable, else by a port that kubectl forwards.
+"""Reaches the broker from this machine: directly if its address is reachable, else through kubectl port-forward.
 
-The actor's credentials are read with the caller's own rights. For SQS they are the caller's own.
+The credentials are the actor's, read with the caller's own rights. For SQS the caller's own AWS credentials count.
 """
 
 import base64
@@ -42,7 +42,7 @@ FORWARDING = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+)")
 
 
 class LocalSession:
-    """Requests about one actor from this machine."""
+    """Runs requests about one actor from this machine."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class LocalSession:
         """The events of ``request``.
 
         Raises:
-            SessionError: if credentials cannot be read, or no port can be forwarded.
-            BrokerError: if the broker refuses.
+            SessionError: if the credentials cannot be read, or kubectl cannot forward a port.
+            BrokerError: if the broker cannot be reached, or refuses.
         """
         with self._broker() as broker:
             yield from run(broker, request, lambda: self._is_abandoned)
 
     def abandon(self) -> None:
-        """Have :meth:`run` end soon, from another thread: the program ends."""
+        """Make :meth:`run` end soon. Called from another thread when the program ends."""
         self._is_abandoned = True
 
     @contextmanager
@@ -86,7 +86,7 @@ class LocalSession:
     # -- credentials -----------------------------------------------------------------------------
 
     def _environment(self, directory: Path) -> dict[str, str]:
-        """The sidecar's variables with what they refer to; files of certificates are written to ``directory``."""
+        """The sidecar's environment with all references resolved; certificates are written to ``directory``."""
         env: dict[str, str] = {}
         for entry in self._target.environment:
             if "valueFrom" in entry:
@@ -108,7 +108,7 @@ class LocalSession:
             reference = source.get(kind)
             if reference is not None:
                 return self._key(resource, reference["name"], reference["key"])
-        return None  # such as the pod's own name, which no broker needs
+        return None  # another source, such as the pod's name, which no broker needs
 
     def _write(self, directory: Path, source: Object) -> None:
         secret = source.get("secret") or {}
@@ -123,14 +123,15 @@ class LocalSession:
         try:
             holder = self._client.get(resource, namespace, name)
         except ApiError as error:
-            raise SessionError(explained(error, "or leave --local out: a pod then reads it")) from None
+            raise SessionError(explained(error, "or omit --local: then a pod reads it")) from None
         data = (holder or {}).get("data") or {}
         if holder is None or key not in data:
-            what = f"the {kind} {name!r}" if holder is None else f"the key {key!r} of the {kind} {name!r}"
-            raise SessionError(f"{what} is not there in the namespace {namespace!r}: the actor names it, so create it")
+            missing = f"the {kind} {name!r}" if holder is None else f"the key {key!r} of the {kind} {name!r}"
+            message = f"{missing} does not exist in the namespace {namespace!r}: the actor refers to it, so create it"
+            raise SessionError(message)
         return base64.b64decode(data[key]).decode() if resource is resources.SECRETS else str(data[key])
 
-    # -- a way there -----------------------------------------------------------------------------
+    # -- port-forward ----------------------------------------------------------------------------
 
     @contextmanager
     def _forwarded(self, host: str, port: int) -> Iterator[int]:
@@ -138,7 +139,9 @@ class LocalSession:
         service, namespace = _service(host, self._target.namespace)
         kubectl = shutil.which("kubectl")
         if kubectl is None:
-            raise SessionError(f"{host}:{port} is not reachable from here, and there is no kubectl to forward a port")
+            raise SessionError(
+                f"{host}:{port} is not reachable from here, and kubectl is not installed to forward a port"
+            )
         command = [kubectl, "port-forward", "--namespace", namespace, f"service/{service}", f":{port}"]
         command += ["--kubeconfig", self._kubeconfig] if self._kubeconfig else []
         with subprocess.Popen(  # nosec B603 - kubectl, and names that are arguments of their own
@@ -150,9 +153,14 @@ class LocalSession:
                 process.terminate()
 
 
-def _forwarded_port(process: "subprocess.Popen[str]", what: str) -> int:
-    assert process.stdout is not None, "it was started with a pipe"
-    deadline, said = time.monotonic() + FORWARD_SECONDS, ""
+def _forwarded_port(process: "subprocess.Popen[str]", address: str) -> int:
+    """The local port, from kubectl's output.
+
+    Raises:
+        SessionError: if kubectl does not forward a port within FORWARD_SECONDS.
+    """
+    assert process.stdout is not None, "the process has a pipe"
+    deadline, output = time.monotonic() + FORWARD_SECONDS, ""
     while time.monotonic() < deadline:
         if not select.select([process.stdout], [], [], 0.2)[0]:
             continue
@@ -162,18 +170,18 @@ def _forwarded_port(process: "subprocess.Popen[str]", what: str) -> int:
         match = FORWARDING.search(line)
         if match:
             return int(match[1])
-        said += line
-    reason = " ".join(said.split()) or "kubectl says nothing"
-    raise SessionError(f"{what} is not reachable from here, and its port cannot be forwarded: {reason}")
+        output += line
+    reason = " ".join(output.split()) or "kubectl prints nothing"
+    raise SessionError(f"{address} is not reachable from here, and its port cannot be forwarded: {reason}")
 
 
 def _address(env: Mapping[str, str]) -> tuple[str, int]:
-    """Host and port of the broker."""
+    """Host and port of the broker that a sidecar's environment names."""
     if env.get("ASYA_TRANSPORT") == "sqs":
         url = urlsplit(env.get("ASYA_SQS_ENDPOINT") or f"https://{aws_host('sqs', env.get('ASYA_AWS_REGION') or '')}")
         return url.hostname or "", url.port or (443 if url.scheme == "https" else 80)
-    made = parameters(env)
-    return made.host, made.port
+    connection = parameters(env)
+    return connection.host, connection.port
 
 
 def _is_reachable(host: str, port: int) -> bool:
@@ -185,21 +193,21 @@ def _is_reachable(host: str, port: int) -> bool:
 
 
 def _service(host: str, namespace: str) -> tuple[str, str]:
-    """The Service and its namespace that a host in a cluster is: ``name``, ``name.namespace`` or a longer form.
+    """The name and namespace of the Service that a host name means: ``name``, ``name.namespace`` or a longer form.
 
     Raises:
-        SessionError: if it is none.
+        SessionError: if the host is not a Service of the cluster.
     """
     labels = host.split(".")
     if len(labels) == 1:
         return labels[0], namespace
     if len(labels) == 2 or labels[2] == "svc":
         return labels[0], labels[1]
-    raise SessionError(f"{host} is not reachable from here, and is no Service of the cluster; leave --local out")
+    raise SessionError(f"{host} is not reachable from here, and is not a Service of the cluster; omit --local")
 
 
 def _expanded(text: str, known: Mapping[str, str]) -> str:
-    """``text`` with each ``$(NAME)`` of a known name replaced, as the kubelet does it."""
+    """``text`` with each ``$(NAME)`` of a known variable replaced, as the kubelet does."""
     return REFERENCE.sub(lambda m: "$" if m[1] is None else known.get(m[1], m[0]), text)
 
 

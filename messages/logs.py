@@ -1,4 +1,4 @@
-"""Logs of all pods of an actor, merged: in the order of their times, or as they come."""
+"""The logs of all pods of an actor, merged: in the order of their times, or live as lines arrive."""
 
 import heapq
 import queue
@@ -19,14 +19,15 @@ from messages.rights import explained
 Object = dict[str, Any]
 
 LOOK_SECONDS: Final = 2.0
-"""Between two looks for new pods."""
+"""Seconds between two lists of pods, to find new ones."""
 SILENCE: Final = urllib3.Timeout(connect=5.0, read=None)
+"""A log that is followed may be silent for any time."""
 TAIL_OF_MANY: Final = 100
-"""Lines of each container where nothing is said; all of a single one."""
+"""The default number of lines of each container, if there are several. The default for a single one is all lines."""
 
 
 class NoLogs(Exception):
-    """There is nothing to read; one sentence that says why."""
+    """There is no log to read. The message says why."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def pods_of(client: Client, namespace: str, actor: str) -> list[Object]:
     """The actor's pods.
 
     Raises:
-        NoLogs: if they may not be listed.
+        NoLogs: if the API server refuses to list them.
     """
     try:
         return client.list(PODS, namespace, labelSelector=f"{LABEL_ACTOR}={actor}")
@@ -82,20 +83,28 @@ def pods_of(client: Client, namespace: str, actor: str) -> list[Object]:
 def read(
     client: Client, namespace: str, actor: str, *, container: str = "", tail: int | None = None, previous: bool = False
 ) -> Iterator[Line]:
-    """What the actor's containers have printed, merged by time.
+    """The log lines of the actor's containers so far, in the order of their times.
+
+    Args:
+        client: with the caller's rights.
+        namespace: the actor's.
+        actor: the actor's name.
+        container: as in :func:`containers_of`.
+        tail: the number of last lines of each container; None: all.
+        previous: read the log of each container before its last restart.
 
     Raises:
-        NoLogs: if there are no pods, no such container, or no log of any may be read.
+        NoLogs: if there are no pods or no such container, or if no log can be read.
     """
     pods = pods_of(client, namespace, actor)
     if not pods:
-        raise NoLogs(f"the actor {actor!r} has no pods; see kubectl asya explain {actor}")
-    places = [(pod["metadata"]["name"], name) for pod in pods for name in containers_of(pod, container)]
-    if not places:
+        raise NoLogs(f"the actor {actor!r} has no pods; run kubectl asya explain {actor} to see why")
+    sources = [(pod["metadata"]["name"], name) for pod in pods for name in containers_of(pod, container)]
+    if not sources:
         raise NoLogs(f"no pod of {actor!r} has a container {container!r}")
     logs: list[list[Line]] = []
     refusals: list[str] = []
-    for pod, name in places:
+    for pod, name in sources:
         try:
             logs.append(list(_lines(client, namespace, pod, name, tail=tail, previous=previous)))
         except ApiError as error:
@@ -114,15 +123,17 @@ def follow(
     tail: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Iterator[Line]:
-    """Lines of all pods as they come, those of pods that start later included, until ``stop`` says so.
+    """Log lines of all pods as they arrive, until ``stop`` returns True. Pods that start later are included.
+
+    The other arguments are those of :func:`read`.
 
     Raises:
-        NoLogs: if pods may not be listed, or a log may not be read.
+        NoLogs: if the API server refuses to list pods or to read a log.
     """
     lines: queue.Queue[Line | NoLogs] = queue.Queue(maxsize=10_000)
     followed: set[tuple[str, str]] = set()
     latest: dict[tuple[str, str], str] = {}
-    """The time of the last line of each container, from which a restarted one is read on."""
+    """The time of the last line of each container. After a restart, the log is read from there."""
 
     def pump(pod: str, name: str) -> None:
         since = latest.get((pod, name), "")
@@ -134,20 +145,20 @@ def follow(
         except ApiError as error:
             if error.code == 403:
                 lines.put(NoLogs(explained(error)))
-        followed.discard((pod, name))  # it has ended, or its log broke off: the next look tells
+        followed.discard((pod, name))  # the container has ended, or its log broke off: the next list shows which
 
     while not stop():
         until = time.monotonic() + LOOK_SECONDS
         for pod in pods_of(client, namespace, actor):
             metadata = pod["metadata"]
             for name in containers_of(pod, container):
-                place = (f"{metadata['name']}", name)
-                if place not in followed and _has_started(pod, name):
-                    followed.add(place)
-                    threading.Thread(target=pump, args=place, daemon=True).start()
+                source = (f"{metadata['name']}", name)
+                if source not in followed and _has_started(pod, name):
+                    followed.add(source)
+                    threading.Thread(target=pump, args=source, daemon=True).start()
         try:
-            while not stop() and (left := until - time.monotonic()) > 0:
-                line = lines.get(timeout=left)
+            while not stop() and (remaining := until - time.monotonic()) > 0:
+                line = lines.get(timeout=remaining)
                 if isinstance(line, NoLogs):
                     raise line
                 yield line

@@ -1,4 +1,7 @@
-"""Runs a request in a short-lived pod beside the actor: made, read to its end, and deleted, whatever happens."""
+"""Runs a request in a short-lived pod in the actor's namespace.
+
+The session creates the pod, reads its log to the end, and deletes it in any case.
+"""
 
 import time
 from collections.abc import Callable, Iterator
@@ -26,12 +29,13 @@ Event = dict[str, Any]
 Note = Callable[[str], None]
 
 START_SECONDS = 180.0
+"""How long the pod may take to start."""
 POLL_SECONDS = 0.25
-LOOK_SECONDS = 3.0
-"""After which events are looked at to learn why there is no pod, or why it does not start."""
+EVENTS_SECONDS = 3.0
+"""After this time Events are read, to learn why the pod does not exist or does not start."""
 SILENCE = urllib3.Timeout(connect=5.0, read=45.0)
-"""The pod prints a line every ten seconds at least."""
-OTHERWISE = "or reach the broker from here with --local"
+"""The pod prints a line at least every ten seconds."""
+ALTERNATIVE = "or reach the broker from here with --local"
 REOPENED = 10
 """How often a log that breaks off is opened again."""
 BROKEN = (
@@ -46,60 +50,60 @@ BROKEN = (
 
 
 class SessionError(Exception):
-    """The broker could not be asked; one sentence that says why and what to do."""
+    """The session failed before it reached the broker. The message says why and what to do."""
 
 
 class PodSession:
-    """Requests about one actor, each in a pod of its own."""
+    """Runs requests about one actor, each in a pod of its own."""
 
     def __init__(self, client: Client, target: Target, image: str = "", note: Note = lambda text: None) -> None:
-        """Prepare; nothing is made yet.
+        """Prepare a session. It creates nothing yet.
 
         Args:
-            client: of the caller, with the caller's rights.
+            client: with the caller's rights.
             target: the actor.
-            image: the operator's image; as its Deployment has it without it.
-            note: told what is waited for.
+            image: the operator's image; empty: the one in its Deployment.
+            note: called with a text for the user while the session waits.
 
         Raises:
             SessionError: if the image is not known.
         """
         self._client, self._target, self._note = client, target, note
         self._present: set[str] = set()
-        """Jobs that were made and not deleted."""
+        """Names of Jobs that are created and not deleted yet."""
         self._is_abandoned = False
         self._image = image or target.image
         if not self._image:
             raise SessionError(
                 "the operator's image is not known: you may not read the Deployment asya-operator in its namespace, or "
-                "it is not there. Name the image with --image, or reach the broker from here with --local"
+                "it does not exist. Name the image with --image, or reach the broker from here with --local"
             )
 
     def run(self, request: Request) -> Iterator[Event]:
-        """The events of ``request``; the pod is deleted when they end, or are no more asked for.
+        """The events of ``request``. The pod is deleted after the last one, or when the caller closes the iterator.
 
         Raises:
-            SessionError: if the pod cannot be made or does not run.
-            BrokerError: if the broker refuses.
+            SessionError: if the pod cannot be created or does not run.
+            BrokerError: if the broker cannot be reached, or refuses.
         """
         name, namespace = f"asya-messages-{uuid4().hex[:10]}", self._target.namespace
         key = new_key()
         parts = encoded(request, key)
         self._present.add(name)
         try:
-            made = self._create(resources.JOBS, job(self._target, name, self._image, request, len(parts)))
-            for secret in secrets(name, namespace, made["metadata"]["uid"], parts):
+            created = self._create(resources.JOBS, job(self._target, name, self._image, request, len(parts)))
+            for secret in secrets(name, namespace, created["metadata"]["uid"], parts):
                 self._create(resources.SECRETS, secret)
             yield from self._events(name, Sealer(key))
         finally:
             try:
                 self._delete(name)
             except BaseException:
-                self._delete(name)  # a signal came just before signals were held back
+                self._delete(name)  # a signal arrived just before held_back() blocked signals
                 raise
 
     def abandon(self) -> None:
-        """Take away what was started, from another thread: the program ends, and :meth:`run` soon after."""
+        """Delete the pods and make :meth:`run` end. Called from another thread when the program ends."""
         self._is_abandoned = True
         for name in list(self._present):
             self._delete(name)
@@ -109,7 +113,7 @@ class PodSession:
             path = resource.path(self._target.namespace)
             created: Object = self._client.request("POST", path, query={"fieldManager": MANAGER}, body=obj)
         except ApiError as error:
-            raise SessionError(explained(error, OTHERWISE)) from None
+            raise SessionError(explained(error, ALTERNATIVE)) from None
         if self._is_abandoned:
             raise SessionError("the program ends")
         return created
@@ -121,14 +125,17 @@ class PodSession:
                 self._present.discard(name)
         except ApiError as error:
             where = f"--namespace {self._target.namespace}"
-            self._note(f"the Job {name} was not deleted, and ends by itself: {error.message} (kubectl {where} get job)")
+            self._note(
+                f"the Job {name} could not be deleted, and Kubernetes deletes it after its end: {error.message} "
+                f"(kubectl {where} get job)"
+            )
 
     # -- its output ------------------------------------------------------------------------------
 
     def _events(self, name: str, sealer: Sealer) -> Iterator[Event]:
         pod = self._started(name)
         read = 0
-        rest: list[str] = []
+        other_lines: list[str] = []
         for _ in range(REOPENED):
             for number, line in enumerate(self._lines(pod), 1):
                 if number <= read:
@@ -136,7 +143,7 @@ class PodSession:
                 read = number
                 event = sealer.open(line)
                 if event is None:
-                    rest = [*rest[-9:], line]
+                    other_lines = [*other_lines[-9:], line]
                 elif event == END:
                     return
                 elif event["kind"] == "error":
@@ -146,21 +153,21 @@ class PodSession:
             state = self._state(name)
             if state is None or "terminated" in state:
                 break
-        raise SessionError(self._why_ended(name, rest))
+        raise SessionError(self._why_ended(name, other_lines))
 
     def _lines(self, pod: str) -> Iterator[str]:
-        """The pod's log as it grows; ends where it breaks off."""
+        """The lines of the pod's log as they arrive; ends when the log ends or breaks off."""
         path = resources.PODS.path(self._target.namespace, pod, "log")
         query = {"container": CONTAINER, "follow": "true"}
         try:
             response = self._client.request("GET", path, query=query, stream=True, timeout=SILENCE)
         except ApiError as error:
-            raise SessionError(explained(error, OTHERWISE)) from None
+            raise SessionError(explained(error, ALTERNATIVE)) from None
         try:
             for line in response:
                 yield line.decode(errors="replace").rstrip("\n")
         except urllib3.exceptions.HTTPError:
-            return  # it is opened again
+            return  # the caller opens the log again
         finally:
             response.close()
 
@@ -168,8 +175,8 @@ class PodSession:
 
     def _started(self, name: str) -> str:
         """The name of the pod, once its container runs or has ended."""
-        begun = time.monotonic()
-        noted = False
+        start = time.monotonic()
+        is_noted = False
         while True:
             pod = self._pod(name)
             state = _container_state(pod)
@@ -180,29 +187,29 @@ class PodSession:
             waiting = state.get("waiting") or {}
             if waiting.get("reason") in BROKEN:
                 raise SessionError(f"the pod does not start: {waiting['reason']}: {waiting.get('message', '')}")
-            elapsed = time.monotonic() - begun
-            if elapsed > 1 and not noted:
-                noted = True
+            elapsed = time.monotonic() - start
+            if elapsed > 1 and not is_noted:
+                is_noted = True
                 self._note(f"waiting for a pod of {self._image}")
-            if elapsed > LOOK_SECONDS:
-                self._look(name, pod, elapsed)
-            time.sleep(POLL_SECONDS if elapsed < LOOK_SECONDS else 4 * POLL_SECONDS)
+            if elapsed > EVENTS_SECONDS:
+                self._check_start(name, pod, elapsed)
+            time.sleep(POLL_SECONDS if elapsed < EVENTS_SECONDS else 4 * POLL_SECONDS)
 
-    def _look(self, name: str, pod: Object | None, elapsed: float) -> None:
-        """See why the pod does not start.
+    def _check_start(self, name: str, pod: Object | None, elapsed: float) -> None:
+        """Stop the wait if the pod cannot start.
 
         Raises:
-            SessionError: if it cannot, or has had its time.
+            SessionError: if the pod cannot be created, or did not start within START_SECONDS.
         """
         about = str(pod["metadata"]["name"]) if pod is not None else name
         warning = self._warning(about)
         if pod is None and warning:
-            raise SessionError(f"no pod can be made: {warning}")
+            raise SessionError(f"the pod cannot be created: {warning}")
         if elapsed > START_SECONDS:
             conditions = ((pod or {}).get("status") or {}).get("conditions") or ()
             unscheduled = next((c.get("message") for c in conditions if c.get("reason") == "Unschedulable"), "")
-            why = warning or unscheduled or "nothing says why; does a kubelet run in this cluster?"
-            raise SessionError(f"the pod did not start within {START_SECONDS:.0f} s: {why}")
+            reason = warning or unscheduled or "no Event says why; check that the cluster's nodes work"
+            raise SessionError(f"the pod did not start within {START_SECONDS:.0f} s: {reason}")
 
     def _warning(self, about: str) -> str:
         try:
@@ -217,20 +224,23 @@ class PodSession:
         try:
             pods = self._client.list(resources.PODS, self._target.namespace, labelSelector=f"{LABEL}={name}")
         except ApiError as error:
-            raise SessionError(explained(error, OTHERWISE)) from None
+            raise SessionError(explained(error, ALTERNATIVE)) from None
         return pods[0] if pods else None
 
     def _state(self, name: str) -> Object | None:
         pod = self._pod(name)
         return None if pod is None else _container_state(pod)
 
-    def _why_ended(self, name: str, rest: list[str]) -> str:
+    def _why_ended(self, name: str, output: list[str]) -> str:
+        """The message for a pod that ended before its last event; ``output`` are its last lines without events."""
         ended = (self._state(name) or {}).get("terminated") or {}
-        said = " ".join(rest)[-500:]
+        text = " ".join(output)[-500:]
         if ended.get("exitCode") == 2:
-            return f"the image {self._image} is older than this plugin; name a newer one with --image. It said: {said}"
-        reason = f"{ended.get('reason', 'it is gone')} (exit code {ended.get('exitCode')})" if ended else "it is gone"
-        return f"the pod ended before it was done: {reason}. It said: {said or 'nothing'}"
+            return (
+                f"the image {self._image} is older than this plugin; name a newer one with --image. Its output: {text}"
+            )
+        reason = f"{ended.get('reason', 'unknown')} (exit code {ended.get('exitCode')})" if ended else "it was deleted"
+        return f"the pod ended before it finished: {reason}. Its output: {text or 'none'}"
 
 
 def _container_state(pod: Object | None) -> Object:

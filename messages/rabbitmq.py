@@ -1,9 +1,9 @@
-"""RabbitMQ by AMQP, reached as the sidecar of an actor reaches it.
+"""RabbitMQ by AMQP, with the connection settings of an actor's sidecar.
 
-Two channels: one holds messages, and is closed to give them back; the other publishes with confirms. What a closed
-channel held returns to its place in the queue. A quorum queue counts that as a delivery, and one with a delivery
-limit removes a message that has come back too often (measured: docs/plugin.md). So a message of such a queue that was
-delivered ``CAREFUL_DELIVERIES`` times is put at the end of the queue as a new one instead.
+One channel holds messages; closing it gives them back to their places in the queue. Another channel publishes with
+confirms. A quorum queue counts each return as a delivery. If it has a delivery limit, it removes a message that came
+back too often (measured: docs/plugin.md). So a message with ``CAREFUL_DELIVERIES`` deliveries is not given back. It is
+published again at the end of the queue instead.
 """
 
 import ssl
@@ -36,7 +36,7 @@ from messages.broker import BrokerError, Held
 TIMEOUT: Final = 10.0
 HEARTBEAT: Final = 300
 CAREFUL_DELIVERIES: Final = 2
-"""Deliveries of a message of a quorum queue from which on it is not given back."""
+"""A message of a quorum queue with so many deliveries is not given back."""
 DELIVERY_COUNT: Final = "x-delivery-count"
 PERSISTENT: Final = 2
 SYSTEM_CERTIFICATES: Final = "/etc/ssl/certs"
@@ -44,10 +44,15 @@ CREATE = "create it, durable and bound to the exchange, or start the actor, whos
 
 
 def parameters(env: Mapping[str, str], address: tuple[str, int] | None = None) -> pika.ConnectionParameters:
-    """How to connect, from a sidecar's variables; to ``address`` instead, where a forwarded port stands for the host.
+    """The connection parameters from a sidecar's environment.
+
+    Args:
+        env: the environment variables.
+        address: host and port of a forwarded port, to use instead of the broker's own. TLS still checks the broker's
+            host name.
 
     Raises:
-        BrokerError: if the variables make no address.
+        BrokerError: if ``ASYA_RABBITMQ_URL`` is not valid.
     """
     url = env.get("ASYA_RABBITMQ_URL")
     if not url:
@@ -65,7 +70,7 @@ def parameters(env: Mapping[str, str], address: tuple[str, int] | None = None) -
     if not host or parts.scheme not in ("amqp", "amqps"):
         raise BrokerError(
             "BadSetting",
-            "the URL of RabbitMQ cannot be read (its text is not shown, since it holds a password); it must be "
+            "the URL of RabbitMQ is not valid (it is not shown, because it may hold a password); it must be "
             "amqp(s)://<user>:<password>@<host>:<port>/<vhost>, percent-encoded",
         )
     query = {name: values[-1] for name, values in parse_qs(parts.query).items()}
@@ -101,12 +106,12 @@ def _parameters(
 
 
 def tls_context(env: Mapping[str, str], query: Mapping[str, str]) -> ssl.SSLContext:
-    """TLS as the sidecar does it: it trusts all files of the directories in ``SSL_CERT_DIR``."""
+    """TLS settings as in the sidecar: trust all files of the directories in ``SSL_CERT_DIR``."""
     context = ssl.create_default_context()
     for directory in filter(None, (env.get("SSL_CERT_DIR") or SYSTEM_CERTIFICATES).split(":")):
         for file in sorted(Path(directory).glob("*")):
             if file.is_file():
-                with suppress(ssl.SSLError):  # other files than certificates lie there, too
+                with suppress(ssl.SSLError):  # the directory may also hold other files than certificates
                     context.load_verify_locations(file)
     if query.get("certfile") and query.get("keyfile"):
         context.load_cert_chain(query["certfile"], query["keyfile"])
@@ -114,7 +119,7 @@ def tls_context(env: Mapping[str, str], query: Mapping[str, str]) -> ssl.SSLCont
 
 
 class RabbitMQ:
-    """One connection. Not safe to share between threads."""
+    """One connection; implements :class:`messages.broker.Broker`. Not safe to share between threads."""
 
     def __init__(self, connect_to: pika.ConnectionParameters) -> None:
         """Connect.
@@ -130,7 +135,7 @@ class RabbitMQ:
         self._publishing: BlockingChannel | None = None
 
     def length(self, queue: str) -> int | None:
-        """Messages that wait in a queue; None if there is no such queue."""
+        """The number of messages that wait in a queue; None if the queue does not exist."""
         channel = self._channel()
         try:
             with _explained(self._where, queue):
@@ -143,11 +148,11 @@ class RabbitMQ:
             _close(channel)
 
     def dead_letter_queues(self, queue: str) -> tuple[str, ...]:
-        """None: AMQP does not tell of policies."""
+        """Always empty, because AMQP does not show policies."""
         return ()
 
     def publish(self, queue: str, body: bytes, key: str = "") -> None:
-        """Put a message into a queue by its name, and return once the broker has confirmed it."""
+        """Put a message into a queue by its name. Returns when the broker has confirmed it."""
         self._publish(queue, body, BasicProperties(delivery_mode=PERSISTENT, content_type="application/json"))
 
     def _publish(self, queue: str, body: bytes, properties: BasicProperties) -> None:
@@ -161,11 +166,11 @@ class RabbitMQ:
                 raise BrokerError("QueueMissing", f"the queue {queue!r} does not exist: {CREATE}") from None
             except NackError:
                 raise BrokerError(
-                    "Refused", f"the broker did not take the message for {queue!r}; is the queue full?"
+                    "Refused", f"the broker refuses the message for {queue!r}: check whether the queue is full"
                 ) from None
 
     def hold(self, queue: str, most: int) -> Iterator[Held]:
-        """Messages of a queue, one by one, held until the channel is closed."""
+        """Up to ``most`` messages of a queue, held until :meth:`give_back` closes the channel."""
         with _explained(self._where, queue):
             if self._holding is None or not self._holding.is_open:
                 self._holding = self._connection.channel()
@@ -176,21 +181,21 @@ class RabbitMQ:
                 return
             headers: Any = properties.headers or {}
             count = headers.get(DELIVERY_COUNT)
-            known = {"x-death": headers.get("x-death"), "properties": properties}
-            yield Held(queue, method.delivery_tag, body, None if count is None else int(count), known)
+            kept = {"x-death": headers.get("x-death"), "properties": properties}
+            yield Held(queue, method.delivery_tag, body, None if count is None else int(count), kept)
 
     def is_worn(self, held: Held) -> bool:
-        """Whether a quorum queue has counted as many deliveries as may be."""
+        """Whether the quorum queue has counted CAREFUL_DELIVERIES or more."""
         return (held.deliveries or 0) >= CAREFUL_DELIVERIES
 
     def remove(self, held: Held) -> None:
-        """Acknowledge it."""
-        assert self._holding is not None, "what is held has its channel"
+        """Acknowledge a held message."""
+        assert self._holding is not None, "a held message has a channel"
         with _explained(self._where, held.queue):
             self._holding.basic_ack(held.receipt)
 
     def move_to_end(self, held: Held) -> None:
-        """Publish it anew, confirmed, then acknowledge it."""
+        """Publish a held message again, with a confirm, then acknowledge it."""
         properties = held.properties["properties"]
         headers = {k: v for k, v in (properties.headers or {}).items() if k != DELIVERY_COUNT}
         properties.headers = headers or None
@@ -198,23 +203,23 @@ class RabbitMQ:
         self.remove(held)
 
     def give_back(self) -> None:
-        """Close the channel that holds messages: they return to their places."""
+        """Close the channel that holds messages. They return to their places in the queue."""
         if self._holding is not None:
             _close(self._holding)
             self._holding = None
 
     def watch(self, queues: Mapping[str, str], exchange: str) -> "Arrivals":
-        """Watch by a queue of our own, which is bound as the others are, and so gets a copy of each message."""
+        """Watch through a temporary queue with the same bindings, which gets a copy of each message."""
         with _explained(self._where, f"the exchange {exchange!r}"):
             return Arrivals(self._channel(), queues, exchange)
 
     def close(self) -> None:
-        """Give back what is held, and leave."""
+        """Close the connection. The broker then gives held messages back."""
         if self._connection.is_open:
             try:
                 self._connection.close()
             except AMQPError:
-                return  # it is closed already, and the broker gives back what was held
+                return  # the connection is closed already
 
     def _channel(self) -> BlockingChannel:
         with _explained(self._where, "a channel"):
@@ -222,11 +227,11 @@ class RabbitMQ:
 
 
 class Arrivals:
-    """A temporary queue, gone with its channel."""
+    """A temporary queue with a copy of each message. The broker deletes it with its channel."""
 
     def __init__(self, channel: BlockingChannel, queues: Mapping[str, str], exchange: str) -> None:
         self._channel = channel
-        # By the actor's name, and as the namespaced generation has it: by the queue's without its first part.
+        # The routing key is the actor's name. The generation frames-namespaced uses the queue's name without "asya-".
         self._names = {name: queue for queue, key in queues.items() for name in (key, queue.removeprefix("asya-"))}
         channel.exchange_declare(exchange, "topic", passive=True)
         self._queue = f"asya-wait-{uuid4()}"
@@ -235,7 +240,7 @@ class Arrivals:
             channel.queue_bind(self._queue, exchange, key)
 
     def arrivals(self, seconds: float) -> Iterator[tuple[str, bytes]]:
-        """What arrives within so many seconds."""
+        """Queue and body of each message that arrives within so many seconds."""
         deadline = time.monotonic() + seconds
         with _explained("RabbitMQ", self._queue):
             for method, _properties, body in self._channel.consume(self._queue, auto_ack=True, inactivity_timeout=0.2):
@@ -245,7 +250,7 @@ class Arrivals:
                     return
 
     def close(self) -> None:
-        """Remove it."""
+        """Delete the temporary queue."""
         _close(self._channel)
 
 
@@ -255,17 +260,22 @@ def _close(channel: BlockingChannel) -> None:
 
 
 @contextmanager
-def _explained(where: str, what: str) -> Iterator[None]:
-    """Errors of the broker as one sentence, which never has a password."""
+def _explained(where: str, subject: str) -> Iterator[None]:
+    """Turns pika's errors into BrokerError. The message never has a password.
+
+    Args:
+        where: the broker, for messages.
+        subject: the queue, exchange or user that the block uses, for messages.
+    """
     try:
         yield
     except ChannelClosedByBroker as error:
-        raise _of_code(error.reply_code, error.reply_text, what) from None
+        raise _of_code(error.reply_code, error.reply_text, subject) from None
     except (ProbableAuthenticationError, AuthenticationError, ProbableAccessDeniedError) as error:
-        raise _denied(where, what, error) from None
+        raise _denied(where, subject, error) from None
     except ConnectionClosedByBroker as error:
         if error.reply_code in (403, 530):
-            raise _denied(where, what, error) from None
+            raise _denied(where, subject, error) from None
         raise BrokerError("Unreachable", f"{where} closed the connection: {error.reply_text}") from None
     except (AMQPConnectionError, OSError) as error:
         reason = error.args[0] if error.args and not isinstance(error, OSError) else error
@@ -274,29 +284,29 @@ def _explained(where: str, what: str) -> Iterator[None]:
             f"{where} does not answer ({_reason(reason)}): check that it runs, and that host and port are right",
         ) from None
     except AMQPError as error:
-        raise BrokerError("Refused", f"{where}: {what}: {error!r}") from None
+        raise BrokerError("Refused", f"{where}: {subject}: {error!r}") from None
 
 
-def _denied(where: str, what: str, error: Exception) -> BrokerError:
+def _denied(where: str, subject: str, error: Exception) -> BrokerError:
     text = getattr(error, "reply_text", "") or type(error).__name__
     return BrokerError(
         "AccessDenied",
-        f"{where} refuses {what}: {text}. Correct the user and the Secret that spec.transport.rabbitmq names, or give "
-        "the user the right to use the virtual host (rabbitmqctl set_permissions)",
+        f"{where} refuses {subject}: {text}. Correct the user and the Secret that spec.transport.rabbitmq names, or "
+        "give the user the right to use the virtual host (rabbitmqctl set_permissions)",
     )
 
 
-def _of_code(code: int, text: str, what: str) -> BrokerError:
+def _of_code(code: int, text: str, subject: str) -> BrokerError:
     if code == 404:
         if "exchange" in text:
-            return BrokerError("QueueMissing", f"{what} does not exist: {text}")
-        return BrokerError("QueueMissing", f"the queue {what!r} does not exist: {CREATE}")
+            return BrokerError("QueueMissing", f"{subject} does not exist: {text}")
+        return BrokerError("QueueMissing", f"the queue {subject!r} does not exist: {CREATE}")
     if code == 403:
         return BrokerError(
             "AccessDenied",
-            f"the actor's user may not do this to {what!r}: {text}. Give it the right (rabbitmqctl set_permissions)",
+            f"the actor's user has no right to {subject!r}: {text}. Give it the right (rabbitmqctl set_permissions)",
         )
-    return BrokerError("Refused", f"RabbitMQ refuses what is asked of {what!r}: {text}")
+    return BrokerError("Refused", f"RabbitMQ refuses the request for {subject!r}: {text}")
 
 
 def _reason(reason: object) -> str:

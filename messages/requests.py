@@ -1,4 +1,4 @@
-"""What is asked of a broker, as plain JSON: it goes to a short-lived pod as it stands."""
+"""Requests to a broker. They convert to plain JSON, because a short-lived pod gets them in a Secret."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -9,53 +9,53 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Filter:
-    """Which dead letters are meant; an empty field means any."""
+    """Selects dead letters. An empty field selects all."""
 
     actor: str = ""
     error: str = ""
     message_id: str = ""
     message_ids: list[str] = field(default_factory=list)
-    """Any of these."""
+    """Selects messages with any of these ids."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """One piece of work. Fields that an action does not need are ignored."""
+    """One request. Each action ignores the fields that it does not need."""
 
     action: Action
     queue: str = ""
     """The actor's own queue."""
     ends: dict[str, str] = field(default_factory=dict)
-    """Queues at the end of routes, each with its routing key: results first, then what went wrong."""
+    """Queues at the end of routes, each with its routing key: results first, then errors."""
     dead: list[str] = field(default_factory=list)
-    """Queues that only get what went wrong."""
+    """Queues that hold failed messages only."""
     extra: list[str] = field(default_factory=list)
     """Further dead-letter queues, which the user names."""
     prefix: str = ""
-    """Of the queues of actors."""
+    """How the names of actors' queues begin."""
     exchange: str = "asya"
     bodies: list[str] = field(default_factory=list)
     """Messages to send."""
     wait_for: list[str] = field(default_factory=list)
-    """Ids of messages whose answers are waited for."""
+    """Ids of messages whose answers to wait for."""
     count: int = 100
-    """Most messages to look at, or to take."""
+    """The most messages to show, replay or drop."""
     seconds: float = 60.0
-    """How long to wait for answers, or to watch lengths."""
+    """How long to wait for answers, or to report lengths."""
     every: float = 0.0
-    """Seconds between two reports of lengths; only one report if zero."""
+    """Seconds between two reports of lengths; 0: only one report."""
     queues: list[str] = field(default_factory=list)
-    """Queues whose lengths are asked for."""
+    """Queues whose lengths to report."""
     filter: Filter = field(default_factory=Filter)
     results_too: bool = False
-    """Whether dead letters include what ended well."""
+    """Whether to include messages at the end of a route that did not fail."""
 
     def to_json(self) -> Object:
-        """As JSON."""
+        """The request as plain JSON values."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: Object) -> "Request":
-        """From JSON; fields of a newer plugin are ignored."""
+        """The request from plain JSON values. Fields that a newer plugin added are ignored."""
         known = {key: value for key, value in data.items() if key in cls.__dataclass_fields__}
         return cls(**{**known, "filter": Filter(**(known.get("filter") or {}))})

@@ -1,6 +1,7 @@
-"""Lines that a pod prints and only its caller can read: a pod's log is kept by the node, and often collected.
+"""Encrypts the lines that the short-lived pod prints, so that only its caller can read them.
 
-The key comes with the request and lives as long as the pod.
+A node stores the logs of its pods, and a log collector may copy them. The key is part of the request and is used for
+one pod only.
 """
 
 import json
@@ -12,26 +13,26 @@ MARK: Final = "asya:"
 
 
 def new_key() -> str:
-    """A key for one request."""
+    """A new key for one request."""
     return Fernet.generate_key().decode()
 
 
 class Sealer:
-    """Seals and opens lines by one key."""
+    """Encrypts and decrypts lines with one key."""
 
     def __init__(self, key: str) -> None:
         self._fernet = Fernet(key.encode())
 
     def seal(self, event: dict[str, Any]) -> str:
-        """A line for an event."""
+        """The encrypted line for an event."""
         return MARK + self._fernet.encrypt(json.dumps(event).encode()).decode()
 
     def open(self, line: str) -> dict[str, Any] | None:
-        """The event in a line; None if the line is another one."""
+        """The event in a line; None if the line holds no event of this key."""
         if not line.startswith(MARK):
             return None
         try:
-            opened = json.loads(self._fernet.decrypt(line[len(MARK) :].strip().encode()))
+            event = json.loads(self._fernet.decrypt(line[len(MARK) :].strip().encode()))
         except (InvalidToken, ValueError):
             return None
-        return opened if isinstance(opened, dict) else None
+        return event if isinstance(event, dict) else None

@@ -1,4 +1,4 @@
-"""What runs in the short-lived pod: reads the request from mounted files, and prints each event as a sealed line."""
+"""The program in the short-lived pod: reads the request from mounted files, and prints each event as a sealed line."""
 
 import json
 import os
@@ -20,23 +20,25 @@ from messages.sealed import Sealer
 Event = dict[str, Any]
 END: Event = {"kind": "end"}
 BEAT_SECONDS = 10.0
+"""Seconds between two ``beat`` events."""
 PATIENCE_SECONDS = 5.0
+"""How long to retry a broker that does not answer."""
 
 
 def read_request(directory: Path) -> tuple[Request, str]:
-    """The request and its key, from files whose names sort in the order of their parts."""
+    """The request and its key, from the files ``part-*`` in the order of their names."""
     text = b"".join(file.read_bytes() for file in sorted(directory.glob("part-*")))
     data = json.loads(text)
     return Request.from_json(data["request"]), str(data["key"])
 
 
 def serve(directory: Path, env: Mapping[str, str] = os.environ) -> None:
-    """Do what the request in ``directory`` asks for; SIGTERM and SIGINT end it early, and whole."""
-    stopping = False
+    """Run the request in ``directory``. SIGTERM and SIGINT end it early, after the message in hand."""
+    is_stopping = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
+        nonlocal is_stopping
+        is_stopping = True
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
@@ -45,7 +47,7 @@ def serve(directory: Path, env: Mapping[str, str] = os.environ) -> None:
     try:
         broker = _patiently(lambda: connect(env))
         try:
-            for event in run(broker, request, lambda: stopping):
+            for event in run(broker, request, lambda: is_stopping):
                 emit(event)
         finally:
             broker.close()
@@ -55,7 +57,7 @@ def serve(directory: Path, env: Mapping[str, str] = os.environ) -> None:
 
 
 def _printer(sealer: Sealer) -> Callable[[Event], None]:
-    """Prints events, and a sign of life between them, so that whoever reads knows a silent pod from a lost line."""
+    """A function that prints events. A thread prints ``beat`` events, so the reader notices a broken connection."""
     lock = threading.Lock()
 
     def emit(event: Event) -> None:
@@ -73,7 +75,11 @@ def _printer(sealer: Sealer) -> Callable[[Event], None]:
 
 
 def _patiently(connect_once: Callable[[], Broker]) -> Broker:
-    """Connect; a broker that does not answer is tried for some seconds, since a mesh may let a new pod wait."""
+    """Connect, and retry for PATIENCE_SECONDS: a service mesh may block the first connections of a new pod.
+
+    Raises:
+        BrokerError: if the broker refuses, or still does not answer.
+    """
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The one way in for the plugin and the dashboard: a session about one actor, in a pod or from this machine."""
+"""Sessions about one actor, in a pod or from this machine. The plugin and the dashboard open them here."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
@@ -17,12 +17,12 @@ class Session(Protocol):
         """The events of ``request``, as :mod:`messages.actions` lists them.
 
         Raises:
-            SessionError: if the broker could not be asked.
-            BrokerError: if it refuses.
+            SessionError: if the session fails before it reaches the broker.
+            BrokerError: if the broker cannot be reached, or refuses.
         """
 
     def abandon(self) -> None:
-        """Take away what was started, from another thread, since the program ends."""
+        """Delete what the session created. Called from another thread when the program ends."""
 
 
 def open_session(
@@ -37,12 +37,12 @@ def open_session(
     """A session about ``target`` with the rights of ``client``.
 
     Args:
-        client: the caller's.
-        target: the actor, as :func:`messages.target.find_target` finds it.
+        client: with the caller's rights.
+        target: the actor, from :func:`messages.target.find_target`.
         local: reach the broker from this machine instead of from a pod.
-        image: the operator's image for the pod, instead of the one that its Deployment has.
-        kubeconfig: for ``kubectl port-forward``; the usual one without it.
-        note: called with what is waited for.
+        image: the operator's image for the pod; empty: the one in its Deployment.
+        kubeconfig: for ``kubectl port-forward``; None: kubectl's default.
+        note: called with a text for the user while the session waits.
 
     Raises:
         SessionError: if the image for the pod is not known.

@@ -1,7 +1,7 @@
-"""SQS by its JSON protocol, reached as the sidecar of an actor reaches it.
+"""SQS by its JSON protocol, with the settings of an actor's sidecar.
 
-SQS cannot look at a message without receiving it: it hides it from others for a while and counts one more receipt. So
-what is looked at is hidden for as short a time as may be, and given back at once.
+SQS cannot show a message without a receive. That hides the message from other consumers for a time, and counts one
+more receive. So messages are hidden for a short time only, and given back as soon as possible.
 """
 
 import json
@@ -18,24 +18,24 @@ from messages.broker import BrokerError, Held
 TIMEOUT: Final = urllib3.Timeout(connect=5.0, read=40.0)
 BATCH: Final = 10
 HIDDEN_SECONDS: Final = 60
-"""How long messages that are held stay hidden, should this process be killed before it gives them back."""
+"""How long held messages stay hidden if this process is killed before it gives them back."""
 WATCH_SECONDS: Final = 5
-"""How long messages stay hidden that are looked at for an answer."""
+"""How long a watch hides the messages that it reads."""
 EMPTY_ANSWERS: Final = 3
-"""Answers without a message after which a queue counts as empty: SQS asks some of its servers only."""
+"""After so many responses without a message a queue counts as empty. A receive asks only some of SQS' servers."""
 MISSING: Final = ("QueueDoesNotExist", "NonExistentQueue")
 DENIED: Final = ("AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "UnrecognizedClient")
 
 
 class Sqs:
-    """One account's queues in one region."""
+    """One account's queues in one region; implements :class:`messages.broker.Broker`."""
 
     def __init__(self, env: Mapping[str, str], endpoint: str = "") -> None:
-        """As a sidecar's variables say.
+        """Read the settings and find credentials.
 
         Args:
-            env: the variables.
-            endpoint: the endpoint to use instead, where a forwarded port stands for it.
+            env: the sidecar's environment variables.
+            endpoint: URL of a forwarded port, to use instead of the sidecar's endpoint.
 
         Raises:
             BrokerError: if there are no credentials.
@@ -47,10 +47,10 @@ class Sqs:
         self._pool = urllib3.PoolManager()
         self._credentials: Credentials = find_credentials(env, self._region, self._pool)
         self._held: dict[str, Held] = {}
-        """By receipt."""
+        """Held messages by receipt."""
 
     def length(self, queue: str) -> int | None:
-        """About how many messages wait in a queue; None if there is no such queue."""
+        """The approximate number of messages that wait in a queue; None if the queue does not exist."""
         try:
             attributes = self._attributes(queue, "ApproximateNumberOfMessages")
         except BrokerError as error:
@@ -60,7 +60,7 @@ class Sqs:
         return int(attributes.get("ApproximateNumberOfMessages", 0))
 
     def dead_letter_queues(self, queue: str) -> tuple[str, ...]:
-        """The queue that the redrive policy of ``queue`` names."""
+        """The queue that the redrive policy of ``queue`` names; empty without a policy."""
         try:
             policy = json.loads(self._attributes(queue, "RedrivePolicy").get("RedrivePolicy") or "{}")
         except BrokerError as error:
@@ -71,44 +71,48 @@ class Sqs:
         return (target,) if target else ()
 
     def publish(self, queue: str, body: bytes, key: str = "") -> None:
-        """Send a message."""
+        """Send a message.
+
+        Raises:
+            BrokerError: if SQS refuses the message, or it is not UTF-8.
+        """
         try:
             text = body.decode()
         except UnicodeDecodeError:
-            raise BrokerError("Refused", "SQS takes text alone, and the message is none") from None
+            raise BrokerError("Refused", "SQS accepts text only, and the message is not valid UTF-8") from None
         self._call("SendMessage", queue, MessageBody=text)
 
     def hold(self, queue: str, most: int) -> Iterator[Held]:
-        """Messages of a queue, hidden from others until they are given back."""
-        empty, given = 0, 0
+        """Up to ``most`` messages of a queue, hidden from other consumers until they are given back."""
+        empty, count = 0, 0
         known: set[str] = set()
-        while given < most and empty < EMPTY_ANSWERS:
-            messages = self._receive(queue, min(BATCH, most - given), HIDDEN_SECONDS)
+        while count < most and empty < EMPTY_ANSWERS:
+            messages = self._receive(queue, min(BATCH, most - count), HIDDEN_SECONDS)
             empty = 0 if messages else empty + 1
             batch = [(_held(queue, message), message) for message in messages]
-            self._held.update({held.receipt: held for held, _ in batch})  # whether they are looked at or not
+            self._held.update({held.receipt: held for held, _ in batch})  # also if the caller stops within the batch
             for held, message in batch:
                 if message["MessageId"] not in known:
                     known.add(message["MessageId"])
-                    given += 1
+                    count += 1
                     yield held
 
     def is_worn(self, held: Held) -> bool:
-        """Never: the redrive policy moves a message, and removes none."""
+        """Always False: a redrive policy moves messages and never removes one."""
         return False
 
     def remove(self, held: Held) -> None:
-        """Delete it."""
+        """Delete a held message."""
         self._call("DeleteMessage", held.queue, ReceiptHandle=held.receipt)
         self._held.pop(held.receipt, None)
 
     def move_to_end(self, held: Held) -> None:
-        """Send it anew, then delete it."""
+        """Send a held message again, then delete the old one."""
         self.publish(held.queue, held.body)
         self.remove(held)
 
     def give_back(self) -> None:
-        """Show them to others again at once."""
+        """Make held messages visible to other consumers at once."""
         by_queue: dict[str, list[str]] = {}
         for held in self._held.values():
             by_queue.setdefault(held.queue, []).append(held.receipt)
@@ -117,18 +121,19 @@ class Sqs:
         self._held.clear()
 
     def watch(self, queues: Mapping[str, str], exchange: str) -> "Arrivals":
-        """Watch by looking at the queues again and again."""
+        """Watch by polling the queues."""
         return Arrivals(self, tuple(queues))
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Give held messages back and close the connections."""
         self.give_back()
         self._pool.clear()
 
     # -- requests --------------------------------------------------------------------------------
 
     def _receive(self, queue: str, most: int, hidden: int, wait: int = 0) -> list[dict[str, Any]]:
-        answer = self._call(
+        """Receive up to ``most`` messages and hide them for ``hidden`` seconds; wait up to ``wait`` seconds for one."""
+        response = self._call(
             "ReceiveMessage",
             queue,
             MaxNumberOfMessages=most,
@@ -136,7 +141,7 @@ class Sqs:
             WaitTimeSeconds=wait,
             MessageSystemAttributeNames=["ApproximateReceiveCount"],
         )
-        return answer.get("Messages") or []
+        return response.get("Messages") or []
 
     def _show(self, queue: str, receipts: list[str]) -> None:
         for n in range(0, len(receipts), BATCH):
@@ -157,7 +162,7 @@ class Sqs:
             self._credentials, "POST", url, headers, body, region=self._region, service="sqs", now=utc_now()
         )
         try:
-            answer = self._pool.request("POST", url, body=body, headers=headers, timeout=TIMEOUT, retries=False)
+            response = self._pool.request("POST", url, body=body, headers=headers, timeout=TIMEOUT, retries=False)
         except urllib3.exceptions.HTTPError as error:
             raise BrokerError(
                 "Unreachable",
@@ -165,16 +170,16 @@ class Sqs:
                 "network",
             ) from None
         try:
-            result = json.loads(answer.data or b"{}")
+            parsed = json.loads(response.data or b"{}")
         except ValueError:
-            result = {}
-        if answer.status == 200 and isinstance(result, dict):
-            return result
-        raise self._refusal(action, queue, answer.status, result if isinstance(result, dict) else {})
+            parsed = {}
+        if response.status == 200 and isinstance(parsed, dict):
+            return parsed
+        raise self._refusal(action, queue, response.status, parsed if isinstance(parsed, dict) else {})
 
-    def _refusal(self, action: str, queue: str, status: int, result: Mapping[str, Any]) -> BrokerError:
-        code = str(result.get("__type", ""))
-        text = str(result.get("message") or result.get("Message") or "") or f"HTTP {status}"
+    def _refusal(self, action: str, queue: str, status: int, error: Mapping[str, Any]) -> BrokerError:
+        code = str(error.get("__type", ""))
+        text = str(error.get("message") or error.get("Message") or "") or f"HTTP {status}"
         if any(word in code for word in MISSING):
             return BrokerError("QueueMissing", f"the queue {queue!r} does not exist: create it under {self._base}")
         if status == 403 or any(word in code for word in DENIED):
@@ -185,16 +190,16 @@ class Sqs:
 
 
 class Arrivals:
-    """Looks at queues again and again. What it has seen stays hidden from others for some seconds at a time."""
+    """Polls queues. A message that it has read stays hidden from other consumers for WATCH_SECONDS at a time."""
 
     def __init__(self, sqs: Sqs, queues: tuple[str, ...]) -> None:
         self._sqs, self._queues = sqs, queues
         self._known: set[str] = set()
         self._hidden: dict[str, dict[str, str]] = {queue: {} for queue in queues}
-        """By queue and message, the latest receipt."""
+        """By queue and message id: the latest receipt."""
 
     def arrivals(self, seconds: float) -> Iterator[tuple[str, bytes]]:
-        """What is there, or arrives within so many seconds."""
+        """Queue and body of each message that is in a queue or arrives within so many seconds."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for queue in self._queues:
@@ -214,7 +219,7 @@ class Arrivals:
             return []
 
     def close(self) -> None:
-        """Show to others what was looked at."""
+        """Make the messages visible to other consumers."""
         for queue, receipts in self._hidden.items():
             if receipts:
                 self._sqs._show(queue, list(receipts.values()))

@@ -1,7 +1,7 @@
-"""One actor as somebody who has to do with its messages needs it: generation, queues, and the way to its broker.
+"""What a session needs to know about an actor: its sidecar's generation, its queues, and how to reach its broker.
 
-Everything is read with the caller's own rights. What the operator's settings say of the sidecar is read from its
-Deployment where the caller may; else the injected sidecar tells, which stands in the caller's own namespace.
+All reads use the caller's own rights. The operator's settings for the sidecar come from its Deployment. If the caller
+may not read that, they come from the injected sidecar in the actor's namespace.
 """
 
 from collections.abc import Iterable, Mapping
@@ -33,12 +33,12 @@ WORKLOADS: Final[Mapping[str, Resource]] = {
 
 
 class NoTarget(Exception):
-    """There is no such actor, or it has no queues that could be known."""
+    """The actor does not exist, or its spec is not valid."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """An actor, its queues and its way to the broker."""
+    """An actor, its queues, and how its sidecar reaches the broker."""
 
     namespace: str
     name: str
@@ -47,30 +47,32 @@ class Target:
     transport: str
     """``rabbitmq`` or ``sqs``."""
     actor_name: str
-    """By which routes name it."""
+    """The actor's name in routes."""
     queue: str
     prefix: str
-    """Of the names of queues."""
+    """How the names of actors' queues begin."""
     sink: str
+    """The actor at the end of routes that gets results."""
     sump: str
+    """The actor at the end of routes that gets errors."""
     exchange: str = "asya"
     environment: tuple[Object, ...] = ()
-    """The sidecar's variables that say how to reach the broker, as a container has them."""
+    """The sidecar's environment variables for the broker, in the form of a container's ``env``."""
     volumes: tuple[Object, ...] = ()
     mounts: tuple[Object, ...] = ()
     service_account: str = ""
     pull_secrets: tuple[Object, ...] = ()
     image: str = field(default="", compare=False)
-    """Of the operator; empty where it is not known."""
+    """The operator's image; empty if unknown."""
 
     @property
     def ends(self) -> dict[str, str]:
-        """The queues at the end of routes, each with its routing key: for results, then for what went wrong."""
+        """The queues at the end of routes, each with its routing key: first for results, then for errors."""
         return {self.prefix + name: name for name in (self.sink, self.sump)}
 
     def request(self, **fields: Any) -> Request:
         """A request about this actor."""
-        about: Object = {
+        defaults: Object = {
             "queue": self.queue,
             "ends": self.ends,
             "dead": [self.prefix + self.sump],
@@ -78,19 +80,19 @@ class Target:
             "exchange": self.exchange,
             "queues": [self.queue, *self.ends],
         }
-        return Request(**{**about, **fields})
+        return Request(**{**defaults, **fields})
 
     def route(self, actors: Iterable[str] = ()) -> list[str]:
-        """A whole route: ``actors``, with this one before them unless it is the first."""
+        """``actors`` as a route that begins with this actor; it is put first if it is not."""
         names = list(actors)
         return names if names[:1] == [self.actor_name] else [self.actor_name, *names]
 
 
 def find_target(client: Client, namespace: str, name: str, operator_namespace: str = "asya-system") -> Target:
-    """The actor of that name.
+    """Read the actor of that name.
 
     Raises:
-        NoTarget: if there is none, or its spec is invalid.
+        NoTarget: if it does not exist, or its spec is not valid.
         ApiError: if it cannot be read.
     """
     obj = client.get(resources.ASYNC_ACTORS, namespace, name)
@@ -100,10 +102,10 @@ def find_target(client: Client, namespace: str, name: str, operator_namespace: s
 
 
 def target_of(client: Client, obj: Object, operator_namespace: str = "asya-system") -> Target:
-    """The target that a stored AsyncActor is.
+    """The target for a stored AsyncActor.
 
     Raises:
-        NoTarget: if its spec is invalid.
+        NoTarget: if its spec is not valid.
     """
     try:
         actor = parse_actor(obj)
@@ -111,17 +113,17 @@ def target_of(client: Client, obj: Object, operator_namespace: str = "asya-syste
         raise NoTarget(f"the AsyncActor {obj['metadata']['name']!r} is invalid: {invalid}") from None
     operator = _operator(client, operator_namespace)
     spec = _pod_spec(client, obj)
-    made = make_target(actor, _defaults(operator, spec), spec)
-    return replace(made, image=_image(operator))
+    target = make_target(actor, _defaults(operator, spec), spec)
+    return replace(target, image=_image(operator))
 
 
 def make_target(actor: AsyncActor, defaults: SidecarDefaults, pod_spec: Object | None = None) -> Target:
-    """The target of a parsed actor. Pure.
+    """The target for a parsed actor. Pure.
 
     Args:
         actor: the actor.
-        defaults: the operator's settings, as far as they are known.
-        pod_spec: of the actor's pods.
+        defaults: the operator's settings, as far as the caller may read them.
+        pod_spec: the spec of the actor's pods; None: that of its template.
     """
     kind, rabbitmq = generation(actor, defaults), actor.spec.transport.rabbitmq
     sidecar_name = sidecar_actor_name(actor, defaults)
@@ -153,7 +155,7 @@ _ENDS_OF_FRAMES: Final = ("ASYA_ACTOR_HAPPY_END", "ASYA_ACTOR_ERROR_END")
 
 
 def _operator(client: Client, namespace: str) -> Object | None:
-    """The container of the operator's controller; None if there is none, or the caller may not see it."""
+    """The controller's container in the operator's Deployment; None if the caller cannot read that."""
     try:
         deployment = client.get(resources.DEPLOYMENTS, namespace, OPERATOR)
     except ApiError:
@@ -167,13 +169,13 @@ def _image(operator: Object | None) -> str:
 
 
 def _defaults(operator: Object | None, pod_spec: Object | None) -> SidecarDefaults:
-    """The operator's settings from its Deployment, else as the injected sidecar shows them."""
+    """The operator's settings from its Deployment; else the sidecar's image from an injected pod."""
     if operator is not None:
         env = {e["name"]: e["value"] for e in operator.get("env") or () if isinstance(e.get("value"), str)}
         try:
             return from_environment(env)
         except InvalidSetting:
-            return SidecarDefaults()  # such an operator does not start
+            return SidecarDefaults()  # an operator with such settings does not start
     sidecar = next((c for c in _containers(pod_spec) if c.get("name") == SIDECAR), None)
     return SidecarDefaults(image=sidecar["image"]) if sidecar is not None else SidecarDefaults()
 
@@ -184,7 +186,7 @@ def _containers(pod_spec: Object | None) -> list[Object]:
 
 
 def _pod_spec(client: Client, actor: Object) -> Object | None:
-    """The spec of the actor's pods as injected; None if it has no workload, or the caller may not see it."""
+    """The injected spec of the actor's pods; None if there is none, or the caller may not read it."""
     status = actor.get("status") or {}
     reference = status.get("workloadRef") or status.get("scaledJobRef") or {}
     resource, namespace = WORKLOADS.get(str(reference.get("kind"))), actor["metadata"]["namespace"]

@@ -31,7 +31,7 @@ def test_an_actor_that_keda_scales(space: Space) -> None:
     wait_for("the phase", lambda: _phase(space, "a") == "Paused")
     space.wait_condition("a", "Ready", "True")
     assert pause(space.client, space.name, "a") == "is paused already"
-    assert "stays as it is" in pause(space.client, space.name, "a", keep=True)
+    assert "does not change" in pause(space.client, space.name, "a", keep=True)
     wait_for("KEDA's other annotation", lambda: _annotations(space, "ScaledObject", "a")[keda] == "true")
     assert f"{keda}-replicas" not in _annotations(space, "ScaledObject", "a")
     assert scale(space.client, space.name, "a", least=2, most=7) == "scaled: 2 to 7 pods"

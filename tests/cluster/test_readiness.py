@@ -187,7 +187,7 @@ def test_a_queue_that_the_sidecar_does_not_consume(space: Space) -> None:
     space.apply(actor("a", queueName="orders"))
     obj = space.wait_condition("a", "QueueConsumed", "False", "QueueMismatch")
     assert "spec.queueName is 'orders'" in obj["message"]
-    assert f"consumes 'asya-{space.name}-a'. Leave spec.queueName out" in obj["message"]
+    assert f"consumes 'asya-{space.name}-a'. Remove spec.queueName" in obj["message"]
     wait_for("its pods", lambda: space.condition("a", "PodsReady").get("status") == "True")
     assert space.condition("a", "WorkloadReady")["status"] == "True"
     assert (space.condition("a", "Ready")["status"], space.condition("a", "Ready")["reason"]) == (

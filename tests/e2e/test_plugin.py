@@ -262,7 +262,7 @@ def test_what_is_missing_is_named(at: Desk) -> None:
     at.space.client.delete(_secrets(), at.space.name, "rabbitmq")
     try:
         secret = at.run("peek", "a", "--local")
-        assert f"the Secret 'rabbitmq' is not there in the namespace '{at.space.name}'" in secret.stderr
+        assert f"the Secret 'rabbitmq' does not exist in the namespace '{at.space.name}'" in secret.stderr
     finally:
         _restore(at)
     assert "Traceback" not in missing.stderr + nobody.stderr + unread.stderr + secret.stderr
