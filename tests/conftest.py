@@ -1,4 +1,4 @@
-"""Which clusters the tests run on, and a fresh namespace for each of those that need one."""
+"""The clusters that the tests run on, and a fresh namespace for each test that needs one."""
 
 from collections.abc import Iterator
 
@@ -16,24 +16,24 @@ settings.register_profile(
     max_examples=200,
     deadline=None,
     derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],  # which depends on the machine
+    suppress_health_check=[HealthCheck.too_slow],  # the duration depends on the machine
 )
 settings.load_profile("project")
 
 
 def pytest_report_header() -> str:
-    """Say which tiers are used, and why one is not."""
+    """List the tiers in use, and the reason for a missing one."""
     missing = why_not_real()
     real = f"skipped: {missing}" if missing else f"kube-apiserver and etcd in {ASSETS}"
     return f"cluster tests: sandbox; real control plane {real}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist looks at the marks
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """All tests on a tier's common cluster go to the worker that has it; those with one of their own, anywhere.
+    """Send all tests of a tier's shared cluster to the same worker. Tests with their own cluster run anywhere.
 
-    What tells nothing more on a second tier is left out there: what is marked ``only`` is for the tier that it names,
-    and what is marked ``best_tier`` for the real control plane, or for the sandbox where there is none.
+    Tests that show nothing more on a second tier run on one tier alone. A test marked ``only`` runs on the tier that it
+    names. A test marked ``best_tier`` runs on the real control plane, or on the sandbox without one.
     """
     left_out = [item for item in items if _is_left_out(item)]
     if left_out:
@@ -47,7 +47,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _why_too_old(item: pytest.Item) -> str:
-    """Why the real control plane at hand is too old for a test marked ``needs_kubernetes``, or an empty string."""
+    """Why the real control plane is too old for a test marked ``needs_kubernetes``. Empty if it is not."""
     parameters = getattr(item, "callspec", None)
     if parameters is None or parameters.params.get("tier") != "kube-apiserver":
         return ""
@@ -104,7 +104,7 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
 
 @pytest.fixture
 def operator(_operator: Operator) -> Operator:
-    """The operator, both processes running; a test that stops one need not start it again."""
+    """The operator with both processes running. If a test stops one, the next test starts it again."""
     _operator.heal()
     return _operator
 
@@ -118,7 +118,7 @@ def space(cluster: Cluster, operator: Operator) -> Iterator[Space]:
 
 @pytest.fixture(scope="module")
 def space_for_all(cluster: Cluster, _operator: Operator) -> Iterator[Space]:
-    """One namespace for all tests of a module, which leave nothing in it."""
+    """One namespace for all tests of a module. They leave nothing in it."""
     _operator.heal()
     with Space.numbered(cluster.client(), "all") as made:
         yield made
@@ -126,6 +126,6 @@ def space_for_all(cluster: Cluster, _operator: Operator) -> Iterator[Space]:
 
 @pytest.fixture
 def bare(cluster: Cluster) -> Iterator[Space]:
-    """A namespace of its own, whether there is an operator or not."""
+    """A namespace of its own, with or without an operator."""
     with Space.numbered(cluster.client(), "bare") as made:
         yield made

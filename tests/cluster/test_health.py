@@ -1,4 +1,4 @@
-"""Pods that do not run show in the actor's phase and conditions, with the remedy, and no longer once they do."""
+"""Pods that do not run: the actor's phase and conditions show the problem and its remedy until the pods run."""
 
 from functools import partial
 
@@ -46,7 +46,7 @@ def test_pods_that_stay_unready_for_long_are_degraded(space: Space) -> None:
     assert space.condition("a", "PodsReady")["reason"] == "Degraded"
 
 
-def test_the_phases_of_a_life(space: Space) -> None:
+def test_the_phases_of_an_actors_life(space: Space) -> None:
     space.apply(actor("a", workload={**actor("a")["spec"]["workload"], "replicas": 2}))
     wait_for("it to run", lambda: _phase(space, "a") == "Running")
     space.apply(actor("a", workload={**actor("a")["spec"]["workload"], "replicas": 0}))
@@ -56,7 +56,7 @@ def test_the_phases_of_a_life(space: Space) -> None:
     assert (obj["status"]["desiredReplicas"], obj["status"]["readyReplicas"]) == (0, 0)
 
 
-def test_keda_says_whether_there_are_messages(space: Space) -> None:
+def test_kedas_activity_is_reported(space: Space) -> None:
     space.apply(actor("a", scaling={"enabled": True}))
     space.wait("ScaledObject", "a")
     for active in (True, False):
@@ -80,7 +80,7 @@ def test_a_missing_queue_is_a_phase(space: Space) -> None:
     wait_for("the phase", lambda: _phase(space, "a") == "QueueMissing")
 
 
-def test_keda_that_is_paused_is_a_phase_whoever_paused_it(space: Space) -> None:
+def test_paused_scaling_is_a_phase_whoever_paused_it(space: Space) -> None:
     space.apply(actor("a", scaling={"enabled": True}))
     space.wait_condition("a", "ScalingReady", "True", "ScaledObjectCreated")
     space.patch("ScaledObject", "a", {"metadata": {"annotations": {"autoscaling.keda.sh/paused-replicas": "1"}}})
@@ -91,7 +91,7 @@ def test_keda_that_is_paused_is_a_phase_whoever_paused_it(space: Space) -> None:
     wait_for("the phase", lambda: _phase(space, "a") != "Paused")
 
 
-def test_a_scaled_object_that_nobody_looks_at(space: Space) -> None:
+def test_a_scaled_object_without_a_status_from_keda(space: Space) -> None:
     space.apply(actor("ignored", scaling={"enabled": True}))
     space.wait_condition("ignored", "ScalingReady", "Unknown", "ScaledObjectNotObserved")
     message = space.wait_condition("ignored", "ScalingReady", "False", "ScaledObjectNotObserved")["message"]

@@ -1,4 +1,4 @@
-"""Whatever people and their tools do to an actor's objects: what is theirs stays, what is ours comes back, once."""
+"""Changes by people and tools to an actor's objects: others' fields stay, the operator's fields are restored once."""
 
 import json
 import subprocess
@@ -36,7 +36,7 @@ def kubectl(space: Space, cluster: Cluster) -> Kubectl:
 
 
 def plan_holds(space: Space, name: str, count: int) -> None:
-    """The Deployment has its sidecar once, and has rolled over so many times; its actor is ready."""
+    """Whether the Deployment has one sidecar and this number of rollouts, and its actor is ready."""
     settle(space)
     ready(space, "a")
     obj = {"kind": "Deployment", **space.wait("Deployment", name)}
@@ -56,7 +56,7 @@ def test_kubectl_edits_of_an_owned_workload(space: Space, kubectl: Kubectl) -> N
     plan_holds(space, "a", 2)
     kubectl("annotate", "deployment/a", "team=b")
     kubectl("label", "deployment/a", "team=b")
-    kubectl("set", "env", "deployment/a", "-c", "runtime", "EXTRA=1")  # which the actor does not give, so it is theirs
+    kubectl("set", "env", "deployment/a", "-c", "runtime", "EXTRA=1")  # the actor does not set it, so it stays
     plan_holds(space, "a", 3)
     left = space.wait("Deployment", "a")
     assert left["metadata"]["labels"]["team"] == left["metadata"]["annotations"]["team"] == "b"
@@ -66,13 +66,13 @@ def test_kubectl_edits_of_an_owned_workload(space: Space, kubectl: Kubectl) -> N
     wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"][LABEL] == "a")
     kubectl("label", "deployment/a", f"{LABEL}-")
     wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"].get(LABEL) == "a")
-    assert roll_overs(space, "a") == sets, "no pods were replaced for that"
+    assert roll_overs(space, "a") == sets, "the change replaced pods"
     wait_for("its sidecar", lambda: sidecar_of({"kind": "Deployment", **space.wait("Deployment", "a")}))
     ready(space, "a")
 
 
 @pytest.mark.parametrize("server_side", [False, True], ids=["client-side", "server-side"])
-def test_a_labelled_workload_that_its_owner_applies_again_and_again(
+def test_a_labelled_workload_that_its_owner_applies_repeatedly(
     space: Space, kubectl: Kubectl, server_side: bool
 ) -> None:
     space.apply(actor("a"))
@@ -93,7 +93,7 @@ def test_a_labelled_workload_that_its_owner_applies_again_and_again(
 
 
 @pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
-def test_an_actor_that_is_deleted_and_created_again_at_once(space: Space, kubectl: Kubectl, cascade: str) -> None:
+def test_an_actor_that_is_deleted_and_created_again_immediately(space: Space, kubectl: Kubectl, cascade: str) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(actor("a"))
     first = ready(space, "a")
@@ -108,18 +108,20 @@ def test_an_actor_that_is_deleted_and_created_again_at_once(space: Space, kubect
     second = ready(space, "a")
     settle(space)
     let_go = space.wait("Deployment", "x")
-    assert LABEL not in (let_go["metadata"].get("labels") or {}), "with the actor went the label, which was but for it"
+    assert LABEL not in (let_go["metadata"].get("labels") or {}), (
+        "the label existed only for the actor and must go with it"
+    )
     assert containers(let_go) == ["app"]
     assert containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"]
     owner = space.wait("Deployment", "a")["metadata"]["ownerReferences"][0]
     assert owner["uid"] == second["metadata"]["uid"]
     made = [{**d, "kind": "Deployment"} for d in deployments.stop() if d["metadata"]["name"] == "a"]
     bare = [d for d in made if not sidecar_of(d)]
-    assert bare == [], "an actor's own workload never runs without its sidecar"
+    assert bare == [], "an actor's own workload must never run without its sidecar"
 
 
 def test_a_rename(space: Space, kubectl: Kubectl) -> None:
-    """Whoever renames an actor deletes one and creates another, whose workload may be called as the old one."""
+    """To rename an actor, a user deletes it and creates another, whose workload may keep the old name."""
     old = actor("a")
     space.apply(old)
     first = ready(space, "a")
@@ -134,7 +136,7 @@ def test_a_rename(space: Space, kubectl: Kubectl) -> None:
     assert first["metadata"]["uid"] not in json.dumps(obj)
 
 
-def test_an_owned_workload_that_is_deleted_comes_back(space: Space, kubectl: Kubectl) -> None:
+def test_a_deleted_owned_workload_is_created_again(space: Space, kubectl: Kubectl) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     for cascade in ("background", "foreground", "orphan"):

@@ -1,4 +1,4 @@
-"""Invalid actors are refused when they are applied, with a message that names the field."""
+"""The API server refuses invalid actors at apply, with a message that names the field."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""kubectl's own verbs on the sandbox: it sends built-in kinds as protobuf, and reads JSON.
+"""kubectl's own verbs on the sandbox: kubectl sends built-in kinds as protobuf, and reads JSON.
 
-``KUBECTLS`` names further binaries, separated by colons: the test is the same for kubectl 1.32 to 1.37.
+``KUBECTLS`` names more binaries, separated by colons. The test is the same for kubectl 1.32 to 1.37.
 """
 
 import json
@@ -38,7 +38,7 @@ NEEDS_CONTAINERS = ("logs alone", "logs deployment/web", "exec alone -- ls", "at
 
 
 class Kubectl:
-    """One binary, in one namespace."""
+    """One kubectl binary in one namespace."""
 
     def __init__(self, path: Path, cluster: Cluster, namespace: str) -> None:
         self._command = [str(path), "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
@@ -54,7 +54,7 @@ class Kubectl:
 
 
 def without_nulls(value: Any) -> Any:
-    """``value`` without the fields that are null, as kubectl before 1.34 prints times that are not set."""
+    """``value`` without null fields. kubectl before 1.34 prints times that are not set as null."""
     if isinstance(value, dict):
         return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
     return [without_nulls(inner) for inner in value] if isinstance(value, list) else value
@@ -65,7 +65,7 @@ def kubectl(request: pytest.FixtureRequest, cluster: Cluster, bare: Space) -> Ku
     return Kubectl(Path(request.param), cluster, bare.name)
 
 
-def test_create_stores_what_kubectl_means(kubectl: Kubectl, bare: Space) -> None:
+def test_create_stores_the_object_that_kubectl_sends(kubectl: Kubectl, bare: Space) -> None:
     for line in CREATED:
         words = ["create", *line.format(name=bare.name).split()]
         separator = words.index("--") if "--" in words else len(words)
@@ -98,7 +98,7 @@ def test_a_deployment_is_scaled_exposed_rolled_out_and_rolled_back(kubectl: Kube
     assert "deployment.apps/web" in kubectl("get", "all")
 
 
-def test_what_needs_a_container_says_that_none_runs(kubectl: Kubectl) -> None:
+def test_commands_that_need_a_container_report_that_none_runs(kubectl: Kubectl) -> None:
     kubectl("run", "alone", "--image=app:1", "--env=A=b", "--labels=x=y", "--port=80")
     kubectl("create", "deployment", "web", "--image=app:1")
     kubectl("rollout", "status", "deployment", "web", "--timeout=20s")

@@ -1,4 +1,4 @@
-"""Label what already runs: injection, re-injection, un-injection and bring your own, counted by roll-overs."""
+"""Labels on existing workloads: injection, re-injection, un-injection and borrowing, with the number of rollouts."""
 
 import copy
 import threading
@@ -18,7 +18,7 @@ from tests.harness.space import BY_KIND, Space, actor, containers
 
 
 NATIVE = pytest.mark.needs_kubernetes(1, 29)
-"""For Jobs, whose sidecar must be a native one."""
+"""For Jobs, whose sidecar must be a native sidecar."""
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet", pytest.param("CronJob", marks=NATIVE)])
@@ -32,7 +32,7 @@ def test_labelling_injects_at_once_and_unlabelling_restores(space: Space, kind: 
     assert template_of(labelled)["metadata"]["labels"][LABEL] == "a"
     time.sleep(1)
     assert template_of(space.wait(kind, "x")) == template_of(labelled)
-    # An edit in between is kept.
+    # An edit in between stays.
     edited = copy.deepcopy(template_of(labelled)["spec"]["containers"])
     next(c for c in edited if c["name"] == "app")["image"] = "app:2"
     path: Object = {"template": {"spec": {"containers": edited}}}
@@ -54,7 +54,7 @@ def test_jobs_and_pods_are_injected_when_they_are_created(space: Space, kind: st
     assert sidecar.get("restartPolicy") == ("Always" if kind == "Job" else None)
 
 
-def test_labelling_a_deployment_rolls_it_over_once_and_relabelling_once_more(space: Space) -> None:
+def test_labelling_a_deployment_starts_one_rollout_and_relabelling_another(space: Space) -> None:
     space.apply(actor("a"))
     space.apply(actor("b", socket={"path": "/tmp/sockets/b.sock"}))
     ready(space, "a")
@@ -73,10 +73,10 @@ def test_labelling_a_deployment_rolls_it_over_once_and_relabelling_once_more(spa
     left, right = (copy.deepcopy(template_of(o)) for o in (relabelled, fresh))
     for template in (left, right):
         template["metadata"]["labels"].pop("app")
-    assert left == right, "something of the first actor is left"
+    assert left == right, "a part of the first actor remains"
 
 
-def test_a_label_in_the_template_alone_injects_the_pods_and_leaves_the_object(space: Space) -> None:
+def test_a_label_in_the_template_alone_injects_the_pods_and_not_the_object(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     obj = workload("Deployment", "x")
@@ -97,7 +97,7 @@ def test_any_order(space: Space) -> None:
     wait_for("the sidecar", lambda: containers(space.wait("Deployment", "x")) == ["sidecar", "app"])
 
 
-def test_the_script_is_where_a_labelled_workload_is(space: Space) -> None:
+def test_the_namespace_of_a_labelled_workload_has_the_script(space: Space) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.wait("ConfigMap", "asya-runtime")
     space.delete("Deployment", "x")
@@ -123,7 +123,7 @@ def test_a_dry_run_shows_the_injection_and_changes_nothing(space: Space) -> None
     assert space.wait("Deployment", "x") == before
 
 
-def test_opting_out_takes_the_sidecar_out(space: Space) -> None:
+def test_opting_out_removes_the_sidecar(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     space.apply(workload("Deployment", "x", "a"))
@@ -155,7 +155,7 @@ def test_a_change_of_the_actor_reaches_every_labelled_workload_once(space: Space
     assert roll_overs(space, "x") == before + 1
 
 
-def test_a_change_of_the_script_rolls_workloads_over_once(space: Space, operator: Operator) -> None:
+def test_a_change_of_the_script_starts_one_rollout_of_each_workload(space: Space, operator: Operator) -> None:
     space.apply(actor("a"))
     space.apply(workload("Deployment", "x", "a"))
     ready(space, "a")
@@ -168,13 +168,13 @@ def test_a_change_of_the_script_rolls_workloads_over_once(space: Space, operator
         settle(space)
         assert {n: roll_overs(space, n) for n in before} == {n: before[n] + 1 for n in before}
         edited = {n: template_of(space.wait("Deployment", n)) for n in before}
-    # The old script makes the old template again, and with it the old ReplicaSet.
+    # The old script gives the old template, and so the old ReplicaSet.
     wait_for("the way back", lambda: all(template_of(space.wait("Deployment", n)) != edited[n] for n in before))
     settle(space)
     assert {n: roll_overs(space, n) for n in before} == {n: before[n] + 1 for n in before}
 
 
-def test_what_cannot_be_reinjected_is_an_event(space: Space) -> None:
+def test_a_failed_reinjection_is_an_event(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     obj = workload("Deployment", "x", "a")
@@ -196,7 +196,7 @@ def test_what_cannot_be_reinjected_is_an_event(space: Space) -> None:
 
 
 def client_side_apply(space: Space, last: Object, manifest: Object) -> None:
-    """What kubectl and Helm send: a strategic merge patch of what the manifest says."""
+    """Apply as kubectl and Helm do: with a strategic merge patch of the fields in the manifest."""
     del last
     space.client.request(
         "PATCH",
@@ -211,7 +211,7 @@ def server_side_apply(space: Space, last: Object, manifest: Object) -> None:
 
 
 def replace(space: Space, last: Object, manifest: Object) -> None:
-    """``kubectl replace``, or Argo CD with Replace=true: the whole uninjected object."""
+    """Replace the whole object by the uninjected one, as ``kubectl replace`` and Argo CD with Replace=true do."""
     live = space.wait("Deployment", "x")
     body = space.here(manifest)
     body["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]
@@ -219,7 +219,7 @@ def replace(space: Space, last: Object, manifest: Object) -> None:
 
 
 @pytest.mark.parametrize("sync", [client_side_apply, server_side_apply, replace])
-def test_a_re_sync_of_the_uninjected_manifest_never_rolls_over(
+def test_applying_the_uninjected_manifest_again_starts_no_rollout(
     space: Space, sync: Callable[[Space, Object, Object], None]
 ) -> None:
     space.apply(actor("a"))
@@ -241,7 +241,7 @@ def test_a_re_sync_of_the_uninjected_manifest_never_rolls_over(
     assert containers(space.wait("Deployment", "x")) == ["sidecar", "app"]
 
 
-def test_threads_that_label_and_unlabel_end_as_the_last_one_said(space: Space) -> None:
+def test_concurrent_labelling_and_unlabelling_ends_in_the_last_state(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     space.apply(workload("Deployment", "x"))

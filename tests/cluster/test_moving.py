@@ -1,4 +1,4 @@
-"""From one release name and namespace to another, as the page on upgrading says."""
+"""A move to another release name and namespace, as the page on upgrading describes it."""
 
 import os
 import shlex
@@ -13,7 +13,7 @@ from tests.harness.clusters import ROOT, start_sandbox
 from tests.harness.helm import CHART, Helm, HelmError
 
 
-def test_another_release_takes_the_definition_over(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_another_release_takes_over_the_definition(tmp_path_factory: pytest.TempPathFactory) -> None:
     cluster = start_sandbox(tmp_path_factory.mktemp("moving"))
     try:
         old, new = Helm(cluster.kubeconfig), Helm(cluster.kubeconfig, "platform")

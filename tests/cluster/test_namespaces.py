@@ -1,4 +1,4 @@
-"""An operator that is limited to some namespaces: it works there by Roles alone, and asks for nothing elsewhere."""
+"""An operator that is limited to some namespaces: it works there with Roles alone, and reads nothing in others."""
 
 import json
 
@@ -13,9 +13,9 @@ from tests.harness.space import Space, actor, containers
 
 
 def refusals(cluster: Cluster) -> set[str]:
-    """What the operator asked for and was never allowed; a Role that was just made takes moments to count."""
+    """Refused requests of the operator that were never allowed. A new Role takes effect after a moment."""
     if not cluster.real:
-        return set()  # the sandbox checks no rights
+        return set()  # the sandbox does not check rights
     refused, allowed = set[str](), set[str]()
     for event in map(json.loads, (cluster.directory / "audit.log").read_text().splitlines()):
         status = event.get("responseStatus") or {}
@@ -49,8 +49,8 @@ def test_two_namespaces_and_no_other(release: Release) -> None:
             space.delete("AsyncActor", "a")
             space.wait_gone("AsyncActor", "a")
             wait_for("the label", lambda space=space: "labels" not in space.wait("Deployment", "x")["metadata"])  # type: ignore[misc]
-        assert "status" not in other.wait("AsyncActor", "a"), "it is nobody's"
-        # No kubelet ends it: while its Roles go, whatever it asked for the first time would be refused.
+        assert "status" not in other.wait("AsyncActor", "a"), "the operator changed an object outside of its namespaces"
+        # No kubelet ends the pod. While its Roles are deleted, the operator's new requests would be refused.
         for controller in release.controllers:
             controller.process.stop()
         release.uninstall()

@@ -1,4 +1,4 @@
-"""What goes wrong in a cluster's life: outages, KEDA that comes and goes, controllers that are killed."""
+"""Outages and changes in a cluster's life: the webhook is down, KEDA appears and disappears, controllers are killed."""
 
 import hashlib
 import signal
@@ -46,7 +46,7 @@ def test_webhook_down(space: Space, operator: Operator) -> None:
     assert space.get("Deployment", "a") is None
     for n in range(5):
         space.create_object(pod(f"plain-{n}"))
-    # A running actor's pods are injected already, so they are created while the webhook is away.
+    # A running actor's pods are injected already, so they are created while the webhook is down.
     before = {p["metadata"]["name"] for p in space.all("Pod")}
     space.scale("Deployment", "running", 2)
     wait_for("its second pod", lambda: len({p["metadata"]["name"] for p in space.all("Pod")} - before) == 1)
@@ -64,8 +64,8 @@ def no_keda(space: Space) -> Iterator[None]:
 
 
 @pytest.mark.needs_kubernetes(1, 29)
-def test_keda_absent_and_arriving_later(space: Space, operator: Operator, no_keda: None) -> None:
-    time.sleep(11)  # until discovery has looked
+def test_keda_absent_and_installed_later(space: Space, operator: Operator, no_keda: None) -> None:
+    time.sleep(11)  # until discovery has run again
     obj = actor("a", scaling={"enabled": True, "maxReplicas": 9})
     obj["spec"]["workload"]["replicas"] = 2
     space.apply(obj)
@@ -85,7 +85,7 @@ def test_keda_absent_and_arriving_later(space: Space, operator: Operator, no_ked
     assert all(c.process.running for c in operator.controllers)
 
 
-def test_controller_killed_again_and_again_converges_without_an_extra_roll_out(
+def test_a_controller_that_is_killed_repeatedly_converges_without_an_extra_rollout(
     space: Space, operator: Operator
 ) -> None:
     names = [f"a{n}" for n in range(12)]
@@ -115,14 +115,14 @@ def test_controller_killed_again_and_again_converges_without_an_extra_roll_out(
 
 
 def expire_lease(operator: Operator) -> None:
-    """As if its duration had passed, so that the next controller need not wait."""
+    """Make the Lease expire, so that the next controller need not wait."""
     lease = operator.client.get(resources.LEASES, NAMESPACE, "asya-operator")
     if lease is not None:
         lease["spec"] |= {"holderIdentity": "", "leaseDurationSeconds": 1}
         operator.client.request("PUT", resources.LEASES.path(NAMESPACE, "asya-operator"), body=lease)
 
 
-def test_two_controllers_of_which_one_leads_and_the_other_takes_over(space: Space, operator: Operator) -> None:
+def test_of_two_controllers_one_leads_and_the_other_takes_over(space: Space, operator: Operator) -> None:
     first = operator.controllers[0]
     second = operator.start_controller(wait=False)
     wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"))
@@ -140,7 +140,7 @@ def test_two_controllers_of_which_one_leads_and_the_other_takes_over(space: Spac
     ready(space, "b")
 
 
-def test_a_controller_that_is_told_to_stop_hands_over_at_once(space: Space, operator: Operator) -> None:
+def test_a_stopping_controller_releases_its_lease_at_once(space: Space, operator: Operator) -> None:
     first = operator.controllers[0]
     second = operator.start_controller(wait=False)
     wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"))
@@ -149,7 +149,7 @@ def test_a_controller_that_is_told_to_stop_hands_over_at_once(space: Space, oper
     wait_for("the second to lead", lambda: leads(second), 5)
 
 
-def test_a_broken_script_leaves_the_last_good_one(space: Space, operator: Operator) -> None:
+def test_a_broken_script_keeps_the_last_good_one(space: Space, operator: Operator) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     with operator.edited_script() as good:
@@ -161,9 +161,7 @@ def test_a_broken_script_leaves_the_last_good_one(space: Space, operator: Operat
         space.wait_condition("a", "RuntimeReady", "True")
 
 
-def test_a_release_that_cannot_be_had_leaves_the_last_good_one(
-    space: Space, operator: Operator, tmp_path: Path
-) -> None:
+def test_an_unavailable_release_keeps_the_last_good_one(space: Space, operator: Operator, tmp_path: Path) -> None:
     server = GitHub(tmp_path / "ca.pem")
 
     def has(script: bytes) -> bool:
@@ -183,7 +181,7 @@ def test_a_release_that_cannot_be_had_leaves_the_last_good_one(
         space.apply(actor("b"))
         space.wait_condition("b", "WorkloadReady", "True")
         server.status = 200
-        # A release that nobody named reaches no actor by itself, a restart of the controller included.
+        # A newer release reaches no actor unless the settings name it, not even after a restart of the controller.
         wanted = hashlib.sha256(BETTER).hexdigest()
         space.wait_condition("a", "RuntimeReady", "True", "RuntimeNotPinned")
         wait_for("the news", lambda: wanted in space.condition("a", "RuntimeReady")["message"])
@@ -197,7 +195,7 @@ def test_a_release_that_cannot_be_had_leaves_the_last_good_one(
         space.wait_condition("a", "RuntimeReady", "True", "ConfigMapCreated")
 
 
-def test_an_edit_of_the_script_is_everywhere_in_five_seconds_by_one_write_each(
+def test_an_edit_of_the_script_reaches_every_namespace_in_five_seconds_by_one_write_each(
     space: Space, operator: Operator
 ) -> None:
     observed: list[tuple[str, str]] = []
@@ -258,7 +256,7 @@ def test_metrics_and_health(space: Space, operator: Operator) -> None:
 # -- labelled pods and workloads, as far as the main path needs them -----------------------------
 
 
-def test_a_labelled_pod_is_injected_and_an_unlabelled_one_is_not_touched(space: Space) -> None:
+def test_a_labelled_pod_is_injected_and_an_unlabelled_one_does_not_change(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     made = space.create_object(pod("labelled", **{"asya.io/actor": "a"}))
@@ -267,7 +265,7 @@ def test_a_labelled_pod_is_injected_and_an_unlabelled_one_is_not_touched(space: 
     assert [c["name"] for c in plain["spec"]["containers"]] == ["app"]
 
 
-def test_a_pod_of_an_absent_actor_is_denied(space: Space) -> None:
+def test_a_pod_of_a_missing_actor_is_denied(space: Space) -> None:
     with pytest.raises(ApiError) as caught:
         space.create_object(pod("labelled", **{"asya.io/actor": "nobody"}))
     assert "there is no AsyncActor 'nobody'" in caught.value.message
@@ -280,7 +278,7 @@ def test_the_webhook_knows_an_actor_as_soon_as_it_is_stored(space: Space, cluste
         assert made["spec"]["containers"][0]["name"] == "sidecar"
 
 
-def test_a_restart_changes_no_history(space: Space, operator: Operator) -> None:
+def test_a_restart_starts_no_rollout(space: Space, operator: Operator) -> None:
     space.apply(deployment("taken"))
     space.apply(actor("taken"))
     before = space.wait_condition("taken", "Ready", "False")

@@ -1,4 +1,4 @@
-"""What is owned, borrowed, labelled and orphaned, in clusters: what is written on the way."""
+"""Owned, borrowed, labelled and orphaned objects in clusters, with every write on the way."""
 
 import signal
 import time
@@ -21,7 +21,7 @@ FINALIZER = "asya.io/release"
 # -- deletions -----------------------------------------------------------------------------------
 
 
-def test_what_an_actor_owned_is_left_to_garbage_collection(space: Space) -> None:
+def test_owned_objects_are_left_to_garbage_collection(space: Space) -> None:
     for n in range(10):
         space.apply(actor(f"a{n}"))
     for n in range(10):
@@ -34,13 +34,13 @@ def test_what_an_actor_owned_is_left_to_garbage_collection(space: Space) -> None
     stripped = [d for d in deployments.stop() if not sidecar_of(d) or LABEL not in d["metadata"]["labels"]]
     assert stripped == []
     made = {r["metadata"]["name"] for r in replica_sets.stop()}
-    assert len(made) <= 10, "no actor's Deployment made another ReplicaSet"
+    assert len(made) <= 10, "an orphaned Deployment created another ReplicaSet"
 
 
 def wait_for_orphaning(space: Space) -> None:
-    """Until garbage collection knows KEDA's resources: a control plane looks for new ones every now and then.
+    """Wait until garbage collection knows KEDA's resources. A control plane looks for new ones from time to time.
 
-    It takes an owner's finalizer ``orphan`` off although it knows of no dependents of a kind, and collects them later.
+    It removes an owner's finalizer ``orphan`` even if it does not know dependents of a kind, and collects these later.
     """
     owner = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}}
     triggers = [{"type": "cpu", "metadata": {"value": "1"}}]
@@ -69,7 +69,7 @@ def orphan(space: Space, name: str) -> None:
     space.wait_gone("AsyncActor", name)
 
 
-def test_orphans_stay_whole_and_are_adopted_by_an_actor_of_their_name_and_shape(space: Space) -> None:
+def test_orphans_stay_complete_and_an_actor_of_their_name_and_shape_adopts_them(space: Space) -> None:
     wait_for_orphaning(space)
     obj = actor("a", scaling={"enabled": True, "minReplicas": 1})
     space.apply(obj)
@@ -106,7 +106,7 @@ def test_a_deployment_of_another_shape_is_never_adopted(space: Space) -> None:
 
 
 @pytest.mark.only("sandbox")
-def test_a_deletion_that_is_held_up_says_by_what(space: Space, operator: Operator) -> None:
+def test_a_blocked_deletion_names_the_cause(space: Space, operator: Operator) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(own(scaling={"enabled": True}))
     ready(space, "a")
@@ -122,7 +122,7 @@ def test_a_deletion_that_is_held_up_says_by_what(space: Space, operator: Operato
     assert containers(space.wait("Deployment", "x")) == ["app"]
 
 
-def test_release_lets_actors_go_that_no_operator_looks_after(space: Space, operator: Operator) -> None:
+def test_release_works_without_an_operator(space: Space, operator: Operator) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(actor("a"))
     ready(space, "a")
@@ -136,7 +136,7 @@ def test_release_lets_actors_go_that_no_operator_looks_after(space: Space, opera
 
 
 @pytest.mark.only("sandbox")
-def test_release_holds_a_controller_that_still_runs_back(space: Space, operator: Operator) -> None:
+def test_release_stops_a_running_controller_first(space: Space, operator: Operator) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(actor("a"))
     ready(space, "a")
@@ -150,12 +150,12 @@ def test_release_holds_a_controller_that_still_runs_back(space: Space, operator:
 
 @pytest.mark.parametrize("away", [False, True], ids=["webhook refuses", "webhook is away"])
 @pytest.mark.needs_kubernetes(1, 30)
-def test_a_workload_that_is_being_deleted_loses_its_finalizers_whatever_admission_thinks_of_it(
+def test_a_deleted_workload_loses_its_finalizers_even_if_admission_would_deny_it(
     space: Space, operator: Operator, away: bool
 ) -> None:
     broken = workload("Deployment", "x", "a")
     broken["metadata"]["finalizers"] = ["example.com/x"]
-    space.apply(broken)  # no actor yet, so nobody looks at its containers
+    space.apply(broken)  # there is no actor yet, so admission does not check its containers
     extra = {"spec": {"template": {"spec": {"containers": [{"name": n, "image": "app:1"} for n in ("one", "two")]}}}}
     space.patch("Deployment", "x", extra)
     space.delete("Deployment", "x")
@@ -167,10 +167,10 @@ def test_a_workload_that_is_being_deleted_loses_its_finalizers_whatever_admissio
     space.wait_gone("Deployment", "x")
 
 
-# -- never taken over ----------------------------------------------------------------------------
+# -- objects that must not be taken over ---------------------------------------------------------
 
 
-def test_what_stands_in_the_place_of_what_was_read_is_not_changed(space: Space) -> None:
+def test_an_object_that_replaced_the_one_read_is_not_changed(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     live = space.wait("Deployment", "a")

@@ -1,4 +1,4 @@
-"""Lists in pages, as an API server gives them: ``limit`` and ``continue``."""
+"""Lists in pages, as an API server serves them: ``limit`` and ``continue``."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ def make(space: Space, *names: str) -> None:
         space.create_object(obj)
 
 
-def test_pages_are_of_the_list_as_it_was_at_the_first(bare: Space) -> None:
+def test_all_pages_show_the_list_at_the_first_request(bare: Space) -> None:
     make(bare, "a", "b", "c", "d", "e")
     names, first = page(bare, limit=2)
     assert names == ["a", "b"]
@@ -37,17 +37,17 @@ def test_pages_are_of_the_list_as_it_was_at_the_first(bare: Space) -> None:
     assert names == ["e"]
     assert not last.get("continue")
     assert page(bare)[0] == ["a", "b", "bb", "c", "e", "z"]
-    assert not page(bare, limit=6)[1].get("continue"), "there is no empty last page"
+    assert not page(bare, limit=6)[1].get("continue"), "there is an empty last page"
 
 
-def test_the_client_reads_all_of_them(bare: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_client_reads_all_pages(bare: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     make(bare, "a", "b", "c", "d", "e")
     monkeypatch.setattr(kube_client, "PAGE", 2)
     objects = bare.client.list(CONFIG_MAPS, bare.name, labelSelector="page")
     assert [obj["metadata"]["name"] for obj in objects] == ["a", "b", "c", "d", "e"]
 
 
-def test_a_page_that_never_was_is_refused(bare: Space) -> None:
+def test_an_unknown_page_is_refused(bare: Space) -> None:
     with pytest.raises(ApiError) as caught:
         page(bare, limit=2, **{"continue": "nonsense"})
     assert caught.value.code in (400, 410)

@@ -1,4 +1,4 @@
-"""``kubectl asya``: status, explain and doctor, as a user runs them."""
+"""``kubectl asya``: status, explain and doctor, as users run them."""
 
 import base64
 import json
@@ -34,7 +34,7 @@ Ran = subprocess.CompletedProcess[str]
 
 
 def run(cluster: Cluster, *arguments: str) -> Ran:
-    """Run ``kubectl asya``, by way of kubectl, which finds it on the PATH."""
+    """Run ``kubectl asya`` through kubectl, which finds the plugin on the PATH."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     environment = {**os.environ, "KUBECONFIG": str(cluster.kubeconfig), "PATH": path}
     command = [str(binary("kubectl")), "asya", *arguments]
@@ -54,7 +54,7 @@ def test_status(space: Space, cluster: Cluster) -> None:
     assert good.split()[:6] == [space.name, "good", "Running", "Deployment/good", "1/1", f"asya-{space.name}-good"]
     assert "WorkloadError" in bad
     assert "WorkloadNotFound" in bad
-    assert "\x1b" not in shown.stdout, "no colour when piped"
+    assert "\x1b" not in shown.stdout, "there is colour in a pipe"
 
 
 def test_status_in_other_forms(space: Space, cluster: Cluster) -> None:
@@ -68,7 +68,7 @@ def test_status_in_other_forms(space: Space, cluster: Cluster) -> None:
     assert "PROBLEM" in run(cluster, "status", "-n", space.name, "-o", "wide").stdout
 
 
-def test_what_is_not_there(space: Space, cluster: Cluster) -> None:
+def test_missing_objects_are_reported(space: Space, cluster: Cluster) -> None:
     for command in ("status", "explain"):
         missing = run(cluster, command, "nobody", "-n", space.name)
         assert missing.returncode == 1
@@ -81,7 +81,7 @@ def test_what_is_not_there(space: Space, cluster: Cluster) -> None:
     assert run(cluster, "status", "--no-such-option").returncode == 2
 
 
-def test_status_that_watches_tells_of_each_change(space: Space, cluster: Cluster) -> None:
+def test_status_with_watch_prints_each_change(space: Space, cluster: Cluster) -> None:
     space.apply(actor("a"))
     space.wait_condition("a", "Ready", "True")
     command = [
@@ -107,13 +107,13 @@ def test_status_that_watches_tells_of_each_change(space: Space, cluster: Cluster
             watching.terminate()
 
 
-def test_on_a_terminal_there_is_colour_and_the_live_view_goes_on(space: Space, cluster: Cluster) -> None:
+def test_a_terminal_gets_colour_and_a_live_view(space: Space, cluster: Cluster) -> None:
     space.apply(actor("a"))
     wait_for("it to run", lambda: space.wait("AsyncActor", "a")["status"]["phase"] == "Running")
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "cli", "status", "-w", "-n", space.name, "--kubeconfig", str(cluster.kubeconfig)]
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "200"}
-    # A shell has its background jobs, and so perhaps these tests, ignore Ctrl-C, and children inherit that.
+    # A shell's background jobs, and perhaps these tests, ignore Ctrl-C, and child processes inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=theirs, stderr=theirs, env=environment) as watching:
         signal.signal(signal.SIGINT, before)
@@ -130,7 +130,7 @@ def test_on_a_terminal_there_is_colour_and_the_live_view_goes_on(space: Space, c
 
 
 def _drain(terminal: int, writer: "subprocess.Popen[bytes]") -> None:
-    """Read until the writer has ended: one that writes to a terminal that nobody reads waits for ever."""
+    """Read until the writer ends. Without a reader, a program that writes to a terminal waits for ever."""
     deadline = time.monotonic() + PATIENCE
     while writer.poll() is None:
         if time.monotonic() > deadline:
@@ -141,7 +141,7 @@ def _drain(terminal: int, writer: "subprocess.Popen[bytes]") -> None:
 
 
 def _shown(terminal: int, text: str) -> None:
-    """Read what appears on a terminal until there is ``text``."""
+    """Read from a terminal until ``text`` appears."""
     observed = ""
     deadline = time.monotonic() + PATIENCE
     while text not in observed:
@@ -171,7 +171,7 @@ def test_explain(space: Space, cluster: Cluster) -> None:
 
 @pytest.fixture
 def installed(operator: Operator, cluster: Cluster) -> Iterator[None]:
-    """The rights that the chart gives, which a cluster with rights needs to be well."""
+    """The rights from the chart. With access control, a healthy cluster needs them."""
     if cluster.real:
         for obj in Helm().template({}):
             if obj["kind"] in RBAC:
@@ -243,8 +243,8 @@ def test_wait(space: Space, cluster: Cluster) -> None:
     assert "WorkloadNotFound" in late.stderr
 
 
-def test_what_the_plugin_controls(space: Space, cluster: Cluster) -> None:
-    """tests/cluster/test_controls.py tries what becomes of it."""
+def test_the_plugins_controls(space: Space, cluster: Cluster) -> None:
+    """tests/cluster/test_controls.py tests their effects."""
     space.apply(actor("a", scaling={"enabled": True}))
     space.wait_condition("a", "ScalingReady", "True")
     name = ("-n", space.name)
@@ -261,7 +261,7 @@ def test_a_report_has_everything_but_secrets(space: Space, cluster: Cluster, tmp
     secret: Object = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rabbitmq", "namespace": space.name}}
     space.client.apply(SECRETS, {**secret, "data": data}, manager="kubectl")
     obj = example("rabbitmq-deployment")
-    obj["spec"]["scaling"]["enabled"] = False  # else it has no pods
+    obj["spec"]["scaling"]["enabled"] = False  # otherwise the actor has no pods
     container = obj["spec"]["workload"]["template"]["spec"]["containers"][0]
     container["env"].append({"name": "DB_PASSWORD", "value": marked["plain"]})
     container["env"].append({"name": "NOTE", "value": f"amqp://u:{marked['annotation']}@host/ {marked['password']}"})

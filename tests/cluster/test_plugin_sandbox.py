@@ -1,4 +1,4 @@
-"""What the plugin says on the sandbox, where no pod runs."""
+"""The plugin's messages on the sandbox, which runs no pods."""
 
 import time
 
@@ -12,7 +12,7 @@ from tests.harness.space import Space, actor
 pytestmark = pytest.mark.only("sandbox")
 
 
-def test_what_needs_a_pod_says_that_none_runs_and_leaves_nothing(space: Space, cluster: Cluster) -> None:
+def test_commands_that_need_a_pod_report_that_none_runs_and_clean_up(space: Space, cluster: Cluster) -> None:
     space.apply(actor("a"))
     space.wait_condition("a", "Ready", "True")
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""An actor is ready when its pods are, and says so at every step of what befalls them."""
+"""An actor is ready when its pods are ready, and its status is right in every state in between."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,7 +33,7 @@ def _ready(obj: Object) -> str:
 
 @contextmanager
 def _watched(space: Space) -> Iterator[list[Object]]:
-    """Every state of the namespace's actors, as it comes."""
+    """Every state of the namespace's actors, in order."""
     states: list[Object] = []
     informer = Informer(space.client, ASYNC_ACTORS, lambda obj, _: states.append(obj), namespace=space.name)
     informer.start()
@@ -88,10 +88,10 @@ def test_a_crash_loop_reads_the_same_at_every_step(space: Space, container: str,
         up(4)
     assert {(_status(s)["phase"], _ready(s), _status(s)["reason"]) for s in states[first:]} == {(phase, "False", phase)}
     events = [e for e in space.all("Event") if e["reason"] == phase]
-    assert len(events) == 1, "one Event for a crash loop, not one a crash"
+    assert len(events) == 1, "a crash loop must be one Event, not one for each crash"
 
 
-def test_a_container_that_was_killed_for_its_memory_and_runs_again(space: Space) -> None:
+def test_a_container_that_was_killed_for_its_memory_and_runs_now(space: Space) -> None:
     pod = _running(space)
     last = {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": _now()}}
     runs = {"running": {"startedAt": _now()}}
@@ -111,7 +111,7 @@ def test_a_native_sidecar_that_crashes(space: Space) -> None:
     assert "the container 'asya-socket' of the pod" in message
 
 
-def test_a_roll_out_that_is_stuck(space: Space, tier: str) -> None:
+def test_a_stuck_rollout(space: Space, tier: str) -> None:
     if tier == "sandbox":
         pytest.skip("the sandbox replaces all pods at once")
     before = _running(space)
@@ -135,7 +135,7 @@ def test_a_roll_out_that_is_stuck(space: Space, tier: str) -> None:
 
 
 def _gitops(space: Space, **spec: Any) -> None:
-    """Apply an actor whose template sets no limits, which is unwise."""
+    """Apply an actor whose template sets no limits, which gives a warning."""
     space.apply(actor("a", timeout={"processing": 10, "gracefulShutdown": 60}, **spec))
 
 
@@ -143,24 +143,24 @@ def _warned(space: Space) -> list[Object]:
     return [e for e in space.all("Event") if e["reason"] == "SpecWarning"]
 
 
-def test_what_admission_warns_of_is_an_event_once_a_generation(space: Space) -> None:
+def test_a_warning_of_admission_is_one_event_per_generation(space: Space) -> None:
     _gitops(space)
     wait_for("the Event", lambda: _warned(space))
     (message,) = space.wait("AsyncActor", "a")["status"]["warnings"]
     assert message in space.warnings({**actor("b"), "spec": space.wait("AsyncActor", "a")["spec"]})
     assert _warned(space)[0]["message"] == message
     for replicas in (2, 3):
-        space.scale("Deployment", "a", replicas)  # which makes the status be written
+        space.scale("Deployment", "a", replicas)  # the change makes the controller write the status
         space.wait_condition("a", "Ready", "True")
     assert [e["count"] for e in _warned(space)] == [1]
     _gitops(space, sidecar={"imagePullPolicy": "Always"})
     wait_for("it to be told again", lambda: sum(e["count"] for e in _warned(space)) == 2)
 
 
-def test_no_warning_is_told_again_by_the_next_controller(space: Space, operator: Operator) -> None:
+def test_the_next_controller_repeats_no_warning(space: Space, operator: Operator) -> None:
     _gitops(space)
     space.apply(_waiting())
-    wait_for("the Events", lambda: _warned(space) and _told_waiting(space))
+    wait_for("the Events", lambda: _warned(space) and _has_warning(space))
     operator.restart_controller()
     space.apply(actor("b"))
     space.wait_condition("b", "Ready", "True")
@@ -168,18 +168,18 @@ def test_no_warning_is_told_again_by_the_next_controller(space: Space, operator:
     space.scale("Deployment", "a", 2)
     wait_for("the status", lambda: space.wait("AsyncActor", "a")["status"]["readyReplicas"] == 2)
     assert [e["count"] for e in _warned(space) if e["involvedObject"]["name"] == "a"] == [1]
-    assert [e["count"] for e in _told_waiting(space)] == [1]
+    assert [e["count"] for e in _has_warning(space)] == [1]
 
 
 def _waiting() -> Object:
-    """A Deployment whose label names an actor that is not there."""
+    """A Deployment whose label names a missing actor."""
     template = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "app", "image": "app:1"}]}}
     spec = {"selector": {"matchLabels": {"app": "x"}}, "template": template}
     metadata = {"name": "x", "labels": {"asya.io/actor": "later"}}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-def _told_waiting(space: Space) -> list[Object]:
+def _has_warning(space: Space) -> list[Object]:
     return [e for e in space.all("Event") if e["reason"] == "NoSuchAsyncActor"]
 
 

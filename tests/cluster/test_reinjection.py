@@ -24,7 +24,7 @@ IMAGE = "ghcr.io/example/sidecar:2"
 
 @pytest.fixture
 def upgraded(operator: Operator) -> Iterator[Operator]:
-    """An operator that a test may give other settings."""
+    """An operator whose settings a test can change."""
     yield operator
     operator.environment.clear()
     operator.stop_controllers()
@@ -33,15 +33,15 @@ def upgraded(operator: Operator) -> Iterator[Operator]:
 
 
 class Observer:
-    """Tells, in the order of their versions, which Deployments roll over because of the new image, or did.
+    """Lists, in the order of their versions, the Deployments with a rollout because of the new image.
 
-    It watches: whoever lists two hundred Deployments again and again takes from the operator the processor it needs.
+    It uses a watch. Listing two hundred Deployments repeatedly would take the processor time that the operator needs.
     """
 
     def __init__(self, space: Space) -> None:
         self.most = 0
         self._new: dict[str, bool] = {}
-        """Whether those with the new image have rolled over."""
+        """For each Deployment with the new image, whether its rollout is complete."""
         self._lock = threading.Lock()
         self._informer = Informer(space.client, DEPLOYMENTS, self._changed, namespace=space.name)
         self._informer.start()
@@ -57,7 +57,7 @@ class Observer:
             self.most = max(self.most, len(self._new) - sum(self._new.values()))
 
     def done(self) -> int:
-        """How many have rolled over."""
+        """The number of completed rollouts."""
         with self._lock:
             return sum(self._new.values())
 
@@ -111,4 +111,4 @@ def test_a_new_default_image_reaches_two_hundred_workloads(space: Space, upgrade
     observer.stop()
     assert 1 <= observer.most <= PLACES
     assert len(space.all("Deployment")) == COUNT
-    assert len(space.all("ReplicaSet")) == 2 * COUNT, "each rolled over once"
+    assert len(space.all("ReplicaSet")) == 2 * COUNT, "a Deployment had more than one rollout"

@@ -1,4 +1,4 @@
-"""The chart on a cluster, from `helm install` to `helm uninstall`, under load all along."""
+"""The chart on a cluster, from `helm install` to `helm uninstall`, with constant load."""
 
 import base64
 import signal
@@ -34,7 +34,7 @@ def bundle(release: Release) -> str:
 
 
 def blank(release: Release, resource: Resource) -> None:
-    """Take the CA bundle out of a webhook configuration."""
+    """Remove the CA bundle from a webhook configuration."""
     release.client.request(
         "PATCH",
         resource.path(name="asya-operator"),
@@ -78,7 +78,7 @@ def test_ten_rotations_under_load_without_a_restart(release: Release, place: Spa
     assert all(process.running for process in pids)
 
 
-def test_what_is_deleted_damaged_or_blanked_is_healed(release: Release, place: Space) -> None:
+def test_deleted_damaged_or_cleared_objects_are_repaired(release: Release, place: Space) -> None:
     release.start(webhooks=1)
     place.apply(actor("a"))
     ready(place, "a")
@@ -93,7 +93,7 @@ def test_what_is_deleted_damaged_or_blanked_is_healed(release: Release, place: S
     before = bundle(release)
     release.client.delete(SECRETS, NAMESPACE, SECRET)
     wait_for("the Secret", lambda: release.client.get(SECRETS, NAMESPACE, SECRET), 30)
-    assert bundle(release) == before, "it is restored as it was"
+    assert bundle(release) == before, "the restored object differs from the original"
     assert injected()
     junk = {"data": {"authority.crt": base64.b64encode(b"junk").decode(), "tls.crt": ""}}
     release.client.merge_patch(SECRETS, NAMESPACE, SECRET, junk)
@@ -111,7 +111,7 @@ def test_what_is_deleted_damaged_or_blanked_is_healed(release: Release, place: S
     assert 'asya_controller_certificate_changes_total{change="published-where-blank"}' in metrics
 
 
-def test_somebody_who_insists_on_a_blank_bundle_is_met_ever_more_slowly(release: Release) -> None:
+def test_a_writer_that_keeps_clearing_the_bundle_is_answered_ever_more_slowly(release: Release) -> None:
     release.start(webhooks=0)
     before = wait_for("the bundle", lambda: bundle(release))
     resource, blanked, deadline = WEBHOOKS["MutatingWebhookConfiguration"], 0, time.monotonic() + 6
@@ -129,7 +129,7 @@ def test_somebody_who_insists_on_a_blank_bundle_is_met_ever_more_slowly(release:
 
 
 @pytest.mark.needs_kubernetes(1, 30)
-def test_all_replicas_of_the_webhook_gone(release: Release, place: Space) -> None:
+def test_all_replicas_of_the_webhook_are_deleted(release: Release, place: Space) -> None:
     release.start(webhooks=1)
     place.apply(actor("a"))
     ready(place, "a")
@@ -146,7 +146,7 @@ def test_all_replicas_of_the_webhook_gone(release: Release, place: Space) -> Non
     assert place.create_object(workload("Pod", "fresh", "a"))["spec"]["containers"][0]["name"] == "sidecar"
 
 
-def test_bring_your_own_certificate(release: Release, place: Space) -> None:
+def test_a_users_own_certificate(release: Release, place: Space) -> None:
     from datetime import timedelta
 
     from certs.authority import create_authority, issue

@@ -1,4 +1,4 @@
-"""Who owns replicas: the operator, an autoscaler, a person, KEDA; and that they stay as they are when that changes."""
+"""Owners of replicas: the operator, an autoscaler, a person, KEDA. A change of owner keeps the number."""
 
 import subprocess
 import time
@@ -19,7 +19,7 @@ HPAS = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautos
 BY_KIND["HorizontalPodAutoscaler"] = HPAS
 
 
-def test_an_autoscaler_and_kubectl_scale_own_replicas_that_the_actor_does_not_give(
+def test_an_autoscaler_and_kubectl_scale_own_replicas_that_the_actor_does_not_set(
     space: Space, operator: Operator, cluster: Cluster
 ) -> None:
     space.apply(actor("a"))
@@ -50,7 +50,7 @@ def _scale(space: Space, cluster: Cluster, replicas: int) -> None:
     subprocess.run([*command, "scale", "deployment", "a", f"--replicas={replicas}"], check=True, timeout=60)
 
 
-def test_replicas_that_are_given_up_stay_as_they_are(space: Space) -> None:
+def test_replicas_stay_when_the_actor_stops_setting_them(space: Space) -> None:
     obj = actor("a")
     obj["spec"]["workload"]["replicas"] = 3
     space.apply(obj)
@@ -66,7 +66,7 @@ def test_replicas_that_are_given_up_stay_as_they_are(space: Space) -> None:
     assert {d["spec"]["replicas"] for d in history.stop()} == {3}
 
 
-def test_an_actor_that_sleeps_on_an_empty_queue_starts_asleep(space: Space) -> None:
+def test_an_actor_that_scales_to_zero_starts_at_zero(space: Space) -> None:
     history, replica_sets = History(space, "Deployment"), History(space, "Pod")
     space.apply(actor("a", scaling={"enabled": True, "minReplicas": 0}))
     ready(space, "a")
@@ -76,7 +76,7 @@ def test_an_actor_that_sleeps_on_an_empty_queue_starts_asleep(space: Space) -> N
     assert space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "enabled"
 
 
-def test_an_actor_whose_scaling_is_switched_off_at_zero_wakes(space: Space) -> None:
+def test_turning_scaling_off_at_zero_starts_pods(space: Space) -> None:
     space.apply(actor("a", scaling={"enabled": True, "minReplicas": 0}))
     ready(space, "a")
     space.apply(actor("a"))
@@ -91,7 +91,7 @@ def test_an_actor_whose_scaling_is_switched_off_at_zero_wakes(space: Space) -> N
 
 
 @pytest.mark.best_tier
-def test_replicas_stay_as_they_are_when_keda_vanishes(space: Space, operator: Operator) -> None:
+def test_replicas_stay_when_keda_is_uninstalled(space: Space, operator: Operator) -> None:
     obj = actor("a", scaling={"enabled": True, "minReplicas": 1})
     obj["spec"]["workload"]["replicas"] = 1
     space.apply(obj)
@@ -101,7 +101,7 @@ def test_replicas_stay_as_they_are_when_keda_vanishes(space: Space, operator: Op
     try:
         uninstall_keda(operator.client)
         space.wait_condition("a", "ScalingReady", "False", "KEDANotInstalled", timeout=40)
-        time.sleep(3)  # in which the replicas would be touched
+        time.sleep(3)  # long enough for a change of the replicas
     finally:
         install_keda(operator.client)
     assert {d["spec"]["replicas"] for d in history.stop()} == {7}
@@ -132,9 +132,7 @@ def _note(space: Space) -> Any:
 
 
 @pytest.mark.best_tier
-def test_replicas_that_an_older_operator_kept_in_the_status_are_moved_to_the_workload(
-    space: Space, operator: Operator
-) -> None:
+def test_replicas_in_the_status_of_an_older_operator_move_to_the_workload(space: Space, operator: Operator) -> None:
     space.apply(workload("Deployment", "x", "a"))
     space.apply(own(scaling={"enabled": True}))
     ready(space, "a")

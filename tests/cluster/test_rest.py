@@ -1,7 +1,7 @@
-"""Nothing is written at rest, whatever is wrong: all situations side by side, watched once for one window.
+"""The operator writes nothing at rest, whatever is wrong. All situations run at the same time in one window.
 
-The controller reaches the API server by a proxy, which knows the path of each request: a write names its object.
-A re-admission is a write too, although it changes nothing.
+The controller reaches the API server through a proxy, which sees the path of each request. The path of a write names
+its object. A re-admission counts as a write, although it changes nothing.
 """
 
 import copy
@@ -29,12 +29,12 @@ from tests.harness.operator import NAMESPACE, WEBHOOK_CONFIGURATION_SECONDS, Ope
 from tests.harness.space import Space, actor
 
 REST_SECONDS = 60.0 if FULL else 15.0
-"""``make chaos`` watches for the whole minute."""
+"""``make chaos`` watches for a whole minute."""
 PATIENCE = 240.0 if FULL else 90.0
-"""What does not converge is tried again after 1, 3, 9, 27 and 81 seconds: both windows fit between two tries."""
+"""Objects that do not converge are tried again after 1, 3, 9, 27 and 81 seconds. Both windows fit between two tries."""
 
 Prepared = tuple[str, Callable[[], bool]]
-"""What a situation looks like once it has come about, and what tells."""
+"""Each situation: how to create it, and a probe that tells when it exists."""
 SITUATIONS: list[Callable[[Space, Cluster, ExitStack], Prepared]] = []
 
 
@@ -105,7 +105,7 @@ def a_template_that_opts_out(space: Space, cluster: Cluster, stack: ExitStack) -
 
 
 @situation
-def a_workload_that_is_scaled_by_others(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared:
+def a_workload_that_others_scale(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared:
     space.apply(actor("scaled"))
     space.wait("Deployment", "scaled")
     space.scale("Deployment", "scaled", 2)
@@ -148,7 +148,7 @@ def a_record_of_an_unknown_version(space: Space, cluster: Cluster, stack: ExitSt
     space.patch(
         "Deployment", "unknown", {"spec": {"template": {"metadata": {"annotations": {"asya.io/injected": later}}}}}
     )
-    # A plan that is another one than the record's, which is to be left as it is.
+    # The plan differs from the record's. The operator must not change the workload.
     space.apply(actor("known", timeout={"processing": 77}))
 
     def is_as_it_was() -> bool:
@@ -171,7 +171,7 @@ def another_image_for_the_sidecar(space: Space, cluster: Cluster, stack: ExitSta
 
 
 @situation
-def a_name_that_is_refused(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared:
+def a_refused_name(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared:
     obj = actor("n" * 60)
     obj["spec"]["workload"]["type"] = "StatefulSet"
     assert "52" in space.refused(obj)
@@ -186,7 +186,7 @@ def two_containers(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared
         space.patch("Deployment", "two", {"spec": {"template": {"spec": {"containers": extra}}}})
     obj = workload("Deployment", "early", "late")
     template_of(obj)["spec"]["containers"] = extra
-    space.apply(obj)  # before its actor, so that nobody has looked
+    space.apply(obj)  # before its actor, so that admission does not check it
     space.apply(actor("late"))
     return warned(space, "InjectionDenied", "'early'")
 
@@ -208,14 +208,14 @@ def a_template_of_the_wrong_type(space: Space, cluster: Cluster, stack: ExitStac
 
 
 @situation
-def a_workload_of_somebody_else(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared:
+def a_workload_of_another_owner(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared:
     space.apply(workload("Deployment", "theirs"))
     space.apply(actor("theirs"))
     return says(space, "theirs", "WorkloadNotOwned")
 
 
 @situation
-def a_label_that_names_nobody(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared:
+def a_label_that_names_no_actor(space: Space, cluster: Cluster, stack: ExitStack) -> Prepared:
     space.apply(workload("Deployment", "waits", "nobody"))
     return warned(space, "NoSuchAsyncActor", "'nobody'")
 
@@ -242,7 +242,7 @@ def a_mirror_of_images(space: Space, cluster: Cluster, stack: ExitStack) -> Prep
 
 @contextmanager
 def overheard(operator: Operator, directory: Path) -> Iterator[Proxy]:
-    """The controller's requests, by a proxy; in its own namespace a ConfigMap of somebody else's is the script's."""
+    """The controller's requests, recorded by a proxy. In its namespace, another owner's ConfigMap has the script's name."""
     proxy = Proxy(operator.cluster.kubeconfig, directory / "proxy")
     home = Space(operator.client, NAMESPACE)
     operator.stop_controllers()
@@ -259,7 +259,7 @@ def overheard(operator: Operator, directory: Path) -> Iterator[Proxy]:
 
 
 def assert_rest(proxy: Proxy) -> None:
-    """Nothing is written for the whole window, once things have come to rest."""
+    """Wait until no more is written, then check that nothing is written for the whole window."""
     began = time.monotonic()
     while True:
         now = time.monotonic()
@@ -285,7 +285,7 @@ def test_nothing_is_written_at_rest_in_any_situation(
         assert [e.get("count", 1) for e in blocked] == [1]
         if cluster.real:
             return
-        # Those that befall everything: KEDA is gone, and the webhook has other settings than the controller.
+        # These affect all objects: KEDA is missing, and the webhook's settings differ from the controller's.
         let_go(space)
         space.apply(actor("keda", scaling={"enabled": True}))
         operator.stop_controllers()

@@ -1,4 +1,4 @@
-"""What the chart lets the operator do: all that it needs, nothing else, and no Secret of anybody else."""
+"""The operator's rights from the chart: all that it needs, no others, and no Secrets of others."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ SECRET = "asya-operator-webhook-cert"
 
 
 def rules(objects: list[Object]) -> set[tuple[str, str, str, str]]:
-    """(ServiceAccount, verb, group, resource) of every right that the chart gives."""
+    """(ServiceAccount, verb, group, resource) of every right in the chart."""
     given = set()
     for obj in objects:
         aggregated = any("aggregate-to-" in label for label in obj["metadata"].get("labels") or ())
@@ -37,7 +37,7 @@ def rules(objects: list[Object]) -> set[tuple[str, str, str, str]]:
     return given
 
 
-def test_no_right_is_a_wildcard_or_reaches_secrets_of_others() -> None:
+def test_no_right_is_a_wildcard_or_covers_secrets_of_others() -> None:
     for values in ({}, {"certs": {"mode": "secret"}}, {"certs": {"mode": "cert-manager"}}):
         objects = Helm().template(values)
         for _, *parts in rules(objects):
@@ -71,7 +71,7 @@ def _make_actors_of_each_kind(space: Space) -> None:
 
 
 def _label_and_inject_again(space: Space) -> Object:
-    """Every kind is labelled and re-injected; the actor that was changed for that."""
+    """Label and re-inject every kind. Return the actor that was changed for that."""
     for kind in ("Deployment", "StatefulSet", "DaemonSet", "CronJob"):
         space.apply(workload(kind, "x", "text-processor"))
     scaled_job = {
@@ -89,7 +89,7 @@ def _label_and_inject_again(space: Space) -> Object:
 
 
 def _bring_ones_own(space: Space) -> None:
-    """Of both kinds, scaled and given back."""
+    """Borrow workloads of both kinds, scale them and give them back."""
     for name, kind in (("own-a", "Deployment"), ("own-b", "StatefulSet")):
         space.apply(workload(kind, name, name))
         obj = own(name, scaling={"enabled": True})
@@ -103,7 +103,7 @@ def _bring_ones_own(space: Space) -> None:
 
 
 def _change_types(space: Space) -> None:
-    """Jobs are replaced, and workloads change their type."""
+    """Replace Jobs, and change the type of workloads."""
     job = _job()
     job["spec"]["timeout"] = {"processing": 7}
     space.apply(job)
@@ -121,8 +121,8 @@ def _change_types(space: Space) -> None:
 
 
 def _have_troubles(space: Space) -> None:
-    """KEDA complains, and a pod that is not ready is looked at."""
-    for ready_now in ("False", "True", "False"):  # the second time it is the same Event, said again
+    """Let KEDA report errors, and let the controller look at a pod that is not ready."""
+    for ready_now in ("False", "True", "False"):  # the second time it is the same Event with a higher count
         status = {"status": {"conditions": [{"type": "Ready", "status": ready_now, "message": "no"}]}}
         space.patch("ScaledObject", "text-processor", status, "status")
         space.wait_condition("text-processor", "ScalingReady", ready_now, timeout=10)
@@ -133,7 +133,7 @@ def _have_troubles(space: Space) -> None:
 
 
 def _end(release: Release, space: Space, changed: Object) -> None:
-    """Scaling is switched off; all is let go; KEDA goes, and then the operator."""
+    """Turn scaling off, release everything, uninstall KEDA, then stop the operator."""
     client = release.client
     changed["spec"]["scaling"]["enabled"] = False
     space.apply(changed)
@@ -142,7 +142,7 @@ def _end(release: Release, space: Space, changed: Object) -> None:
     encoder["spec"]["scaling"]["enabled"] = False
     space.apply(encoder)
     space.wait_gone("ScaledJob", "video-encoder")
-    # Everything is let go, the script with the last actor; the Secret is restored.
+    # Everything is released, the script with the last actor. The Secret is restored.
     client.delete(SECRETS, NAMESPACE, SECRET)
     wait_for("the Secret", lambda: client.get(SECRETS, NAMESPACE, SECRET))
     pod = workload("Pod", "unknown", "nobody")
@@ -150,9 +150,9 @@ def _end(release: Release, space: Space, changed: Object) -> None:
         space.create_object(pod)
     for obj in space.all("AsyncActor"):
         space.delete("AsyncActor", obj["metadata"]["name"])
-    space.delete("Job", "x")  # which cannot be un-injected, and so keeps the script
+    space.delete("Job", "x")  # this workload cannot be un-injected, so the script stays
     space.wait_gone("ConfigMap", "asya-runtime")
-    # KEDA comes and goes, and so does the operator.
+    # KEDA is installed and removed, and so is the operator.
     uninstall_keda(client)
     time.sleep(2)
     release.stop(signal.SIGTERM)
@@ -160,7 +160,7 @@ def _end(release: Release, space: Space, changed: Object) -> None:
 
 
 def _audited(release: Release) -> tuple[set[tuple[str, str, str, str]], list[object]]:
-    """What the ServiceAccounts asked for, as (account, verb, group, resource), and what was forbidden."""
+    """Requests of the ServiceAccounts as (account, verb, group, resource), and those that were forbidden."""
     used, forbidden = set[tuple[str, str, str, str]](), list[object]()
     for line in (release.cluster.directory / "audit.log").read_text().splitlines():
         event = json.loads(line)
@@ -173,7 +173,7 @@ def _audited(release: Release) -> tuple[set[tuple[str, str, str, str]], list[obj
         used.add(request)
         status = event.get("responseStatus") or {}
         if event["verb"] == "patch" and status.get("code") == 201:
-            # An apply that creates asks for the right to create as well.
+            # An apply that creates an object also needs the right to create.
             used.add((account, "create", *request[2:]))
         if status.get("code") == 403 and "is being terminated" not in status.get("message", ""):
             forbidden.append((request, status.get("message")))
@@ -182,9 +182,9 @@ def _audited(release: Release) -> tuple[set[tuple[str, str, str, str]], list[obj
 
 @pytest.mark.needs_kubernetes(1, 30)
 def test_every_right_is_used_and_none_is_missing(release: Release, place: Space) -> None:
-    """What the ServiceAccounts ask for in a whole life is just what the chart allows them.
+    """The requests of a whole life are exactly the rights in the chart.
 
-    A right that is taken away turns a request of this list into a 403, so each one is needed.
+    Without one of these rights, a request in this list gets a 403, so each right is necessary.
     """
     if not release.cluster.real:
         pytest.skip("the sandbox checks no rights")
@@ -197,20 +197,20 @@ def test_every_right_is_used_and_none_is_missing(release: Release, place: Space)
     _end(release, place, changed)
     used, forbidden = _audited(release)
     assert forbidden == []
-    # Asked of the API server by itself, when an owner reference blocks its owner's deletion.
+    # The API server checks this right itself, when an owner reference blocks the deletion of its owner.
     implied = {("asya-operator", "update", "asya.io", "asyncactors/finalizers")}
-    # Read only where a watch is behind what a re-injection wrote, which happens or does not.
+    # The controller reads it only if a watch is behind a re-injection's write, which depends on timing.
     for group, resource in (("apps", "daemonsets"), ("batch", "cronjobs"), ("keda.sh", "scaledjobs")):
         implied.add(("asya-operator", "get", group, resource))
     given = rules([d for d in Helm().template({}) if d]) - implied
-    assert yaml.safe_dump(sorted(map(list, given - used))) == "[]\n", "given and never used"
+    assert yaml.safe_dump(sorted(map(list, given - used))) == "[]\n", "rights that are never used"
 
 
 CLUSTER_ROLES = Resource("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles")
 
 
 def test_owners_that_block_their_deletion_need_the_right_to_their_finalizers(release: Release, place: Space) -> None:
-    """Only where the admission plugin OwnerReferencesPermissionEnforcement is on, as on OpenShift."""
+    """The admission plugin OwnerReferencesPermissionEnforcement checks this right. OpenShift turns it on."""
     if not release.cluster.real:
         pytest.skip("the sandbox checks no rights")
     release.start(webhooks=1)

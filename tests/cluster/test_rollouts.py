@@ -1,4 +1,4 @@
-"""Whatever replaces pods waits for a place, looked at on the way: upgrades, changed actors, Jobs and ScaledJobs."""
+"""Every change that replaces pods waits for a place: upgrades, changed actors, Jobs and ScaledJobs."""
 
 import copy
 from collections.abc import Iterator
@@ -21,12 +21,12 @@ from tests.harness.space import Space, actor
 
 PLACES = 5
 BEFORE = "example.com/before"
-"""Label of what an operator before this one has made."""
+"""Label on objects of an operator before this one."""
 
 
 @pytest.fixture(scope="module", autouse=True)
 def few_places(_operator: Operator) -> Iterator[None]:
-    """An operator that lets a few workloads roll over at a time."""
+    """An operator that allows a few rollouts at a time."""
     _operator.heal()
     _operator.environment["ASYA_REINJECTION_PARALLEL"] = str(PLACES)
     _operator.restart_controller()
@@ -36,7 +36,7 @@ def few_places(_operator: Operator) -> Iterator[None]:
 
 
 def most_at_once(history: list[Object], is_new: Any) -> int:
-    """How many have rolled over at once, of those that a change has reached."""
+    """The largest number of concurrent rollouts, among the workloads that a change has reached."""
     rolling: dict[str, bool] = {}
     most = 0
     for obj in history:
@@ -53,14 +53,14 @@ def labels_of(obj: Object) -> Any:
 
 
 def as_before(obj: Object, *, template: bool) -> Object:
-    """The workload of an actor as an operator made it that labels workloads, or their templates too, otherwise."""
+    """The workload of an actor from an older operator that labels workloads, or also their templates, differently."""
     wanted = copy.deepcopy(desired.workload(parse_actor(obj), keda=False))
     for labels in (wanted["metadata"]["labels"], *([labels_of(wanted)] if template else [])):
         labels[BEFORE] = "yes"
     return desired.with_digest(wanted)
 
 
-def test_an_upgrade_that_changes_metadata_of_all_workloads_rolls_them_a_few_at_a_time(
+def test_an_upgrade_that_changes_metadata_of_all_workloads_rolls_out_a_few_at_a_time(
     space: Space, operator: Operator
 ) -> None:
     count, relabelled = 20, 2
@@ -87,16 +87,16 @@ def test_an_upgrade_that_changes_metadata_of_all_workloads_rolls_them_a_few_at_a
     wait_for("all", lambda: all(is_new(d) and rolled_out(d) for d in space.all("Deployment")))
     assert 1 <= most_at_once([v for v in history.stop() if v["metadata"]["name"] in names], is_new) <= PLACES
     after = {d["metadata"]["name"]: d["metadata"]["generation"] for d in space.all("Deployment")}
-    assert {after[name] - before[name] for name in names} == {1}, "each is written once"
+    assert {after[name] - before[name] for name in names} == {1}, "a workload was written more than once"
     left = {r["metadata"]["name"] for r in space.all("ReplicaSet")}
-    assert left == sets, "their first ReplicaSets are the new ones, and labels of a workload alone replace no pods"
+    assert left == sets, "a change of workload labels alone must replace no pods"
 
 
 # -- changed actors ------------------------------------------------------------------------------
 
 
 @pytest.mark.only("kube-apiserver")
-def test_changed_actors_roll_over_a_few_at_a_time(space: Space) -> None:
+def test_changed_actors_roll_out_a_few_at_a_time(space: Space) -> None:
     count = 9
     for n in range(count):
         space.apply(actor(f"a{n}"))
@@ -125,7 +125,7 @@ def job_actor(name: str, **spec: Any) -> Object:
 
 @pytest.mark.only("kube-apiserver")
 @pytest.mark.needs_kubernetes(1, 29)
-def test_running_jobs_are_made_anew_a_few_at_a_time(space: Space) -> None:
+def test_running_jobs_are_replaced_a_few_at_a_time(space: Space) -> None:
     names = [f"a{n}" for n in range(2 * PLACES)]
     for name in names:
         space.apply(job_actor(name))
@@ -181,7 +181,7 @@ def test_scaled_jobs_whose_running_jobs_are_deleted_change_a_few_at_a_time(space
     waiting = next(name for name in names if name not in changed())
     space.wait_condition(waiting, "WorkloadReady", "Unknown", "WaitingForRollouts")
     assert len(changed()) == PLACES
-    for name in changed():  # as KEDA does
+    for name in changed():  # KEDA deletes them
         space.delete("Job", f"{name}-1")
     wait_for("all", lambda: len(changed()) == len(names))
 
@@ -204,9 +204,7 @@ def made_by_keda(scaled_job: Object) -> Object:
 
 @pytest.mark.only("kube-apiserver")
 @pytest.mark.parametrize("workload", [{"type": "StatefulSet"}, {"name": "other"}], ids=["kind", "name"])
-def test_the_workload_before_stays_until_the_pods_of_the_new_one_are_there(
-    space: Space, workload: dict[str, str]
-) -> None:
+def test_the_old_workload_stays_until_the_pods_of_the_new_one_are_ready(space: Space, workload: dict[str, str]) -> None:
     space.apply(actor("a"))
     ready(space, "a")
     changed = actor("a")
@@ -222,7 +220,7 @@ def test_the_workload_before_stays_until_the_pods_of_the_new_one_are_there(
     assert rolled_out({"kind": "Deployment", **space.wait("Deployment", "a")})
     image["image"] = "python:3.13"
     space.apply(changed)
-    if kind == "StatefulSet":  # which never replaces a broken pod by itself
+    if kind == "StatefulSet":  # with this strategy, a StatefulSet never replaces a broken pod by itself
         wait_for("the change", lambda: "python:3.13" in str(space.get(kind, name)))
         space.delete("Pod", f"{name}-0")
     space.wait_gone("Deployment", "a")

@@ -28,12 +28,12 @@ pytestmark = pytest.mark.best_tier
 
 NAME = "a"
 KEDA_SECONDS = 11
-"""Until the controller has looked whether KEDA is there."""
+"""Seconds until the controller has checked whether KEDA is installed."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What is wrong, by its cause, how it comes about, and the words of its remedy."""
+    """Each situation by its cause: how to create it, and the words of its remedy."""
 
     cause: str
     make: Callable[[Space, Operator], AbstractContextManager[None]]
@@ -153,7 +153,7 @@ def _foreign_scaled_object(space: Space, operator: Operator) -> Iterator[None]:
     spec = {"scaleTargetRef": {"name": "x"}, "triggers": triggers}
     metadata = {"name": NAME, "labels": {"asya.io/actor": "other"}}
     space.apply({"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": metadata, "spec": spec})
-    time.sleep(1)  # until the watch has brought it
+    time.sleep(1)  # until the watch has delivered it
     space.apply(actor(NAME, scaling={"enabled": True}))
     yield
 
@@ -178,7 +178,7 @@ def _a_policy_against_config_maps(space: Space, operator: Operator) -> Iterator[
 
 
 def _refused(space: Space, message: str, **hook: Any) -> Iterator[None]:
-    """By a webhook of somebody else's, whose words the status repeats; all is well once that is gone."""
+    """Another webhook refuses an object. The status repeats its words, and clears them once the webhook is gone."""
     with injector(space.client, "test-other", space.name, lambda obj: message, **hook):
         time.sleep(WEBHOOK_CONFIGURATION_SECONDS)
         space.apply(actor(NAME, scaling={"enabled": True}))
@@ -294,7 +294,7 @@ def _a_config_map_of_the_same_name(space: Space, operator: Operator) -> Iterator
 
 
 @_situation("Contested", kind="deployment", name=NAME)
-def _somebody_insists(space: Space, operator: Operator) -> Iterator[None]:
+def _another_writer_insists(space: Space, operator: Operator) -> Iterator[None]:
     space.apply(actor(NAME))
     space.wait_condition(NAME, "Ready", "True")
     theirs = {"metadata": {"labels": {"app.kubernetes.io/managed-by": "somebody"}}}
@@ -343,7 +343,7 @@ def _other_settings_of_the_webhook(space: Space, operator: Operator) -> Iterator
 
 
 PURE = [title for title in SITUATIONS if title.startswith(("pod: ", "KEDA: "))]
-"""What follows from a status that the test itself writes is the same on any API server."""
+"""The effect of a status that the test itself writes is the same on any API server."""
 
 
 @pytest.mark.parametrize(
@@ -367,7 +367,7 @@ def test_the_same_remedy_everywhere(space: Space, operator: Operator, cluster: C
 
 
 def _message_of(space: Space, name: str) -> str:
-    """All messages of an actor's conditions, and of Events about workloads of which no condition tells."""
+    """All messages of an actor's conditions, and of Events about workloads without a condition."""
     status = (space.get("AsyncActor", name) or {}).get("status") or {}
     messages = [condition["message"] for condition in status.get("conditions") or ()]
     return " ".join(messages + [e["message"] for e in space.all("Event") if e["reason"] == "InjectionOutdated"])

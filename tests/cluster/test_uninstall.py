@@ -1,4 +1,4 @@
-"""What `helm uninstall` leaves: what runs, and nothing in the operator's own namespace; and what a reinstall finds."""
+"""`helm uninstall` keeps running pods and leaves nothing in the operator's namespace. A reinstall finds them."""
 
 import itertools
 import signal
@@ -24,13 +24,13 @@ KINDS = (CONFIG_MAPS, DEPLOYMENTS, JOBS, LEASES, SECRETS, SERVICE_ACCOUNTS, ROLE
 
 
 def left(release: Release) -> list[str]:
-    """What is in the operator's namespace, but for what Kubernetes, or OpenShift, puts into each."""
+    """Objects in the operator's namespace, without those that Kubernetes or OpenShift create in each namespace."""
     names = (f"{kind.kind}/{obj['metadata']['name']}" for kind in KINDS for obj in release.client.list(kind, NAMESPACE))
     return [name for name in names if not name.endswith(("kube-root-ca.crt", "openshift-service-ca.crt", "/default"))]
 
 
 class Creating:
-    """Creates labelled pods, and notes when one was refused."""
+    """Creates labelled pods, and records refusals."""
 
     def __init__(self, space: Space, actor_name: str) -> None:
         self._space, self._actor, self._stop = space, actor_name, threading.Event()
@@ -51,7 +51,7 @@ class Creating:
 
     @contextmanager
     def running(self) -> Iterator["Creating"]:
-        """While the block runs."""
+        """Create pods while the block runs."""
         self._thread.start()
         try:
             yield self
@@ -60,7 +60,7 @@ class Creating:
             self._thread.join(20)
 
     def refused(self, since: float = 0.0) -> float:
-        """Seconds of the longest time in which every pod was refused."""
+        """The longest time in seconds in which every pod was refused."""
         longest, began = 0.0, None
         for when, outcome in self.outcomes:
             began = None if outcome != "refused" or when < since else (began or when)
@@ -85,25 +85,25 @@ def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Rele
     place.apply(workload("Deployment", "x", "text-processor"))
     assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"]
     release.uninstall()
-    if release.cluster.real:  # the sandbox runs no hook
+    if release.cluster.real:  # the sandbox runs no hooks
         assert left(release) == []
     release.stop(signal.SIGTERM)
     for kind in WEBHOOKS.values():
         assert release.client.get(kind, "", "asya-operator") is None
-    assert place.get("ConfigMap", "asya-runtime"), "which pods of this namespace mount"
+    assert place.get("ConfigMap", "asya-runtime"), "pods of this namespace mount it"
     second = Release(release.cluster, release.directory / "again")
     try:
         with Creating(place, "text-processor").running() as creating:
             time.sleep(1.5)
             assert {outcome for _, outcome in creating.outcomes} == {"plain"}
-            assert place.get("AsyncActor", "text-processor"), "the CRD and the actors stay"
-            assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"], "and what runs goes on running"
+            assert place.get("AsyncActor", "text-processor"), "the CRD and the actors must stay"
+            assert containers(place.wait("Deployment", "x")) == ["sidecar", "app"], "running pods must stay"
             second.start()
             is_ready = time.monotonic()
             time.sleep(2)
         print(f"reinstall: refused for {creating.refused():.1f} s, once ready for {creating.refused(is_ready):.1f} s")
         assert creating.refused(is_ready) == 0.0
-        assert creating.refused() < 30, "but for the start of both processes"
+        assert creating.refused() < 30, "pods were refused for longer than the start of both processes"
         assert creating.outcomes[-1][1] == "injected"
         place.apply(actor("b"))
         ready(place, "b")
@@ -112,8 +112,8 @@ def test_install_and_apply_at_once_and_uninstall_and_install_again(release: Rele
         second.stop()
 
 
-def test_labels_come_off_by_hand_while_the_operator_is_away(release: Release, place: Space) -> None:
-    """Nothing that runs depends on the operator."""
+def test_labels_can_be_removed_by_hand_without_the_operator(release: Release, place: Space) -> None:
+    """Running pods do not depend on the operator."""
     release.start(webhooks=1)
     place.apply(actor("a"))
     ready(place, "a")

@@ -1,4 +1,4 @@
-"""How a test waits for an actor, and what it looks at."""
+"""Functions that wait for an actor, and that show the state of its objects."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from tests.harness.operator import Operator
 from tests.harness.space import Space, fingerprint
 
 SECONDS = 3.0
-"""Within how many seconds the operator must have acted."""
+"""Seconds within which the operator must act."""
 
 
 def ready(space: Space, name: str, timeout: float = PATIENCE) -> Object:
-    """Wait until the actor is set up; the actor."""
+    """Wait until the actor is ready. Return it."""
     space.wait_condition(name, "Ready", "True", timeout=timeout)
     obj = space.get("AsyncActor", name)
     assert obj is not None
@@ -36,7 +36,7 @@ def everything(space: Space) -> list[Object]:
 
 
 def settle(space: Space) -> dict[str, Any]:
-    """Fingerprints of everything once nothing has moved for a while."""
+    """Wait until nothing changes for a while. Return the fingerprints of all objects."""
     known: dict[str, Any] = {}
 
     def quiet() -> bool:
@@ -56,9 +56,9 @@ def environment(container: Object) -> dict[str, Any]:
 
 
 def writes(operator: Operator) -> float:
-    """How many writes the controller has sent, those that changed nothing included."""
+    """The number of writes that the controller has sent, including those without a change."""
     lines = operator.controllers[0].get("/metrics").splitlines()
-    # PUT is used for the leader's lease alone.
+    # Only the leader's Lease is written with PUT.
     reads = ('verb="GET"', 'verb="PUT"')
     counted = [
         line

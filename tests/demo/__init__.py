@@ -1,1 +1,1 @@
-"""``make demo``: the examples on a cluster, step by step."""
+"""``make demo``: applies the examples to a cluster, step by step."""

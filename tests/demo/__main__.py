@@ -1,6 +1,6 @@
-"""Applies ``examples/`` to a cluster with the operator as it runs in production, and shows what happens.
+"""Applies ``examples/`` to a cluster with the operator, set up as in production, and shows the results.
 
-Each step is checked: the exit code is 0 only if every one held.
+It checks each step. The exit code is 0 only if all steps succeed.
 """
 
 import argparse
@@ -33,19 +33,19 @@ out = Console(width=None if sys.stdout.isatty() else 110, highlight=False)
 
 
 class Demo:
-    """The steps, and how many of them failed."""
+    """The steps, and the number of failed ones."""
 
     def __init__(self, operator: Operator, space: Space) -> None:
         self.operator, self.space = operator, space
         self.failed = 0
 
     def step(self, title: str) -> None:
-        """Begin a part."""
+        """Begin a part of the demonstration."""
         out.print()
         out.print(Rule(Text(title, style="bold"), align="left"))
 
     def check(self, what: str, probe: Callable[[], Any]) -> Any:
-        """Say whether ``probe`` holds; its result."""
+        """Print whether ``probe`` holds. Return its result."""
         try:
             result = probe()
         except AssertionError as error:
@@ -56,11 +56,11 @@ class Demo:
         return result
 
     def show_file(self, name: str) -> None:
-        """The YAML that goes in."""
+        """Print the YAML that the step applies."""
         out.print(Syntax((EXAMPLES / f"{name}.yaml").read_text().rstrip(), "yaml", background_color="default"))
 
     def show_template(self, template: Object) -> None:
-        """An injected template; what injection added is marked."""
+        """Print an injected template. Added lines have a mark."""
         before, after = (dump(t).splitlines() for t in (uninject(template), template))
         for line in difflib.ndiff(before, after):
             if line[0] == "+":
@@ -69,19 +69,19 @@ class Demo:
                 out.print(Text(f"    {line[2:]}", style="dim"), soft_wrap=True)
 
     def show_spec(self, obj: Object | None) -> None:
-        """Kind, name and spec of an object."""
+        """Print kind, name and spec of an object."""
         if obj is not None:
             out.print(Text(f"  {obj['kind']}/{obj['metadata']['name']}", style="bold"))
             out.print(Text("    " + dump(obj["spec"]).rstrip().replace("\n", "\n    ")), soft_wrap=True)
 
     def ready(self, name: str) -> None:
-        """Check that the actor comes to be ready."""
+        """Check that the actor becomes ready."""
         started = time.monotonic()
         self.check(f"{name} is ready", lambda: self.space.wait_condition(name, "Ready", "True", timeout=10))
         out.print(Text(f"    after {time.monotonic() - started:.1f} s", style="dim"))
 
     def run(self) -> None:
-        """All steps."""
+        """Run all steps."""
         self.scale_a_deployment()
         self.make_a_stateful_set_and_jobs()
         self.refuse_a_wrong_one()
@@ -93,7 +93,7 @@ class Demo:
         self.check("the StatefulSet is gone", lambda: gone(self.space, "StatefulSet", "indexer"))
 
     def scale_a_deployment(self) -> None:
-        """A RabbitMQ actor."""
+        """Show a RabbitMQ actor."""
         space = self.space
         self.step("A RabbitMQ actor: these twenty lines go in …")
         self.show_file("rabbitmq-deployment")
@@ -115,7 +115,7 @@ class Demo:
             )
 
     def make_a_stateful_set_and_jobs(self) -> None:
-        """An SQS actor, and one whose messages are Jobs."""
+        """Show an SQS actor, and an actor with one Job for each batch of messages."""
         space = self.space
         self.step("An SQS actor as a StatefulSet, and a Job for each batch of messages")
         for name in ("sqs-statefulset", "scaled-job"):
@@ -140,7 +140,7 @@ class Demo:
         )
 
     def refuse_a_wrong_one(self) -> None:
-        """An actor that is not valid."""
+        """Show an invalid actor."""
         space = self.space
         self.step("A wrong one is refused")
         broken = example("invalid")
@@ -152,7 +152,7 @@ class Demo:
             out.print(Text(f"    {message}", style="yellow"))
 
     def leave_a_plain_pod(self) -> None:
-        """A pod without the label."""
+        """Show a pod without the label."""
         space = self.space
         self.step("What is not labelled is not touched")
         pod = {
@@ -167,14 +167,14 @@ class Demo:
         )
 
     def show_table(self) -> None:
-        """What ``kubectl get`` prints."""
+        """Show the output of ``kubectl get``."""
         columns, rows = self.space.table("AsyncActor", wide=False)
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column.upper())
         for row in rows:
             table.add_row(*("" if cell is None else str(cell) for cell in row))
-        Console(width=200, highlight=False).print(table)  # kubectl does not shorten either
+        Console(width=200, highlight=False).print(table)  # kubectl prints the full text too
 
 
 def gone(space: Space, kind: str, name: str) -> bool:
@@ -188,15 +188,15 @@ def gone(space: Space, kind: str, name: str) -> bool:
 
 
 def dump(value: Any) -> str:
-    """YAML as people write it."""
+    """An object as YAML for people."""
     return yaml.safe_dump(value, sort_keys=False, width=100)
 
 
 def expect(value: Any, holds: Callable[[Any], Any]) -> Any:
-    """``value`` if that holds of it.
+    """Return ``value`` if a condition holds for it.
 
     Raises:
-        AssertionError: if it does not.
+        AssertionError: if it does not hold.
     """
     if not holds(value):
         raise AssertionError(f"found: {value}")
@@ -204,7 +204,7 @@ def expect(value: Any, holds: Callable[[Any], Any]) -> Any:
 
 
 def main() -> int:
-    """Run the demonstration; the exit code."""
+    """Run the demonstration. Return the exit code."""
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--keep", action="store_true", help="leave everything running until interrupted")
     options = parser.parse_args()
@@ -213,7 +213,7 @@ def main() -> int:
     started = time.monotonic()
     cluster = start(directory / "cluster", real=not missing)
     operator = Operator(cluster, directory / "operator")
-    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)  # its last words when the cluster stops
+    logging.getLogger("kubernetes").setLevel(logging.CRITICAL)  # the operator's last log lines, while the cluster stops
     players = ExitStack()
     players.enter_context(played(cluster))
     try:

@@ -1,8 +1,8 @@
-"""``make sandbox``: a cluster with the operator, left running in the background, to try things on.
+"""``make sandbox``: a cluster with the operator in the background, to try things.
 
-The cluster is a real control plane where its binaries are at hand, and the sandbox elsewhere, as for ``make demo``.
+The cluster is a real control plane if its binaries are available, else the sandbox, as for ``make demo``.
 
-``.run/kubeconfig`` is how to reach it; ``make sandbox-stop`` ends it.
+``.run/kubeconfig`` is its kubeconfig. ``make sandbox-stop`` stops it.
 """
 
 import os
@@ -22,7 +22,7 @@ KUBECONFIG, PID, LOG = RUN / "kubeconfig", RUN / "sandbox.pid", RUN / "sandbox.l
 
 
 def serve() -> None:
-    """Run it until told to stop."""
+    """Run the cluster until a signal stops the process."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with alone(partial(start_cluster, real=not why_not_real())) as operator:
         try:
@@ -36,7 +36,7 @@ def serve() -> None:
 
 
 def start() -> None:
-    """Start it in the background, unless it runs."""
+    """Start the cluster in the background, unless it runs already."""
     RUN.mkdir(exist_ok=True)
     if running() is None:
         KUBECONFIG.unlink(missing_ok=True)
@@ -46,7 +46,7 @@ def start() -> None:
         PID.write_text(str(child.pid))
         try:
             wait_for("the sandbox", lambda: KUBECONFIG.exists() or child.poll() is not None, 60)
-            assert KUBECONFIG.exists(), "it ended"
+            assert KUBECONFIG.exists(), "the process ended"
         except AssertionError as error:
             sys.exit(f"the sandbox did not start: {error}; see {LOG}")
     missing = why_not_real()
@@ -56,7 +56,7 @@ def start() -> None:
 
 
 def stop() -> None:
-    """Stop it, if it runs."""
+    """Stop the cluster if it runs."""
     pid = running()
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
@@ -65,7 +65,7 @@ def stop() -> None:
 
 
 def running() -> int | None:
-    """Its process id, or None if it does not run."""
+    """The process id of the cluster. None if it does not run."""
     try:
         pid = int(PID.read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
