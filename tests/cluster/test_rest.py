@@ -242,7 +242,7 @@ def a_mirror_of_images(space: Space, cluster: Cluster, stack: ExitStack) -> Prep
 
 @contextmanager
 def overheard(operator: Operator, directory: Path) -> Iterator[Proxy]:
-    """The controller's requests, recorded by a proxy. In its namespace, another owner's ConfigMap has the script's name."""
+    """The controller's requests, recorded by a proxy. Another owner has a ConfigMap with the script's name."""
     proxy = Proxy(operator.cluster.kubeconfig, directory / "proxy")
     home = Space(operator.client, NAMESPACE)
     operator.stop_controllers()

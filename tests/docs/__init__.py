@@ -1,1 +1,1 @@
-"""The manual: its commands, its YAML and its pictures."""
+"""Tests of the manual: its commands, its YAML and its pictures."""

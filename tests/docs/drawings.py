@@ -1,4 +1,4 @@
-"""The manual's drawings: who talks to whom, what happens at admission, and the life of an actor.
+"""The manual's drawings: which parts call which, the steps of an admission, and the life of an actor.
 
 ``python -m tests.docs.drawings`` writes them to ``docs/pictures``. ``make pictures`` does it too.
 """
@@ -10,7 +10,7 @@ from tests.docs.svg import Drawing
 
 
 def parts() -> Drawing:
-    """Who talks to whom."""
+    """Draw which parts call which."""
     drawing = Drawing(960, 620, "The parts of the Asya Operator and what they say to each other")
     drawing.box((20, 30), (190, 82), "You", "kubectl, Helm, Argo CD …", "an AsyncActor, or a label", kind="yours")
     drawing.box((350, 30), (210, 82), "Kubernetes API server", "stores objects,", "asks the webhook", kind="others")
@@ -59,7 +59,7 @@ def _legend(drawing: Drawing, y: int) -> None:
 
 
 def admission() -> Drawing:
-    """What happens at admission, as a sequence."""
+    """Draw the steps of an admission, as a sequence."""
     drawing = Drawing(960, 600, "What happens when a labelled workload is admitted")
     places = {"You": 90, "API server": 350, "Webhook": 620, "Controller": 860}
     for name, x in places.items():
@@ -89,7 +89,7 @@ def admission() -> Drawing:
 
 
 def life() -> Drawing:
-    """The life of an actor, by its phases."""
+    """Draw the life of an actor, by its phases."""
     drawing = Drawing(960, 470, "The life of an AsyncActor from the first apply to its deletion")
     width, height = 200, 82
     drawing.box(
@@ -133,7 +133,7 @@ DRAWINGS = {"parts.svg": parts, "admission.svg": admission, "life.svg": life}
 
 
 def main(directory: Path = DOCS / "pictures") -> None:
-    """Write them all."""
+    """Write all drawings."""
     for name, draw in DRAWINGS.items():
         (directory / name).write_text(draw().svg())
 

@@ -1,6 +1,6 @@
-"""Programs that the manual's commands call and that a machine without a container engine lacks.
+"""Stand-ins for programs that the manual's commands call and that the test machine lacks.
 
-``python -m tests.docs.engine PROGRAM …`` stands for ``docker`` and for ``rabbitmqadmin`` in the broker's pod.
+``python -m tests.docs.engine PROGRAM …`` replaces ``docker``, and ``rabbitmqadmin`` in the broker's pod.
 """
 
 import json
@@ -16,13 +16,13 @@ import pika
 from tests.podrun.pod import Image
 
 IMAGES = "QUICKSTART_IMAGES"
-"""Variable that names the folder of the built images."""
+"""Environment variable with the folder of the built images."""
 BROKER = "QUICKSTART_BROKER"
-"""Variable that holds the broker's port."""
+"""Environment variable with the broker's port."""
 
 
 def docker(arguments: list[str]) -> None:
-    """Build an image: a folder with the files that the Dockerfile copies. Push one: check that it was built."""
+    """Build an image: a folder with the files that the Dockerfile copies. Push: check that the image was built."""
     store = Path(os.environ[IMAGES])
     if arguments[0] == "push":
         assert (store / folder(arguments[1])).is_dir(), f"{arguments[1]} was not built"
@@ -44,7 +44,7 @@ def docker(arguments: list[str]) -> None:
 
 
 def folder(image: str) -> str:
-    """The name of an image's folder."""
+    """The folder name of an image."""
     return re.sub(r"[^a-z0-9.]", "-", image)
 
 

@@ -1,4 +1,4 @@
-"""``docs/llms.txt``: the manual's contents for language models, made from its pages (https://llmstxt.org).
+"""``docs/llms.txt``: the manual's contents for language models, generated from its pages (https://llmstxt.org).
 
 ``python -m tests.docs.llms`` writes it. ``make generate`` does it too.
 """
@@ -23,7 +23,7 @@ def version() -> str:
 
 
 def text() -> str:
-    """The file: a title, a summary, and a section of links for each part of the manual."""
+    """The text of the file: a title, a summary, and a section of links for each part of the manual."""
     site: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
     lines = [f"# {site['site_name']}", "", f"> {site['site_description']}. Version {version()}.", ""]
     for entry in site["nav"]:
@@ -53,7 +53,7 @@ def summary(page: str) -> str:
 
 
 def main() -> None:
-    """Write it."""
+    """Write the file."""
     PATH.write_text(text())
 
 

@@ -1,6 +1,6 @@
-"""The manual's pictures of ``kubectl asya dashboard``, by a real browser: light, dark, and on a phone.
+"""The manual's pictures of ``kubectl asya dashboard`` in a real browser: light, dark, and on a phone.
 
-``python -m tests.docs.page`` draws these alone.
+``python -m tests.docs.page`` draws only these.
 """
 
 import tempfile
@@ -28,7 +28,7 @@ TALL = (DESKTOP[0], 1240)
 
 
 def draw(directory: Path) -> None:
-    """Draw all of them into ``directory``."""
+    """Draw all pictures into ``directory``."""
     with alone() as operator, browsing() as browser:
         operator.start()
         with Space.create(operator.client, "messaging") as space, Space.create(operator.client, "vision") as other:
@@ -69,12 +69,12 @@ def _draw(browser: Browser, scene: Scene, directory: Path) -> None:
 
 
 def _save(browser: Browser, path: Path) -> None:
-    """Save what is seen, in few colours, since a manual is downloaded by all who read it.
+    """Save the visible part with few colours, so that the file is small.
 
     Raises:
-        AssertionError: if it is too large all the same.
+        AssertionError: if the file is still too large.
     """
-    time.sleep(0.3)  # for what is drawn while the browser is idle
+    time.sleep(0.3)  # for drawings that the browser makes while it is idle
     browser.picture(path)
     Image.open(path).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
         path, optimize=True

@@ -1,7 +1,7 @@
-"""``make pictures``: the manual's pictures, of a sandbox whose actors are in good and in bad health.
+"""``make pictures``: the manual's pictures of a sandbox with healthy and broken actors.
 
-The live view is what ``kubectl asya status`` prints. The dashboard is drawn from its own panels: their expressions,
-answered by a real Prometheus that has scraped the operator for a while.
+The live view is the output of ``kubectl asya status``. The Grafana dashboard is drawn from its own panels. A real
+Prometheus, which has scraped the operator for a while, answers their expressions.
 """
 
 import io
@@ -28,12 +28,12 @@ from tests.harness.space import Space, actor, example
 
 PICTURES = DOCS / "pictures"
 SECONDS = 60
-"""For which the operator is scraped."""
+"""Seconds of scraping before the pictures."""
 COLUMNS, LEGEND = 3, 6
 
 
 def populate(space: Space) -> None:
-    """Actors of all kinds, some of them in trouble."""
+    """Create actors of all kinds, some of them broken."""
     for name in ("rabbitmq-deployment", "sqs-statefulset", "scaled-job"):
         space.apply(example(name))
     space.apply(actor("translator", scaling={"enabled": True, "maxReplicas": 5}))
@@ -47,21 +47,21 @@ def populate(space: Space) -> None:
 
 
 def phases(space: Space) -> set[str]:
-    """The phases that actors are in."""
+    """The phases of the actors."""
     return {str((obj.get("status") or {}).get("phase")) for obj in space.all("AsyncActor")}
 
 
 def draw_status(actors: list[Object]) -> None:
-    """The table as a terminal shows it."""
+    """Draw the table as a terminal shows it."""
     console = Console(record=True, width=190, force_terminal=True, file=io.StringIO())
     console.print(table(actors, fitted=True))
     svg = console.export_svg(title="kubectl asya status --watch", unique_id="asya")
-    # Fonts from elsewhere are not fetched by whoever reads the manual.
+    # A reader of the manual must not load fonts from other hosts.
     (PICTURES / "status.svg").write_text(re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL))
 
 
 def draw_dashboard(prometheus: Prometheus) -> None:
-    """Every panel of the dashboard."""
+    """Draw every panel of the dashboard."""
     mpl.rcParams.update({"font.size": 7, "svg.hashsalt": "asya", "svg.fonttype": "none"})
     listed = panels()
     figure, axes = plt.subplots(-(-len(listed) // COLUMNS), COLUMNS, figsize=(11, 8), layout="constrained")
@@ -88,7 +88,7 @@ def _plot(axis: Any, legend: str, series: Any) -> None:
 
 
 def main() -> None:
-    """Make them."""
+    """Draw all pictures."""
     PICTURES.mkdir(exist_ok=True)
     drawings.main(PICTURES)
     page.draw(PICTURES)

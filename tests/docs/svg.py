@@ -1,4 +1,4 @@
-"""A small writer of SVG: boxes, arrows and text, always the same bytes for the same drawing."""
+"""A small writer of SVG: boxes, arrows and text. The same drawing always gives the same bytes."""
 
 from collections.abc import Sequence
 from html import escape
@@ -18,19 +18,19 @@ text { font: 13px Helvetica, Arial, sans-serif; fill: #1d2733 }
 .back { stroke-dasharray: 5 4 }
 """
 TITLE_LINE, NOTE_LINE = 20, 16
-"""Distance of the lines of text in a box."""
+"""Distance between the lines of text in a box."""
 PADDING = 12
 
 
 class Drawing:
-    """One picture. The order of the calls is the order of the layers."""
+    """One picture. Later calls draw on top of earlier ones."""
 
     def __init__(self, width: int, height: int, description: str) -> None:
         self._size, self._description = (width, height), description
         self._parts: list[str] = []
 
     def box(self, at: Point, size: Point, title: str, *notes: str, kind: str = "ours") -> None:
-        """A box with a title and lines of text; ``kind`` is a class of ``STYLE``."""
+        """Draw a box with a title and lines of text. ``kind`` is a class of ``STYLE``."""
         (x, y), (width, height) = at, size
         self._parts.append(f'<rect class="box {kind}" x="{x}" y="{y}" width="{width}" height="{height}"/>')
         self.text((x + PADDING, y + PADDING + 9), title, kind="title")
@@ -38,24 +38,24 @@ class Drawing:
             self.text((x + PADDING, y + PADDING + 9 + TITLE_LINE + n * NOTE_LINE), note)
 
     def text(self, at: Point, text: str, kind: str = "note", anchor: str = "start") -> None:
-        """A line of text. ``anchor`` says which end of it is at ``at``: start, middle or end."""
+        """Draw a line of text. ``anchor`` says which end of it is at ``at``: start, middle or end."""
         x, y = at
         self._parts.append(f'<text class="{kind}" x="{x}" y="{y}" text-anchor="{anchor}">{escape(text)}</text>')
 
     def arrow(self, *points: Point, both: bool = False, back: bool = False) -> None:
-        """A line through ``points`` with a head at its end, or at both; a dashed one goes back."""
+        """Draw a line through ``points`` with a head at its end, or at both ends. A dashed line goes back."""
         path = " ".join(f"{x},{y}" for x, y in points)
         start = ' marker-start="url(#head)"' if both else ""
         dashed = " back" if back else ""
         self._parts.append(f'<polyline class="line{dashed}" points="{path}"{start} marker-end="url(#head)"/>')
 
     def line(self, *points: Point) -> None:
-        """A dashed line without a head."""
+        """Draw a dashed line without a head."""
         path = " ".join(f"{x},{y}" for x, y in points)
         self._parts.append(f'<polyline class="line back" points="{path}"/>')
 
     def svg(self) -> str:
-        """The picture as text of SVG. Its background is white, so that it is readable on a dark page too."""
+        """The picture as SVG text. Its background is white, so that it is readable on a dark page too."""
         width, height = self._size
         head = (
             '<marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '

@@ -1,4 +1,4 @@
-"""Every YAML and every command of the README and the manual is tried, and the manual builds without a warning."""
+"""Every YAML and every command of README and manual is tested, and the manual builds without a warning."""
 
 import os
 import re
@@ -34,7 +34,7 @@ FOLLOWED = {
     "docs/migrating.md": "tests/docs/test_migrating.py has the other operator's kind, and runs them in their order",
     "docs/quickstart-actor.md": "tests/docs/test_quickstart.py runs them in their order",
 }
-"""Pages whose commands need each other."""
+"""Pages whose commands depend on each other."""
 FOLLOWS = (
     *(
         "--watch",
@@ -49,7 +49,7 @@ FOLLOWS = (
     ),
     *("asya report", "asya wait", "asya completion", "asya pause", "asya resume"),
 )
-"""Words of commands that do not end by themselves, need pods that run, or leave the shared actor paused."""
+"""Words of commands that do not end by themselves, need running pods, or leave the shared actor paused."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Block:
 
 
 def blocks(language: str) -> list[Block]:
-    """All of a language, with what they include."""
+    """All fenced parts in a language, with the files that they include."""
     matches = []
     for page in PAGES:
         for kind, text in FENCE.findall(page.read_text()):
@@ -73,7 +73,7 @@ def blocks(language: str) -> list[Block]:
 
 
 def commands() -> list[tuple[str, str]]:
-    """Each command after a ``$``, with its page; and each one that stands in a sentence."""
+    """Each command after a ``$`` or in a sentence, with its page."""
     matches = []
     for block in blocks("console"):
         for line in block.text.splitlines():
@@ -82,19 +82,19 @@ def commands() -> list[tuple[str, str]]:
     for page in PAGES:
         prose = FENCE.sub("", page.read_text())
         matches += [(str(page.relative_to(ROOT)), command) for command in INLINE.findall(prose)]
-    # One that stands on several pages is tried once.
+    # A command on several pages is tested once.
     return [(page, command) for command, page in {command: page for page, command in reversed(matches)}.items()]
 
 
 def of(tool: str) -> list[tuple[str, str]]:
-    """Those of one tool."""
+    """The commands of one tool."""
     return [(page, command) for page, command in commands() if shlex.split(command)[0] == tool]
 
 
 FILES = ("AdmissionConfiguration", "WebhookAdmissionConfiguration", "Config")
-"""Kinds of files that an API server reads, which are no objects; the client certificates' cluster test has them."""
+"""Kinds of files for API servers that are not objects. The client certificates' cluster test uses them."""
 RELEASED = ("kubectl krew install", "-f install.yaml")
-"""Commands for what ``make release`` makes; tests/chart/test_chart.py tries that."""
+"""Commands for the files of ``make release``, which tests/chart/test_chart.py tests."""
 
 
 def test_there_are_commands_and_pages() -> None:
@@ -129,40 +129,40 @@ def test_every_yaml_is_valid(block: Block) -> None:
 
 
 @pytest.mark.parametrize(("page", "command"), of("make"))
-def test_every_target_of_make_is_there(page: str, command: str) -> None:
+def test_every_target_of_make_exists(page: str, command: str) -> None:
     targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for word in shlex.split(command)[1:]:
         assert "=" in word or word in targets, f"{page}: {command}"
 
 
 def _parses(words: list[str]) -> None:
-    """Parse the arguments of our command line, and run nothing."""
+    """Parse the arguments of the operator's command line, without running it."""
     command: Any = typer.main.get_command(app)
     context = command.make_context("asya-operator", [], resilient_parsing=True)
-    words = [word for word in words if word != "--help"]  # which would end the parsing
+    words = [word for word in words if word != "--help"]  # it would end the parsing
     while hasattr(command, "commands") and words:
         assert words[0] in command.commands, f"there is no {words[0]}"
         command = command.commands[words.pop(0)]
-    # Without a word behind its name, a sentence speaks of the command in general.
+    # In a sentence, a command without arguments stands for the command in general.
     command.make_context(command.name, words, parent=context, resilient_parsing=not words)
 
 
 def _needs_more(name: str, command: str) -> bool:
-    """Whether it is one of our commands that takes something which is not there."""
+    """Whether a command of the operator takes an argument that is missing."""
     ours: Any = typer.main.get_command(app)
     known = ours.commands.get(name) if command.startswith("kubectl asya") else None
     return known is not None and (hasattr(known, "commands") or any(p.required for p in known.params))
 
 
 @pytest.mark.parametrize(("page", "command"), of("asya-operator"))
-def test_every_command_of_ours_is_there(page: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_of_the_operator_exists(page: str, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     _parses([word for word in shlex.split(command.partition(" > ")[0])[1:] if word != "…"])
 
 
 @pytest.mark.parametrize(("page", "command"), of("helm"))
-def test_every_command_of_helm_is_there(page: str, command: str) -> None:
-    """That they do what is said of them is in tests/cluster/test_release.py."""
+def test_every_command_of_helm_exists(page: str, command: str) -> None:
+    """tests/cluster/test_release.py tests that they do what the manual says."""
     words = shlex.split(command)[1:]
     options = [word.partition("=")[0] for word in words if word.startswith("--")]
     verb = next(word for word in words if not word.startswith("-"))
@@ -173,7 +173,7 @@ def test_every_command_of_helm_is_there(page: str, command: str) -> None:
 
 @pytest.fixture(scope="module")
 def furnished(cluster: Cluster, _operator: Operator) -> Iterator[Space]:
-    """A namespace in which what the pages speak of is there."""
+    """A namespace with the objects that the pages mention."""
     _operator.heal()
     with Space.create(cluster.client(), f"manual-{cluster.name}") as space:
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rabbitmq", "namespace": space.name}}
@@ -188,7 +188,7 @@ def _fill(command: str) -> str:
 
 @pytest.mark.parametrize(("page", "command"), of("kubectl"))
 def test_every_command_of_kubectl_runs(furnished: Space, cluster: Cluster, page: str, command: str) -> None:
-    """Against a cluster that holds what the pages speak of; those that only end by hand are parsed."""
+    """Run kubectl's commands on a cluster with the objects of the pages. Commands without an end are only parsed."""
     space = furnished
     if page in FOLLOWED:
         pytest.skip(FOLLOWED[page])
@@ -200,7 +200,7 @@ def test_every_command_of_kubectl_runs(furnished: Space, cluster: Cluster, page:
         return
     spoken = shlex.split(command)[2:]
     if not any(not word.startswith("-") for word in spoken) or (len(spoken) == 1 and _needs_more(spoken[0], command)):
-        command += " --help"  # a sentence speaks of it in general
+        command += " --help"  # in a sentence, it stands for the command in general
     space.apply(example("rabbitmq-deployment"))
     web = yaml.safe_load((ROOT / "examples" / "web.yaml").read_text())
     space.apply(web)
@@ -212,16 +212,16 @@ def test_every_command_of_kubectl_runs(furnished: Space, cluster: Cluster, page:
     environment = {**os.environ, "KUBECONFIG": str(_kubeconfig(cluster, space)), "PATH": path}
     run = [str(binary("kubectl")), *words]
     if "delete" in words and any(word == "namespace" or "webhookconfiguration" in word for word in words):
-        run.append("--dry-run=server")  # the operator that these tests share needs them
+        run.append("--dry-run=server")  # the operator of these tests needs them
     if "create secret" in command:
-        run.append("--dry-run=client")  # it is there already
+        run.append("--dry-run=client")  # the object exists already
     ran = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=90)
     allowed = (0, 1) if "doctor" in words else (0,)
     assert ran.returncode in allowed, f"{page}: {command}\n{ran.stdout}{ran.stderr}"
 
 
 def _kubeconfig(cluster: Cluster, space: Space) -> Path:
-    """The cluster's, with the namespace as its own."""
+    """The cluster's kubeconfig, with this namespace as its default."""
     config = yaml.safe_load(cluster.kubeconfig.read_text())
     config["contexts"][0]["context"]["namespace"] = space.name
     path = cluster.directory / f"kubeconfig-{space.name}"
@@ -230,7 +230,7 @@ def _kubeconfig(cluster: Cluster, space: Space) -> Path:
 
 
 def test_the_example_deployment_is_injected_and_restored(furnished: Space) -> None:
-    """What the page for service owners promises."""
+    """The page for service owners promises this."""
     space = furnished
     space.apply(yaml.safe_load((ROOT / "examples" / "own-deployment.yaml").read_text()))
     web = yaml.safe_load((ROOT / "examples" / "web.yaml").read_text())

@@ -1,4 +1,4 @@
-"""The page for users of another operator, command by command, on a cluster that has that operator's kind."""
+"""The page for users of another operator, command by command, on a cluster with that operator's kind."""
 
 import os
 import subprocess
@@ -49,8 +49,8 @@ def deployment(name: str, namespace: str) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec}
 
 
-@pytest.mark.only("sandbox")  # on a real one, garbage collection halts for most of a minute once a CRD has come
-def test_an_actor_moves_over_as_the_page_says(space: Space, cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.only("sandbox")  # on a real one, garbage collection pauses for up to a minute after a new CRD
+def test_an_actor_moves_as_the_page_describes(space: Space, cluster: Cluster, tmp_path: Path) -> None:
     client = space.client
     client.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "asya-old"}}, manager="t")
     client.apply(DEFINITIONS, DEFINITION, manager="t")

@@ -1,4 +1,4 @@
-"""The pages that a reader follows on a cluster print what they say, and generated files are current."""
+"""Commands of pages that readers follow on a cluster print what the pages show, and generated files are current."""
 
 import os
 import subprocess
@@ -28,17 +28,17 @@ def test_a_deployment_is_labelled_and_restored_as_the_page_shows(space: Space, c
 
 
 @pytest.mark.parametrize("name", drawings.DRAWINGS)
-def test_the_drawings_are_what_the_script_makes(name: str) -> None:
+def test_the_drawings_are_current(name: str) -> None:
     drawn = drawings.DRAWINGS[name]().svg()
     assert (ROOT / "docs/pictures" / name).read_text() == drawn, "run: python -m tests.docs.drawings"
 
 
-def test_llms_txt_is_what_the_script_makes() -> None:
+def test_llms_txt_is_current() -> None:
     assert llms.PATH.read_text() == llms.text(), "run: make generate"
 
 
 def test_each_version_of_the_manual_has_its_folder(tmp_path: Path) -> None:
-    """``make docs-version`` commits to the branch gh-pages; here, to that of an empty repository."""
+    """``make docs-version`` commits to the branch gh-pages. This test uses an empty repository."""
     identity = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     environment = {**os.environ, **identity}
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True, env=environment)

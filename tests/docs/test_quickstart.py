@@ -1,7 +1,8 @@
 """Runs the quick start for data scientists, command by command, until the message is answered.
 
-A machine of the tests has no container engine. So the pod's containers are processes (``tests/podrun``), ``docker`` and
-``rabbitmqadmin`` are played (``tests/docs/engine.py``), and the test starts a pod when a message waits, as KEDA does.
+The test machine has no container engine. So the pod's containers are processes (``tests/podrun``), and
+``tests/docs/engine.py`` stands in for ``docker`` and ``rabbitmqadmin``. The test starts a pod when a message waits, as
+KEDA does.
 """
 
 import os
@@ -37,7 +38,7 @@ MORE = {
     "docs/operate-actors.md": "pause and resume",
     "docs/diagnose.md": "explain",
 }
-"""Pages whose last part, of this name, needs the actor of the quick start."""
+"""Pages whose last part has this name and needs the actor of the quick start."""
 RESOLVER = '''
 """Stands for the cluster's DNS and the broker's Service."""
 import socket
@@ -80,7 +81,7 @@ class Desk:
             tool.chmod(0o755)
 
     def environment(self) -> dict[str, str]:
-        """The reader's."""
+        """The reader's environment variables."""
         path = [str(self.directory / "tools"), str(Path(sys.executable).parent), os.environ["PATH"]]
         return {
             **os.environ,
@@ -93,7 +94,7 @@ class Desk:
         }
 
     def follow(self) -> None:
-        """Save the files of the quick start and type its commands; before the last part, those of other pages."""
+        """Save the files of the quick start and run its commands. Other pages' commands run before the last part."""
         text = text_of(PAGE)
         home = self.directory / "home"
         for name, content in files_of(text).items():
@@ -107,12 +108,12 @@ class Desk:
             steps += map(_local, steps_of(part(name, text_of(page))))  # a pod for each would take seconds
         steps += steps_of(last)
         if not self.cluster.real:
-            steps = [*map(_local, steps)]  # the sandbox runs no pod of the plugin
+            steps = [*map(_local, steps)]  # the sandbox does not run the plugin's pods
         follow(steps, home, self.environment())
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Meanwhile a thread plays KEDA and kubelet."""
+        """Act as KEDA and kubelet on a thread, while the block runs."""
         ended = threading.Event()
         thread = threading.Thread(target=self._work, args=(ended,), daemon=True)
         thread.start()
@@ -146,19 +147,19 @@ class Desk:
         self.pods[name].start()
 
     def logs(self) -> str:
-        """What the pods printed."""
+        """The output of the pods."""
         return "\n".join(pod.logs() for pod in self.pods.values())
 
 
 def _local(step: Step) -> Step:
-    """The same, with the broker reached from this machine."""
+    """The same command, but with ``--local``."""
     command = re.sub(r"kubectl asya (?:send|peek|dlq \w+) [\w-]+(?= |$)(?! --local)", r"\g<0> --local", step.command)
     return Step(command, step.output)
 
 
 @pytest.fixture
 def desk(cluster: Cluster, operator: Operator, rabbitmq: RabbitMQ) -> Iterator[Desk]:
-    """With a node for the plugin's pods; nothing is left in the namespace."""
+    """A desk with a node for the plugin's pods. Nothing may remain in the namespace."""
     rabbitmq.vhost = "/"
     rabbitmq.declare()
     directory = Path(tempfile.mkdtemp(prefix="asya-"))  # the path of a socket must be short
@@ -185,7 +186,7 @@ def test_from_an_empty_folder_to_an_answered_message(desk: Desk) -> None:
             raise AssertionError(f"{error}\n{desk.logs()}") from None
 
 
-def test_the_broker_to_try_with_is_where_the_actor_looks_for_it() -> None:
+def test_the_trial_broker_has_the_address_in_the_actor() -> None:
     actor = yaml.safe_load((ROOT / "examples/rabbitmq-deployment.yaml").read_text())
     broker = yaml.safe_load_all((ROOT / "examples/minikube/rabbitmq.yaml").read_text())
     service = next(obj for obj in broker if obj["kind"] == "Service")

@@ -29,7 +29,7 @@ def steps(title: str, page: str = "README.md") -> list[str]:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
-    """With kubectl, helm and our commands on the path."""
+    """Environment variables with kubectl, helm and the operator's commands on the path."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("kubectl", "helm"):
@@ -41,7 +41,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def home(tmp_path: Path, environment: dict[str, str]) -> Iterator[Path]:
-    """An empty directory; what was started in it is stopped."""
+    """An empty directory. Processes that were started in it are stopped."""
     place = tmp_path / "home"
     place.mkdir()
     yield place
@@ -58,7 +58,7 @@ def test_from_a_clone_to_an_injected_deployment_to_green_tests_to_a_change(
     text = text_of("docs/develop.md")
     first, green, change = (steps_of(part(title, text)) for title in ("first deployment", "green tests", "a change"))
     assert [step.command for step in first][:-1] == steps("four commands")
-    # Installing what `make sandbox` needs takes a minute or two, and is what CI does before its tests.
+    # Installing the requirements of `make sandbox` takes one or two minutes. CI does it before its tests.
     ready = f"ln -s {Path(sys.prefix)} .venv && touch .venv/.ready"
     clone = Step(f"git clone --quiet {ROOT} asya-operator && cd asya-operator && {ready}", ())
     follow([clone, *first, *green, *change], home, environment)
@@ -70,7 +70,7 @@ def test_from_a_cluster_to_the_first_actor_in_three_commands(
     """The processes run on this host, so the chart gets the webhook's URL as a value."""
     commands = steps("three commands")
     assert len(commands) == 3
-    # With somebody who plays kubelet and KEDA: an actor is ready once its pods are, and KEDA has looked at it.
+    # Threads act as kubelet and KEDA: an actor is ready after its pods are ready and KEDA has handled it.
     with running(tmp_path / "cluster", real=tier != "sandbox") as cluster:
         install_and_apply(commands, cluster, tmp_path, environment)
 

@@ -1,7 +1,7 @@
-"""Runs a page of the manual as its reader does: saves its files, types its commands, compares what they print.
+"""Runs a page of the manual as a reader does: saves its files, runs its commands, compares their output.
 
-A page says "Save this as `NAME`:" before a fenced file. In a ``console`` block a line with ``$`` is a command, and
-the lines below it are its output. Output that is not shown is not compared.
+A page says "Save this as `NAME`:" before a fenced file. In a ``console`` block a line with ``$`` is a command, and the
+lines below it are its output. Output that the page does not show is not compared.
 """
 
 import re
@@ -17,7 +17,7 @@ CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
 DURATION = re.compile(r"(\d+(ms|s|m|h|d))+|\d+\.\d+(s| s)")
 SEPARATOR = "\x1e"
-"""Between the outputs of two commands."""
+"""Printed between the outputs of two commands."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def files_of(text: str) -> dict[str, str]:
 
 
 def steps_of(text: str) -> list[Step]:
-    """The commands of all ``console`` blocks. A comment behind a command is left out."""
+    """The commands of all ``console`` blocks, without comments behind them."""
     steps: list[Step] = []
     for block in CONSOLE.findall(text):
         lines = block.splitlines()
@@ -58,10 +58,10 @@ def part(title: str, text: str) -> str:
 
 
 def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], timeout: float = 120) -> None:
-    """Run all commands in one shell, which starts in ``directory``, and compare their output with the page's.
+    """Run all commands in one shell that starts in ``directory``, and compare their output with the page.
 
     Raises:
-        AssertionError: if a command fails, or prints anything else than the page shows.
+        AssertionError: if a command fails, or if its output differs from the page.
     """
     script = ["set -e", "exec 2>&1"]
     for step in steps:
@@ -82,7 +82,7 @@ def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], t
 
 
 def compare(shown: tuple[str, ...], printed: list[str]) -> str:
-    """How ``printed`` differs from what a page shows, or an empty string.
+    """The difference between ``printed`` and the page. Empty if there is none.
 
     In a page ``…`` stands for any text and, on a line of its own, for any lines. The width of blanks and the length of
     durations do not count.

@@ -1,1 +1,1 @@
-"""Messages through injected pods and real brokers."""
+"""Tests that send messages through injected pods and real brokers."""

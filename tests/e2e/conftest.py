@@ -1,4 +1,4 @@
-"""SQS for all message tests, and their order."""
+"""SQS for all message tests, and the order of these tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +9,9 @@ from tests.harness.brokers import Sqs
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All tests of a route one after the other, since its pods run only once then.
+    """Run all tests of a route together, so that its pods start only once.
 
-    The hook gets the items of the whole session; only those of this folder are moved.
+    The hook gets the tests of the whole session. It moves only those of this folder.
     """
     here = Path(__file__).parent
     places = [n for n, item in enumerate(items) if here in item.path.parents and "route" in _parameters(item)]
@@ -27,7 +27,7 @@ def _parameters(item: pytest.Item) -> dict[str, object]:
 
 @pytest.fixture(scope="session")
 def sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sqs]:
-    """SQS."""
+    """The SQS server."""
     started = Sqs(tmp_path_factory.mktemp("sqs") / "broker")
     yield started
     started.stop()

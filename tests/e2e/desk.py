@@ -1,4 +1,4 @@
-"""Actors whose messages are looked at: at a broker, without pods of their own, and with the plugin as a process."""
+"""Actors without pods of their own, whose messages the tests read at a broker; and the plugin as a process."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class Desk:
 
     @property
     def target(self) -> Target:
-        """As the plugin finds it."""
+        """The target that the plugin would find."""
         return find_target(self.space.client, self.space.name, "a")
 
     def queue(self, name: str) -> str:
@@ -59,7 +59,7 @@ class Desk:
         return [sys.executable, "-m", "cli", *arguments, "--namespace", self.space.name]
 
     def environment(self, kubeconfig: Path | None = None) -> dict[str, str]:
-        """Of the plugin."""
+        """The plugin's environment variables."""
         return {
             **os.environ,
             **AWS,
@@ -80,7 +80,7 @@ class Desk:
         )
 
     def fail(self, count: int, error: str = "ValueError") -> list[Object]:
-        """Messages on which ``a`` has failed, as its sidecar leaves them; as they were before."""
+        """Send messages on which ``a`` has failed, as its sidecar would. Return them as they were before."""
         sent, dead = [], []
         for n in range(count):
             message = {"id": f"m{n}", "route": self.dialect.route([], "a", ["b"]), "payload": {"n": n}}
@@ -93,7 +93,7 @@ class Desk:
         return sent
 
     def left_over(self) -> list[str]:
-        """What the plugin has started and not taken away."""
+        """Objects that the plugin has created and not deleted."""
         client, where = self.space.client, self.space.name
         return [
             f"{resource.kind}/{obj['metadata']['name']}"
@@ -102,7 +102,7 @@ class Desk:
         ]
 
     def wait_clean(self) -> None:
-        """Wait until nothing is left."""
+        """Wait until no such object remains."""
         wait_for("nothing to be left", lambda: not self.left_over(), timeout=60)
 
 
@@ -133,7 +133,7 @@ def node(cluster: Cluster, directory: Path, **environment: str) -> Iterator[Proc
 
 
 def kubeconfig_of(desk: Desk, directory: Path, role: str) -> Path:
-    """A kubeconfig of somebody who has a role of Kubernetes' own in the namespace, and may read its actors."""
+    """A kubeconfig of a user with a role of Kubernetes in the namespace, and the right to read its actors."""
     client, where = desk.space.client, desk.space.name
     rbac = "rbac.authorization.k8s.io"
     root = f"/apis/{rbac}/v1/namespaces/{where}"

@@ -28,12 +28,12 @@ from tests.harness.space import Space, actor
 from tests.podrun.pod import Image, Pod
 
 FULL = os.environ.get("MESSAGES") == "full"
-"""Whether the long forms are run."""
+"""Whether the long forms run."""
 TIER = "sandbox" if why_not_real() else "kube-apiserver"
-"""The message tests run on one of them."""
+"""The tier of the message tests."""
 REPOSITORY = "ghcr.io/deliveryhero/asya-sidecar"
 TAGS = {"frames": "0.1.1", "frames-namespaced": "0.4.0", "http": "1.1.3"}
-"""Of the sidecar's image, from which the operator tells the generation."""
+"""Tags of the sidecar's image. They tell the operator the generation."""
 HANDLERS = """
 import asyncio, json, os, time
 
@@ -82,7 +82,7 @@ ACTORS = {"a": "step", "b": "later", "c": "parts", "end": "end"}
 
 @dataclass(frozen=True)
 class Dialect:
-    """What an envelope looks like to a generation of the sidecar, and where it goes."""
+    """The form of an envelope for a generation of the sidecar, and the ends of its route."""
 
     generation: str
 
@@ -93,17 +93,17 @@ class Dialect:
 
     @property
     def sink(self) -> str:
-        """Actor that gets what has come to its end."""
+        """The actor that receives messages at the end of their route."""
         return "x-sink" if self.is_http else "happy-end"
 
     @property
     def sump(self) -> str:
-        """Actor that gets what could not be handled."""
+        """The actor that receives messages that could not be handled."""
         return "x-sump" if self.is_http else "error-end"
 
     @property
     def failed(self) -> str:
-        """Actor that gets what a handler has failed on."""
+        """The actor that receives messages on which a handler failed."""
         return "x-sink" if self.is_http else "error-end"
 
     def queue(self, namespace: str, name: str) -> str:
@@ -111,7 +111,7 @@ class Dialect:
         return f"asya-{name}" if self.generation == "frames" else f"asya-{namespace}-{name}"
 
     def route(self, done: list[str], current: str, todo: list[str]) -> Object:
-        """The route of an envelope; ``current`` is empty at its end."""
+        """The route of an envelope. ``current`` is empty at its end."""
         if self.is_http:
             return {"prev": done, "curr": current, "next": todo}
         return {"actors": [*done, *([current] if current else []), *todo], "current": len(done)}
@@ -119,7 +119,7 @@ class Dialect:
 
 @dataclass
 class Route:
-    """The actors' pods, running, and the broker between them."""
+    """The running pods of the actors, and the broker between them."""
 
     dialect: Dialect
     kind: str
@@ -134,7 +134,7 @@ class Route:
         return self.dialect.queue(self.space.name, name)
 
     def send(self, actors: list[str], *payloads: Any) -> None:
-        """Publish a message a payload."""
+        """Publish one message for each payload."""
         first, *rest = actors
         route = self.dialect.route([], first, rest)
         messages = (
@@ -144,20 +144,20 @@ class Route:
         self.broker.publish(self.queue(first), [json.dumps(message).encode() for message in messages])
 
     def receive(self, name: str, count: int) -> list[Any]:
-        """At least ``count`` messages of an actor that has no pod, and what comes soon after."""
+        """At least ``count`` messages of an actor without a pod, and those that arrive soon after."""
         return self.broker.receive(self.queue(name), count)
 
     def poll(self, name: str) -> list[Any]:
-        """The messages of an actor without a pod that are there now."""
+        """The messages of an actor without a pod that are in its queue now."""
         return self.broker.poll(self.queue(name))
 
     def calls(self, name: str) -> list[int]:
-        """The numbers of the messages that an actor's function was called with."""
+        """The numbers of the messages with which an actor's function was called."""
         path = self.directory / f"{name}.calls"
         return [int(line) for line in path.read_text().split()] if path.exists() else []
 
     def forget(self) -> None:
-        """Begin anew: no calls, nothing at the ends."""
+        """Clear the recorded calls and the end queues."""
         for name in ACTORS:
             (self.directory / f"{name}.calls").unlink(missing_ok=True)
         for name in (self.dialect.sink, self.dialect.sump, "elsewhere"):
@@ -165,7 +165,7 @@ class Route:
                 pass
 
     def logs(self) -> str:
-        """What went on, for the message of a failed test."""
+        """The output of all containers, for the message of a failed test."""
         return "\n".join(f"===== {name}\n{pod.logs()}" for name, pod in self.pods.items())
 
 
@@ -199,7 +199,7 @@ def asya(name: str, function: str, dialect: Dialect, transport: Object, director
 
 
 def transport_of(broker: Broker) -> Object:
-    """How an actor names a broker: RabbitMQ by URL where it has a virtual host, else by parts."""
+    """The transport of an actor: RabbitMQ by URL if it has a virtual host, else by single fields."""
     if isinstance(broker, Sqs):
         sqs = {"region": Sqs.REGION, "queueBaseUrl": broker.base, "waitTimeSeconds": 1, "visibilityTimeout": 60}
         return {"type": "sqs", "sqs": sqs}
@@ -212,7 +212,7 @@ def transport_of(broker: Broker) -> Object:
 
 
 def images(directory: Path) -> dict[str, Image]:
-    """What the pods run: this Python with the handlers, and the sidecars by their tags."""
+    """The images of the pods: this Python with the handlers, and the sidecars by their tags."""
     python = Path(sys.executable).parent
     return {
         "app": Image(environment={"PATH": str(python), "PYTHONPATH": str(directory)}),
@@ -224,7 +224,7 @@ def images(directory: Path) -> dict[str, Image]:
 
 
 def start_pod(space: Space, made: Object, directory: Path) -> Pod:
-    """Apply an actor and run its pod, as its Deployment's controller made it and admission left it."""
+    """Apply an actor and run its pod, as its Deployment's controller and admission made it."""
     space.apply(made)
     name = made["metadata"]["name"]
 
@@ -239,7 +239,7 @@ def start_pod(space: Space, made: Object, directory: Path) -> Pod:
 
 @contextmanager
 def running(space: Space, broker: Broker, dialect: Dialect, directory: Path) -> Iterator[Route]:
-    """The route's pods, ready; they are stopped at the end."""
+    """The ready pods of the route. They are stopped at the end."""
     (directory / "handlers.py").write_text(HANDLERS)
     kind = "sqs" if isinstance(broker, Sqs) else "rabbitmq"
     pods: dict[str, Pod] = {}
@@ -264,7 +264,7 @@ def running(space: Space, broker: Broker, dialect: Dialect, directory: Path) -> 
 
 @contextmanager
 def another(route: Route, name: str, function: str, **spec: Any) -> Iterator[Pod]:
-    """One more actor with its pod, for a test that needs a spec of its own."""
+    """One more actor with its pod, for a test with a spec of its own."""
     route.broker.declare(*(() if route.dialect.is_http and route.kind == "rabbitmq" else (route.queue(name),)))
     made = asya(name, function, route.dialect, transport_of(route.broker), route.directory, **spec)
     route.pods[name] = start_pod(route.space, made, route.directory)
@@ -276,7 +276,7 @@ def another(route: Route, name: str, function: str, **spec: Any) -> Iterator[Pod
 
 
 def wait_for_pods(route: Route) -> None:
-    """Wait until all are ready, and the queues of those that declare their own are there."""
+    """Wait until all pods are ready, and until sidecars that declare their queues have done so."""
     try:
         wait_for("pods to be ready", lambda: all(pod.ready for pod in route.pods.values()))
         wait_for("queues", lambda: all(route.broker.exists(route.queue(name)) for name in route.pods))
@@ -285,6 +285,6 @@ def wait_for_pods(route: Route) -> None:
 
 
 def measured(what: str, count: int, began: float) -> None:
-    """Print a rate; ``pytest -s`` shows it."""
+    """Print a rate. ``pytest -s`` shows it."""
     seconds = time.monotonic() - began
     print(f"\n{what}: {count} messages in {seconds:.1f} s, {count / seconds:.0f}/s")

@@ -1,6 +1,6 @@
-"""An injected pod is right only if messages flow through it: real brokers, real pods' specs, real processes.
+"""Sends messages through injected pods: real brokers, real pod specs, real processes.
 
-Every generation of the sidecar, by RabbitMQ and by SQS. What does not depend on the broker is tried with one of them.
+The tests cover every generation of the sidecar, with RabbitMQ and SQS. Tests that do not depend on the broker use one.
 ``MESSAGES=full`` runs the long forms.
 """
 
@@ -36,9 +36,9 @@ by_any_broker = pytest.mark.parametrize("route", [*BY_RABBITMQ, *BY_SQS], indire
 by_rabbitmq = pytest.mark.parametrize("route", BY_RABBITMQ, indirect=True)
 
 LARGE = {"rabbitmq": 9 * 1024 * 1024, "sqs": 200 * 1024}
-"""Bytes. SQS itself takes no more than 256 KiB."""
+"""Bytes. SQS itself accepts at most 256 KiB."""
 PARTS = {"rabbitmq": 100, "sqs": 100 if FULL else 10}
-"""Of a fan-out. moto takes 35 ms of its one core for each."""
+"""Messages of a fan-out. moto uses 35 ms of its one core for each."""
 MESSAGES = 10_000 if FULL else 2_000
 KILLS = 5 if FULL else 1
 
@@ -47,7 +47,7 @@ KILLS = 5 if FULL else 1
 def route(
     request: pytest.FixtureRequest, cluster: Cluster, _operator: Operator, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Route]:
-    """Four actors with a sidecar of one generation by one broker."""
+    """Four actors with a sidecar of one generation and one broker."""
     generation, _, kind = str(request.param).rpartition("-")
     _operator.heal()
     broker: Broker = request.getfixturevalue(kind)
@@ -67,7 +67,7 @@ def _begin_anew(route: Route) -> None:
 
 @contextmanager
 def explained(route: Route) -> Iterator[None]:
-    """Say what the containers printed where something fails."""
+    """Print the output of the containers if a test fails."""
     try:
         yield
     except AssertionError as error:
@@ -87,7 +87,7 @@ def test_a_route_of_a_function_an_async_function_and_a_generator(route: Route) -
 
 
 @pytest.mark.parametrize("route", [*BY_RABBITMQ, *(BY_SQS if FULL else BY_SQS[-1:])], indirect=True)
-def test_the_plugin_waits_for_the_answer_and_takes_none_of_others(
+def test_the_plugin_waits_for_the_answer_and_takes_no_message_of_others(
     route: Route, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in sidecar_environment().items():
@@ -121,7 +121,7 @@ def test_a_generator_fans_out(route: Route) -> None:
 
 
 @by_any_broker
-def test_an_error_ends_where_errors_end(route: Route) -> None:
+def test_an_error_goes_to_the_end_for_errors(route: Route) -> None:
     route.send(["a", "b"], {"n": 4, "do": "fail"})
     (message,) = route.receive(route.dialect.failed, 1)
     failure = message["payload"]
@@ -140,7 +140,7 @@ def test_a_generator_that_fails_after_some_parts(route: Route) -> None:
     route.send(["c", "elsewhere"], {"n": 4, "parts": 2, "do": "fail"})
     (message,) = route.receive(route.dialect.failed, 1)
     assert message["payload"]["details"]["message"] == "no good: 4"
-    parts = 2 if route.dialect.is_http else 0  # frames are answered all at once, and an error is the whole answer
+    parts = 2 if route.dialect.is_http else 0  # frames are answered together, and an error is the whole answer
     assert len(route.poll("elsewhere")) == parts
 
 
@@ -170,7 +170,7 @@ def test_an_end_actor_sends_nothing_on(route: Route) -> None:
 
 
 @by_rabbitmq
-def test_no_message_is_lost_or_doubled_while_the_runtime_is_restarted_twice(route: Route) -> None:
+def test_no_message_is_lost_or_doubled_while_the_runtime_restarts_twice(route: Route) -> None:
     pod, began = route.pods["a"], time.monotonic()
     before = dict(pod.restarts)
     terminations, done = [MESSAGES // 6, MESSAGES // 2], list[int]()
@@ -202,7 +202,7 @@ def test_no_message_is_lost_or_doubled_while_the_runtime_is_restarted_twice(rout
 
 
 @by_rabbitmq
-def test_a_killed_runtime_costs_no_more_than_the_message_in_hand(route: Route) -> None:
+def test_a_killed_runtime_loses_at_most_the_message_in_hand(route: Route) -> None:
     pod, count = route.pods["b"], 100 * KILLS
     before = dict(pod.restarts)
     route.send(["b"], *({"n": n, "seconds": 0.005} for n in range(count)))
@@ -225,7 +225,7 @@ def test_a_killed_runtime_costs_no_more_than_the_message_in_hand(route: Route) -
 
 
 @pytest.mark.parametrize("route", BY_SQS[-1:], indirect=True)
-def test_a_policy_tries_a_message_again(route: Route) -> None:
+def test_a_policy_retries_a_message(route: Route) -> None:
     policies = {"default": {"maxAttempts": 3, "backoff": "constant", "initialDelay": "0s"}}
     with another(route, "retry", "again", resiliency={"policies": policies}):
         route.send(["retry"], {"n": 8, "attempts": 3})
@@ -252,7 +252,7 @@ def test_a_handler_that_hangs_costs_its_message_one_time_limit(route: Route) -> 
 
 @by_rabbitmq
 def test_a_pod_that_is_deleted_finishes_the_message_in_hand(route: Route) -> None:
-    """The last test of a route: it has no such pod afterwards."""
+    """The last test of a route, because it deletes the route's pod."""
     if not route.dialect.is_http and not FULL:
         pytest.skip("such a sidecar takes 10 s to end: MESSAGES=full")
     pod, count = route.pods.pop("b"), 20

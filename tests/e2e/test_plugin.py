@@ -1,4 +1,4 @@
-"""``kubectl asya send``, ``peek`` and ``dlq`` at real brokers, by a pod and from this machine."""
+"""``kubectl asya send``, ``peek`` and ``dlq`` at real brokers, through a pod and from this machine."""
 
 import json
 import signal
@@ -67,7 +67,7 @@ def test_peek_takes_nothing_and_keeps_the_order(at: Desk) -> None:
     for _ in range(2):
         events = at.ask(action="peek", count=5)
         assert len(events) == 5
-        if isinstance(at.broker, RabbitMQ):  # SQS promises no order
+        if isinstance(at.broker, RabbitMQ):  # SQS does not promise an order
             assert [json.loads(e["body"])["payload"] for e in events] == [0, 1, 2, 3, 4]
     (length, *_) = at.ask(action="lengths", queues=[at.queue("a"), at.queue("none")])
     assert length["length"] == 12
@@ -77,7 +77,7 @@ def test_peek_takes_nothing_and_keeps_the_order(at: Desk) -> None:
         assert [m["payload"] for m in received] == list(range(12))
 
 
-def test_dead_letters_are_replayed_as_they_were_none_lost_or_doubled(at: Desk) -> None:
+def test_dead_letters_are_replayed_unchanged_without_loss_or_duplicates(at: Desk) -> None:
     sent = at.fail(COUNT if isinstance(at.broker, RabbitMQ) or FULL else 20)
     others = json.dumps(
         {"id": "m999", "route": at.dialect.route(["b"], "c", []), "payload": {"error": "e", "details": {}}}
@@ -92,7 +92,7 @@ def test_dead_letters_are_replayed_as_they_were_none_lost_or_doubled(at: Desk) -
     assert at.broker.receive(at.queue(at.dialect.failed), 1) == [json.loads(others)]
 
 
-def test_the_dashboard_lists_dead_letters_and_replays_the_chosen_and_then_all(at: Desk) -> None:
+def test_the_dashboard_lists_dead_letters_and_replays_one_and_then_all(at: Desk) -> None:
     sent = at.fail(6)
     letters = BrokerLetters(at.space.client, lambda client, target: LocalSession(client, target))
     listed = letters.list(at.space.name, "a")
@@ -107,7 +107,7 @@ def test_the_dashboard_lists_dead_letters_and_replays_the_chosen_and_then_all(at
 
 
 @pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
-def test_a_replay_that_dies_doubles_one_message_at_most_and_loses_none(
+def test_a_replay_that_dies_doubles_at_most_one_message_and_loses_none(
     at: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It dies between the broker's confirmation and the removal."""
@@ -125,7 +125,7 @@ def test_a_replay_that_dies_doubles_one_message_at_most_and_loses_none(
         at.ask(action="replay", count=100)
     replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
     assert [m["id"] for m in replayed] == ["m0", "m1", "m2", "m3"]
-    assert [m["id"] for m in left] == ["m3", "m4", "m5"], "in their places"
+    assert [m["id"] for m in left] == ["m3", "m4", "m5"], "the messages must be in their places"
     assert len(sent) == 6
 
 
@@ -160,13 +160,13 @@ def test_the_plugin_sends_peeks_and_replays_by_a_pod(at: Desk, pods: ProcessNode
     at.wait_clean()
     printed = "".join(pod.logs() for pod in pods.pods.values())
     for text in (printed, sent.stderr, peeked.stderr, replayed.stdout + replayed.stderr):
-        assert MARKED not in text, "a pod's log is the node's"
+        assert MARKED not in text, "the node keeps a pod's log, which must not contain the message"
         assert PASSWORD not in text
 
 
 @by_pod
 @pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
-def test_the_dashboard_leaves_nothing_behind_when_it_ends_midway(at: Desk, pods: ProcessNode) -> None:
+def test_the_dashboard_cleans_up_when_it_ends_during_a_request(at: Desk, pods: ProcessNode) -> None:
     sent = at.fail(600)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     command = at.command("dashboard", "--no-browser")
@@ -181,7 +181,7 @@ def test_the_dashboard_leaves_nothing_behind_when_it_ends_midway(at: Desk, pods:
         running.send_signal(signal.SIGINT)
         _, said = running.communicate(timeout=60)
     assert (running.returncode, said) == (0, b"")
-    assert at.left_over() == [], "it ends once all is taken away"
+    assert at.left_over() == [], "it ended before it had removed its objects"
     wait_for("its pod to end", lambda: all(pod.complete for pod in pods.pods.values()))
     replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
     assert sorted(m["id"] for m in [*replayed, *left]) == sorted(m["id"] for m in sent)
@@ -202,7 +202,7 @@ def _ask(method: str, url: str, headers: dict[str, str], body: Any) -> None:
 @by_pod
 @pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
 @pytest.mark.parametrize("number", [signal.SIGINT, *([signal.SIGTERM] if FULL else [])])
-def test_a_signal_leaves_nothing_behind_and_loses_nothing(at: Desk, pods: ProcessNode, number: int) -> None:
+def test_a_signal_cleans_up_and_loses_nothing(at: Desk, pods: ProcessNode, number: int) -> None:
     sent = at.fail(600)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
@@ -217,14 +217,14 @@ def test_a_signal_leaves_nothing_behind_and_loses_nothing(at: Desk, pods: Proces
     at.wait_clean()
     wait_for("its pod to end", lambda: all(pod.complete for pod in pods.pods.values()))
     replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
-    assert len(replayed) < 600, "it was not interrupted"
+    assert len(replayed) < 600, "the plugin ended before the signal"
     assert sorted(m["id"] for m in [*replayed, *left]) == sorted(m["id"] for m in sent)
 
 
 @by_pod
 @pytest.mark.skipif(not FULL, reason="takes 70 s: MESSAGES=full")
 @pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
-def test_a_plugin_that_is_killed_leaves_nothing_for_long(at: Desk, pods: ProcessNode) -> None:
+def test_a_killed_plugins_objects_are_removed_soon(at: Desk, pods: ProcessNode) -> None:
     at.fail(600)
     with subprocess.Popen(at.command("dlq", "replay", "a"), stdout=subprocess.PIPE, env=at.environment()) as running:
         assert running.stdout is not None
@@ -233,7 +233,7 @@ def test_a_plugin_that_is_killed_leaves_nothing_for_long(at: Desk, pods: Process
     assert at.left_over()
     wait_for("its pod to end", lambda: all(pod.complete for pod in pods.pods.values()))
     wait_for("Kubernetes to remove it", lambda: not at.left_over(), timeout=110, pause=1)
-    assert len(at.broker.receive(at.queue("a"), 600)) == 600, "what was begun is done"
+    assert len(at.broker.receive(at.queue("a"), 600)) == 600, "the pod must complete the work that it began"
 
 
 @by_pod
@@ -249,7 +249,7 @@ def test_rights_are_the_callers(at: Desk, pods: ProcessNode, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
-def test_what_is_missing_is_named(at: Desk) -> None:
+def test_missing_objects_are_named(at: Desk) -> None:
     assert isinstance(at.broker, RabbitMQ)
     at.broker.delete(at.queue("a"))
     missing = at.run("peek", "a", "--local")
@@ -269,7 +269,7 @@ def test_what_is_missing_is_named(at: Desk) -> None:
 
 
 @pytest.mark.parametrize("at", ["rabbitmq-http"], indirect=True)
-def test_a_wrong_password_and_a_broker_that_is_away_are_named_without_the_password(at: Desk) -> None:
+def test_a_wrong_password_and_a_missing_broker_are_named_without_the_password(at: Desk) -> None:
     from messages.broker import BrokerError
     from messages.connection import connect
 
@@ -287,8 +287,8 @@ def test_a_wrong_password_and_a_broker_that_is_away_are_named_without_the_passwo
 
 
 @pytest.mark.parametrize("at", ["rabbitmq-frames"], indirect=True)
-def test_a_quorum_queue_loses_nothing_however_often_it_is_looked_at(at: Desk) -> None:
-    """Its delivery limit would remove what came back too often."""
+def test_a_quorum_queue_loses_nothing_however_often_messages_are_read(at: Desk) -> None:
+    """Its delivery limit would remove messages that returned too often."""
     assert isinstance(at.broker, RabbitMQ)
     queue = at.queue("a")
     at.broker.delete(queue)

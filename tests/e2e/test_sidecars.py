@@ -1,4 +1,4 @@
-"""The test sidecar of the http generation as a process at a real RabbitMQ: what only the two together show."""
+"""The test sidecar of the http generation as a process with a real RabbitMQ."""
 
 import json
 import signal
@@ -29,7 +29,7 @@ OWN, SINK, SUMP = "asya-n-a", "asya-n-x-sink", "asya-n-x-sump"
 
 @dataclass
 class Rig:
-    """A sidecar, a runtime by a script, and the broker."""
+    """A sidecar, a scripted runtime, and the broker."""
 
     broker: RabbitMQ
     runtime: Runtime
@@ -78,13 +78,13 @@ def rig(rabbitmq: RabbitMQ, tmp_path: Path) -> Iterator[Rig]:
 
 
 def start(rig: Rig) -> None:
-    """Start the sidecar, its runtime ready."""
+    """Start the sidecar with a ready runtime."""
     make_ready(rig)
     rig.sidecar.start()
 
 
 def make_ready(rig: Rig) -> None:
-    """Write what the runtime writes when it accepts."""
+    """Write the file that the runtime writes when it accepts connections."""
     (rig.sidecar.log.parent / "runtime-ready").touch()
 
 
@@ -109,7 +109,7 @@ def test_it_declares_its_own_queue_and_each_target_and_waits_for_the_runtime(rig
     assert rig.exit_code() == 0
 
 
-def test_sigterm_in_flight_ends_it_at_once_and_the_message_comes_again(rig: Rig) -> None:
+def test_sigterm_during_a_message_ends_it_at_once_and_the_message_is_delivered_again(rig: Rig) -> None:
     gate = threading.Event()
 
     def hold(_connection: socket.socket) -> None:
@@ -127,7 +127,7 @@ def test_sigterm_in_flight_ends_it_at_once_and_the_message_comes_again(rig: Rig)
     assert (rig.broker.count(SINK), rig.broker.count(SUMP)) == (None, None)
 
 
-def test_a_timeout_ends_it_and_the_message_is_both_in_the_sump_and_in_its_queue(rig: Rig) -> None:
+def test_a_timeout_ends_it_and_the_message_is_in_the_sump_and_in_its_queue(rig: Rig) -> None:
     gate = threading.Event()
     rig.runtime.otherwise = lambda _connection: _wait(gate)
     start(rig)
@@ -144,7 +144,7 @@ def _wait(gate: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"x-queue-type": "quorum"}, {"x-max-priority": 3}])
-def test_of_a_queue_of_another_kind_it_consumes_nothing_and_stays_alive(rig: Rig, arguments: dict[str, Any]) -> None:
+def test_it_consumes_nothing_from_a_queue_of_another_kind_and_stays_alive(rig: Rig, arguments: dict[str, Any]) -> None:
     rig.broker.declare(OWN, **arguments)
     rig.send(1)
     start(rig)
@@ -155,7 +155,7 @@ def test_of_a_queue_of_another_kind_it_consumes_nothing_and_stays_alive(rig: Rig
     assert rig.broker.count(OWN) == 1
 
 
-def test_for_a_target_of_another_kind_the_runtime_is_asked_again_and_again(rig: Rig) -> None:
+def test_for_a_target_of_another_kind_it_calls_the_runtime_repeatedly(rig: Rig) -> None:
     rig.broker.declare("asya-n-b", **{"x-queue-type": "quorum"})
     rig.runtime.otherwise = answer({"payload": 1, "route": {"prev": ["a"], "curr": "b", "next": []}})
     start(rig)
