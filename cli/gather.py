@@ -20,6 +20,7 @@ from kube.failures import ApiError
 from kube.objects import Object
 from kube.resources import Resource
 from messages.logs import containers_of
+from messages.target import is_operator
 
 KINDS: Final = (
     resources.DEPLOYMENTS,
@@ -140,11 +141,12 @@ class Gatherer:
                 yield f"logs/{name}-{container}{suffix}.log", text
 
     def _of_operator(self) -> Iterator[tuple[str, str]]:
-        selector = "app.kubernetes.io/name=asya-operator"
-        pods = self._read(
+        selector = "app.kubernetes.io/component in (controller,webhook)"
+        listed = self._read(
             "the operator's pods", lambda: self._client.list(resources.PODS, self._home, labelSelector=selector)
         )
-        for file, text in self._of_pods(self._home, pods or []):
+        pods = [pod for pod in listed or () if any(map(is_operator, pod["spec"]["containers"]))]
+        for file, text in self._of_pods(self._home, pods):
             yield f"operator/{file}", text
 
     def _text(self, path: str, query: dict[str, str]) -> str:

@@ -32,6 +32,10 @@ WORKLOADS: Final[Mapping[str, Resource]] = {
 }
 
 
+CONTROLLER: Final = "app.kubernetes.io/component=controller"
+"""Selects the Deployment of the controller, whatever its name is."""
+
+
 class NoTarget(Exception):
     """The actor does not exist, or its spec is not valid."""
 
@@ -155,13 +159,23 @@ _ENDS_OF_FRAMES: Final = ("ASYA_ACTOR_HAPPY_END", "ASYA_ACTOR_ERROR_END")
 
 
 def _operator(client: Client, namespace: str) -> Object | None:
-    """The controller's container in the operator's Deployment; None if the caller cannot read that."""
+    """The controller's container in the operator's Deployment; None if the caller cannot read that.
+
+    The chart can give the Deployment another name, so the component's label finds it where the usual name does not.
+    """
     try:
-        deployment = client.get(resources.DEPLOYMENTS, namespace, OPERATOR)
+        usual = client.get(resources.DEPLOYMENTS, namespace, OPERATOR)
+        controllers = [usual] if usual else client.list(resources.DEPLOYMENTS, namespace, labelSelector=CONTROLLER)
     except ApiError:
         return None
-    containers = (((deployment or {}).get("spec") or {}).get("template") or {}).get("spec", {}).get("containers") or ()
-    return next((c for c in containers if c.get("name") == "controller"), None)
+    specs = (((obj.get("spec") or {}).get("template") or {}).get("spec") or {} for obj in controllers)
+    containers = [c for spec in specs for c in spec.get("containers") or () if c.get("name") == "controller"]
+    return next((c for c in containers if usual or is_operator(c)), None)
+
+
+def is_operator(container: Object) -> bool:
+    """Return whether the container is a process of the operator. Other programs have a component "controller", too."""
+    return any(variable.get("name") == "ASYA_LEASE_NAME" for variable in container.get("env") or ())
 
 
 def _image(operator: Object | None) -> str:
