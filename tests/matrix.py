@@ -1,4 +1,4 @@
-"""``make matrix``: the cluster tests on each control plane that the environment names, and a table of the outcomes.
+"""``make matrix``: runs the cluster tests on each control plane in the environment, and prints a table.
 
 Each variable ``KUBEBUILDER_ASSETS_<major>_<minor>``, such as ``KUBEBUILDER_ASSETS_1_25``, names a folder with the
 binaries of that version: kube-apiserver, kube-controller-manager and etcd. A test that needs a newer version is
@@ -30,19 +30,19 @@ class ControlPlane:
 
     @property
     def version(self) -> str:
-        """Such as 1.25."""
+        """The version, such as 1.25."""
         return f"{self.major}.{self.minor}"
 
 
 def control_planes(environment: dict[str, str]) -> list[ControlPlane]:
-    """Those that the environment names, the oldest first."""
+    """The control planes in the environment, the oldest first."""
     matches = ((NAME.fullmatch(name), folder) for name, folder in environment.items() if folder)
     named = [ControlPlane(int(match[1]), int(match[2]), Path(folder)) for match, folder in matches if match]
     return sorted(named, key=lambda plane: (plane.major, plane.minor))
 
 
 def problem(plane: ControlPlane) -> str:
-    """What is wrong with a folder, or an empty string: a missing binary, or another version than its name says."""
+    """The problem with a folder: a missing binary, or another version than its name says. Empty if there is none."""
     for name in NEEDED:
         if not os.access(plane.folder / name, os.X_OK):
             return f"KUBEBUILDER_ASSETS_{plane.major}_{plane.minor}: no {name} in {plane.folder}"
@@ -55,7 +55,7 @@ def problem(plane: ControlPlane) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run of the tests counted."""
+    """The counts of a test run."""
 
     passed: int
     failed: int
@@ -75,7 +75,7 @@ def outcome_of(report: str) -> Outcome:
 
 
 def run(plane: ControlPlane, arguments: list[str]) -> Outcome:
-    """The cluster tests of the real tier on one control plane."""
+    """Run the cluster tests of the real tier on one control plane."""
     report = ROOT / "build" / f"matrix-{plane.version}.xml"
     report.parent.mkdir(exist_ok=True)
     report.unlink(missing_ok=True)
@@ -89,7 +89,7 @@ def run(plane: ControlPlane, arguments: list[str]) -> Outcome:
 
 
 def main() -> int:
-    """Run all, print the table; 1 if a test failed, 2 if there is nothing to run on."""
+    """Run all, print the table. Return 1 if a test failed, 2 if there is no control plane."""
     planes = control_planes(dict(os.environ))
     problems = [text for plane in planes if (text := problem(plane))]
     if not planes:

@@ -1,1 +1,1 @@
-"""Files, held against kubectl and against themselves, in every style that people write."""
+"""Files in every style that people write, compared with kubectl's reading and with themselves."""

@@ -1,4 +1,4 @@
-"""kubectl as the judge of what a file says: ``label --local`` parses without a cluster and prints JSON."""
+"""Uses kubectl to read a file: ``label --local`` parses it without a cluster and prints JSON."""
 
 import json
 import shutil
@@ -15,12 +15,12 @@ MARK = "read.by/kubectl"
 
 
 OLDEST = (1, 36)
-"""Earlier ones do not read YAML behind JSON."""
+"""Older versions do not read YAML after JSON."""
 
 
 @cache
 def why_not() -> str:
-    """Why kubectl cannot be asked; an empty string if it can."""
+    """Why kubectl is not available. Empty if it is."""
     result = path()
     if result is None:
         return f"there is no kubectl in {ASSETS}, in {CACHE} or on the PATH"
@@ -35,12 +35,12 @@ def why_not() -> str:
 
 
 def path() -> str | None:
-    """Where it is, if it is."""
+    """The path of kubectl, or None."""
     return shutil.which("kubectl", path=f"{ASSETS}:{CACHE}") or shutil.which("kubectl")
 
 
 def objects(data: bytes) -> list[Any] | str:
-    """The objects in ``data``, or why kubectl refuses it."""
+    """The objects in ``data``, or the reason why kubectl refuses it."""
     with tempfile.TemporaryDirectory() as home:
         command = [str(path()), "label", "--local", "-f", "-", "-o", "json", f"{MARK}=yes"]
         environment = {"HOME": home, "KUBECONFIG": str(Path(home) / "none")}
@@ -66,7 +66,7 @@ def _without_mark(obj: Any) -> Any:
 
 
 def comparable(value: Any) -> Any:
-    """A value as kubectl's output shows it: without the difference between 1 and 1.0, or null and empty labels."""
+    """A value in the form of kubectl's output: 1 equals 1.0, and null equals empty labels."""
     if isinstance(value, dict):
         return {k: comparable(v) for k, v in value.items() if not (k == "labels" and v in (None, {}))}
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Manifests in every style that people write: what is said is drawn first, then how.
+"""Manifests in every style that people write. hypothesis draws the content first, then the style.
 
-A :class:`Shared` value is an anchor where it stands first and an alias behind that; a :class:`Merged` map has a
-merge key. Odd scalars bear the spelling that is written, so that nothing needs to know what they mean.
+A :class:`Shared` value is an anchor at its first place and an alias at later ones. A :class:`Merged` map has a merge
+key. Odd scalars keep their spelling, so that no code must know their meaning.
 """
 
 import json
@@ -17,12 +17,12 @@ ODD = (
     "2001-12-14t21:59:43.10-05:00 "
     "0x_1 1__0 _1 0b 0x 1.5.2 v1.2 a:b a#b http://x:80/y ...x -x +x @x"
 ).split()
-"""Scalars that parsers of YAML disagree on."""
+"""Scalars that YAML parsers read differently."""
 
 
 @dataclass
 class Shared:
-    """Written once, and then referred to."""
+    """A value that is written once and then referred to."""
 
     name: str
     value: Any
@@ -30,7 +30,7 @@ class Shared:
 
 @dataclass
 class Merged:
-    """A map with ``<<`` before or behind its own keys."""
+    """A map with ``<<`` before or after its own keys."""
 
     bases: list[Shared]
     own: dict[str, Any]
@@ -39,14 +39,14 @@ class Merged:
 
 @dataclass(frozen=True)
 class Plain:
-    """A scalar in the spelling that is written."""
+    """A scalar in the spelling to write."""
 
     text: str
 
 
 @dataclass
 class Style:
-    """How one document is written."""
+    """The style of one document."""
 
     rnd: random.Random
     offset: int = 0
@@ -58,12 +58,12 @@ class Style:
     known: set[str] = field(default_factory=set)
 
     def maybe(self, share: float) -> bool:
-        """True in that share of cases."""
+        """True with this probability."""
         return self.rnd.random() < share
 
 
 def scalar(value: Any, style: Style, *, flow: bool) -> str:
-    """A scalar in one of the ways to write it."""
+    """A scalar in one of its spellings."""
     if isinstance(value, Plain):
         risky = flow and any(c in value.text for c in ",[]{}")
         text: str = value.text
@@ -123,7 +123,7 @@ def _between(style: Style, column: int) -> list[str]:
 
 
 def block(value: Any, style: Style, column: int) -> list[str]:
-    """Lines of a map or list that is not empty."""
+    """The lines of a map or list that is not empty."""
     pad = " " * column
     lines: list[str] = []
     if isinstance(value, Merged):
@@ -152,7 +152,7 @@ def block(value: Any, style: Style, column: int) -> list[str]:
 
 
 def _hung(head: str, child: Any, style: Style, column: int, above: int, *, item: bool = False) -> list[str]:
-    """A value behind a key or a dash."""
+    """A value after a key or a dash."""
     if isinstance(child, Shared):
         if child.name in style.known:
             return [f"{head} *{child.name}{_comment(style)}"]
@@ -187,7 +187,7 @@ def as_yaml(value: Any, style: Style) -> str:
 
 
 def plain(value: Any) -> Any:
-    """The value of what is to be written, but for odd scalars."""
+    """The value of a drawn node. Odd scalars stay as they are."""
     if isinstance(value, Shared):
         return plain(value.value)
     if isinstance(value, Merged):
@@ -202,7 +202,7 @@ def plain(value: Any) -> Any:
 
 
 def _environment(rnd: random.Random) -> list[Any]:
-    """Variables of a container: ours, and odd ones."""
+    """Variables of a container: those of injection, and odd ones."""
 
     def some(*choices: Any) -> Any:
         return rnd.choice(choices)
@@ -229,7 +229,7 @@ def _environment(rnd: random.Random) -> list[Any]:
 
 
 def _container(rnd: random.Random, name: str, base: Shared, env_value: Any, mounts: Any) -> Any:
-    """A container with any of what injection changes."""
+    """A container with any of the fields that injection changes."""
 
     def some(*choices: Any) -> Any:
         return rnd.choice(choices)
@@ -252,7 +252,7 @@ def _container(rnd: random.Random, name: str, base: Shared, env_value: Any, moun
 
 
 def deployment(rnd: random.Random) -> Any:
-    """A labelled Deployment with any of what injection changes in any state."""
+    """A labelled Deployment with any of the fields that injection changes, in any state."""
 
     def some(*choices: Any) -> Any:
         return rnd.choice(choices)
@@ -304,7 +304,7 @@ def deployment(rnd: random.Random) -> Any:
 
 
 def other(rnd: random.Random) -> Any:
-    """An object that is nobody's business."""
+    """An object that injection must not change."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -314,7 +314,7 @@ def other(rnd: random.Random) -> Any:
 
 
 def style(rnd: random.Random) -> Style:
-    """A way to write."""
+    """A style to write in."""
     return Style(
         rnd,
         offset=rnd.choice([0, 2, 2, 4]),
@@ -327,7 +327,7 @@ def style(rnd: random.Random) -> Style:
 
 
 def yaml_file(rnd: random.Random) -> tuple[bytes, list[Any]]:
-    """A file of several documents, and what they say."""
+    """A file of several documents, and their values."""
     values = [rnd.choice([deployment, deployment, other])(rnd) for _ in range(rnd.randint(1, 3))]
     text = rnd.choice(["", "", "# a file\n", "---\n", "--- # first\n"])
     for value in values:
@@ -350,7 +350,7 @@ def json_file(rnd: random.Random) -> tuple[bytes, list[Any]]:
 
 
 SEEDS = st.integers(0, 2**32 - 1).map(random.Random)
-"""Sources of what is drawn: hypothesis chooses the seed alone, since it would try a thousand ways to shrink a file."""
+"""Random sources. hypothesis draws only the seed, because it would shrink a file in a thousand ways."""
 
 FILES = SEEDS.map(lambda rnd: rnd.choice([yaml_file, yaml_file, yaml_file, json_file])(rnd))
 """Files in every style."""

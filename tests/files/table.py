@@ -1,4 +1,4 @@
-"""``python -m tests.files.table``: record what kubectl makes of scalars, for those who have no kubectl."""
+"""``python -m tests.files.table``: records how kubectl reads scalars, for machines without kubectl."""
 
 import json
 import random
@@ -18,7 +18,7 @@ ALPHABETS = ("0123456789_.eExXoObBaAfF+-:nNyYtT~=<lIi", "0123456789._e+-xob", "0
 
 
 def is_plain(text: str) -> bool:
-    """Whether ``text`` can stand as a plain scalar anywhere, in a list between brackets too."""
+    """Whether ``text`` is a valid plain scalar everywhere, also in a list in brackets."""
     return (
         bool(text)
         and text[0] not in "@%&*!|>'\"#`,[]{}?:" + ("" if text[1:] else "-")
@@ -30,7 +30,7 @@ def is_plain(text: str) -> bool:
 
 
 def drawn(rnd: random.Random, number: int) -> list[str]:
-    """Scalars made of what numbers are made of."""
+    """Scalars of characters that occur in numbers."""
     matches: set[str] = set()
     while len(matches) < number:
         text = "".join(rnd.choice(rnd.choice(ALPHABETS)) for _ in range(rnd.randint(1, 7)))
@@ -40,7 +40,7 @@ def drawn(rnd: random.Random, number: int) -> list[str]:
 
 
 def ours(text: str) -> tuple[Any, str | None]:
-    """What we make of a plain scalar as a value and as a key; ``ValueError`` stands for refused."""
+    """The project's reading of a plain scalar as a value and as a key. ``ValueError`` means that it is refused."""
     value = resolve(text)
     try:
         name = key(value)
@@ -53,7 +53,7 @@ def ours(text: str) -> tuple[Any, str | None]:
 
 
 def theirs(texts: list[str]) -> list[tuple[Any, str | None]]:
-    """What kubectl makes of them; asked about none that we refuse, since it refuses a file whole."""
+    """kubectl's reading. It gets no scalar that the project refuses, because kubectl would refuse the whole file."""
     values = [text for text in texts if ours(text)[0] is not BadScalar]
     names = [text for text in texts if ours(text)[1] is not None]
     lines = ["block:", *(f"- {t}" for t in values), "flow: [" + ", ".join(values) + "]"]
@@ -63,8 +63,10 @@ def theirs(texts: list[str]) -> list[tuple[Any, str | None]]:
     listed = objects((HEAD + "\n".join(lines) + "\n").encode())
     assert isinstance(listed, list), listed
     (obj,) = listed
-    assert obj["block"] == obj["flow"] == list(obj["values"].values()), "the same in every place"
-    assert obj["quoted"] == [t for t in texts for _ in range(2)], "a quoted scalar is text"
+    assert obj["block"] == obj["flow"] == list(obj["values"].values()), (
+        "a scalar has different values in different places"
+    )
+    assert obj["quoted"] == [t for t in texts for _ in range(2)], "a quoted scalar is not text"
     read = dict(zip(values, obj["block"], strict=True))
     ordered = [t for t in names if ":" not in t] + [t for t in names if ":" in t]
     keys = dict(zip(ordered, (next(iter(k)) for k in obj["keys"]), strict=True))

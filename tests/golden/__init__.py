@@ -1,8 +1,8 @@
-"""Golden files: ``NAME.yaml`` goes in, ``NAME.injected.yaml`` comes out, or ``NAME.message.txt`` says why not.
+"""Golden files: ``NAME.yaml`` is the input.
 
-They are documentation as much as tests: read a pair to see what injection does. ``make golden`` writes the
-outcomes anew; look at the difference before you commit it. Those whose name begins as in ``SETTINGS`` are for an
-operator or a cluster that is set so.
+``NAME.injected.yaml`` is the result, or ``NAME.message.txt`` is the reason for a denial. A pair also documents what
+injection does. ``make golden`` writes the results again; read the difference before you commit it. Names that start as
+in ``SETTINGS`` are for an operator or a cluster with these settings.
 """
 
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ SETTINGS: Mapping[str, SidecarDefaults] = {
     "denied-kubernetes-1-28": SidecarDefaults(native_sidecars=False),
     "no-holder": SidecarDefaults(socket_activation=False),
 }
-"""By the beginnings of names."""
+"""Settings by the start of names."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One input and where its outcome is."""
+    """One input and its result."""
 
     name: str
 
@@ -39,17 +39,17 @@ class Case:
 
     @property
     def source(self) -> Path:
-        """What goes in."""
+        """The input."""
         return FOLDER / f"{self.name}.yaml"
 
     @property
     def injected(self) -> Path:
-        """What comes out."""
+        """The result."""
         return FOLDER / f"{self.name}.injected.yaml"
 
     @property
     def message(self) -> Path:
-        """Why nothing does."""
+        """The reason for a denial."""
         return FOLDER / f"{self.name}.message.txt"
 
 
@@ -65,18 +65,18 @@ def offline(defaults: SidecarDefaults | None = None) -> Offline:
 
 
 def injected(documents: list[Document], defaults: SidecarDefaults | None = None) -> tuple[str, list[str]]:
-    """The text of ``documents`` after injection, and why some of it was denied."""
+    """The text of ``documents`` after injection, and the denials."""
     known = offline(defaults)
     text = "".join(known.inject(d).whole for d in documents)
     return text, [e.partition(": ")[2] for e in known.errors]
 
 
 def uninjected(text: str) -> str:
-    """``text`` with the injection taken out."""
+    """``text`` without its injection."""
     return "".join(Offline.uninject(d).whole for d in split(text))
 
 
 def outcome(case: Case) -> tuple[Path, str]:
-    """Where the outcome of ``case`` belongs, and the outcome."""
+    """The file for the result of ``case``, and the result."""
     text, errors = injected(split(case.source.read_text()), case.defaults)
     return (case.message, "\n".join(errors) + "\n") if errors else (case.injected, text)

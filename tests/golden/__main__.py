@@ -1,4 +1,4 @@
-"""``make golden``: writes every outcome anew."""
+"""``make golden``: writes every result again."""
 
 from tests.golden import CASES, outcome
 

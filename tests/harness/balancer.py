@@ -1,4 +1,4 @@
-"""A Service in a few lines: one loopback port in front of the webhook's replicas, by TCP."""
+"""A stand-in for a Service: one loopback port in front of the webhook's replicas, by TCP."""
 
 import contextlib
 import itertools
@@ -8,11 +8,11 @@ import threading
 
 
 class Balancer:
-    """Forwards each connection to one of ``backends`` in turn, and to the next if that one does not answer."""
+    """Forwards each connection to the next of ``backends``, and to the one after it if that does not answer."""
 
     def __init__(self) -> None:
         self.backends: list[int] = []
-        """Ports on loopback; those that are taken out keep their open connections."""
+        """Ports on loopback. A port that is removed keeps its open connections."""
         self._turn = itertools.count()
         self._open = set[socket.socket]()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -20,11 +20,11 @@ class Balancer:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        """Stop to accept."""
+        """Stop accepting connections."""
         self._listener.close()
 
     def disconnect(self) -> None:
-        """End all connections, so that the next request needs one of its own, with a handshake."""
+        """Close all connections, so that the next request needs a new one with a handshake."""
         for client in list(self._open):
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)

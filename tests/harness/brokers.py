@@ -1,4 +1,4 @@
-"""RabbitMQ and an SQS that is not Amazon's, started on loopback, and clients that publish and receive."""
+"""RabbitMQ and an SQS server on loopback, and clients that publish and receive."""
 
 import json
 import os
@@ -20,30 +20,30 @@ from pika.exceptions import AMQPError, ChannelClosedByBroker
 from tests.harness.clusters import ROOT, Process, free_port, wait_for
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-"""Debian's. What is in the path changes to another user first."""
+"""Debian's program. The one on the PATH changes to another user first."""
 MOTO = ROOT / ".venv" / "moto" / "bin"
-"""An environment of its own, since botocore and kubernetes want different versions of python-dateutil."""
+"""moto has an environment of its own, because botocore and kubernetes need different versions of python-dateutil."""
 USER, PASSWORD = "encoded", "p@ss/w:o#r%d"
-"""They fit into a URL when they are percent-encoded, as ``urlSecretRef`` wants it."""
+"""Characters that need percent-encoding in a URL, as in ``urlSecretRef``."""
 PLAIN_USER, PLAIN_PASSWORD = "plain", "plain-password"
-"""Released sidecars paste these into a URL as they are."""
+"""Characters that are valid in a URL, because released sidecars insert them without encoding."""
 MANUAL_USER = MANUAL_PASSWORD = "asya"
-"""Of the broker that the manual uses."""
+"""Credentials of the broker in the manual."""
 ACCOUNTS = {USER: PASSWORD, PLAIN_USER: PLAIN_PASSWORD, MANUAL_USER: MANUAL_PASSWORD}
 VHOST = "a/b"
 BINARY = "ASYA_SIDECAR_BINARY"
-"""Names a released sidecar of the frames generation, to be run instead of the one in ``tests/podrun``."""
+"""Variable with the path of a released sidecar of the frames generation, which replaces the one in ``tests/podrun``."""
 EXCHANGE = "asya"
-"""The topic exchange that released sidecars publish to."""
+"""The topic exchange to which released sidecars publish."""
 
 
 def why_no_rabbitmq() -> str:
-    """Why RabbitMQ cannot be started, or an empty string."""
+    """Why RabbitMQ cannot start. Empty if it can."""
     return "" if RABBITMQ.exists() and shutil.which("erl") else "no rabbitmq-server (apt-get install rabbitmq-server)"
 
 
 def why_no_sqs() -> str:
-    """Why moto cannot be started, or an empty string."""
+    """Why moto cannot start. Empty if it can."""
     return "" if (MOTO / "moto_server").exists() else f"no moto_server in {MOTO} (make setup)"
 
 
@@ -52,11 +52,11 @@ class Broker(ABC):
 
     @abstractmethod
     def declare(self, *queues: str) -> None:
-        """Make the queues, empty, where sidecars of the frames generations expect them."""
+        """Create the queues, empty, as sidecars of the frames generations expect them."""
 
     @abstractmethod
     def exists(self, queue: str) -> bool:
-        """Whether there is such a queue."""
+        """Whether the queue exists."""
 
     @abstractmethod
     def publish(self, queue: str, bodies: list[bytes]) -> None:
@@ -64,10 +64,10 @@ class Broker(ABC):
 
     @abstractmethod
     def poll(self, queue: str) -> list[Any]:
-        """The messages that are there now, or some of them, decoded and taken out."""
+        """Take the messages that are in the queue now, or some of them, decoded."""
 
     def receive(self, queue: str, count: int) -> list[Any]:
-        """At least ``count`` messages, and what comes within half a second after."""
+        """At least ``count`` messages, and those that arrive within half a second after."""
         matches: list[Any] = []
 
         def enough() -> bool:
@@ -120,7 +120,7 @@ class RabbitMQ(Broker):
         self._process = Process([str(RABBITMQ)], directory / "rabbitmq.log", self._environment).start()
         self.vhost = "/"
         self._kept: dict[str, pika.BlockingConnection] = {}
-        """By virtual host."""
+        """Open connections, by virtual host."""
         try:
             wait_for("RabbitMQ", self._up)
         except AssertionError as error:
@@ -128,11 +128,11 @@ class RabbitMQ(Broker):
 
     @property
     def url(self) -> str:
-        """With the password percent-encoded, as ``urlSecretRef`` wants it."""
+        """The URL with the password percent-encoded, as ``urlSecretRef`` requires."""
         return f"amqp://{USER}:{quote(PASSWORD, safe='')}@127.0.0.1:{self.port}/{quote(self.vhost, safe='')}"
 
     def declare(self, *queues: str, **arguments: Any) -> None:
-        """Make the queues, empty, and bind them by their names without ``asya-``."""
+        """Create the queues, empty, and bind them by their names without ``asya-``."""
         with self._channel() as channel:
             channel.exchange_declare(EXCHANGE, "topic", durable=True)
             for queue in queues:
@@ -141,16 +141,16 @@ class RabbitMQ(Broker):
                 channel.queue_bind(queue, EXCHANGE, queue.removeprefix("asya-"))
 
     def delete(self, queue: str) -> None:
-        """Remove a queue, if there is one."""
+        """Remove a queue if it exists."""
         with self._channel() as channel:
             channel.queue_delete(queue)
 
     def exists(self, queue: str) -> bool:
-        """Whether there is such a queue."""
+        """Whether the queue exists."""
         return self.count(queue) is not None
 
     def count(self, queue: str) -> int | None:
-        """Messages that wait in a queue, without those that a consumer has; None if there is no such queue."""
+        """Number of messages that wait in a queue, without those at a consumer. None if there is no such queue."""
         with self._channel() as channel:
             try:
                 return int(channel.queue_declare(queue, passive=True).method.message_count)
@@ -164,7 +164,7 @@ class RabbitMQ(Broker):
                 channel.basic_publish("", queue, body)
 
     def poll(self, queue: str) -> list[Any]:
-        """The messages that are there now, decoded and taken out; none where there is no such queue."""
+        """Take the messages that are in the queue now, decoded. Empty if there is no such queue."""
         matches: list[Any] = []
         with self._channel() as channel:
             while True:
@@ -185,7 +185,7 @@ class RabbitMQ(Broker):
 
     @contextmanager
     def _channel(self) -> Iterator[BlockingChannel]:
-        """A channel of a connection that is kept."""
+        """A channel of a connection that stays open."""
         if self.vhost not in self._kept:
             self._kept[self.vhost] = self._connect()
         channel = self._kept[self.vhost].channel()
@@ -210,7 +210,7 @@ class RabbitMQ(Broker):
 
 
 class Sqs(Broker):
-    """moto's SQS, by its JSON protocol."""
+    """moto's SQS, used through its JSON protocol."""
 
     REGION, ACCOUNT = "eu-west-1", "123456789012"
 
@@ -225,25 +225,25 @@ class Sqs(Broker):
         wait_for("moto", self._up)
 
     def declare(self, *queues: str) -> None:
-        """Make the queues, empty: new ones, since SQS purges a queue once a minute at most."""
+        """Create the queues anew, because SQS purges a queue at most once a minute."""
         for queue in queues:
             if self.exists(queue):
                 self._call("DeleteQueue", QueueUrl=f"{self.base}/{queue}")
             self._call("CreateQueue", QueueName=queue)
 
     def exists(self, queue: str) -> bool:
-        """Whether there is such a queue."""
+        """Whether the queue exists."""
         answer = self._call("ListQueues", QueueNamePrefix=queue)
         return f"{self.base}/{queue}" in (answer.get("QueueUrls") or ())
 
     def publish(self, queue: str, bodies: list[bytes]) -> None:
-        """Send messages, ten a request."""
+        """Send messages, ten in each request."""
         for n in range(0, len(bodies), 10):
             entries = [{"Id": str(i), "MessageBody": body.decode()} for i, body in enumerate(bodies[n : n + 10])]
             self._call("SendMessageBatch", QueueUrl=f"{self.base}/{queue}", Entries=entries)
 
     def poll(self, queue: str) -> list[Any]:
-        """Up to ten of the messages that are there now, decoded and taken out."""
+        """Take up to ten of the messages that are in the queue now, decoded."""
         url = f"{self.base}/{queue}"
         messages = self._call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10).get("Messages") or []
         if messages:
@@ -279,13 +279,13 @@ class Sqs(Broker):
 
 
 def sidecar_environment() -> dict[str, str]:
-    """What the test sidecar's image brings; the credentials stand for the pod's identity."""
+    """Environment variables of the test sidecar's image. The credentials stand for the pod's identity."""
     credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     return {"PATH": os.defpath, "PYTHONPATH": str(ROOT), **credentials}
 
 
 def sidecar_command(generation: str) -> tuple[str, ...]:
-    """The test sidecar of a generation; a released binary of the frames generation where a variable names one."""
+    """The command of the test sidecar of a generation, or of a released binary if a variable names one."""
     binary = os.environ.get(BINARY)
     if binary and generation == "frames":
         return (binary,)

@@ -1,7 +1,8 @@
-"""A real cert-manager on a cluster without nodes: its three processes on this host, where their binaries are at hand.
+"""A real cert-manager for a cluster without nodes: its three processes run on this host.
 
-They are ``cert-manager-controller``, ``cert-manager-cainjector`` and ``cert-manager-webhook``, beside the definitions
-``cert-manager.crds.yaml``, in the folder that ``CERT_MANAGER_ASSETS`` names, else with the control plane's.
+They are ``cert-manager-controller``, ``cert-manager-cainjector`` and ``cert-manager-webhook``. Their binaries and the
+definitions ``cert-manager.crds.yaml`` are in the folder ``CERT_MANAGER_ASSETS``, else with the control plane's
+binaries.
 """
 
 import os
@@ -26,14 +27,14 @@ NAMESPACES = Resource("v1", "Namespace", "namespaces")
 
 
 def why_no_cert_manager() -> str:
-    """What is missing, or an empty string."""
+    """The missing files. Empty if there are none."""
     wanted = [*(f"cert-manager-{name}" for name in PROCESSES), "cert-manager.crds.yaml"]
     missing = [name for name in wanted if not (FOLDER / name).exists()]
     return f"no {', no '.join(missing)} in {FOLDER}; CERT_MANAGER_ASSETS names another folder" if missing else ""
 
 
 class CertManager:
-    """One cert-manager, with rights over all of the cluster."""
+    """One cert-manager, with rights in the whole cluster."""
 
     def __init__(self, cluster: Cluster, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -65,7 +66,7 @@ class CertManager:
         }
 
     def start(self) -> None:
-        """Install the definitions, start all processes, and wait until certificates are taken."""
+        """Install the definitions, start all processes, and wait until the API server accepts certificates."""
         for definition in filter(None, yaml.safe_load_all((FOLDER / "cert-manager.crds.yaml").read_text())):
             self._client.apply(DEFINITIONS, definition)
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
@@ -78,12 +79,12 @@ class CertManager:
         wait_for("cert-manager's webhook", self._is_asked, 60, 0.2)
 
     def stop(self) -> None:
-        """Stop all of it."""
+        """Stop all processes."""
         for process in self.processes.values():
             process.stop()
 
     def renew(self, namespace: str, name: str) -> int:
-        """Have a certificate issued again, as ``cmctl renew`` does, and wait until it is; its revision."""
+        """Issue a certificate again, as ``cmctl renew`` does, and wait for it. Return its revision."""
         live = self._client.get(CERTIFICATES, namespace, name)
         assert live is not None, name
         before = live["status"].get("revision", 0)

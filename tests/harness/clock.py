@@ -1,8 +1,8 @@
-"""Monotonic time that a test moves."""
+"""A monotonic clock that a test moves."""
 
 
 class Clock:
-    """What stands in for ``time.monotonic``."""
+    """Replaces ``time.monotonic``."""
 
     def __init__(self) -> None:
         self.now = 1000.0

@@ -1,8 +1,8 @@
-"""Clusters to test against: the sandbox, and a real control plane where its binaries are at hand.
+"""Clusters for tests: the sandbox, and a real control plane if its binaries are available.
 
-Both are processes of their own on loopback with a kubeconfig for an administrator. The real one is
-etcd, kube-apiserver and kube-controller-manager by envtest's convention: in ``KUBEBUILDER_ASSETS`` or
-``/usr/local/kubebuilder/bin``. There is no kubelet, so its pods stay pending.
+Both are separate processes on loopback with an administrator's kubeconfig. The real one is etcd, kube-apiserver and
+kube-controller-manager in the places of envtest: ``KUBEBUILDER_ASSETS`` or ``/usr/local/kubebuilder/bin``. There is no
+kubelet, so its pods stay pending.
 """
 
 import base64
@@ -33,8 +33,10 @@ from release.binaries import ROOT as ROOT
 
 READY_SECONDS = 60
 PATIENCE = 120
-"""Seconds for what must come, however late: kube-controller-manager collects no garbage for up to a minute after a
-resource definition came or went."""
+"""Seconds to wait for slow events.
+
+kube-controller-manager collects no garbage for up to a minute after a resource definition was added or removed.
+"""
 AUDIT = """
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -44,7 +46,7 @@ rules:
   userGroups: ["system:serviceaccounts:asya-system"]
 - level: None
 """
-"""What the operator's own ServiceAccounts ask for is written down."""
+"""Audit policy that records the requests of the operator's own ServiceAccounts."""
 T = TypeVar("T")
 
 
@@ -52,9 +54,9 @@ _given: set[int] = set()
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nothing listens on, and that no connection is given as its own meanwhile."""
+    """A free port of 127.0.0.1. Linux never uses it as the local port of an outgoing connection."""
     while True:
-        port = random.SystemRandom().randrange(10_000, 32_000)  # below those that Linux gives to connections
+        port = random.SystemRandom().randrange(10_000, 32_000)  # below the ports of outgoing connections
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -66,14 +68,14 @@ def free_port() -> int:
 
 
 def why_not_real() -> str:
-    """Why there is no real control plane, or an empty string."""
+    """Why there is no real control plane. Empty if there is one."""
     missing = [name for name in ("kube-apiserver", "etcd") if not os.access(ASSETS / name, os.X_OK)]
     return f"no {' and no '.join(missing)} in {ASSETS}" if missing else ""
 
 
 @cache
 def real_version() -> tuple[int, int]:
-    """Major and minor version of the kube-apiserver at hand; far above all others where there is none."""
+    """Major and minor version of the available kube-apiserver. Without one, a version above all others."""
     if why_not_real():
         return (999, 0)
     printed = subprocess.run([str(ASSETS / "kube-apiserver"), "--version"], capture_output=True, text=True, check=True)
@@ -91,7 +93,7 @@ class Process:
     _child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Process":
-        """Start it."""
+        """Start the process."""
         with self.log.open("ab") as output:
             self._child = subprocess.Popen(
                 self.command,
@@ -112,7 +114,7 @@ class Process:
     @property
     def pid(self) -> int:
         """Its process id."""
-        assert self._child is not None, "it was not started"
+        assert self._child is not None, "the process was not started"
         return self._child.pid
 
     def send(self, number: int) -> None:
@@ -120,11 +122,11 @@ class Process:
         os.kill(self.pid, number)
 
     def stop(self, number: int = signal.SIGTERM, timeout: float = 20) -> int:
-        """Send it a signal and wait for it to end; its exit code."""
+        """Send it a signal and wait for its end. Return its exit code."""
         if self._child is None:
             return 0
         if self._child.poll() is None:
-            # Of the whole session, so that gunicorn's workers are killed with it.
+            # Kill the whole session, so that gunicorn's workers end too.
             os.killpg(self._child.pid, number) if number == signal.SIGKILL else self._child.send_signal(number)
         try:
             code = self._child.wait(timeout)
@@ -140,7 +142,7 @@ class Process:
 
 
 def wait_for(what: str, probe: Callable[[], T], timeout: float = PATIENCE, pause: float = 0.05) -> T:
-    """The first result of ``probe`` that is true; assertion errors and API errors in it count as not yet."""
+    """The first true result of ``probe``. Assertion errors and API errors in ``probe`` count as not yet true."""
     deadline = time.monotonic() + timeout
     last: object = None
     while True:
@@ -171,11 +173,11 @@ class Cluster:
         return self.name != "sandbox"
 
     def client(self) -> Client:
-        """A client of its administrator."""
+        """A client with the administrator's rights."""
         return Client(load_configuration(str(self.kubeconfig)))
 
     def stop(self) -> None:
-        """Stop all its processes, the last first."""
+        """Stop all its processes in reverse order."""
         for process in reversed(self.processes):
             process.stop(signal.SIGKILL)
 
@@ -209,7 +211,7 @@ def start_sandbox(directory: Path) -> Cluster:
 
 
 def start_real(directory: Path, *, controller_manager: bool = True, api_flags: Sequence[str] = ()) -> Cluster:
-    """Start etcd, kube-apiserver with ``api_flags``, and kube-controller-manager where it is at hand and wanted."""
+    """Start etcd, kube-apiserver with ``api_flags``, and kube-controller-manager if it is available and requested."""
     directory.mkdir(parents=True, exist_ok=True)
     etcd, etcd_url = _start_etcd(directory)
     port = free_port()
@@ -258,7 +260,7 @@ def start_real(directory: Path, *, controller_manager: bool = True, api_flags: S
 
 
 def _start_etcd(directory: Path) -> tuple[Process, str]:
-    """etcd, and its URL."""
+    """Start etcd. Return its URL."""
     port, peer_port = free_port(), free_port()
     command = [
         str(ASSETS / "etcd"),

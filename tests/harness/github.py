@@ -1,4 +1,4 @@
-"""A server of GitHub's releases, which has whatever faults a test wants."""
+"""A server of GitHub's releases with any faults that a test needs."""
 
 import hashlib
 import json
@@ -16,15 +16,15 @@ GOOD, BETTER = b"print('good')\n", b"print('better')\n"
 
 
 class GitHub:
-    """A release server over TLS that does what a test tells it to."""
+    """A release server over TLS that follows a test's settings."""
 
     def __init__(self, certificate_file: Path) -> None:
         self.certificate_file = certificate_file
         self.status, self.body, self.short, self.delay = 200, GOOD, 0, 0.0
         self.token = ""
-        """The one that is asked for, if any: then only the API has the asset, as with a private repository."""
+        """The token that the server requires, if any. Then only the API has the asset, as for a private repository."""
         self.redirect = ""
-        """Where the asset is, if elsewhere."""
+        """The address of the asset, if it is elsewhere."""
         self.paths: list[str] = []
         self.tokens: list[str | None] = []
         self.conditional = 0
@@ -43,7 +43,7 @@ class GitHub:
 
 
 def _handler(outer: GitHub) -> type[BaseHTTPRequestHandler]:
-    """The handler of a server that does what ``outer`` says."""
+    """The handler of a server that follows the settings of ``outer``."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -71,7 +71,7 @@ def _handler(outer: GitHub) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body[: len(body) - outer.short])
 
         def _of_api(self) -> bool:
-            """Answer what is refused, and a release."""
+            """Answer an API request: a refusal, or a release."""
             if self.headers.get("Authorization") != f"Bearer {outer.token}" or "/api/v3/" not in self.path:
                 self.send_response(404)
                 body = b"{}"

@@ -1,4 +1,4 @@
-"""A real ``helm`` against one cluster, or none."""
+"""Real ``helm`` for one cluster, or for none."""
 
 import os
 import subprocess
@@ -16,21 +16,21 @@ CHART = ROOT / "charts" / "asya-operator"
 
 
 class HelmError(Exception):
-    """Helm's own words."""
+    """Helm failed. The message is Helm's."""
 
 
 @dataclass
 class Helm:
-    """Helm against one cluster, or none."""
+    """Helm for one cluster, or for none."""
 
     kubeconfig: Path | None = None
     namespace: str = "asya-system"
     program: str = "helm"
-    """Or ``helm3``."""
+    """Name of the program: ``helm`` or ``helm3``."""
     _home: str = field(default_factory=lambda: tempfile.mkdtemp(prefix="asya-helm-"))
 
     def run(self, *arguments: str, values: dict[str, Any] | None = None) -> str:
-        """Run helm; what it printed.
+        """Run helm. Return its output.
 
         Raises:
             HelmError: if it failed.
@@ -58,9 +58,9 @@ class Helm:
         return [doc for doc in yaml.load_all(text, yaml.CSafeLoader) if doc]
 
     def install(self, values: dict[str, Any] | None = None) -> str:
-        """Install, or upgrade what is installed."""
+        """Install the release, or upgrade it if it is installed."""
         return self.run("upgrade", "--install", "asya-operator", str(CHART), "--create-namespace", values=values)
 
     def uninstall(self) -> str:
-        """Uninstall."""
+        """Uninstall the release."""
         return self.run("uninstall", "asya-operator")

@@ -1,4 +1,4 @@
-"""What happens to objects on the way, which a look at the end does not tell."""
+"""Records the changes of objects, which a look at the final state does not show."""
 
 from kube.informer import Informer
 from kube.objects import Object
@@ -7,12 +7,12 @@ from tests.harness.space import BY_KIND, Space
 
 
 class History:
-    """Every version that the objects of a namespace have had, one kind, as a watch brings them."""
+    """Every version of the objects of one kind in a namespace, from a watch."""
 
     def __init__(self, space: Space, kind: str | Resource) -> None:
         self.versions: list[Object] = []
         self.deleted: set[str] = set()
-        """Uids of those that are gone, as far as the watch has told."""
+        """Uids of deleted objects, as far as the watch has reported them."""
         resource = BY_KIND[kind] if isinstance(kind, str) else kind
         self._informer = Informer(space.client, resource, self._changed, namespace=space.name)
         self._informer.start()
@@ -24,6 +24,6 @@ class History:
         self.versions.append({**obj, "deleted": True} if deleted else obj)
 
     def stop(self) -> list[Object]:
-        """All of them, in order."""
+        """Stop recording. Return all versions in order."""
         self._informer.stop()
         return self.versions

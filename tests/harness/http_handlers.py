@@ -1,4 +1,4 @@
-"""Handlers of the http generation: one for each thing that a handler may do, and ``any``, which calls them by name."""
+"""Handlers of the http generation: one for each feature of handlers, and ``any``, which calls them by name."""
 
 HANDLERS = """
 import asyncio, collections, dataclasses, datetime, decimal, enum, os, uuid

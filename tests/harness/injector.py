@@ -1,4 +1,4 @@
-"""A mutating webhook of somebody else's: changes, or refuses, every object that it is shown."""
+"""A mutating webhook of another owner. It changes or refuses every object that it receives."""
 
 import base64
 import json
@@ -16,11 +16,11 @@ from kube.objects import Object
 from tests.harness.operator import WEBHOOKS
 
 Mutate = Callable[[Object], list[Object] | str]
-"""From an object to a JSON patch, or to why it is refused."""
+"""A function from an object to a JSON patch, or to the reason for a refusal."""
 
 
 class Server:
-    """Serves ``mutate`` over TLS on loopback; counts the calls."""
+    """Serves ``mutate`` over TLS on loopback, and counts the calls."""
 
     def __init__(self, mutate: Mutate, delay: float = 0.0) -> None:
         self.calls = 0
@@ -65,7 +65,7 @@ class Server:
         }
 
     def close(self) -> None:
-        """Stop."""
+        """Stop the server."""
         self._gate.set()
         self._server.shutdown()
         self._server.server_close()
@@ -75,9 +75,9 @@ class Server:
 def injector(
     client: Client, name: str, namespace: str, mutate: Mutate, delay: float = 0.0, **hook: Any
 ) -> Iterator[Server]:
-    """Such a webhook for pods, ConfigMaps and Deployments of one namespace; ``hook`` overrides its fields.
+    """Such a webhook for pods, ConfigMaps and Deployments of one namespace. ``hook`` overrides its fields.
 
-    Webhooks are called in the order of their configurations' names.
+    The API server calls webhooks in the order of their configurations' names.
     """
     server = Server(mutate, delay)
     resource = WEBHOOKS["MutatingWebhookConfiguration"]

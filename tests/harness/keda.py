@@ -1,4 +1,4 @@
-"""Says of every new ScaledObject and ScaledJob what KEDA would: that it is ready, and sees no messages."""
+"""Acts as KEDA for every new ScaledObject and ScaledJob: reports that it is ready and has no messages."""
 
 import threading
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from kube.objects import Object
 from kube.resources import SCALED_JOBS, SCALED_OBJECTS, Resource
 
 IGNORED = "ignored"
-"""Objects of a name that starts so are not looked at, as if KEDA did not run."""
+"""Objects with this prefix of their name get no status, as if KEDA did not run."""
 CONDITIONS = [
     {"type": "Ready", "status": "True", "reason": "ScaledObjectReady", "message": "ready for scaling"},
     {"type": "Active", "status": "False", "reason": "ScalerNotActive", "message": "triggers are not active"},
@@ -21,7 +21,7 @@ CONDITIONS = [
 
 
 class Keda:
-    """Watches KEDA's objects. Nothing is scaled."""
+    """Watches KEDA's objects. It scales nothing."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -29,11 +29,11 @@ class Keda:
         self._informers = [Informer(client, r, self._observer(r)) for r in (SCALED_OBJECTS, SCALED_JOBS)]
 
     def start(self) -> None:
-        """Start to watch, once KEDA's resources are there."""
+        """Start the watch as soon as KEDA's resources exist."""
         threading.Thread(target=self._start, daemon=True).start()
 
     def stop(self) -> None:
-        """Stop."""
+        """Stop the watch."""
         self._stopping.set()
         for informer in self._informers:
             informer.stop()
@@ -43,7 +43,7 @@ class Keda:
             try:
                 served = self._client.serves(KEDA_API_VERSION, SCALED_OBJECTS.plural)
             except ApiError:
-                continue  # the cluster is not up yet, or no longer
+                continue  # the cluster has not started, or has stopped
             if served:
                 for informer in self._informers:
                     informer.start()
@@ -55,11 +55,11 @@ class Keda:
             known = (obj.get("status") or {}).get("conditions")
             if deleted or known or metadata.get("deletionTimestamp") or metadata["name"].startswith(IGNORED):
                 return
-            # With the version, so that what a test has KEDA say meanwhile is not lost.
+            # With the version, so that a status that a test writes meanwhile is not lost.
             patch = {"metadata": {"resourceVersion": metadata["resourceVersion"]}, "status": {"conditions": CONDITIONS}}
             try:
                 self._client.merge_patch(resource, metadata["namespace"], metadata["name"], patch, subresource="status")
             except ApiError:
-                return  # it is gone, or its namespace is
+                return  # the object or its namespace is deleted
 
         return changed

@@ -1,4 +1,4 @@
-"""Says of every pod of a real control plane what a kubelet would: that it runs and is ready."""
+"""Acts as a kubelet for every pod of a real control plane: reports that it runs and is ready."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,22 +14,22 @@ from tests.harness.clusters import Cluster, start
 from tests.harness.keda import Keda
 
 BROKEN = "broken"
-"""Pods of an image whose name starts so never run, and what is wrong with them is a test's to say."""
+"""Pods with images of this prefix never run. Tests write their status themselves."""
 
 
 class Kubelet:
-    """Watches pods, and reports those that are new as ready. Nothing is run."""
+    """Watches pods, and reports new ones as ready. It runs nothing."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._informer = Informer(client, PODS, self._changed)
 
     def start(self) -> None:
-        """Start to watch."""
+        """Start the watch."""
         self._informer.start()
 
     def stop(self) -> None:
-        """Stop."""
+        """Stop the watch."""
         self._informer.stop()
 
     def _changed(self, pod: Object, deleted: bool) -> None:
@@ -47,12 +47,12 @@ class Kubelet:
         try:
             self._client.merge_patch(PODS, metadata["namespace"], metadata["name"], patch, subresource="status")
         except ApiError:
-            return  # it is gone, or its namespace is
+            return  # the pod or its namespace is deleted
 
 
 @contextmanager
 def played(cluster: Cluster) -> Iterator[None]:
-    """On ``cluster``, pods become ready and KEDA, once its resources are there, looks at them, for a while."""
+    """Act as kubelet, and as KEDA once its resources exist, on ``cluster`` while the block runs."""
     kubelet, keda = Kubelet(cluster.client()), Keda(cluster.client())
     if cluster.real:  # the sandbox needs no kubelet
         kubelet.start()
@@ -66,7 +66,7 @@ def played(cluster: Cluster) -> Iterator[None]:
 
 @contextmanager
 def running(directory: Path, *, real: bool) -> Iterator[Cluster]:
-    """A cluster, gone afterwards, on which pods become ready and KEDA, once its resources are there, looks at them."""
+    """A cluster with stand-ins for kubelet and KEDA. It is removed afterwards."""
     cluster = start(directory, real=real)
     try:
         with played(cluster):

@@ -1,4 +1,4 @@
-"""What people do to a cluster all along: it tells whether any admission was lost meanwhile."""
+"""Constant load on a cluster, to detect lost admissions."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ POD = {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "app"
 
 
 class Load:
-    """Creates labelled pods all along, and watches that no published CA bundle is ever empty."""
+    """Creates labelled pods in a loop, and checks that no published CA bundle is ever empty."""
 
     def __init__(self, space: Space, rate: float = 10.0, each: Callable[[], None] = lambda: None) -> None:
         """``each`` is called after each pod."""
@@ -43,7 +43,7 @@ class Load:
 
     @contextmanager
     def running(self, lost: int = 0) -> Iterator["Load"]:
-        """While the block runs; then it must have seen no more errors than ``lost``, and no blank bundle."""
+        """Create load while the block runs. Then check that at most ``lost`` errors and no empty bundle occurred."""
         for informer in self._bundles:
             informer.start()
         self._thread.start()

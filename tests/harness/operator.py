@@ -1,4 +1,4 @@
-"""The operator as it runs in production: two processes, gunicorn and TLS, its CA in the webhook configuration."""
+"""The operator as in production: two processes, gunicorn and TLS, its CA in the webhook configuration."""
 
 import base64
 import shutil
@@ -38,18 +38,18 @@ REAL_KEDA = next(
 )
 """KEDA's own CRDs, in a directory beside the project or above it."""
 WEBHOOK_CONFIGURATION_SECONDS = 1.5
-"""How long a real API server may take to notice a changed webhook configuration."""
+"""Seconds that a real API server may need to notice a changed webhook configuration."""
 MINIMAL_KEDA = Path(__file__).with_name("keda.yaml")
 
 
 def keda_crds() -> list[dict[str, Any]]:
-    """KEDA's real CRDs where they are at hand, else minimal ones of the same names."""
+    """KEDA's real CRDs if they are available, else minimal ones with the same names."""
     files = sorted(REAL_KEDA.glob("*.yaml")) if REAL_KEDA.is_dir() else [MINIMAL_KEDA]
     return [doc for file in files for doc in yaml.load_all(file.read_text(), yaml.CSafeLoader) if doc]
 
 
 def install_crd(client: Client, crd: dict[str, Any]) -> None:
-    """Apply ``crd`` and wait until it is served."""
+    """Apply ``crd`` and wait until the API server serves it."""
     client.apply(CRDS, crd, manager="test")
     spec = crd["spec"]
     path = f"{spec['group']}/{spec['versions'][0]['name']}"
@@ -83,7 +83,7 @@ class Controller:
     port: int
 
     def get(self, path: str) -> str:
-        """The text that its telemetry server answers with; an empty one while there is none."""
+        """The response of its telemetry server. Empty while the server does not run."""
         try:
             answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}{path}", retries=False, timeout=2)
         except urllib3.exceptions.HTTPError:
@@ -93,13 +93,13 @@ class Controller:
 
 @dataclass
 class Operator:
-    """Both processes against one cluster."""
+    """Both processes on one cluster."""
 
     cluster: Cluster
     directory: Path
     environment: dict[str, str] = field(default_factory=dict)
     kubeconfig: Path | None = None
-    """What the processes reach the API by, where that is another way than the tests'."""
+    """The kubeconfig of the processes, if it differs from the tests'."""
     webhook: Process | None = None
     controllers: list[Controller] = field(default_factory=list)
 
@@ -112,7 +112,7 @@ class Operator:
         self.directory.mkdir(parents=True, exist_ok=True)
 
     def install(self) -> None:
-        """What the chart installs: CRD, namespace, certificate, webhook configurations."""
+        """The objects that the chart installs: CRD, namespace, certificate, webhook configurations."""
         shutil.copy(SCRIPT, self.script)
         install_crd(self.client, manifest())
         install_keda(self.client)
@@ -124,7 +124,7 @@ class Operator:
         self.trust(authority.certificate)
 
     def trust(self, ca: bytes) -> None:
-        """Have the API server trust a CA, given as PEM."""
+        """Set the CA that the API server trusts, as PEM."""
         self.ca_bundle = base64.b64encode(ca).decode()
         self.configure_webhooks()
 
@@ -138,7 +138,7 @@ class Operator:
 
     @contextmanager
     def without_validation(self) -> Iterator[None]:
-        """AsyncActors are stored unchecked for a while."""
+        """Store AsyncActors without validation while the block runs."""
         resource = WEBHOOKS["ValidatingWebhookConfiguration"]
         self.client.delete(resource, "", "asya-operator")
         wait_for("the configuration to go", lambda: self.client.get(resource, "", "asya-operator") is None)
@@ -184,7 +184,7 @@ class Operator:
 
     @contextmanager
     def edited_script(self) -> Iterator[str]:
-        """The script may be edited for a while; it is as it was again in the end, and known to be. Its text."""
+        """The script may change while the block runs. Afterwards it is restored everywhere. Yields its text."""
         good = self.script.read_text()
         try:
             yield good
@@ -194,7 +194,7 @@ class Operator:
 
     @contextmanager
     def released_script(self, server: GitHub) -> Iterator[None]:
-        """The controller has its script from a release for a while, and then from the file again."""
+        """The controller loads its script from a release while the block runs, and afterwards from the file again."""
         environment = {
             "ASYA_RUNTIME_SOURCE": "github",
             "ASYA_RUNTIME_GITHUB_REPO": "owner/name",
@@ -224,7 +224,7 @@ class Operator:
         return str(answer.data.decode())
 
     def start_controller(self, *, wait: bool = True, kubeconfig: Path | None = None) -> Controller:
-        """Start one more controller; ``wait`` until it leads."""
+        """Start one more controller. With ``wait``, wait until it leads."""
         port = free_port()
         options = {
             "--kubeconfig": kubeconfig or self.kubeconfig,
@@ -250,7 +250,7 @@ class Operator:
         self.controllers.clear()
 
     def restart_controller(self) -> Controller:
-        """Stop all controllers, and start one that has the environment as it is now."""
+        """Stop all controllers, and start one with the present environment."""
         self.stop_controllers()
         return self.start_controller()
 
@@ -261,7 +261,7 @@ class Operator:
         self.start_controller()
 
     def heal(self) -> None:
-        """Start what a test has stopped."""
+        """Start the processes that a test has stopped."""
         if self.webhook is None or not self.webhook.running:
             self.start_webhook()
         if not any(c.process.running for c in self.controllers):
@@ -269,19 +269,19 @@ class Operator:
             self.start_controller()
 
     def stop(self) -> None:
-        """Stop everything, and take the webhook configurations away."""
+        """Stop everything, and delete the webhook configurations."""
         self.stop_controllers()
         self.stop_webhook()
         for resource in WEBHOOKS.values():
             try:
                 self.client.delete(resource, "", "asya-operator")
             except ApiError:
-                continue  # the cluster is going as well
+                continue  # the cluster is stopping too
 
 
 @contextmanager
 def alone(start: Callable[[Path], Cluster] = start_sandbox) -> Iterator[Operator]:
-    """An operator on a cluster of its own, neither installed nor started yet; both are gone afterwards."""
+    """An operator on a cluster of its own, neither installed nor started. Both are removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="asya-") as name:
         cluster = start(Path(name) / "cluster")
         operator = Operator(cluster, Path(name) / "operator")
@@ -294,6 +294,6 @@ def alone(start: Callable[[Path], Cluster] = start_sandbox) -> Iterator[Operator
 
 
 def leads(controller: Controller) -> bool:
-    """Whether that controller says that it leads."""
+    """Whether that controller reports that it leads."""
     assert controller.process.running, "the controller ended"
     return "asya_controller_leader 1.0" in controller.get("/metrics")

@@ -15,7 +15,7 @@ from tests.harness.clusters import Cluster, Process, free_port, wait_for
 from tests.harness.helm import CHART
 
 ALERTS = CHART / "files" / "alerts.yaml"
-"""The alerts, with words in capitals that the chart fills in."""
+"""The file with the alerts. The chart replaces its words in capitals."""
 MISSING = (
     ""
     if shutil.which("promtool") and shutil.which("prometheus")
@@ -24,13 +24,13 @@ MISSING = (
 prometheus_only = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 
 WINDOW_SECONDS = 15
-"""Length of every range in the rules of :func:`quick`; a rate needs a few scrapes."""
+"""Length of every range in the rules of :func:`quick`. A rate needs several scrapes."""
 SILENCE_SECONDS = 14
-"""Threshold of the watch alert in :func:`quick`; the watchdog looks every 5 s."""
+"""Threshold of the watch alert in :func:`quick`. The watchdog checks every 5 s."""
 
 
 def alerts() -> str:
-    """The alerts of a release that has the usual names."""
+    """The alerts of a release with the default names."""
     return ALERTS.read_text().replace(" OPTIONS", "").replace("OPERATOR", "asya-operator")
 
 
@@ -40,22 +40,22 @@ def rules() -> list[dict[str, Any]]:
 
 
 def quick(text: str) -> str:
-    """The alerts' file with minutes made seconds, so that a test sees each of them fire and resolve."""
+    """The alerts' file with seconds in place of minutes, so that a test can wait until alerts fire and resolve."""
     text = re.sub(r"(?m)^(\s+for:) \S+", r"\1 1s", text)
     text = re.sub(r"\[\d+m\]", f"[{WINDOW_SECONDS}s]", text)
-    # Other watches are silent for up to a minute at rest; the test keeps this one busy.
+    # Other watches are silent for up to a minute at rest. The test keeps this one busy.
     silence = "asya_watch_silence_seconds) > 300"
     assert silence in text
     return text.replace(silence, f'asya_watch_silence_seconds{{resource=~"asyncactors.*"}}) > {SILENCE_SECONDS}')
 
 
 class Prometheus:
-    """One that scrapes ``targets`` (host:port) every second; more can be added while it runs."""
+    """A Prometheus that scrapes ``targets`` (host:port) every second. More can be added while it runs."""
 
     def __init__(
         self, directory: Path, targets: list[str], *, rule_text: str = "", cluster: Cluster | None = None
     ) -> None:
-        """``rule_text`` are other rules than the chart's; ``cluster`` is one whose API server is scraped too."""
+        """``rule_text`` replaces the chart's rules. ``cluster`` is a cluster whose API server is scraped too."""
         self.port = free_port()
         directory.mkdir(parents=True, exist_ok=True)
         self._targets, self._file = list(targets), directory / "targets.json"
@@ -79,7 +79,7 @@ class Prometheus:
         self.process = Process(["prometheus", *options, listen], directory / "prometheus.log").start()
 
     def ask(self, path: str, **query: str) -> Any:
-        """What its API answers."""
+        """The response of its API."""
         answer = urllib3.request("GET", f"http://127.0.0.1:{self.port}/api/v1/{path}", fields=query, retries=False)
         return answer.json()["data"]
 
@@ -92,10 +92,10 @@ class Prometheus:
         try:
             return len(self.value("up == 1")) >= self._expected
         except (urllib3.exceptions.HTTPError, ValueError):
-            return False  # it is starting, and answers with a sentence
+            return False  # while it starts, it answers with plain text
 
     def set_targets(self, targets: list[str]) -> None:
-        """Scrape these of the operator's processes from now on."""
+        """From now on, scrape these addresses of the operator's processes."""
         self._targets = list(targets)
         self._write_targets()
 
@@ -112,7 +112,7 @@ class Prometheus:
         return wait_for(f"{name} to fire", matches, 60, 0.5) or {}
 
     def wait_resolved(self, name: str, **labels: str) -> None:
-        """Wait until that alert fires no more."""
+        """Wait until that alert does not fire."""
         wait_for(f"{name} to resolve", lambda: not any(_matches(a, name, labels) for a in self.alerts()), 90, 0.5)
 
     def _write_targets(self) -> None:
@@ -131,7 +131,7 @@ def _api_server_job(directory: Path, cluster: Cluster) -> dict[str, Any]:
     return {
         "job_name": "apiserver",
         "scheme": "https",
-        "scrape_interval": "3s",  # its answer has megabytes, of which a few lines are kept
+        "scrape_interval": "3s",  # the response has megabytes, of which the rules need a few lines
         "metric_relabel_configs": [
             {"source_labels": ["__name__"], "regex": "apiserver_admission_webhook_.*", "action": "keep"}
         ],

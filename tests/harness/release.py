@@ -1,7 +1,7 @@
-"""The chart, installed by a real helm, its processes run on this host as its Deployments say.
+"""The chart, installed by a real helm. Its processes run on this host, as its Deployments describe them.
 
-They have exactly the chart's arguments and environment, but for ports and a kubeconfig with the token of
-the chart's ServiceAccount: a right that the chart does not give is missing here too.
+They have exactly the chart's arguments and environment, except for ports and the kubeconfig. The kubeconfig has the
+token of the chart's ServiceAccount, so a right that the chart does not give is missing here too.
 """
 
 import os
@@ -56,10 +56,10 @@ class Release:
         self.controllers: list[Replica] = []
         self._count = 0
         self._hooks: set[str] = set()
-        """Pods of the chart's hook that were run already."""
+        """Pods of the chart's hook that have run already."""
 
     def uninstall(self) -> None:
-        """``helm uninstall``; the chart's hook runs in its Job's pods, which a kubelet would start."""
+        """Run ``helm uninstall``. The chart's hook runs in its Job's pods, which this starts as a kubelet would."""
         hook = Informer(self.client, PODS, self._run_hook, namespace=NAMESPACE, label_selector=HOOK)
         if self.cluster.real:  # the sandbox completes Jobs by itself, and runs nothing
             hook.start()
@@ -69,7 +69,7 @@ class Release:
             hook.stop()
 
     def install(self, **values: Any) -> None:
-        """``helm upgrade --install``."""
+        """Run ``helm upgrade --install``."""
         webhook = {"url": f"https://127.0.0.1:{self.balancer.port}", **values.pop("webhook", {})}
         self.helm.install({**self.values, "webhook": webhook, **values})
 
@@ -88,7 +88,7 @@ class Release:
         return replica
 
     def start_webhook(self) -> Replica:
-        """Start a replica of the webhook; it takes part once it is ready."""
+        """Start a replica of the webhook. It receives requests once it is ready."""
         replica = self._start("asya-operator-webhook", "webhook", "--bind", "127.0.0.1:{port}")
         pool = urllib3.PoolManager(cert_reqs="CERT_NONE", assert_hostname=False)
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
@@ -111,19 +111,19 @@ class Release:
         return replica
 
     def stop_webhook(self, replica: Replica, number: int = signal.SIGTERM) -> None:
-        """Stop it as a rolling update does: out of the Service first."""
+        """Stop a replica as a rolling update does: remove it from the Service first."""
         self.balancer.backends.remove(replica.port)
         self.webhooks.remove(replica)
         replica.process.stop(number, timeout=40)
 
     def roll_webhook(self) -> None:
-        """Replace every replica, one after the other, each new one ready before an old one goes."""
+        """Replace every replica one by one. Each new replica is ready before an old one stops."""
         for old in list(self.webhooks):
             self.start_webhook()
             self.stop_webhook(old)
 
     def metrics(self, replica: Replica) -> str:
-        """A process's metrics."""
+        """The metrics of a process."""
         answer = urllib3.request("GET", f"http://127.0.0.1:{replica.metrics_port}/metrics", retries=False, timeout=5)
         return str(answer.data.decode())
 
@@ -173,7 +173,7 @@ class Release:
 
 
 def _environment(container: Object, pod: str) -> dict[str, str]:
-    """The variables of a container in a pod of that name."""
+    """The environment variables of a container in a pod with this name."""
     fields = {"metadata.name": pod, "metadata.namespace": NAMESPACE}
     return {
         e["name"]: e["value"] if "value" in e else fields[e["valueFrom"]["fieldRef"]["fieldPath"]]

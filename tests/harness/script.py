@@ -1,4 +1,4 @@
-"""The runtime script as a process, with clients for both protocols that it speaks."""
+"""The runtime script as a process, with clients for both of its protocols."""
 
 import http.client
 import json
@@ -20,7 +20,7 @@ HTTP_ROUTE: dict[str, Any] = {"prev": None, "curr": "a", "next": ["b", "c"]}
 
 
 def interpreters() -> list[str]:
-    """Every Python at hand that the script is meant for, the oldest first."""
+    """Every available Python that the script supports, the oldest first."""
     matches = {}
     for folder in [*os.get_exec_path(), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]:
         for path in Path(folder).glob("python3.[0-9]*"):
@@ -34,7 +34,7 @@ def interpreters() -> list[str]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -69,7 +69,7 @@ def events(body: bytes) -> list[tuple[str, Any]]:
 
 
 class Script:
-    """The script with one handler; its working directory is where ``handlers.py`` is."""
+    """The script with one handler. Its working directory has ``handlers.py``."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class Script:
             assert self.process.poll() is None, self.log()
 
     def log(self) -> str:
-        """What it has printed."""
+        """Its output."""
         return self.output.read_text(errors="replace")
 
     def send(self, data: bytes, timeout: float = 10) -> Any:
@@ -124,7 +124,7 @@ class Script:
         return self.send(json.dumps(message).encode())
 
     def raw(self, data: bytes) -> bytes:
-        """Send bytes as they are, finish writing, and read what comes."""
+        """Send bytes as they are, close the sending side, and read the response."""
         with socket.socket(socket.AF_UNIX) as client:
             client.settimeout(10)
             client.connect(str(self.path))
@@ -135,31 +135,31 @@ class Script:
                 while part := client.recv(65536):
                     answer += part
             except (ConnectionResetError, BrokenPipeError):
-                pass  # it had not read all that we sent; what it answered came first
+                pass  # it had not read everything that was sent; its response arrived first
             return answer
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, str, bytes]:
-        """Status, content type and body of the answer to an HTTP request on the socket."""
+        """Status, content type and body of the response to an HTTP request on the socket."""
         connection = UnixConnection(self.path)
         connection.request(method, path, body, headers)
         answer = connection.getresponse()
         return answer.status, answer.getheader("Content-Type", ""), answer.read()
 
     def post(self, payload: Any, **more: Any) -> tuple[int, Any]:
-        """Status and content of the answer to a message of the http generation; a stream's events as a list."""
+        """Status and content of the response to a message of the http generation. The events of a stream are a list."""
         status, kind, body = self.request("POST", "/invoke", http_message(payload, **more))
         if kind == "text/event-stream":
             return status, events(body)
         return status, json.loads(body) if body else None
 
     def probe(self, path: str, timeout: float = 10) -> int:
-        """The status that its port answers with."""
+        """The status of a response on its port."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         connection.request("GET", path)
         return connection.getresponse().status
 
     def stop(self, number: int = signal.SIGTERM, seconds: float = 10) -> int:
-        """Signal it and wait for its end."""
+        """Send a signal and wait for the end."""
         self.process.send_signal(number)
         return self.process.wait(seconds)
 
@@ -178,13 +178,13 @@ class HolderProcess:
         wait_for("the holder", lambda: self.socket.exists() and self.socket.stat().st_ino != before)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Signal it and wait for its end."""
+        """Send a signal and wait for the end."""
         self.process.send_signal(number)
         return self.process.wait(10)
 
 
 def gone(pid: int, seconds: float = 5) -> bool:
-    """Whether a process, no child of ours, ends in time; one that nobody has reaped counts as ended."""
+    """Whether a process that is not a child ends in time. A process that nobody has reaped counts as ended."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

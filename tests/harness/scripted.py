@@ -1,4 +1,4 @@
-"""A runtime that answers by a script, to try sidecars with answers that no good runtime gives."""
+"""A runtime with scripted responses, to test sidecars with responses that no correct runtime gives."""
 
 import socket
 import threading
@@ -9,12 +9,12 @@ Answer = bytes | Callable[[socket.socket], None]
 
 
 class Runtime:
-    """Answers each request with what it is told to, byte for byte."""
+    """Answers each request with the next scripted response, byte for byte."""
 
     def __init__(self, path: Path) -> None:
         self.answers: list[Answer] = []
         self.otherwise: Answer | None = None
-        """When there is none left."""
+        """The response after all scripted ones."""
         self.requests: list[bytes] = []
         self.connections = 0
         self.keep = False

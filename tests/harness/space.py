@@ -1,4 +1,4 @@
-"""A namespace of a test cluster, with short ways to write to it and to wait for what should come."""
+"""A namespace of a test cluster, with short functions that write to it and wait for results."""
 
 import copy
 import itertools
@@ -50,7 +50,7 @@ def example(name: str) -> Object:
 
 
 def actor(name: str, **spec: Any) -> Object:
-    """A small RabbitMQ actor; ``spec`` replaces or adds fields of its spec."""
+    """A small RabbitMQ actor. ``spec`` replaces or adds fields of its spec."""
     container = {"name": "runtime", "image": "python:3.12", "env": [{"name": "ASYA_HANDLER", "value": "app.handle"}]}
     return {
         "apiVersion": "asya.io/v1alpha1",
@@ -76,22 +76,22 @@ class Space:
     @classmethod
     @contextmanager
     def create(cls, client: Client, name: str) -> Iterator["Space"]:
-        """Make the namespace; it is deleted at the end without being waited for."""
+        """Create the namespace. It is deleted at the end, without waiting."""
         client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         yield cls(client, name)
         client.delete(NAMESPACES, "", name)
 
     @classmethod
     def numbered(cls, client: Client, prefix: str) -> AbstractContextManager["Space"]:
-        """A namespace whose name nobody has had: one that was deleted may still be going."""
+        """A namespace with a new name, because the deletion of an older one may not be complete."""
         return cls.create(client, f"{prefix}-{next(_NUMBERS)}")
 
     def apply(self, obj: Object, manager: str = "kubectl") -> Object:
-        """Server-side apply."""
+        """Apply an object by server-side apply."""
         return self.client.apply(BY_KIND[obj["kind"]], self.here(obj), manager=manager)
 
     def create_object(self, obj: Object) -> Object:
-        """Create."""
+        """Create an object."""
         return self.client.create(BY_KIND[obj["kind"]], self.here(obj))
 
     def here(self, obj: Object) -> Object:
@@ -105,12 +105,12 @@ class Space:
         return self.client.get(BY_KIND[kind], self.name, name)
 
     def all(self, kind: str) -> list[Object]:
-        """All of a kind."""
+        """All objects of a kind."""
         objects = self.client.list(BY_KIND[kind], self.name)
         return [{"apiVersion": BY_KIND[kind].api_version, "kind": kind, **obj} for obj in objects]
 
     def patch(self, kind: str, name: str, patch: Object, subresource: str = "") -> Object:
-        """JSON merge patch, by another manager than the operator."""
+        """Send a JSON merge patch as another manager than the operator."""
         return dict(
             self.client.request(
                 "PATCH",
@@ -126,28 +126,28 @@ class Space:
         self.patch(kind, name, {"spec": {"replicas": replicas}}, "scale")
 
     def delete(self, kind: str, name: str) -> None:
-        """Delete."""
+        """Delete an object."""
         self.client.delete(BY_KIND[kind], self.name, name)
 
     def wait(self, kind: str, name: str, timeout: float = PATIENCE) -> Object:
-        """The object, as soon as there is one."""
+        """Wait for the object, and return it."""
         obj = wait_for(f"{kind} {name}", lambda: self.get(kind, name), timeout)
         assert obj is not None
         return obj
 
     def wait_gone(self, kind: str, name: str, timeout: float = PATIENCE) -> None:
-        """Wait until there is no such object."""
+        """Wait until the object does not exist."""
         wait_for(f"{kind} {name} to go", lambda: self.get(kind, name) is None, timeout)
 
     def wait_for_others(self) -> None:
-        """Wait until no other namespace is being deleted, which the operator has work with."""
+        """Wait until no other namespace is being deleted, because that keeps the operator busy."""
         wait_for(
             "namespaces to go",
             lambda: not any(n["metadata"].get("deletionTimestamp") for n in self.client.list(NAMESPACES)),
         )
 
     def condition(self, name: str, condition: str) -> Object:
-        """A condition of an actor; an empty one if it has none of that type."""
+        """A condition of an actor. Empty if there is none of that type."""
         value = self.get("AsyncActor", name) or {}
         conditions = (value.get("status") or {}).get("conditions") or ()
         return next((c for c in conditions if c["type"] == condition), {})
@@ -155,7 +155,7 @@ class Space:
     def wait_condition(
         self, name: str, condition: str, status: str, reason: str | None = None, timeout: float = PATIENCE
     ) -> Object:
-        """Wait until an actor's condition has that status and, if given, reason, for its latest generation."""
+        """Wait until an actor's condition has this status and, if given, this reason, for its latest generation."""
 
         def probe() -> Object | None:
             outcome = self.condition(name, condition)
@@ -170,7 +170,7 @@ class Space:
         return result
 
     def refused(self, obj: Object) -> str:
-        """The message with which ``obj`` is refused when it is created or, if it exists, applied."""
+        """The message with which the API server refuses to create ``obj`` or, if it exists, to apply it."""
         resource, name = BY_KIND[obj["kind"]], obj["metadata"]["name"]
         exists = self.client.get(resource, self.name, name) is not None
         try:
@@ -188,7 +188,7 @@ class Space:
         raise AssertionError(f"not refused: {obj}")
 
     def raw(self, method: str, path: str, body: Any = None, query: str = "", accept: str = "application/json") -> Any:
-        """A request whose answer is wanted whole: a urllib3 response."""
+        """Send a request. Return the whole urllib3 response."""
         client: Any = self.client
         headers = {"Content-Type": "application/json", "Accept": accept}
         headers |= client._headers()
@@ -196,14 +196,14 @@ class Space:
         return client._pool.request(method, f"{client._host}{path}{query}", body=data, headers=headers)
 
     def warnings(self, obj: Object) -> list[str]:
-        """The warnings with which ``obj`` would be created."""
+        """The warnings that a creation of ``obj`` would give."""
         path = BY_KIND[obj["kind"]].path(self.name)
         answer = self.raw("POST", path, self.here(obj), "?dryRun=All")
         assert answer.status == 201, answer.data
         return [json.loads(w.partition(" - ")[2]) for w in answer.headers.getlist("Warning")]
 
     def table(self, kind: str, *, wide: bool = True) -> tuple[list[str], list[list[Any]]]:
-        """What ``kubectl get`` shows, with ``--output wide`` or without: names of the columns, and rows."""
+        """The table of ``kubectl get``, with or without ``--output wide``: names of the columns, and rows."""
         accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
         table = orjson.loads(self.raw("GET", BY_KIND[kind].path(self.name), accept=accept).data)
         shown = [n for n, c in enumerate(table["columnDefinitions"]) if wide or not c["priority"]]
@@ -217,6 +217,6 @@ def containers(workload: Object) -> list[str]:
 
 
 def fingerprint(obj: Object) -> tuple[str, int, str]:
-    """What moves with every write: uid, generation, resource version."""
+    """The values that change with every write: uid, generation, resource version."""
     metadata = obj["metadata"]
     return metadata["uid"], metadata.get("generation", 0), metadata["resourceVersion"]
