@@ -1,6 +1,8 @@
 """Commands of pages that readers follow on a cluster print what the pages show, and generated files are current."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ from tests.docs import drawings, llms
 from tests.docs.test_manual import _kubeconfig
 from tests.docs.transcript import compare, files_of, follow, part, steps_of, text_of
 from tests.harness.clusters import ROOT, Cluster
+from tests.harness.helm import Helm
 from tests.harness.space import Space
 
 LABEL = "docs/quickstart-label.md"
@@ -35,6 +38,18 @@ def test_the_drawings_are_current(name: str) -> None:
 
 def test_llms_txt_is_current() -> None:
     assert llms.PATH.read_text() == llms.text(), "run: make generate"
+
+
+def test_the_table_of_other_names_is_that_of_the_chart() -> None:
+    text = text_of("docs/upgrading.md")
+    rows = re.findall(r"^\| .*`asya-operator.* \| (`actors.*) \|$", text, re.MULTILINE)
+    names = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    assert len(names) == 5
+    objects = Helm().template({"fullnameOverride": "actors"})
+    made = {str(obj["metadata"]["name"]) for obj in objects}
+    words = set(re.findall(r"[a-z-]+", json.dumps(objects)))  # the controller creates the Secrets
+    assert names - words == set()
+    assert {name for name in made if name.startswith("asya-operator")} == set()
 
 
 def test_each_version_of_the_manual_has_its_folder(tmp_path: Path) -> None:
@@ -63,6 +78,7 @@ def test_a_transcript_is_compared_line_by_line() -> None:
     assert compare(shown, ["NAME AGE", "a 1m12s", "b 1s", "c 2s", "done now"]) == ""
     assert compare(shown, ["NAME AGE", "a 1m12s", "done now"]) == ""
     assert "it prints" in compare(shown, ["NAME AGE", "b 4s", "done now"])
+    assert compare(("one", "…"), ["one", "two"]) == ""
     assert "it prints" in compare(("one",), ["one", "two"])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from release.binaries import binary
 from tests.docs.transcript import Step, follow, part, steps_of, text_of
-from tests.harness.clusters import ROOT, Cluster, wait_for
+from tests.harness.clusters import ROOT
 from tests.harness.kubelet import running
 from tests.harness.operator import install_keda
 from tests.harness.release import Release
@@ -61,40 +61,45 @@ def test_from_a_clone_to_an_injected_deployment_to_green_tests_to_a_change(
     # Installing the requirements of `make sandbox` takes one or two minutes. CI does it before its tests.
     ready = f"ln -s {Path(sys.prefix)} .venv && touch .venv/.ready"
     clone = Step(f"git clone --quiet {ROOT} asya-operator && cd asya-operator && {ready}", ())
-    follow([clone, *first, *green, *change], home, environment)
+    seconds = follow([clone, *first, *green, *change], home, environment)
+    injected, tested = 1 + len(first), 1 + len(first) + len(green)
+    print(f"\nclone to first injected Deployment: {sum(seconds[:injected]):.1f} s")
+    print(f"green tests: {sum(seconds[injected:tested]):.1f} s; a change: {sum(seconds[tested:]):.1f} s")
 
 
 def test_from_a_cluster_to_the_first_actor_in_three_commands(
     tmp_path: Path, environment: dict[str, str], tier: str
 ) -> None:
-    """The processes run on this host, so the chart gets the webhook's URL as a value."""
-    commands = steps("three commands")
-    assert len(commands) == 3
+    """With the output of the pages for platform engineers."""
     # Threads act as kubelet and KEDA: an actor is ready after its pods are ready and KEDA has handled it.
     with running(tmp_path / "cluster", real=tier != "sandbox") as cluster:
-        install_and_apply(commands, cluster, tmp_path, environment)
+        release = Release(cluster, tmp_path / "release")
+        environment["KUBECONFIG"] = str(cluster.kubeconfig)
+        try:
+            install_and_apply(release, environment)
+            follow([*steps_on("certificates"), *steps_on("quickstart-platform", "check")], ROOT, environment)
+            if not cluster.real:  # on a real one a kubelet would have to run the hooks: tests/cluster/test_release.py
+                follow([*steps_on("uninstalling", "uninstall"), *steps_on("uninstalling", "after")], ROOT, environment)
+        finally:
+            release.stop()
 
 
-def install_and_apply(commands: list[str], cluster: Cluster, tmp_path: Path, environment: dict[str, str]) -> None:
+def steps_on(page: str, title: str = "") -> list[Step]:
+    """The steps in a part of a page; the part has the page's name if it has no title of its own."""
+    return steps_of(part(title or page, text_of(f"docs/{page}.md")))
+
+
+def install_and_apply(release: Release, environment: dict[str, str]) -> None:
     """Run the three commands, and wait for the actor."""
-    release = Release(cluster, tmp_path / "release")
-    environment["KUBECONFIG"] = str(cluster.kubeconfig)
-
-    def run(command: str) -> str:
-        ran = subprocess.run(["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
-        return ran.stdout
-
-    try:
-        install_keda(release.client)
-        run(f"{commands[0]} --set webhook.url=https://127.0.0.1:{release.balancer.port}")
-        run(commands[1])
-        release.start_controller()
-        release.start_webhook()
-
-        def table() -> list[str]:
-            return run(commands[2]).split()
-
-        wait_for("the actor", lambda: table()[table().index("text-processor") + 2] == "True")
-    finally:
-        release.stop()
+    commands = steps("three commands")
+    (install,) = steps_on("quickstart-platform", "install")
+    assert install.command == commands[0]
+    # The processes run on this host, so the chart gets the webhook's URL as a value.
+    url = f"--set webhook.url=https://127.0.0.1:{release.balancer.port}"
+    install_keda(release.client)
+    secret = Step("kubectl create secret generic rabbitmq --from-literal=password=asya", ())
+    follow([Step(f"{install.command} {url}", install.output), secret, Step(commands[1], ())], ROOT, environment)
+    release.start_controller()
+    release.start_webhook()
+    ready = Step("kubectl wait asya/text-processor --for=condition=Ready --timeout=30s", ())
+    follow([ready, Step(commands[2], ("NAME …", "text-processor Napping True Deployment …"))], ROOT, environment)

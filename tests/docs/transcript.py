@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from tests.harness.clusters import ROOT
@@ -16,8 +17,8 @@ FILE = re.compile(r"^Save this as `([^`]+)`:\n\n```\w+\n(.*?)^```$", re.MULTILIN
 CONSOLE = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
 DURATION = re.compile(r"(\d+(ms|s|m|h|d))+|\d+\.\d+(s| s)")
-SEPARATOR = "\x1e"
-"""Printed between the outputs of two commands."""
+END, TIME = "\x1e", "\x1f"
+"""What follows the output of each command: its end, and the time behind it."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +58,19 @@ def part(title: str, text: str) -> str:
     return match[1]
 
 
-def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], timeout: float = 120) -> None:
+def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], timeout: float = 120) -> list[float]:
     """Run all commands in one shell that starts in ``directory``, and compare their output with the page.
+
+    Returns:
+        The seconds that each command took.
 
     Raises:
         AssertionError: if a command fails, or if its output differs from the page.
     """
-    script = ["set -e", "exec 2>&1"]
+    mark = f"printf '{END}%s{TIME}' $EPOCHREALTIME"
+    script = ["set -e", "exec 2>&1", mark]
     for step in steps:
-        script += [step.command, f"printf '{SEPARATOR}'"]
+        script += [step.command, mark]
     ran = subprocess.run(
         ["bash", "-c", "\n".join(script)],
         cwd=directory,
@@ -74,11 +79,19 @@ def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], t
         text=True,
         timeout=timeout,
     )
-    outputs = ran.stdout.split(SEPARATOR)
+    outputs, times = _split(ran.stdout)
     assert ran.returncode == 0, f"exit code {ran.returncode}: {steps[len(outputs) - 1].command}\n{outputs[-1]}"
     compared = ((step, compare(step.output, text.splitlines())) for step, text in zip(steps, outputs, strict=False))
     differences = [f"$ {step.command}\n{difference}" for step, difference in compared if difference]
     assert not differences, "\n\n".join(differences)
+    return [after - before for before, after in pairwise(times)]
+
+
+def _split(text: str) -> tuple[list[str], list[float]]:
+    """The output of each command, with what follows the last mark, and the times of the marks."""
+    _, *marked = text.split(END)
+    times, outputs = zip(*(part.split(TIME) for part in marked), strict=True)
+    return list(outputs), [float(time) for time in times]
 
 
 def compare(shown: tuple[str, ...], printed: list[str]) -> str:
@@ -89,23 +102,17 @@ def compare(shown: tuple[str, ...], printed: list[str]) -> str:
     """
     if not shown:
         return ""
-    if re.fullmatch("\n".join(_pattern(line) for line in shown).replace(f"{ANY_LINES}\n", ANY_LINES), _plain(printed)):
+    plain = "".join(" ".join(line.split()) + "\n" for line in printed)
+    if re.fullmatch("".join(_pattern(line) for line in shown), plain):
         return ""
     return "the page shows:\n{}\nit prints:\n{}".format("\n".join(shown), "\n".join(printed))
 
 
-ANY_LINES = r"(?:.*\n)*?"
-
-
-def _plain(lines: list[str]) -> str:
-    return "\n".join(" ".join(line.split()) for line in lines)
-
-
 def _pattern(line: str) -> str:
     if line.strip() == "…":
-        return ANY_LINES
+        return r"(?:.*\n)*?"
     words = (r"[\dhms.d ]+" if DURATION.fullmatch(word) else _escaped(word) for word in line.split())
-    return " ".join(words)
+    return " ".join(words) + r"\n"
 
 
 def _escaped(word: str) -> str:
