@@ -1,4 +1,4 @@
-"""The commands about messages: ``send``, ``peek`` and ``dlq``. Docs: ``docs/messages.md`` and ``docs/failed-messages.md``."""
+"""The commands about messages: ``send``, ``peek`` and ``dlq``. Docs: ``docs/messages.md``."""
 
 import json
 import sys

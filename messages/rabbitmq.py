@@ -2,8 +2,8 @@
 
 One channel holds messages; closing it gives them back to their places in the queue. Another channel publishes with
 confirms. A quorum queue counts each return as a delivery. If it has a delivery limit, it removes a message that came
-back too often (measured: docs/messages.md). So a message with ``CAREFUL_DELIVERIES`` deliveries is not given back. It is
-published again at the end of the queue instead.
+back too often (measured: docs/messages.md). So a message with ``CAREFUL_DELIVERIES`` deliveries is not given back. It
+is published again at the end of the queue instead.
 """
 
 import ssl
