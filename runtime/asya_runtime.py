@@ -1,11 +1,11 @@
-"""Asya runtime: calls the user's function for each message that the sidecar hands over a Unix socket.
+"""Asya runtime: calls the user's function for each message that the sidecar sends over a Unix socket.
 
-One script for every generation of the sidecar, which makes a connection for each message:
+One script serves every generation of the sidecar. A sidecar opens a connection for each message:
 
-- frames: a 4-byte big-endian length and that many bytes of JSON; the answer is a frame with a JSON array;
-- http: ``POST /invoke``; the answer is JSON, 204, or an event stream when the function is a generator.
+- frames: a 4-byte big-endian length and that many bytes of JSON; the response is a frame with a JSON array;
+- http: ``POST /invoke``; the response is JSON, 204, or an event stream when the function is a generator.
 
-A capital letter comes first in HTTP, and would be a frame above 1 GB. The route's shape tells how it advances.
+HTTP starts with a capital letter, which would be a frame above 1 GB. The route's keys decide how it advances.
 
 Modes: none for the runtime; ``hold`` for the socket holder, which keeps the socket open while a runtime restarts;
 ``ready`` for an exec probe. Standard library only, Python 3.7 and newer: it runs in the user's image.
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
     from typing import Any
 
 SOCKET_NAME = "asya-runtime.sock"
-"""The name that every sidecar looks for."""
+"""The name that every sidecar expects."""
 HOLDER_NAME = "asya-holder.sock"
 LAST_SECONDS = 10.0
-"""Time between the end of a pod's last runtime and that of the connections that wait."""
+"""Delay before the holder closes waiting connections after the pod's last runtime."""
 DEFAULT_DIRECTORY = "/var/run/asya"
 BACKLOG = 128
 WAITING_LIMIT = 64
-"""Connections without a whole message."""
+"""Limit of connections without a whole message."""
 
 
 class Refused(Exception):
-    """The runtime cannot start; the message names the setting, what was found and what to do."""
+    """The runtime cannot start. The message names the setting, its value and the fix."""
 
 
 def log(text):
@@ -63,14 +63,14 @@ def _octal(text):
     return int(text, 8)
 
 
-def _number(env, name, default, read, wanted):
+def _number(env, name, default, read, expected):
     text = (env.get(name) or default).strip()
     try:
         value = read(text)
     except ValueError:
         value = -1
     if not 0 <= value < float("inf"):
-        raise Refused("%s is %r: set it to %s" % (name, text, wanted))
+        raise Refused("%s is %r: set it to %s" % (name, text, expected))
     return value
 
 
@@ -78,16 +78,16 @@ def _number(env, name, default, read, wanted):
 
 
 def readable(sockets, seconds):
-    """Those of ``sockets`` with something to read, or closed; waits up to ``seconds``."""
-    poller = select.poll()  # not select(): the user's code may hold more than 1024 files open
-    for one in sockets:
-        poller.register(one, select.POLLIN)
+    """Wait up to ``seconds``; return those ``sockets`` that have data or are closed."""
+    poller = select.poll()  # not select(): the user's code may have more than 1024 open files
+    for sock in sockets:
+        poller.register(sock, select.POLLIN)
     ready = {number for number, _event in poller.poll(None if seconds is None else max(0.0, seconds) * 1000)}
-    return [one for one in sockets if one.fileno() in ready]
+    return [sock for sock in sockets if sock.fileno() in ready]
 
 
 def listen(path, chmod):
-    """A listening socket at ``path``. What is there already is replaced without a gap."""
+    """Return a listening socket at ``path``. It atomically replaces an existing file."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     new = os.path.join(os.path.dirname(path), ".asya%d" % os.getpid())
     try:
@@ -123,10 +123,10 @@ def remove(*paths):
 
 
 class Holder:
-    """Keeps the listening socket open while runtimes come and go, and hands it to each that connects.
+    """Keeps the listening socket open while runtimes restart, and passes it to each that connects.
 
-    While no runtime is there, connections wait in the backlog. A runtime's own connection stays open, so that it
-    notices when the holder is replaced.
+    Without a runtime, connections wait in the backlog. Each runtime keeps its connection to the holder open, to
+    detect when the holder is replaced.
     """
 
     def __init__(self, settings):
@@ -135,7 +135,7 @@ class Holder:
         os.makedirs(settings.directory, exist_ok=True)
         self.listener = listen(settings.path, settings.chmod)
         link_to(settings.path, settings.link)
-        self.door = listen(self.path, settings.chmod)
+        self.control = listen(self.path, settings.chmod)
         self.runtimes = []
         self.ends_at = None
 
@@ -143,21 +143,21 @@ class Holder:
         signal.signal(signal.SIGTERM, self.stop)
         signal.signal(signal.SIGINT, self.stop)
         log("holds %s" % self.settings.path)
-        while True:  # and not longer at a time: a signal just before a select would be seen after it
-            for one in readable([self.door] + self.runtimes, 1.0):
-                if one is self.door:
+        while True:  # poll at most 1 s: a signal just before the poll is handled only after it
+            for sock in readable([self.control] + self.runtimes, 1.0):
+                if sock is self.control:
                     self.ends_at = None
-                    self.admit()
+                    self.pass_socket()
                 else:
-                    self.listen_to(one)
+                    self.check(sock)
             if self.ends_at is not None and time.monotonic() >= self.ends_at:
-                self.turn_away()
+                self.close_waiting()
 
-    def admit(self):
+    def pass_socket(self):
         try:
-            runtime = self.door.accept()[0]
+            runtime = self.control.accept()[0]
         except OSError:
-            return  # gone again
+            return  # the client has gone
         runtime.setblocking(False)
         number = self.listener.fileno().to_bytes(4, sys.byteorder)
         try:
@@ -167,10 +167,10 @@ class Holder:
             return
         self.runtimes.append(runtime)
         while len(self.runtimes) > WAITING_LIMIT:
-            self.runtimes.pop(0).close()  # a runtime that is closed so connects again
+            self.runtimes.pop(0).close()  # that runtime connects again
 
-    def listen_to(self, runtime):
-        """Drop a runtime that has gone; what one sends says that none comes after it."""
+    def check(self, runtime):
+        """Drop a runtime that has gone. Data from one means that no other will follow it."""
         try:
             if runtime.recv(4096):
                 self.ends_at = time.monotonic() + LAST_SECONDS
@@ -184,11 +184,11 @@ class Holder:
         if not self.runtimes:
             remove(self.settings.ready)
 
-    def turn_away(self):
-        """Close the connections that wait, since no runtime comes any more.
+    def close_waiting(self):
+        """Close the waiting connections, because no runtime will serve them.
 
-        On SIGTERM a frames sidecar waits for the message in hand; a closed connection ends that, and it comes again.
-        Before its SIGTERM that would be an error of the message.
+        After SIGTERM, a frames sidecar waits for its current message. When the connection closes, the broker delivers
+        that message again. Before SIGTERM, the message would fail.
         """
         try:
             while True:
@@ -202,7 +202,7 @@ class Holder:
 
 
 def hold():
-    """Hold the socket; called with only the part of this file before the mark (see HOLD)."""
+    """Hold the socket. Only the part of this file before the mark is loaded (see HOLD)."""
     try:
         Holder(Settings(os.environ)).run()
     except Refused as refused:
@@ -211,14 +211,14 @@ def hold():
 
 
 def take_socket(path):
-    """The connection to the holder at ``path``, and the listening socket that it hands over."""
+    """Return the connection to the holder at ``path``, and the listening socket from it."""
     holder = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         holder.settimeout(5.0)
         holder.connect(path)
         _data, ancillary, _flags, _address = holder.recvmsg(1, socket.CMSG_SPACE(4))
         if not ancillary:
-            raise OSError("the holder handed no socket over")
+            raise OSError("the holder sent no socket")
         listener = socket.socket(fileno=int.from_bytes(ancillary[0][2][:4], sys.byteorder))
     except OSError:
         holder.close()
@@ -228,7 +228,7 @@ def take_socket(path):
     return holder, listener
 
 
-# -- end of what the socket holder needs
+# -- end of the socket holder
 
 import asyncio
 import atexit
@@ -245,34 +245,34 @@ from http import HTTPStatus
 
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024
 LARGEST = 0x40FFFFFF
-"""Bytes of the largest frame whose length does not look like an HTTP method."""
+"""Size in bytes of the largest frame whose length does not look like an HTTP method."""
 HEAD_LIMIT = 64 * 1024
 EVENT_LIMIT = 16 * 1024 * 1024 - 1024
-"""Bytes of one event: the sidecar reads no line of 16 MiB."""
+"""Size in bytes of the largest event: the sidecar's lines are below 16 MiB."""
 TEXT_LIMIT = 256 * 1024
-"""Characters of an error's message, and of its traceback."""
+"""Maximum characters of an error's message, and of its traceback."""
 FIRST_SECONDS = 0.02
-"""Wait for a client's first bytes before others are served."""
+"""Time to wait for a client's first bytes before others are served."""
 CLIENT_SECONDS = 30.0
-"""Time that a client has to send a message or to take an answer; a large one needs well under a second."""
+"""Timeout for a client that sends a message or reads a response; even large ones need less than 1 s."""
 ARRIVAL_SECONDS = 0.3
-"""Time for messages that are being sent when the runtime stops accepting."""
+"""Time for partly received messages when the runtime stops accepting."""
 HOLDER_SECONDS = 60.0
 """How long a starting runtime waits for the socket holder."""
 PATIENCE_SECONDS = 5.0
 """How much longer than ASYA_RUNTIME_TIMEOUT a function may take."""
 LINGER_SECONDS = 1.0
-"""Time between the last answer and the exit, for the sidecar to publish and acknowledge."""
+"""Time from the last response to the exit, for the sidecar to publish and acknowledge."""
 PUBLISH_SECONDS = 0.3
-"""Time between the last answer and the answer to /drain."""
+"""Time from the last response to the response to /drain."""
 RESUME_SECONDS = 30.0
-"""After a /drain that no SIGTERM follows, messages are accepted again."""
+"""Time after /drain without a SIGTERM until the runtime accepts messages again."""
 END_SECONDS = 5.0
-"""Time for tasks, threads and exit functions of the user's code before the process ends."""
+"""Time for tasks, threads and exit functions of the user's code before the exit."""
 
 
 class BadMessage(Exception):
-    """A message that cannot be handled; the text says why."""
+    """The message is invalid; the text says why."""
 
 
 class CutShort(BadMessage):
@@ -314,9 +314,9 @@ def _duration(text):
 
 
 class ReadyFile:
-    """The file ``runtime-ready``: the sidecar waits for it to exist, a probe asks whether it is locked.
+    """The file ``runtime-ready``. The sidecar waits until it exists; a probe checks its lock.
 
-    It stays when a runtime dies under a socket holder; the lock goes with the process.
+    With a socket holder, the file outlives the runtime; the lock ends with the process.
     """
 
     def __init__(self, path):
@@ -350,10 +350,10 @@ class ReadyFile:
 
 
 def plain(value):
-    """``value`` made of dicts, lists, strings, numbers, booleans and None only; always a deep copy.
+    """Return a deep copy of ``value`` with only dicts, lists, strings, numbers, booleans and None.
 
     Raises:
-        TypeError: for what has no sensible form in JSON.
+        TypeError: ``value`` has no JSON form.
     """
     kind = type(value)
     if kind in (str, int, float, bool, type(None)):
@@ -366,22 +366,22 @@ def plain(value):
 
 
 def _key(key):
-    """An object's key: json.dumps would refuse dates, UUIDs and enums."""
+    """Return a key as a string: json.dumps refuses dates, UUIDs and enums."""
     text = plain(key)
     if isinstance(text, (dict, list)):
-        raise TypeError("a key of type %s has no form in JSON: use a string" % type(key).__name__)
+        raise TypeError("a key of type %s has no JSON form: use a string" % type(key).__name__)
     return text if isinstance(text, str) else json.dumps(text, allow_nan=False)
 
 
 FORMS = {  # type: dict[Any, Any]
     ("enum", "Enum"): lambda value: plain(value.value),
-    ("datetime", "date"): lambda value: value.isoformat(),  # datetime.datetime is one
+    ("datetime", "date"): lambda value: value.isoformat(),  # also datetime.datetime
     ("datetime", "time"): lambda value: value.isoformat(),
     ("datetime", "timedelta"): lambda value: value.total_seconds(),
-    ("decimal", "Decimal"): lambda value: str(value) if value.is_finite() else float(value),  # NaN is refused later
+    ("decimal", "Decimal"): lambda value: str(value) if value.is_finite() else float(value),  # NaN fails later
     ("uuid", "UUID"): str,
 }
-"""By module and class, so that none of these modules needs to be imported here."""
+"""Converters by module and class name, so that the modules need no import here."""
 
 
 def _plain_object(value):
@@ -408,10 +408,10 @@ def _plain_object(value):
 
 
 def _plain_collection(value):
-    """The list that a set, a sequence or an array of numpy stands for."""
+    """Return a set, a sequence, a path or a numpy array as JSON."""
     kind = type(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        raise TypeError("%s has no form in JSON: decode it, or encode it as base64" % kind.__name__)
+        raise TypeError("%s has no JSON form: decode it, or encode it as base64" % kind.__name__)
     if isinstance(value, collections.abc.Set):
         items = [plain(item) for item in value]
         return sorted(items) if len({type(item) for item in items} - {str}) == 0 else items
@@ -421,11 +421,11 @@ def _plain_collection(value):
         return plain(os.fspath(value))
     if isinstance(value, collections.abc.Sequence):
         return [plain(item) for item in value]
-    raise TypeError("%s has no form in JSON: return a dict, a list, a string or a number" % kind.__name__)
+    raise TypeError("%s has no JSON form: return a dict, a list, a string or a number" % kind.__name__)
 
 
 def _no_constant(text):
-    raise ValueError("%s is no JSON" % text)
+    raise ValueError("%s is not JSON" % text)
 
 
 DECODER = json.JSONDecoder(parse_constant=_no_constant)
@@ -433,7 +433,7 @@ ENCODER = json.JSONEncoder(allow_nan=False, ensure_ascii=False, separators=(",",
 
 
 def read_json(text):
-    """The value of a JSON text; NaN and Infinity are refused."""
+    """Parse JSON. NaN and Infinity are refused."""
     return DECODER.decode(text)
 
 
@@ -441,7 +441,7 @@ def write_json(value):
     try:
         return ENCODER.encode(value).encode("utf-8")
     except UnicodeEncodeError as failure:
-        raise ValueError("text with half of a surrogate pair has no form in JSON: %s" % failure)
+        raise ValueError("text with half a surrogate pair has no JSON form: %s" % failure)
 
 
 def _name(kind):
@@ -449,16 +449,16 @@ def _name(kind):
 
 
 def _whole(text):
-    return text.encode("utf-8", "replace").decode("utf-8")  # half of a surrogate pair is no text
+    return text.encode("utf-8", "replace").decode("utf-8")  # replaces half surrogate pairs
 
 
 def error(code, failure, qualified=True):
-    """The object that tells of ``failure``; the frames generations know no qualified names and no mro."""
+    """Return the error object for ``failure``. ``qualified`` adds module names and the mro, for http."""
     kind = type(failure)
     try:
         message = str(failure)
     except BaseException:
-        message = "<the text of this %s cannot be made>" % kind.__name__
+        message = "<str() of this %s fails>" % kind.__name__
     details = {"message": _whole(message[:TEXT_LIMIT]), "type": _name(kind) if qualified else kind.__name__}
     if qualified:
         details["mro"] = [_name(base) for base in kind.__mro__ if base not in (object, BaseException)]
@@ -474,13 +474,13 @@ def error(code, failure, qualified=True):
 
 
 def read_message(data):
-    """The message that ``data`` is; BadMessage if it is none."""
+    """Parse a message. Raises BadMessage if it is invalid."""
     try:
         message = read_json(data.decode("utf-8"))
     except (ValueError, RecursionError) as failure:
-        raise BadMessage("the message is no JSON: %s" % failure)
+        raise BadMessage("the message is not JSON: %s" % failure)
     if not isinstance(message, dict) or "payload" not in message:
-        raise BadMessage("a message is an object with a payload")
+        raise BadMessage("the message must be an object with a payload")
     route = message.get("route")
     if route is None:
         return message
@@ -510,7 +510,7 @@ STEP = re.compile(
 
 
 def parse_path(path):
-    """The keys, indexes and slices that a path such as ``.headers["a.b"]`` or ``.route.next[:0]`` names."""
+    """Return the keys, indexes and slices of a path such as ``.headers["a.b"]`` or ``.route.next[:0]``."""
     steps, at = [], 0  # type: tuple[list[Any], int]
     while isinstance(path, str) and at < len(path):
         match = STEP.match(path, at)
@@ -525,12 +525,12 @@ def parse_path(path):
             steps.append(slice(int(start) if start else None, int(end) if end else None))
         at = match.end()
     if not steps or at < len(path):
-        raise ValueError("path %r cannot be read: write it as .headers.trace_id or .route.next[0]" % (path,))
+        raise ValueError("path %r is invalid: write it as .headers.trace_id or .route.next[0]" % (path,))
     return tuple(steps)
 
 
 class Envelope:
-    """What commands read and change."""
+    """The parts of a message that commands read and change."""
 
     READABLE = ("id", "parent_id", "route", "headers", "status")
 
@@ -546,7 +546,7 @@ class Envelope:
         self.changed = set()
 
     def frame(self, payload):
-        """The frame that carries ``payload`` on; headers and status travel only where they were changed."""
+        """Return the frame with ``payload``. It has headers and status only if they changed."""
         frame = {"payload": payload}
         if self.has_route or "route" in self.changed:
             frame["route"] = onward(self.data["route"])
@@ -556,17 +556,17 @@ class Envelope:
         return frame
 
     def get(self, path):
-        """A deep copy of what ``path`` names, or None if nothing is there."""
+        """Return a deep copy of the value at ``path``, or None."""
         steps = parse_path(path)
         if steps[0] not in self.READABLE:
             raise ValueError("GET %s: readable are .id, .parent_id, .route, .headers and .status" % path)
-        result = self.data
+        value = self.data
         for step in steps:
-            result = _child(result, step, path)
-        return plain(result)
+            value = _child(value, step, path)
+        return plain(value)
 
     def allowed(self, command, path, sections):
-        """The steps of ``path``, if ``command`` may change it."""
+        """Return the steps of ``path`` if ``command`` may change it."""
         steps = parse_path(path)
         if steps[:2] == ("route", "next") or (steps[0] in sections and len(steps) > 1):
             return steps
@@ -574,12 +574,12 @@ class Envelope:
         raise ValueError("%s %s: allowed are .route.next%s" % (command, path, names))
 
     def set(self, path, value):
-        """Put ``value`` where ``path`` says; objects on the way are made."""
+        """Set ``path`` to ``value`` and create missing objects on the way."""
         steps = self.allowed("SET", path, ("headers", "status"))
         self._change(steps, path, lambda parent, step: _assign(parent, step, plain(value), path))
 
     def delete(self, path):
-        """Remove what ``path`` names, if it is there."""
+        """Remove the value at ``path``, if there is one."""
         steps = self.allowed("DEL", path, ("headers",))
         if steps == ("route", "next"):
             self.set(path, [])
@@ -587,25 +587,25 @@ class Envelope:
             self._change(steps, path, lambda parent, step: _drop(parent, step, path))
 
     def _change(self, steps, path, change):
-        """Change a copy of the section, and keep it if it is valid."""
+        """Change a copy of the section. Keep it if it is valid."""
         section = plain(self.data[steps[0]])
         parent = section
         for step, following in zip(steps[1:-1], steps[2:]):
-            below = _child(parent, step, path)
-            if below is None and isinstance(following, str) and isinstance(parent, dict):
-                below = parent[step] = {}
-            parent = below
+            child = _child(parent, step, path)
+            if child is None and isinstance(following, str) and isinstance(parent, dict):
+                child = parent[step] = {}
+            parent = child
         change(parent, steps[-1])
         rest = section.get("next") if steps[0] == "route" else []
         if not isinstance(rest, list) or not all(isinstance(name, str) and name for name in rest):
-            raise ValueError("%s: .route.next is a list of names of actors; it would be %r" % (path, rest))
+            raise ValueError("%s: .route.next must be a list of actor names; it would be %r" % (path, rest))
         self.data[steps[0]] = section
         self.changed.add(steps[0])
 
 
 def _child(parent, step, path):
     if isinstance(step, slice):
-        raise ValueError("%s: a slice is for SET only, and comes last" % path)
+        raise ValueError("%s: use a slice only with SET, and only last" % path)
     if parent is None:
         return None
     if isinstance(step, str):
@@ -618,7 +618,7 @@ def _child(parent, step, path):
 
 
 def _assign(parent, step, value, path):
-    """Set ``step`` of ``parent``; a slice takes a list, an index must exist or be the next one."""
+    """Set ``step`` of ``parent``. A slice needs a list; an index must exist or be the next."""
     if isinstance(step, str) and isinstance(parent, dict):
         parent[step] = value
     elif isinstance(step, slice) and isinstance(parent, list) and isinstance(value, list):
@@ -626,7 +626,7 @@ def _assign(parent, step, value, path):
     elif isinstance(step, int) and isinstance(parent, list) and -len(parent) <= step <= len(parent):
         parent[step : step + 1 or None] = [value]
     else:
-        raise ValueError("SET %s: there is no such place for a %s" % (path, type(value).__name__))
+        raise ValueError("SET %s: cannot set a %s there" % (path, type(value).__name__))
 
 
 def _drop(parent, step, path):
@@ -638,7 +638,7 @@ def _drop(parent, step, path):
 
 
 def drive(generator, react):
-    """Run a generator; ``react`` gives the reply to each yielded value, and what to raise there."""
+    """Run a generator. ``react`` returns the reply to each yielded value, or an exception to throw."""
     reply, failure = None, None
     try:
         while True:
@@ -652,7 +652,7 @@ def drive(generator, react):
 
 
 async def drive_async(generator, react):
-    """The same for an async one, within one task, so that its context and time-outs hold across yields."""
+    """Run an async generator. It runs in one task, so that its context and timeouts span yields."""
     reply, failure = None, None
     try:
         while True:
@@ -677,7 +677,7 @@ def is_command(value):
 
 
 class Client:
-    """A connection. What reads from it is a generator that yields to wait, so half a message holds nobody up."""
+    """A connection. Its readers are generators that yield to wait, so a partial message blocks no other."""
 
     def __init__(self, sock, seconds=CLIENT_SECONDS):
         sock.settimeout(FIRST_SECONDS)
@@ -701,7 +701,7 @@ class Client:
         finally:
             self.sock.setblocking(False)
         if not part:
-            raise CutShort("the connection was closed after %d bytes that make no message" % self.held)
+            raise CutShort("the client closed the connection after %d bytes of a message" % self.held)
         self.data += part
         self.held += len(part)
 
@@ -724,7 +724,7 @@ class Client:
             yield from self.fill()
 
     def check(self, size, limit):
-        """Refuse what is too large, but read it: a client that still writes would not see the answer."""
+        """Refuse a message that is too large, but read it first: a client that still writes reads no response."""
         if size <= limit:
             return
         left = size - len(self.data) if size <= LARGEST else 0
@@ -736,11 +736,11 @@ class Client:
         raise BadMessage("the message has %d bytes, more than ASYA_SOCKET_MAX_SIZE (%d)" % (size, limit))
 
     def begin(self):
-        """Before the function is called: the broker hands out the message of a client that has gone once more."""
+        """Skip the call if the client has gone, because the broker delivers the message again."""
         poller = select.poll()
-        poller.register(self.sock, 0)  # only whether it is closed both ways: a client may have finished writing
+        poller.register(self.sock, 0)  # POLLHUP only: a client may have closed its sending side
         if poller.poll(0):
-            raise ClientGone("a client went away before its message was handled, so the function is not called")
+            raise ClientGone("the client disconnected before the call; the function is not called")
         self.is_message = True
 
     def send(self, data):
@@ -756,7 +756,7 @@ class Client:
                 self.sock.settimeout(CLIENT_SECONDS)
                 self.sock.sendall(data[sent:])
         except OSError as failure:
-            raise ClientGone("the client went away before it had the answer: %s" % failure)
+            raise ClientGone("the client disconnected before the response: %s" % failure)
 
 
 class Exchange:
@@ -771,7 +771,7 @@ class FramesExchange(Exchange):
     """One message of the frames generations."""
 
     def run(self):
-        """Read the message and answer it."""
+        """Read the message and respond."""
         code = "connection_error"
         try:
             data = yield from self.read()
@@ -798,12 +798,12 @@ class FramesExchange(Exchange):
                 payloads = self.collect(message["payload"])
                 results = [{"payload": payload, "route": route, "headers": headers} for payload in payloads]
             return write_json(plain(results))
-        except BaseException as failure:  # the function's faults, SystemExit too, are the message's
+        except BaseException as failure:  # a failure of the function, even SystemExit, fails the message
             leave_if_forked(failure)
             return write_json([error("processing_error", failure, False)])
 
     def collect(self, argument):
-        """The function's results as a list: nothing for None, each element of a list or generator."""
+        """Call the function and return its results as a list. None means no result."""
         result = self.guest.call(argument)
         if result is None:
             return []
@@ -825,9 +825,9 @@ class FramesExchange(Exchange):
 
 
 def response(status, body=b""):
-    """An HTTP response that ends the connection.
+    """Return an HTTP response that closes the connection.
 
-    An ending runtime could close one that is kept alive just when the sidecar writes to it, and lose that message.
+    A runtime that stops could close a kept-alive connection while the sidecar writes to it, and lose the message.
     """
     head = "HTTP/1.1 %d %s\r\nConnection: close\r\n" % (status, HTTPStatus(status).phrase)
     if status != 204:
@@ -838,11 +838,11 @@ def response(status, body=b""):
 class HttpExchange(Exchange):
     """One request of the http generation.
 
-    A failure is 400 or 500 with ``error``: the sidecar takes every other answer for a success.
+    A failure is 400 or 500 with ``error``. The sidecar takes every other response as a success.
     """
 
     def run(self):
-        """Read the request and answer it."""
+        """Read the request and respond."""
         try:
             answer = yield from self.answer()
         except BadMessage as bad:
@@ -857,21 +857,21 @@ class HttpExchange(Exchange):
             return self.invoke(message)
         if (method, path) == ("GET", "/healthz"):
             return response(200, b'{"status":"ok"}')
-        raise BadMessage("%s %s: this server knows POST /invoke and GET /healthz" % (method, path))
+        raise BadMessage("%s %s: use POST /invoke or GET /healthz" % (method, path))
 
     def read_head(self):
-        """Method, path without its query, and the headers with their names in lower case."""
+        """Return method, path without query, and headers with names in lower case."""
         head = yield from self.client.take_until(b"\r\n\r\n", HEAD_LIMIT)
         lines = head.decode("latin-1").split("\r\n")
         parts = lines[0].split(" ")
         if len(parts) != 3 or not parts[2].startswith("HTTP/1."):
-            raise BadMessage("the request line is no HTTP/1.1: %r" % lines[0][:100])
+            raise BadMessage("the request line must be HTTP/1.x: %r" % lines[0][:100])
         headers = {}  # type: dict[str, str]
         for line in lines[1:]:
             name, colon, value = line.partition(":")
             name, value = name.lower(), value.strip()
             if not colon or not name or name != name.strip() or headers.get(name, value) != value:
-                raise BadMessage("a header cannot be read, or contradicts one before: %r" % line[:100])
+                raise BadMessage("a header is invalid or contradicts an earlier one: %r" % line[:100])
             headers[name] = value
         return parts[0], parts[1].partition("?")[0], headers
 
@@ -882,7 +882,7 @@ class HttpExchange(Exchange):
             self.client.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         if encoding:
             if encoding.lower() != "chunked":
-                raise BadMessage("Transfer-Encoding %r: chunked is known" % encoding[:100])
+                raise BadMessage("Transfer-Encoding %r: use chunked" % encoding[:100])
             return (yield from self.read_chunks(limit))
         if not length.isdecimal():
             raise BadMessage("Content-Length %r: must be a whole number" % length[:100])
@@ -907,10 +907,10 @@ class HttpExchange(Exchange):
             yield from self.client.check(total, limit)
             body.append((yield from self.client.take(size)))
             if (yield from self.client.take(2)) != b"\r\n":
-                raise BadMessage("a chunk does not end as it must")
+                raise BadMessage("a chunk must end with CRLF")
 
     def invoke(self, message):
-        """Call the function; the response, nothing if it has been sent as a stream."""
+        """Call the function. Return the response, or b"" if it was sent as a stream."""
         stream = EventStream(self.client)
         try:
             if self.settings.mode == "envelope":
@@ -933,7 +933,7 @@ class HttpExchange(Exchange):
             return stream.fail(error("processing_error", failure))
 
     def react(self, envelope, stream, value):
-        """The reply to what a generator has yielded, and what to raise there."""
+        """Return the reply to a yielded value, or an exception to throw."""
         try:
             if value is None:
                 return None, None
@@ -941,7 +941,7 @@ class HttpExchange(Exchange):
                 return self.command(envelope, stream, value), None
             payload = plain(value)
             if not isinstance(payload, dict):
-                raise TypeError("yield %.100r: a generator yields dicts and commands" % (value,))
+                raise TypeError("yield %.100r: yield dicts and commands only" % (value,))
             stream.send("downstream", envelope.frame(payload))
         except (TypeError, ValueError, RecursionError) as failure:
             return None, failure
@@ -967,9 +967,9 @@ class HttpExchange(Exchange):
 
 
 class EventStream:
-    """A response of events, in chunks, so that one that is cut short is noticed.
+    """A response of events. It is chunked, so that the sidecar detects a truncated one.
 
-    It begins with the first event, so that a failure before that is an ordinary answer.
+    It begins with the first event, so that an earlier failure is a normal response.
     """
 
     HEAD = (
@@ -982,24 +982,24 @@ class EventStream:
         self.is_begun = False
 
     def send(self, event, value, last=b""):
-        """Send one event; with the last one the end of the stream, since the sidecar hangs up after it."""
+        """Send one event. The last one includes the stream's end, because the sidecar disconnects after it."""
         data = write_json(value)
         if len(data) > EVENT_LIMIT:
-            raise ValueError("a frame of %d bytes is too large: an event stays under 16 MiB" % len(data))
+            raise ValueError("a frame of %d bytes is too large: the limit is 16 MiB" % len(data))
         text = b"event: " + event.encode("ascii") + b"\ndata: " + data + b"\n\n"
         chunk = b"%x\r\n%s\r\n%s" % (len(text), text, last)
         self.client.send(chunk if self.is_begun else self.HEAD + chunk)
         self.is_begun = True
 
     def end(self):
-        """Nothing more comes; the response if there was no event."""
+        """End the stream. Return the response if there was no event."""
         if not self.is_begun:
             return response(204)
         self.send("done", {}, b"0\r\n\r\n")
         return b""
 
     def fail(self, failure):
-        """End with an error; the response if there was no event."""
+        """End with an error. Return the response if there was no event."""
         if not self.is_begun:
             return response(500, write_json(failure))
         self.send("error", failure, b"0\r\n\r\n")
@@ -1010,20 +1010,20 @@ class EventStream:
 
 
 def load(name):
-    """The function that ``module.function`` or ``module.Class.method`` names; the class is instantiated once.
+    """Import ``module.function`` or ``module.Class.method``. A class is instantiated once.
 
     Raises:
-        Refused: if there is no such function.
+        Refused: there is no such function.
     """
     parts = name.split(".")
     if len(parts) < 2 or not all(part.isidentifier() for part in parts):
         raise Refused("ASYA_HANDLER is %r: set it to module.function or module.Class.method" % name)
-    result, rest = _import(name, parts)
+    owner, rest = _import(name, parts)
     for part in rest[:-1]:
-        result = _attribute(name, result, part)
-        if inspect.isclass(result):
-            result = result()
-    function = _attribute(name, result, rest[-1])
+        owner = _attribute(name, owner, part)
+        if inspect.isclass(owner):
+            owner = owner()
+    function = _attribute(name, owner, rest[-1])
     if inspect.isclass(function):
         raise Refused("ASYA_HANDLER is %r, which is a class: add the name of a method" % name)
     if not callable(function):
@@ -1038,9 +1038,9 @@ def _import(name, parts):
             return importlib.import_module(module), parts[split:]
         except ModuleNotFoundError as failure:
             if not (failure.name and (module + ".").startswith(failure.name + ".")):
-                raise  # the user's module is there, and imports one that is not
+                raise  # the user's module imports a missing one
     raise Refused(
-        "ASYA_HANDLER is %r, and there is no module %r in %s: set WORKDIR or PYTHONPATH to where it is"
+        "ASYA_HANDLER is %r, but there is no module %r in %s: set WORKDIR or PYTHONPATH to its directory"
         % (name, parts[0], ", ".join(path for path in sys.path[:3] if path))
     )
 
@@ -1049,12 +1049,12 @@ def _attribute(name, owner, attribute):
     try:
         return getattr(owner, attribute)
     except AttributeError:
-        what = getattr(owner, "__name__", type(owner).__name__)
-        raise Refused("ASYA_HANDLER is %r, and %s has no %r: correct the name" % (name, what, attribute))
+        title = getattr(owner, "__name__", type(owner).__name__)
+        raise Refused("ASYA_HANDLER is %r, but %s has no %r: correct the name" % (name, title, attribute))
 
 
 class Guest:
-    """The user's function: called on the main thread, with one event loop for the life of the process."""
+    """Calls the user's function on the main thread, with one event loop for the whole process."""
 
     def __init__(self, state):
         self.state = state
@@ -1064,7 +1064,7 @@ class Guest:
         asyncio.set_event_loop(self.loop)
 
     def prepare(self):
-        """Make the loop the current one again: asyncio.run() leaves none behind."""
+        """Set the current loop again, because asyncio.run() unsets it."""
         if self.loop.is_closed():
             self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
@@ -1091,7 +1091,7 @@ class Guest:
         async def outcome():
             try:
                 return await awaitable, None
-            except BaseException as failure:  # SystemExit in a task would stop the loop as well
+            except BaseException as failure:  # SystemExit in a task would stop the loop too
                 return None, failure
 
         self.uses_loop = True
@@ -1107,7 +1107,7 @@ class Guest:
         return result
 
     def wait(self, sockets, seconds):
-        """Those of ``sockets`` that can be read within ``seconds``; tasks of the user's go on meanwhile."""
+        """Like readable(). The user's tasks run meanwhile."""
         if not self.uses_loop:
             return readable(sockets, seconds)
         self.prepare()
@@ -1118,13 +1118,13 @@ class Guest:
                 arrived.set_result(None)
 
         timer = None if seconds is None else self.loop.call_later(max(0.0, seconds), arrive)
-        for one in sockets:
-            self.loop.add_reader(one, arrive)
+        for sock in sockets:
+            self.loop.add_reader(sock, arrive)
         try:
             self.loop.run_until_complete(arrived)
         finally:
-            for one in sockets:
-                self.loop.remove_reader(one)
+            for sock in sockets:
+                self.loop.remove_reader(sock)
             if timer is not None:
                 timer.cancel()
         return readable(sockets, 0)
@@ -1141,10 +1141,10 @@ class Guest:
 
 
 def end(code):
-    """End the process: exit functions run, threads and tasks that are left do not hold it up."""
-    regardless = threading.Timer(END_SECONDS, os._exit, (code,))
-    regardless.daemon = True
-    regardless.start()
+    """End the process. Run exit functions, but do not wait for long for threads and tasks."""
+    killer = threading.Timer(END_SECONDS, os._exit, (code,))
+    killer.daemon = True
+    killer.start()
     deadline = time.monotonic() + END_SECONDS / 5
     for thread in threading.enumerate():
         if thread is not threading.main_thread() and not thread.daemon:
@@ -1166,7 +1166,7 @@ PARENT = 0
 
 
 def leave_if_forked(failure=None):
-    """End a process that the function has forked and let return: only the runtime itself answers."""
+    """End a forked process of the function that returns here: only the runtime may respond."""
     if not PARENT or os.getpid() == PARENT:
         return
     code = 0
@@ -1183,7 +1183,7 @@ def leave_if_forked(failure=None):
 
 
 class State:
-    """What the main thread and the background thread tell each other."""
+    """State that the main thread and the background thread share."""
 
     def __init__(self):
         self.is_loaded = False
@@ -1192,7 +1192,7 @@ class State:
         self.busy_since = None  # when the function was called
         self.drained_at = None
         self.answered_at = None
-        self.drains = []  # connections that wait for the answer to /drain
+        self.drains = []  # connections that wait for the response to /drain
 
     @property
     def is_ready(self):
@@ -1200,69 +1200,69 @@ class State:
 
 
 class Signals:
-    """SIGTERM, beside whatever the user's code does with signals."""
+    """Handles SIGTERM, together with the user's own signal handlers."""
 
     def __init__(self, state):
         self.state = state
-        self.theirs = None
+        self.users = None
         self.masks = {}  # type: dict[int, Any]
         self.waker, self.wakened = socket.socketpair()
-        for one in (self.waker, self.wakened):
-            one.setblocking(False)
-        self.real, signal.signal = signal.signal, self.note
+        for sock in (self.waker, self.wakened):
+            sock.setblocking(False)
+        self.real, signal.signal = signal.signal, self.register
         self.real(signal.SIGTERM, self.terminate)
         signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
 
     def terminate(self, number, frame):
-        """Stop after the message in hand. A handler of the user's is called too, and cannot prevent it."""
+        """Stop after the current message. Also call the user's handler, which cannot prevent it."""
         self.state.is_stopping = True
         if not self.state.is_loaded:
             flush()
             os._exit(0)
         self.wake()
-        theirs, self.theirs = self.theirs, None  # it may call ours
-        if callable(theirs):
+        users, self.users = self.users, None  # it may call this one
+        if callable(users):
             try:
-                theirs(number, frame)
+                users(number, frame)
             except SystemExit:
                 pass
             except BaseException:
                 traceback.print_exc()
 
-    def note(self, number, handler):
-        """In place of signal.signal: ours stays, and calls that of the user's."""
+    def register(self, number, handler):
+        """Replaces signal.signal: terminate() stays, and calls the user's handler."""
         if number != signal.SIGTERM or os.getpid() != PARENT:
             return self.real(number, handler)
-        before, self.theirs = self.theirs, handler
+        before, self.users = self.users, handler
         return signal.SIG_DFL if before is None else before
 
     def wake(self):
         try:
             self.waker.send(b"\0")
         except OSError:
-            pass  # it is full, and so wakes the main thread
+            pass  # its buffer is full, which wakes the main thread too
 
     def collect(self):
         if readable([self.wakened], 0):
             self.wakened.recv(4096)
 
     def settle(self):
-        """Be woken by signals, as an event loop of the user's may have been."""
+        """Restore the wakeup descriptor, which the user's event loop may have changed."""
         before = signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
         if before not in (-1, self.waker.fileno()):
             signal.set_wakeup_fd(before, warn_on_full_buffer=False)  # asyncio's, which wakes the main thread too
 
     def forget(self):
-        """In a forked child: SIGTERM is as the user's code wants it, or ends the child."""
+        """In a forked child: restore the user's SIGTERM handler, or the default."""
         if signal.getsignal(signal.SIGTERM) == self.terminate:
-            self.real(signal.SIGTERM, signal.SIG_DFL if self.theirs is None else self.theirs)
+            self.real(signal.SIGTERM, signal.SIG_DFL if self.users is None else self.users)
         signal.set_wakeup_fd(-1)
         self.waker.close()
         self.wakened.close()
         self.release()
 
     def block(self):
-        """Before a fork: Python drops a SIGTERM that reaches the child too early, and the child would live on."""
+        """Block SIGTERM before a fork: Python drops one that reaches the child too early."""
         self.masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
 
     def release(self):
@@ -1270,7 +1270,7 @@ class Signals:
 
 
 class Background:
-    """The thread that answers probes and /drain, and ends the process when the function hangs."""
+    """The thread that responds to probes and /drain, and ends the process when the function hangs."""
 
     TICK_SECONDS = 1.0
     PROBE_SECONDS = 5.0
@@ -1302,7 +1302,7 @@ class Background:
             except OSError as failure:
                 listener.close()
                 reason = failure
-        raise Refused("ASYA_RUNTIME_PORT is %d, and that cannot be used (%s): set a free port" % (port, reason))
+        raise Refused("ASYA_RUNTIME_PORT is %d, which cannot be used (%s): set a free port" % (port, reason))
 
     def run(self):
         while True:
@@ -1316,74 +1316,74 @@ class Background:
         self.check_limit()
         self.answer_drains()
         sockets = list(self.clients) + self.drains + ([self.listener] if self.listener else [])
-        for one in readable(sockets, 0.05 if self.drains else self.TICK_SECONDS):
-            if one is self.listener:
+        for sock in readable(sockets, 0.05 if self.drains else self.TICK_SECONDS):
+            if sock is self.listener:
                 self.accept()
-            elif one in self.clients:
-                self.read(one, self.clients[one].exchange)
+            elif sock in self.clients:
+                self.read(sock, self.clients[sock].exchange)
             else:
-                self.drop(one)  # it waits no more
-        for one in [one for one, client in self.clients.items() if client.deadline < time.monotonic()]:
-            self.drop(one)
+                self.drop(sock)  # it has closed the connection
+        for sock in [sock for sock, client in self.clients.items() if client.deadline < time.monotonic()]:
+            self.drop(sock)
 
     def accept(self):
         try:
             client = Client(self.listener.accept()[0], self.PROBE_SECONDS)
         except OSError:
-            time.sleep(0.05)  # no file descriptor is left, or the client has gone
+            time.sleep(0.05)  # no free file descriptor, or the client has gone
             return
         client.exchange = client.take_until(b"\r\n\r\n", HEAD_LIMIT)
         self.clients[client.sock] = client
         if len(self.clients) > WAITING_LIMIT:
             self.drop(next(iter(self.clients)))
 
-    def drop(self, client):
-        self.clients.pop(client, None)
-        if client in self.drains:
-            self.drains.remove(client)
-        client.close()
+    def drop(self, sock):
+        self.clients.pop(sock, None)
+        if sock in self.drains:
+            self.drains.remove(sock)
+        sock.close()
 
-    def read(self, client, exchange):
+    def read(self, sock, exchange):
         try:
             next(exchange)
         except BadMessage:
-            self.drop(client)
+            self.drop(sock)
         except StopIteration as head:
             words = head.value.partition(b"\r\n")[0].split(b" ")
-            self.answer(client, words[1].partition(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b"")
+            self.answer(sock, words[1].partition(b"?")[0] if len(words) == 3 and words[0] == b"GET" else b"")
 
-    def answer(self, client, path):
+    def answer(self, sock, path):
         if path == b"/drain":
-            del self.clients[client]
-            self.drains.append(client)
+            del self.clients[sock]
+            self.drains.append(sock)
             self.state.is_draining = True
             self.signals.wake()
         elif path == b"/ready":
             is_ready = self.state.is_ready
-            self.reply(client, 200 if is_ready else 503, "ready" if is_ready else "not ready")
+            self.reply(sock, 200 if is_ready else 503, "ready" if is_ready else "not ready")
         elif path == b"/healthz":
-            self.reply(client, 200, "ok")
+            self.reply(sock, 200, "ok")
         else:
-            self.reply(client, 400, "unknown; GET /ready, /drain or /healthz")
+            self.reply(sock, 400, "unknown; GET /ready, /drain or /healthz")
 
-    def reply(self, client, status, text):
+    def reply(self, sock, status, text):
         try:
-            client.send(response(status, write_json({"status": text})))
+            sock.send(response(status, write_json({"status": text})))
         except OSError:
             pass  # the client has gone
-        self.drop(client)
+        self.drop(sock)
 
     def answer_drains(self):
-        """Answer /drain once the sidecar has had time to publish and acknowledge the last answer."""
+        """Respond to /drain when the sidecar has had time to publish and acknowledge the last response."""
         state = self.state
         drained_at = state.drained_at if state.is_loaded else 0.0
         if self.drains and drained_at is not None and time.monotonic() >= drained_at + PUBLISH_SECONDS:
             state.answered_at = time.monotonic()
-            for client in list(self.drains):
-                self.reply(client, 200, "drained")
+            for sock in list(self.drains):
+                self.reply(sock, 200, "drained")
 
     def check_limit(self):
-        """End the process if the function hangs; if a C extension keeps this thread from running, faulthandler does."""
+        """End the process if the function hangs. If a C extension blocks this thread, faulthandler does."""
         if not self.limit or not self.state.is_loaded:
             return
         since, now = self.state.busy_since, time.monotonic()
@@ -1391,8 +1391,8 @@ class Background:
         if left <= 0:
             frame = sys._current_frames().get(self.main)
             log(
-                "the function has not ended %.0f s after its call (ASYA_RUNTIME_TIMEOUT is %g s); the process ends."
-                " It is here:\n%s" % (now - since, self.timeout, "".join(traceback.format_stack(frame)))
+                "the function runs for %.0f s (ASYA_RUNTIME_TIMEOUT is %g s); the process ends."
+                " The function is here:\n%s" % (now - since, self.timeout, "".join(traceback.format_stack(frame)))
             )
             os._exit(3)
         try:
@@ -1401,13 +1401,13 @@ class Background:
             pass  # stderr is closed
 
     def forget(self):
-        for one in [self.listener] + list(self.clients) + self.drains:
-            if one is not None:
-                one.close()
+        for sock in [self.listener] + list(self.clients) + self.drains:
+            if sock is not None:
+                sock.close()
 
 
 class Runtime:
-    """The main thread: takes messages one at a time, calls the function, answers."""
+    """The main thread: receives one message at a time, calls the function, responds."""
 
     def __init__(self, settings):
         self.settings = settings
@@ -1449,7 +1449,7 @@ class Runtime:
         log("%s listens on %s" % (settings.handler, settings.path))
 
     def join(self):
-        """Wait for the socket holder, and take the socket from it."""
+        """Wait for the socket holder and get the socket from it."""
         deadline = time.monotonic() + HOLDER_SECONDS
         failure = self.take()
         while failure is not None and time.monotonic() < deadline:
@@ -1457,12 +1457,12 @@ class Runtime:
             failure = self.take()
         if failure is not None:
             raise Refused(
-                "ASYA_SOCKET_HOLDER is %r, and nobody hands a socket over there (%s): see the log of container"
+                "ASYA_SOCKET_HOLDER is %r, but no holder passes a socket there (%s): see the log of container"
                 " asya-socket, or set spec.socket.activation to false" % (self.settings.holder, failure)
             )
 
     def take(self):
-        """Take the socket from its holder; what prevents it."""
+        """Get the socket from its holder. Return the error, or None."""
         try:
             self.holder, listener = take_socket(self.settings.holder)
         except OSError as failure:
@@ -1473,7 +1473,7 @@ class Runtime:
         return None
 
     def run(self):
-        """Serve until SIGTERM or the end of the job. What the user's code raises between messages ends nothing."""
+        """Serve until SIGTERM or the end of the job. Exceptions of user code between messages do not stop it."""
         while True:
             try:
                 if not self.step():
@@ -1494,30 +1494,30 @@ class Runtime:
         if self.state.is_stopping or self.is_done():
             return False
         if self.state.is_draining:
-            self.rest()
+            self.drain()
             return True
         if self.rejoin_at is not None and time.monotonic() >= self.rejoin_at and self.take() is None:
             log("the socket holder was replaced")
         sockets = [self.signals.wakened] + list(self.waiting) + self.listeners + ([self.holder] if self.holder else [])
         arrived = self.guest.wait(sockets, self.patience())
         if len(self.listeners) > 1 and self.listeners[0] not in arrived:
-            self.listeners.pop(0).close()  # of a lost holder, and nobody is left in its backlog
-        for one in arrived:
+            self.listeners.pop(0).close()  # its holder is gone and its backlog is empty
+        for sock in arrived:
             if not self.state.is_ready or self.is_done():
                 break
-            if one is self.signals.wakened:
+            if sock is self.signals.wakened:
                 self.signals.collect()
-            elif one is self.holder:
+            elif sock is self.holder:
                 self.lose_holder()
-            elif one in self.waiting:
-                self.serve(self.waiting[one])
-            elif one in self.listeners:
-                self.accept(one)
+            elif sock in self.waiting:
+                self.serve(self.waiting[sock])
+            elif sock in self.listeners:
+                self.accept(sock)
         return True
 
     def patience(self):
         now = time.monotonic()
-        for client in [one for one in self.waiting.values() if one.deadline < now]:
+        for client in [client for client in self.waiting.values() if client.deadline < now]:
             self.drop(client)
         deadlines = [client.deadline for client in self.waiting.values()]
         if self.rejoin_at is not None:
@@ -1528,17 +1528,17 @@ class Runtime:
 
     def is_done(self):
         """Whether the job has ended."""
-        most, idle = self.settings.job_messages, self.settings.job_idle
-        return bool(most and self.messages >= most) or bool(idle and time.monotonic() >= self.active_at + idle)
+        limit, idle = self.settings.job_messages, self.settings.job_idle
+        return bool(limit and self.messages >= limit) or bool(idle and time.monotonic() >= self.active_at + idle)
 
     def lose_holder(self):
-        """The holder closed its end: it is gone, and a new one has a new socket."""
+        """Handle the end of the holder: a new one has a new socket."""
         self.holder.close()
         self.holder = None
         self.rejoin_at = time.monotonic()
 
     def accept(self, listener):
-        """Take one connection. One at a time: those in the backlog survive this process."""
+        """Accept only one connection: those in the backlog survive this process."""
         try:
             client = Client(listener.accept()[0])
         except (BlockingIOError, ConnectionAbortedError):
@@ -1547,33 +1547,33 @@ class Runtime:
         self.serve(client)
 
     def exchange(self, client):
-        """Read a message, call the function with it and answer."""
+        """Read a message, call the function and respond."""
         try:
             while not client.data:
                 yield from client.fill()
         except CutShort:
-            return  # a sidecar that tries the socket
+            return  # a sidecar tests the socket
         self.speaks_frames = not 0x41 <= client.data[0] <= 0x5A
         kind = FramesExchange if self.speaks_frames else HttpExchange
         yield from kind(client, self.settings, self.guest).run()
 
     def serve(self, client):
-        """Go on with a client; until its message is whole, it waits aside."""
+        """Continue with a client. Put it aside while its message is partial."""
         self.waiting.pop(client.sock, None)
         self.current = client.sock
-        is_half = False
+        is_partial = False
         try:
-            is_half = next(client.exchange, True) is None
+            is_partial = next(client.exchange, True) is None
         except ClientGone as gone:
             log(str(gone))
         finally:
-            if not is_half:
+            if not is_partial:
                 client.sock.close()
             self.current = None
             self.state.busy_since = None
             leave_if_forked()
             self.signals.settle()
-        if is_half:
+        if is_partial:
             self.put_aside(client)
             return
         self.failures = 0
@@ -1582,21 +1582,21 @@ class Runtime:
             self.active_at = time.monotonic()
 
     def put_aside(self, client):
-        """Let a client wait; those that have waited longest make room for it."""
+        """Let a client wait. Drop the oldest ones if there are too many."""
         self.waiting[client.sock] = client
         limit = 4 * self.settings.max_size + HEAD_LIMIT
-        while len(self.waiting) > WAITING_LIMIT or sum(one.held for one in self.waiting.values()) > limit:
+        while len(self.waiting) > WAITING_LIMIT or sum(client.held for client in self.waiting.values()) > limit:
             self.drop(next(iter(self.waiting.values())))
 
     def drop(self, client):
         if client.held:
-            log("a client stopped after %d bytes of a message: its connection is closed" % client.held)
+            log("closed a connection after %d bytes of a partial message" % client.held)
         del self.waiting[client.sock]
         client.exchange.close()
         client.sock.close()
 
-    def rest(self):
-        """Accept nothing until SIGTERM; if none comes, only the sidecar was restarted, and work goes on."""
+    def drain(self):
+        """Accept nothing until SIGTERM. If none comes, only the sidecar restarted; then resume."""
         state = self.state
         if state.drained_at is None:
             self.finish_waiting()
@@ -1605,7 +1605,7 @@ class Runtime:
             log("drained")
         self.pause(0.2)
         if not state.drains and time.monotonic() > max(state.drained_at, state.answered_at or 0.0) + RESUME_SECONDS:
-            log("no SIGTERM followed the request to drain: accepting messages again")
+            log("no SIGTERM after /drain: accepting messages again")
             state.drained_at = None
             state.is_draining = False
             self.ready.lock()
@@ -1616,15 +1616,15 @@ class Runtime:
         self.signals.collect()
 
     def finish_waiting(self):
-        """Handle the messages that are being sent."""
+        """Serve clients that are sending a message."""
         until = time.monotonic() + ARRIVAL_SECONDS
         while self.waiting and time.monotonic() < until:
-            for one in readable(list(self.waiting), until - time.monotonic()):
-                if one in self.waiting:
-                    self.serve(self.waiting[one])
+            for sock in readable(list(self.waiting), until - time.monotonic()):
+                if sock in self.waiting:
+                    self.serve(self.waiting[sock])
 
     def finish(self):
-        """Everything in hand is answered: let the sidecar publish it, then end."""
+        """Give the sidecar time to publish the last results, then end."""
         state, settings = self.state, self.settings
         state.is_stopping = True
         self.ready.unlock()
@@ -1643,7 +1643,7 @@ class Runtime:
             try:
                 self.holder.send(b"last")
             except OSError:
-                pass  # it is gone, and with it the connections that wait
+                pass  # the holder and its waiting connections are gone
         try:
             self.guest.close()
         except BaseException:
@@ -1651,21 +1651,21 @@ class Runtime:
         end(0)
 
     def forget(self):
-        """In a forked child: it never answers, and holds nothing of the runtime's open."""
-        for one in self.listeners + list(self.waiting) + [self.holder, self.current]:
-            if one is not None:
-                one.close()
+        """In a forked child: close all sockets and files of the runtime."""
+        for sock in self.listeners + list(self.waiting) + [self.holder, self.current]:
+            if sock is not None:
+                sock.close()
         self.background.forget()
         self.ready.unlock()
-        asyncio.set_event_loop(asyncio.new_event_loop())  # the parent's is not the child's to run
+        asyncio.set_event_loop(asyncio.new_event_loop())  # a child must not run its parent's loop
         self.signals.forget()
 
 
 HOLD = """import sys
 with open(sys.argv[2], encoding="utf-8") as file:
-    exec(file.read().partition("# -- end of what the socket holder needs")[0])
+    exec(file.read().partition("# -- end of the socket holder")[0])
 hold()"""
-"""The holder without what would only take memory as long as the pod lives."""
+"""Runs the holder without the rest of this file, to save memory."""
 
 
 def main(mode):
@@ -1677,7 +1677,7 @@ def main(mode):
         is_ready = ReadyFile(Settings(os.environ).ready).is_locked()
         print("ready" if is_ready else "not ready")
         sys.exit(0 if is_ready else 1)
-    # Other arguments are the function's own.
+    # Other arguments belong to the function.
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
@@ -1695,7 +1695,7 @@ def main(mode):
         leave_if_forked(failure)
         traceback.print_exception(type(failure), failure, failure.__traceback__)
         name = type(failure).__name__
-        raise Refused("ASYA_HANDLER is %r, and loading it raises %s: see above" % (runtime.settings.handler, name))
+        raise Refused("ASYA_HANDLER is %r, but loading it raises %s: see above" % (runtime.settings.handler, name))
     runtime.run()
 
 

@@ -88,7 +88,7 @@ def test_a_fault_is_500_with_its_class_and_bases(one: Script, handler: str, kind
     [
         ("gen_then_fail", 1, "half way"),
         ("wrong", 5, "yield 5"),
-        ("wrong", [1], "yields dicts"),
+        ("wrong", [1], "yield dicts"),
     ],
 )
 def test_a_fault_after_frames_is_an_event(one: Script, handler: str, argument: Any, words: str) -> None:
