@@ -1,4 +1,4 @@
-"""Pod templates as hypothesis makes them up: every field that injection looks at, and many that it must not."""
+"""hypothesis strategies for pod templates: all fields that injection reads, and many that it must not change."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from tests.harness.space import actor
 Object = dict[str, Any]
 
 TAGS = ("0.1.1", "0.4.0", "0.5.1", "1.0.0", "1.1.3", "latest")
-"""Of the sidecar's image, for all generations."""
+"""Tags of the sidecar's image, for all generations."""
 
 NAMES = st.text("abcdefgh", min_size=1, max_size=4)
 SCALARS = st.one_of(st.booleans(), st.integers(-5, 5), st.text("xyz/", max_size=3))
@@ -22,16 +22,16 @@ UNKNOWN = st.dictionaries(
     st.one_of(SCALARS, st.lists(SCALARS, max_size=2), st.dictionaries(NAMES, SCALARS, max_size=2)),
     max_size=3,
 )
-"""Fields of later Kubernetes versions, or of none."""
+"""Fields of later Kubernetes versions, and unknown fields."""
 
 
 def optional(key: str, value: st.SearchStrategy[Any]) -> st.SearchStrategy[Object]:
-    """An object with ``key`` or an empty one."""
+    """An object with ``key``, or an empty one."""
     return st.one_of(st.just({}), value.map(lambda v: {key: v}))
 
 
 def merged(*parts: st.SearchStrategy[Object]) -> st.SearchStrategy[Object]:
-    """One object of all ``parts``; the last wins."""
+    """One object of all ``parts``. The last value of a field wins."""
     return st.tuples(*parts).map(lambda objects: {k: v for obj in objects for k, v in obj.items()})
 
 
@@ -46,7 +46,7 @@ ENV = st.lists(
     ),
     max_size=5,
 )
-"""Some are given twice, which Kubernetes allows."""
+"""Some names occur twice, which Kubernetes allows."""
 MOUNTS = st.lists(
     st.one_of(
         st.builds(lambda n, p: {"name": n, "mountPath": f"/mnt/{p}"}, NAMES, NAMES),
@@ -76,7 +76,7 @@ POD_SECURITY = merged(
 
 
 def containers(names: list[str]) -> st.SearchStrategy[list[Object]]:
-    """A container of each name."""
+    """A container for each name."""
     one = merged(
         UNKNOWN,
         optional("image", st.just("app:1")),
@@ -91,7 +91,7 @@ def containers(names: list[str]) -> st.SearchStrategy[list[Object]]:
 
 @st.composite
 def templates(draw: st.DrawFn) -> Object:
-    """A pod template whose runtime container is clear."""
+    """A pod template whose runtime container is unambiguous."""
     others = draw(st.lists(NAMES, max_size=3, unique=True))
     single = not others and draw(st.booleans())
     names = ["main"] if single else draw(st.permutations([*others, "runtime"]))
@@ -121,7 +121,7 @@ def templates(draw: st.DrawFn) -> Object:
             [{"spec": spec}, {"metadata": metadata, "spec": spec}, {"metadata": metadata, "spec": spec, "x": 1}]
         )
     )
-    # What came over the wire shares no object between two places.
+    # In an object from JSON, no two places share an object.
     return dict(orjson.loads(orjson.dumps(chosen)))
 
 
@@ -162,7 +162,7 @@ def _actors(draw: st.DrawFn) -> Object:
 
 
 ACTORS = _actors()
-"""Actors that differ in all that ends up in a template, of every generation of the sidecar."""
+"""Actors that differ in every field that affects a template, of every generation of the sidecar."""
 
 SETTINGS = st.builds(
     SidecarDefaults,
@@ -170,4 +170,4 @@ SETTINGS = st.builds(
     socket_activation=st.booleans(),
     run_as_user=st.sampled_from([1000, 65532]),
 )
-"""An operator's, on a cluster with native sidecars or before them."""
+"""Settings of an operator, on a cluster with or without native sidecars."""

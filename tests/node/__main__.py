@@ -42,12 +42,12 @@ SHARED = (
 
 
 def say(text: str) -> None:
-    """A line with the time."""
+    """Print a line with the time."""
     print(f"{time.strftime('%T')} {text}", flush=True)
 
 
 def shared() -> set[str]:
-    """What the whole cluster shares."""
+    """Cluster-wide objects of the tests."""
     return set(kubectl("get", ",".join(SHARED), "--output=name").split())
 
 
@@ -59,7 +59,7 @@ def helm(*arguments: str) -> None:
 
 
 def put_images(context: str) -> None:
-    """Every image that is not pulled."""
+    """Put every image that the node cannot pull onto it."""
     if os.environ.get("E2E_IMAGE_LOADED") == "1":
         return
     if why := images.why_none(context):
@@ -76,7 +76,7 @@ def put_images(context: str) -> None:
 
 
 def put_keda() -> bool:
-    """KEDA, if there is none and its manifests are given; whether this made it."""
+    """Install KEDA if it is missing and its manifests are given. Return whether this installed it."""
     if kubectl("get", "crd", "scaledobjects.keda.sh", "--ignore-not-found"):
         return False
     manifests = os.environ.get("E2E_KEDA")
@@ -90,7 +90,7 @@ def put_keda() -> bool:
 
 
 def put_chart() -> None:
-    """The chart with this checkout's image."""
+    """Install the chart with this checkout's image."""
     say("chart")
     repository, _, tag = images.OPERATOR.rpartition(":")
     settings = ["--set", f"image.repository={repository}", "--set", f"image.tag={tag}"]
@@ -98,13 +98,13 @@ def put_chart() -> None:
 
 
 def run_tests(table: Path, *arguments: str) -> int:
-    """A pytest run, whose rows go to ``table``."""
+    """Run pytest. It appends its rows to ``table``."""
     command = [sys.executable, "-m", "pytest", str(ROOT / "tests/node"), "-q", *arguments, *sys.argv[1:]]
     return subprocess.run(command, cwd=ROOT, env={**os.environ, "E2E_TABLE": str(table)}, check=False).returncode
 
 
 def main() -> int:
-    """Install, try, remove, tell."""
+    """Install, test, uninstall, report."""
     if why := refusal():
         raise SystemExit(f"make e2e: {why}")
     context, begun = current(), time.monotonic()
@@ -142,7 +142,7 @@ def main() -> int:
 
 
 def wait_gone(before: set[str]) -> set[str]:
-    """What there is more than before, once namespaces have had time to go."""
+    """Wait for deleted namespaces, then return the objects that did not exist before."""
     deadline = time.monotonic() + 180
     while (left := shared() - before) and time.monotonic() < deadline:
         time.sleep(2)
@@ -150,7 +150,7 @@ def wait_gone(before: set[str]) -> set[str]:
 
 
 def print_table(table: Path) -> None:
-    """What was tried, with times and counts."""
+    """Print the tests with times and counts."""
     lines = dict.fromkeys(table.read_text().splitlines()) if table.exists() else ()
     rows = [json.loads(line) for line in lines]
     print()

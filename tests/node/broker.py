@@ -1,4 +1,4 @@
-"""RabbitMQ of examples/minikube in a namespace of the tests' own, and messages counted at both ends."""
+"""The RabbitMQ of examples/minikube in a namespace of the tests, with messages counted at both ends."""
 
 import json
 import time
@@ -32,12 +32,12 @@ class Broker:
     """One RabbitMQ, reached through kubectl."""
 
     def __init__(self, namespace: str, adjust: Callable[[list[Any]], object] = len, vhost: str = "/") -> None:
-        """Start it.
+        """Start RabbitMQ.
 
         Args:
-            namespace: a new one.
+            namespace: a new namespace.
             adjust: changes the example's objects before they are applied.
-            vhost: the virtual host that the tests use; the user is allowed everything there.
+            vhost: the virtual host of the tests. The user has all rights there.
         """
         self.namespace, self.host, self.vhost = namespace, f"rabbitmq.{namespace}", vhost
         objects = list(yaml.safe_load_all((ROOT / "examples/minikube/rabbitmq.yaml").read_text()))
@@ -63,7 +63,7 @@ class Broker:
         return self._forward.ports
 
     def _call(self, do: Callable[[BlockingChannel], T]) -> T:
-        """Do something on a channel, a new one where the last has ended (an idle one misses its heartbeats)."""
+        """Run a function on a channel. Open a new one if the last has ended: an idle one misses its heartbeats."""
         for attempt in range(5):
             try:
                 if self._channel is None or not self._channel.is_open:
@@ -87,7 +87,7 @@ class Broker:
         raise AssertionError("unreachable")
 
     def declare(self, queue: str, key: str) -> None:
-        """A durable queue, empty and bound to the topic exchange by ``key``, as sidecars expect it."""
+        """Create a durable, empty queue, bound to the topic exchange by ``key``, as sidecars expect it."""
 
         def do(channel: BlockingChannel) -> None:
             channel.queue_declare(queue, durable=True)
@@ -97,7 +97,7 @@ class Broker:
         self._call(do)
 
     def delete(self, *queues: str) -> None:
-        """Remove queues."""
+        """Delete queues."""
 
         def do(channel: BlockingChannel) -> None:
             for queue in queues:
@@ -112,7 +112,7 @@ class Broker:
             self._call(partial(_publish, queue=queue, body=body, properties=properties))
 
     def take(self, queue: str) -> list[Any]:
-        """The messages that are ready now, decoded and taken out."""
+        """Take the messages that are ready now, decoded."""
 
         def do(channel: BlockingChannel) -> list[Any]:
             matches: list[Any] = []
@@ -125,11 +125,11 @@ class Broker:
         return self._call(do)
 
     def ready(self, queue: str) -> int:
-        """How many messages wait in a queue, those in a consumer's hand not counted."""
+        """Number of messages that wait in a queue, without those at a consumer."""
         return int(self._call(lambda channel: channel.queue_declare(queue, passive=True)).method.message_count)
 
     def total(self, queue: str) -> int:
-        """How many messages a queue holds, those in a consumer's hand included."""
+        """Number of messages in a queue, including those at a consumer."""
         answer = self._http.request(
             "GET",
             f"http://127.0.0.1:{self._ports()[MANAGEMENT]}/api/queues/{quote(self.vhost, safe='')}/{queue}",
@@ -139,7 +139,7 @@ class Broker:
         return int(json.loads(answer.data).get("messages", 0))
 
     def stop(self) -> None:
-        """Remove it."""
+        """Delete RabbitMQ."""
         if self._forward is not None:
             self._forward.stop()
         kubectl("delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found")
@@ -147,7 +147,7 @@ class Broker:
 
 @dataclass
 class Counted:
-    """What came out at the far end, by message id."""
+    """The messages at the end of a route, by id."""
 
     sent: int
     answered: Counter[str] = field(default_factory=Counter)
@@ -155,12 +155,12 @@ class Counted:
 
     @property
     def missing(self) -> list[str]:
-        """Ids of which nothing has come."""
+        """Ids of messages without an answer."""
         return [i for i in map(str, range(self.sent)) if i not in self.answered and i not in self.failed]
 
     @property
     def doubled(self) -> list[str]:
-        """Ids that were answered more than once."""
+        """Ids of messages with more than one answer."""
         return [i for i, n in self.answered.items() if n > 1]
 
     def __str__(self) -> str:
@@ -169,7 +169,7 @@ class Counted:
 
 
 class Route:
-    """An actor's queue, the next one of its route, and the queues where failures end."""
+    """An actor's queue, the next queue of its route, and the queues for failed messages."""
 
     def __init__(self, broker: Broker, generation: str, namespace: str, actor: str) -> None:
         self.broker, self.generation, self.actor = broker, generation, actor
@@ -179,13 +179,13 @@ class Route:
         ends = ("happy-end", "error-end") if generation == "frames" else ("x-sink", "x-sump")
         self._ends = [f"{prefix}{end}" for end in ends]
         self.queues = ((self.queue, actor), (self.answers, self.done), *zip(self._ends, ends, strict=True))
-        """Each with its binding's key."""
+        """Each queue with the key of its binding."""
         for queue, key in self.queues:
             broker.declare(queue, key)
         self.counted = Counted(0)
 
     def send(self, payloads: Iterable[Any]) -> None:
-        """Publish a message a payload; their ids count from 0."""
+        """Publish one message for each payload. Their ids count from 0."""
         bodies = []
         for payload in payloads:
             bodies.append(json.dumps(self._message(str(self.counted.sent), payload)).encode())
@@ -200,7 +200,7 @@ class Route:
         return {"id": number, "route": route, "headers": {}, "payload": payload}
 
     def collect(self) -> Counted:
-        """Count what has come since."""
+        """Count the messages that have arrived since the last call."""
         for message in self.broker.take(self.answers):
             self.counted.answered[message["id"]] += 1
         for queue in self._ends:
@@ -209,7 +209,7 @@ class Route:
         return self.counted
 
     def wait_all(self, timeout: float = 300, pause: float = 0.5) -> Counted:
-        """Count until there is something of every message, and what comes within two seconds after."""
+        """Count until every message has an answer, then count the answers of two more seconds."""
         try:
             wait_for("all messages", lambda: not self.collect().missing, timeout=timeout, pause=pause)
         except AssertionError:
@@ -220,5 +220,5 @@ class Route:
         return self.collect()
 
     def close(self) -> None:
-        """Remove the queues."""
+        """Delete the queues."""
         self.broker.delete(self.queue, self.answers, *self._ends)

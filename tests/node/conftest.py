@@ -1,4 +1,4 @@
-"""The cluster of the current context, refused by name unless it may be used; what each test counted, as a table."""
+"""The cluster of the current context, refused by name unless tests may use it. At the end they print a table."""
 
 import json
 import os
@@ -20,41 +20,41 @@ from tests.node.site import Site
 
 HERE = Path(__file__).parent
 FULL = os.environ.get("E2E_FULL") == "1"
-"""Whether the numbers and durations are those of the claims, instead of smaller ones in the same proportion."""
+"""Whether the tests use the numbers and durations of the claims, instead of proportionally smaller ones."""
 
 
 def asked_for(config: pytest.Config) -> bool:
-    """Whether these tests are named on the command line: they are never part of a run of all."""
+    """Whether the command line names these tests. A run of all tests never includes them."""
     paths = [(config.invocation_params.dir / argument.partition("::")[0]).resolve() for argument in config.args]
     return any(path == HERE or HERE in path.parents for path in paths)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leave them out of a run of all tests."""
+    """Exclude these tests from a run of all tests."""
     return None if asked_for(config) else True
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a cluster that may not be used."""
+    """Refuse a cluster that the tests may not use."""
     if asked_for(config) and (why := refusal()):
         pytest.exit(f"tests/node: {why}", returncode=2)
 
 
 @pytest.fixture(scope="session")
 def client() -> Client:
-    """A client of the current context's user."""
+    """A client with the current context's user."""
     return Client(load_configuration(os.environ.get("KUBECONFIG")))
 
 
 @pytest.fixture(scope="session")
 def worker(worker_id: str) -> str:
-    """The beginning of the names of this worker's namespaces, those of an earlier run are perhaps still going."""
+    """The prefix of this worker's namespaces. Namespaces of an earlier run may not be gone yet."""
     return f"e2e-{secrets.token_hex(2)}-{worker_id.replace('master', 'w')}"
 
 
 @pytest.fixture(scope="session")
 def broker(worker: str) -> Iterator[Broker]:
-    """A RabbitMQ of this worker's own, so that all that comes to an end queue is this test's."""
+    """A RabbitMQ of this worker alone, so that all messages in an end queue are this test's."""
     started = Broker(f"{worker}-broker")
     yield started
     started.stop()
@@ -62,14 +62,14 @@ def broker(worker: str) -> Iterator[Broker]:
 
 @pytest.fixture(scope="session")
 def keda() -> None:
-    """KEDA; without it the test is skipped."""
+    """KEDA. Without it the test is skipped."""
     if not kubectl("get", "crd", "scaledobjects.keda.sh", "--ignore-not-found"):
         pytest.skip("no KEDA on this cluster (E2E_KEDA names its manifests)")
 
 
 @pytest.fixture(scope="session")
 def sqs(worker: str) -> Iterator[Queues]:
-    """An SQS server of this worker's own."""
+    """An SQS server of this worker alone."""
     started = Queues(f"{worker}-sqs")
     yield started
     started.stop()
@@ -85,7 +85,7 @@ def host(worker: str) -> Iterator[Host]:
 
 @pytest.fixture(scope="session")
 def own_image() -> str:
-    """An image of Python whose user is a number."""
+    """A Python image with a numeric user."""
     return images.USER
 
 
@@ -100,7 +100,7 @@ def generation(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def site(worker: str, client: Client, broker: Broker, generation: str) -> Iterator[Site]:
-    """A namespace with what an actor needs, gone afterwards."""
+    """A namespace with everything that an actor needs. It is deleted afterwards."""
     name = f"{worker}-{next(_numbers)}"
     kubectl("create", "namespace", name)
     made = Site(client, name, broker, generation)
@@ -111,12 +111,12 @@ def site(worker: str, client: Client, broker: Broker, generation: str) -> Iterat
 
 @pytest.fixture
 def report(record_property: Callable[[str, object], None]) -> Callable[[object], None]:
-    """Takes what the table at the end says of the test."""
+    """Collects the test's text for the table at the end."""
     return lambda result: record_property("found", str(result))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What was tried, with times; also a line of JSON each in the file E2E_TABLE."""
+    """Print the tests with times. If E2E_TABLE names a file, also append a line of JSON for each."""
     rows = []
     for outcome in ("passed", "failed", "error", "skipped"):
         for item in terminalreporter.stats.get(outcome, []):

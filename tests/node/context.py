@@ -1,15 +1,15 @@
-"""Which cluster the tests on a node may use: they install and remove things that a whole cluster shares."""
+"""The clusters that the tests on a node may use. They install and remove cluster-wide objects."""
 
 import os
 import shutil
 import subprocess
 
 THROW_AWAY = ("kind-", "minikube")
-"""Contexts whose names begin so belong to clusters that are made to be thrown away."""
+"""Prefixes of contexts whose clusters are made to be deleted."""
 
 
 def current() -> str:
-    """The current context of kubectl, empty where there is none."""
+    """The current context of kubectl. Empty if there is none."""
     if shutil.which("kubectl") is None:
         return ""
     command = ["kubectl", "config", "current-context"]
@@ -17,7 +17,7 @@ def current() -> str:
 
 
 def why_not(context: str, named: str) -> str:
-    """Why the tests may not use the cluster of ``context``, or an empty string; ``named`` is E2E_CONTEXT."""
+    """Why the tests may not use the cluster of ``context``. Empty if they may. ``named`` is E2E_CONTEXT."""
     if shutil.which("kubectl") is None:
         return "kubectl is not installed"
     if not context:
@@ -34,5 +34,5 @@ def why_not(context: str, named: str) -> str:
 
 
 def refusal() -> str:
-    """Why the current context may not be used, or an empty string."""
+    """Why the tests may not use the current context. Empty if they may."""
     return why_not(current(), os.environ.get("E2E_CONTEXT", ""))

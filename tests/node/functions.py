@@ -1,4 +1,4 @@
-"""The function of every actor of these tests, mounted from a ConfigMap: the payload says what it does."""
+"""The function of every actor in these tests, mounted from a ConfigMap. The payload says what it does."""
 
 import os
 import sys
@@ -6,14 +6,14 @@ import time
 from pathlib import Path
 
 started = time.time()
-if os.environ.get("ONCE"):  # a file: the module can be imported while it is not there, that is, once
+if os.environ.get("ONCE"):  # a file: the import succeeds only while the file does not exist, that is, once
     if Path(os.environ["ONCE"]).exists():
         sys.exit("functions.py: this is not the first start")
     Path(os.environ["ONCE"]).touch()
 
 
 def work(payload):
-    """Take time or memory, fail, or end the process, as the payload says."""
+    """Use time or memory, fail, or end the process, as the payload says."""
     time.sleep(payload.get("seconds", 0))
     if payload.get("memory"):
         taken = []
@@ -27,7 +27,7 @@ def work(payload):
 
 
 def busy(payload):
-    """Be there for as long as the payload says, and tell when."""
+    """Work for the time in the payload, and return start and end."""
     begun = time.time()
     time.sleep(payload.get("seconds", 0))
     return {**payload, "by": os.environ.get("HOSTNAME", ""), "begun": begun, "ended": time.time()}

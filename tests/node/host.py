@@ -1,5 +1,7 @@
-"""Processes of containers, killed from the node as its kernel does: a signal from inside never reaches a container's
-first process when it is SIGKILL."""
+"""Kills processes of containers from the node.
+
+The kernel kills processes in the same way. SIGKILL from inside a container never reaches the container's first process.
+"""
 
 import json
 from typing import Any
@@ -48,14 +50,14 @@ class Host:
         kubectl("-n", namespace, "wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=120s", timeout=130)
 
     def processes(self, *uids: str, word: str, without: str = "", send: int = 0) -> list[dict[str, Any]]:
-        """Processes of the pods with those uids whose command line has ``word``: pid, command, KiB of memory.
+        """Processes with ``word`` in their command line, in the pods with these uids: pid, command, KiB of memory.
 
-        A signal is sent to each if ``send`` names one.
+        If ``send`` names a signal, each of them receives it.
         """
         arguments = ["python3", "-c", SCRIPT, ",".join(uids), word, without, str(send)]
         parsed: list[dict[str, Any]] = json.loads(kubectl("-n", self.namespace, "exec", NAME, "--", *arguments))
         return parsed
 
     def stop(self) -> None:
-        """Remove it."""
+        """Delete the pod."""
         kubectl("delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found")

@@ -1,4 +1,4 @@
-"""Images of the tests, built where they can be, and put onto the node."""
+"""Builds the images of the tests if possible, and puts them onto the node."""
 
 import os
 import shlex
@@ -15,7 +15,7 @@ USER = "asya-user:e2e"
 
 
 def why_none(context: str) -> str:
-    """Why no image can be put onto the node, or an empty string."""
+    """Why no image can be put onto the node. Empty if it is possible."""
     if os.environ.get("E2E_IMAGE_COMMAND"):
         return ""
     if shutil.which("docker") is None:
@@ -38,7 +38,7 @@ def put(context: str, name: str, folder: Path) -> None:
 
 
 def put_sidecar(context: str, name: str) -> None:
-    """The test sidecar of the http generation as an image, for where the released one cannot be pulled."""
+    """The test sidecar of the http generation as an image, for clusters that cannot pull the released one."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "tests"
         shutil.copytree(ROOT / "tests/podrun", package / "podrun", ignore=shutil.ignore_patterns("__pycache__"))
@@ -53,7 +53,7 @@ def put_sidecar(context: str, name: str) -> None:
 
 
 def put_moto(context: str, name: str) -> None:
-    """An SQS that is not Amazon's."""
+    """An image with moto, an SQS server."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text(
             "FROM python:3.13-slim\nRUN pip install --no-cache-dir 'moto[sqs]>=5.2,<6' 'flask>=3.1' 'flask-cors>=6'\n"
@@ -63,7 +63,7 @@ def put_moto(context: str, name: str) -> None:
 
 
 def put_user(context: str, name: str) -> None:
-    """Python as a user that has a number."""
+    """A Python image with a numeric user."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "Dockerfile").write_text("FROM python:3.13-slim\nUSER 4711:4712\n")
         put(context, name, Path(folder))

@@ -1,4 +1,4 @@
-"""kubectl, for what needs more than requests: processes in containers, ports of pods, rollouts."""
+"""kubectl, for tasks that need more than requests: processes in containers, ports of pods, rollouts."""
 
 import os
 import re
@@ -16,7 +16,7 @@ Object = dict[str, Any]
 
 
 def kubectl(*arguments: str, stdin: str = "", timeout: float = 120, check: bool = True) -> str:
-    """What kubectl prints. An error carries its message."""
+    """Run kubectl. Return its output. An error includes its message."""
     done = subprocess.run(
         ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
     )
@@ -25,18 +25,18 @@ def kubectl(*arguments: str, stdin: str = "", timeout: float = 120, check: bool 
 
 
 def get(*arguments: str) -> Any:
-    """``kubectl get -o json``."""
+    """Run ``kubectl get -o json``."""
     return orjson.loads(kubectl("get", *arguments, "--output=json"))
 
 
 def apply(*objects: Object, namespace: str = "") -> None:
-    """``kubectl apply`` of objects, into a namespace if one is given."""
+    """Run ``kubectl apply`` with objects, in a namespace if one is given."""
     inside = (f"--namespace={namespace}",) if namespace else ()
     kubectl("apply", "--server-side", *inside, "--filename=-", stdin=yaml.safe_dump_all(objects))
 
 
 class Forward:
-    """``kubectl port-forward``: ports of a pod on loopback, for as long as the pod lives."""
+    """``kubectl port-forward``: ports of a pod on loopback, as long as the pod lives."""
 
     LINE = re.compile(r"Forwarding from 127\.0\.0\.1:(\d+) -> (\d+)")
 
@@ -73,7 +73,7 @@ class Forward:
         return self._child.poll() is None
 
     def stop(self) -> None:
-        """End kubectl."""
+        """Stop kubectl."""
         if self.alive:
             os.killpg(self._child.pid, signal.SIGTERM)
             self._child.wait(10)

@@ -1,4 +1,4 @@
-"""SQS as moto serves it, in a namespace of the tests' own."""
+"""moto's SQS in a namespace of the tests."""
 
 import json
 from typing import Any
@@ -26,7 +26,7 @@ class Queues:
             "ports": [{"containerPort": PORT}],
             "readinessProbe": {"tcpSocket": {"port": PORT}, "periodSeconds": 2},
         }
-        # Else the variable MOTO_PORT of the Service is taken for moto's own.
+        # Otherwise moto reads the variable MOTO_PORT of the Service as its own setting.
         template = {"metadata": {"labels": labels}, "spec": {"containers": [container], "enableServiceLinks": False}}
         apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         apply(
@@ -42,7 +42,7 @@ class Queues:
         self._pool = urllib3.PoolManager()
 
     def create(self, *queues: str) -> None:
-        """Make queues."""
+        """Create queues."""
         for queue in queues:
             self._call("CreateQueue", QueueName=queue)
 
@@ -51,7 +51,7 @@ class Queues:
         self._call("SendMessage", QueueUrl=f"{self.base}/{queue}", MessageBody=json.dumps(message))
 
     def take(self, queue: str) -> list[Any]:
-        """The messages that are there now, decoded and taken out."""
+        """Take the messages that are in the queue now, decoded."""
         url, matches = f"{self.base}/{queue}", list[Any]()
         while messages := self._call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
@@ -77,6 +77,6 @@ class Queues:
         return json.loads(answer.data or b"{}")
 
     def stop(self) -> None:
-        """Remove it."""
+        """Delete the server."""
         self._forward.stop()
         kubectl("delete", "namespace", self.namespace, "--wait=false", "--ignore-not-found")

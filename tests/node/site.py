@@ -1,4 +1,4 @@
-"""A namespace on the node with all that an actor of these tests needs, and short ways to look at its pods."""
+"""A namespace on the node with everything that an actor needs, and short functions that look at its pods."""
 
 import copy
 import os
@@ -22,7 +22,7 @@ SIDECARS = {
 
 
 class Site(Space):
-    """One namespace, gone afterwards."""
+    """One namespace. It is deleted afterwards."""
 
     def __init__(self, client: Client, name: str, broker: Broker, generation: str) -> None:
         super().__init__(client, name)
@@ -30,7 +30,7 @@ class Site(Space):
         self.routes: list[Route] = []
 
     def furnish(self) -> None:
-        """The Secret and the functions."""
+        """Create the Secret and the functions."""
         metadata = {"namespace": self.name}
         apply(
             {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "rabbitmq", **metadata}}
@@ -40,7 +40,7 @@ class Site(Space):
         )
 
     def actor(self, name: str, function: str = "work", container: Object | None = None, **spec: Any) -> Object:
-        """An actor whose function is one of ``functions.py``; ``container`` and ``spec`` replace or add fields."""
+        """An actor whose function is in ``functions.py``. ``container`` and ``spec`` replace or add fields."""
         runtime = {
             "name": "runtime",
             "image": IMAGE,
@@ -101,11 +101,11 @@ class Site(Space):
         return [p for p in mine if "deletionTimestamp" not in p["metadata"]]
 
     def ready_pods(self, actor: str) -> list[Object]:
-        """Those of them that are ready."""
+        """The actor's ready pods."""
         return [p for p in self.pods(actor) if condition(p, "Ready") == "True"]
 
     def wait_ready(self, actor: str, count: int, timeout: float = 180) -> list[Object]:
-        """Wait for that many ready pods and no others."""
+        """Wait for exactly this number of ready pods."""
 
         def probe() -> bool:
             assert len(self.pods(actor)) == count, self.overview()
@@ -116,7 +116,7 @@ class Site(Space):
         return self.ready_pods(actor)
 
     def overview(self) -> str:
-        """What ``kubectl get`` shows."""
+        """The output of ``kubectl get``."""
         return kubectl("-n", self.name, "get", "asya,pods,jobs", "--ignore-not-found")
 
     def logs(self, pod: str, container: str) -> str:
@@ -124,14 +124,14 @@ class Site(Space):
         return kubectl("-n", self.name, "logs", pod, "-c", container, "--tail=30", check=False)
 
     def close(self) -> None:
-        """Remove the queues and the namespace."""
+        """Delete the queues and the namespace."""
         for route in self.routes:
             route.close()
         kubectl("delete", "namespace", self.name, "--wait=false", "--ignore-not-found")
 
 
 def merge(into: Object, key: str, value: Any) -> None:
-    """Set ``into[key]``, field by field where both are objects."""
+    """Set ``into[key]``. If both values are objects, merge them field by field."""
     if isinstance(value, dict) and isinstance(into.get(key), dict):
         for inner, item in value.items():
             merge(into[key], inner, item)
@@ -140,13 +140,13 @@ def merge(into: Object, key: str, value: Any) -> None:
 
 
 def condition(obj: Object, name: str) -> str:
-    """The status of a condition, empty where there is none."""
+    """The status of a condition. Empty if there is none."""
     conditions = (obj.get("status") or {}).get("conditions") or ()
     return next((str(c["status"]) for c in conditions if c["type"] == name), "")
 
 
 def restarts(pod: Object, container: str = "runtime") -> int:
-    """How often a container was restarted."""
+    """How often a container has restarted."""
     status = pod.get("status") or {}
     statuses = [*(status.get("containerStatuses") or ()), *(status.get("initContainerStatuses") or ())]
     return sum(int(s["restartCount"]) for s in statuses if s["name"] == container)

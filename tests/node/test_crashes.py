@@ -1,4 +1,4 @@
-"""A runtime that dies costs at most the message in hand; everything else waits in the queue."""
+"""A runtime that dies loses at most the message in hand. All other messages wait in the queue."""
 
 import random
 import signal
@@ -19,7 +19,7 @@ RUNTIME, HOLDER = "/opt/asya/asya_runtime.py", " hold"
 
 
 @GENERATIONS
-def test_killed_runtimes_cost_one_message_each(site: Site, host: Host, report: Report) -> None:
+def test_killed_runtimes_lose_one_message_each(site: Site, host: Host, report: Report) -> None:
     obj = site.actor("crash", workload={"replicas": REPLICAS})
     route = site.start(obj)
     site.wait_ready("crash", REPLICAS)
@@ -42,8 +42,8 @@ def test_killed_runtimes_cost_one_message_each(site: Site, host: Host, report: R
 
 
 @GENERATIONS
-def test_a_function_that_crash_loops_keeps_its_queue(site: Site, report: Report) -> None:
-    """It starts well, dies of its first message, and cannot be imported again."""
+def test_a_function_in_a_crash_loop_keeps_its_queue(site: Site, report: Report) -> None:
+    """It starts, dies at its first message, and cannot be imported again."""
     obj = site.actor("loop")
     spec = obj["spec"]["workload"]["template"]["spec"]
     spec["volumes"].append({"name": "state", "emptyDir": {}})
@@ -73,8 +73,8 @@ def test_a_function_that_never_loads_takes_nothing(site: Site, report: Report) -
 
 
 @GENERATIONS
-def test_a_function_that_dies_of_each_message_loses_only_those(site: Site, report: Report) -> None:
-    """Three that end the process, and good ones between them."""
+def test_a_function_that_dies_at_some_messages_loses_only_those(site: Site, report: Report) -> None:
+    """Three messages that end the process, and others between them."""
     route = site.start(site.actor("deadly"))
     route.send({"exit": 1} if n in (3, 7, 11) else {"seconds": 0.05} for n in range(40))
     counted = route.wait_all(timeout=300)

@@ -1,4 +1,4 @@
-"""Jobs end when they have done their work, whoever starts them, and nothing that they took is lost."""
+"""Jobs end when their work is done, whoever starts them, and lose no message."""
 
 import time
 from collections.abc import Callable
@@ -18,20 +18,20 @@ ROUNDS, MESSAGES = (10, 30) if FULL else (1, 15)
 
 
 class Jobs:
-    """Every Job that ever was in a namespace: KEDA removes the oldest of those that have ended."""
+    """Every Job that ever existed in a namespace, because KEDA deletes the oldest completed ones."""
 
     def __init__(self, site: Site) -> None:
         self._site, self.ends = site, dict[str, str]()
 
     def look(self) -> dict[str, str]:
-        """How each ended, by uid: Complete, Failed or empty."""
+        """The result of each Job by uid: Complete, Failed or empty."""
         for job in self._site.client.list(JOBS, self._site.name):
             failed, complete = condition(job, "Failed") == "True", condition(job, "Complete") == "True"
             self.ends[job["metadata"]["uid"]] = "Failed" if failed else "Complete" if complete else ""
         return self.ends
 
     def count(self, end: str) -> int:
-        """How many have that end."""
+        """The number of Jobs with this result."""
         return sum(value == end for value in self.look().values())
 
 

@@ -1,4 +1,4 @@
-"""KEDA's own admission takes every object that a valid actor gives, and refuses what it should: it was asked."""
+"""KEDA's own admission accepts all objects of valid actors, and refuses invalid ones."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ EXAMPLES = 60
 
 
 def dry_run(site: Site, obj: Object) -> str:
-    """What the API server and KEDA's webhooks say against an object, empty for nothing."""
+    """The refusals of the API server and KEDA's webhooks for an object. Empty if they accept it."""
     obj = site.here(obj)
     obj["metadata"].pop("ownerReferences", None)
     name = obj["metadata"]["name"]
@@ -37,7 +37,7 @@ def dry_run(site: Site, obj: Object) -> str:
 
 
 def target(kind: str, name: str) -> Object:
-    """What a ScaledObject scales: KEDA looks for it, and for its requests where a trigger is on cpu or memory."""
+    """The target of a ScaledObject. KEDA looks for it, and for its requests if a trigger uses cpu or memory."""
     requests = {"requests": {"cpu": "10m", "memory": "16Mi"}}
     container = {"name": "runtime", "image": IMAGE, "resources": requests}
     spec: Object = {
@@ -50,7 +50,7 @@ def target(kind: str, name: str) -> Object:
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
 
 
-def test_kedas_admission_takes_the_objects_of_every_valid_actor(site: Site, report: Report) -> None:
+def test_kedas_admission_accepts_the_objects_of_every_valid_actor(site: Site, report: Report) -> None:
     refused, asked, observed = list[str](), dict[str, int](), 0
     there = set[tuple[str, str]]()
 
@@ -74,8 +74,8 @@ def test_kedas_admission_takes_the_objects_of_every_valid_actor(site: Site, repo
     assert not refused, "\n".join(refused)
 
 
-def test_what_keda_must_refuse_is_refused(site: Site) -> None:
-    """Else the test above asked nobody."""
+def test_keda_refuses_invalid_objects(site: Site) -> None:
+    """Without this, the test above could pass without KEDA's admission."""
     apply(target("Deployment", "one"), namespace=site.name)
     spec: Object = {"scaleTargetRef": {"name": "one"}, "minReplicaCount": 5, "maxReplicaCount": 2, "triggers": []}
     obj = {"apiVersion": "keda.sh/v1alpha1", "kind": "ScaledObject", "metadata": {"name": "one"}, "spec": spec}

@@ -1,4 +1,4 @@
-"""The whole life of an actor of each kind, labels on and off, and what a cluster does to pods."""
+"""The whole life of an actor of each kind, adding and removing labels, and events of a cluster that affect pods."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def phase(site: Site, name: str) -> str:
 
 
 def own_deployment(name: str, label: str = "") -> Object:
-    """A Deployment of a user's, labelled for an actor or not."""
+    """A user's Deployment, with or without an actor's label."""
     labels = {"asya.io/actor": label} if label else {}
     container = {
         "name": "web",
@@ -61,7 +61,7 @@ def own_deployment(name: str, label: str = "") -> Object:
 @GENERATIONS
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
 def test_a_life(site: Site, report: Report, kind: str) -> None:
-    """Made, answering, scaled by hand, changed, deleted: no message is lost on the way, and nothing stays."""
+    """Create, send, scale by hand, change, delete: no message is lost, and no object remains."""
     said = []
     begun = time.monotonic()
     route = site.start(site.actor("life", workload={"type": kind}))
@@ -100,8 +100,8 @@ def test_a_life(site: Site, report: Report, kind: str) -> None:
 
 
 @GENERATIONS
-def test_a_label_put_on_and_taken_off(site: Site, report: Report) -> None:
-    """A Deployment that was there before becomes an actor's, and is its own again."""
+def test_a_label_that_is_added_and_removed(site: Site, report: Report) -> None:
+    """An existing Deployment is injected for an actor, and then restored."""
     actor = site.actor("web", workload={"name": "web"})
     del actor["spec"]["workload"]["template"]
     plain = own_deployment("web")
@@ -128,7 +128,7 @@ def test_a_label_put_on_and_taken_off(site: Site, report: Report) -> None:
 
 
 @GENERATIONS
-def test_an_actor_deleted_gives_its_workload_back(site: Site, report: Report) -> None:
+def test_a_deleted_actor_releases_its_workload(site: Site, report: Report) -> None:
     actor = site.actor("web", workload={"name": "web"})
     del actor["spec"]["workload"]["template"]
     route = site.route("web")
@@ -147,7 +147,7 @@ def test_an_actor_deleted_gives_its_workload_back(site: Site, report: Report) ->
 
 @GENERATIONS
 def test_pod_security_restricted(site: Site, report: Report) -> None:
-    """An actor whose own template is within the profile stays within it."""
+    """An actor whose own template satisfies the profile still satisfies it after injection."""
     kubectl("label", "namespace", site.name, "pod-security.kubernetes.io/enforce=restricted")
     obj = site.actor(
         "strict",
@@ -168,7 +168,7 @@ def test_pod_security_restricted(site: Site, report: Report) -> None:
     assert len(counted.answered) == 20
 
 
-def test_a_quota_that_is_full(site: Site, report: Report) -> None:
+def test_an_exhausted_quota(site: Site, report: Report) -> None:
     quota = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -225,8 +225,8 @@ def test_an_out_of_memory_kill_is_named(site: Site, report: Report) -> None:
 
 
 @GENERATIONS
-def test_evicted_pods_lose_nothing(site: Site, report: Report) -> None:
-    """By the eviction API, as a drain does, one after the other under load."""
+def test_evicted_pods_lose_no_message(site: Site, report: Report) -> None:
+    """The eviction API removes pods one by one under load, as a drain does."""
     route = site.start(site.actor("moved", workload={"replicas": 2}, timeout={"processing": 10}))
     site.wait_ready("moved", 2)
     route.send({"seconds": 0.2} for _ in range(200))
@@ -248,7 +248,7 @@ def test_evicted_pods_lose_nothing(site: Site, report: Report) -> None:
 
 
 def test_a_pod_that_the_kubelet_evicts_is_replaced(site: Site, report: Report) -> None:
-    """By a limit of local storage."""
+    """The pod exceeds a limit of local storage."""
     obj = site.actor("full", container={"resources": {**OWN, "limits": {"ephemeral-storage": "20Mi"}}})
     route = site.start(obj)
     (pod,) = site.wait_ready("full", 1)

@@ -1,4 +1,4 @@
-"""What is done to the operator itself, under load: nothing else may run meanwhile."""
+"""Changes to the operator itself, under load. No other test may run at the same time."""
 
 import json
 import os
@@ -31,7 +31,7 @@ MINIKUBE = ROOT / "examples/minikube"
 
 
 def helm(*arguments: str) -> str:
-    """Run helm; what it prints."""
+    """Run helm. Return its output."""
     done = subprocess.run(
         ["helm", *arguments, "--namespace", SYSTEM], capture_output=True, text=True, check=False, timeout=400
     )
@@ -40,13 +40,13 @@ def helm(*arguments: str) -> str:
 
 
 def rolled_out(*names: str) -> None:
-    """Wait until the operator's Deployments have rolled out."""
+    """Wait until the rollouts of the operator's Deployments are complete."""
     for name in names or ("asya-operator", "asya-operator-webhook"):
         kubectl("-n", SYSTEM, "rollout", "status", f"deployment/{name}", "--timeout=180s", timeout=200)
 
 
 class Creating:
-    """A client that creates pods (dry runs) of an actor, many times a second, on fresh connections."""
+    """A client that creates pods (dry runs) of an actor, many per second, on new connections."""
 
     def __init__(self, client: Client, namespace: str, actor: str) -> None:
         self._client, self._namespace = client, namespace
@@ -111,9 +111,10 @@ def _controllers() -> list[Object]:
 
 
 def test_rotated_certificates(site: Site, report: Report) -> None:
-    """Certificates that last a minute are renewed again and again, and their CA with them.
+    """Certificates with a lifetime of a minute are renewed repeatedly, and their CA too.
 
-    A certificate is renewed by its own life, so those of the install are deleted after the setting has changed.
+    A certificate's renewal depends on its own lifetime, so the test deletes those of the install after the change of
+    the setting.
     """
     site.start(site.actor("load"))
     short = ("certs.caLifetime=3m", "certs.lifetime=60s", "certs.overlap=10s")
@@ -124,7 +125,7 @@ def test_rotated_certificates(site: Site, report: Report) -> None:
         try:
             helm("upgrade", "asya-operator", CHART, "--reuse-values", "--wait", "--set", ",".join(short))
             rolled_out()
-            # A controller that is still stopping would make them anew with the lifetimes of before.
+            # A controller that is still stopping would create them again with the old lifetimes.
             wait_for("the last controller to go", lambda: len(_controllers()) == 1, 60)
             kubectl("-n", SYSTEM, "delete", "secret", SECRET, f"{SECRET}-ca")
             deadline = time.monotonic() + 240
@@ -171,7 +172,7 @@ def test_changed_defaults_reach_every_actor(site: Site, report: Report) -> None:
 
 @pytest.mark.skipif(not os.environ.get("E2E_PREVIOUS"), reason="E2E_PREVIOUS names no older chart")
 def test_an_upgrade_from_the_previous_chart(site: Site, report: Report) -> None:
-    """Values are kept; actors answer before, meanwhile and after."""
+    """Values are kept. Actors answer before, during and after the upgrade."""
     values = json.loads(helm("get", "values", "asya-operator", "--output", "json"))
     settings = ["--set-json", f"image={json.dumps(values['image'])}"]
     helm("upgrade", "asya-operator", os.environ["E2E_PREVIOUS"], "--reset-values", "--wait")
@@ -190,7 +191,7 @@ def test_an_upgrade_from_the_previous_chart(site: Site, report: Report) -> None:
 
 @pytest.fixture(scope="module")
 def kept(worker: str) -> Iterator[Broker]:
-    """A broker that keeps what it has when its node restarts."""
+    """A broker that keeps its data when its node restarts."""
 
     def adjust(objects: list[Any]) -> None:
         (pod,) = [o["spec"]["template"]["spec"] for o in objects if o["kind"] == "Deployment"]
@@ -203,7 +204,7 @@ def kept(worker: str) -> Iterator[Broker]:
 
 
 def is_reachable(broker: Broker, queue: str) -> bool:
-    """Whether the broker answers, through a new port-forward where the last has ended."""
+    """Whether the broker answers, through a new port-forward if the last has ended."""
     try:
         return broker.ready(queue) >= 0
     except (AMQPError, OSError):
@@ -213,7 +214,7 @@ def is_reachable(broker: Broker, queue: str) -> bool:
 @pytest.mark.skipif(not os.environ.get("E2E_RESTART"), reason="E2E_RESTART names no command that restarts the node")
 @pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
 def test_a_node_that_restarts(site: Site, kept: Broker, report: Report) -> None:
-    """API server, webhook, controller, broker and actors come back at once. Nobody helps, and no message is lost."""
+    """API server, webhook, controller, broker and actors restart at the same time. No message is lost."""
     site.broker = kept
     route = site.start(site.actor("again"))
     route.send({"seconds": 0.2} for _ in range(150))
@@ -228,12 +229,12 @@ def test_a_node_that_restarts(site: Site, kept: Broker, report: Report) -> None:
     site.wait_condition("again", "Ready", "True", timeout=600)
     report(f"{counted}, {before} of them before; the rest after {took:.0f} s")
     assert not counted.failed
-    # The message in hand comes again, and those whose acknowledgement the broker had not written down when it died.
+    # The broker sends the message in hand again, and messages whose acknowledgement it had not stored when it died.
     assert len(counted.doubled) <= before + 1
 
 
 def test_the_minikube_example(report: Report, tmp_path: Path) -> None:
-    """Both scripts, as they are."""
+    """Run both scripts as they are."""
     environment = {
         **os.environ,
         "FORCE": "1",
@@ -257,12 +258,12 @@ def test_the_minikube_example(report: Report, tmp_path: Path) -> None:
 
 
 def uids(site: Site, actor: str) -> set[str]:
-    """The pods of an actor, of which one that was replaced has another uid."""
+    """The pods of an actor. A replaced pod has another uid."""
     return {pod["metadata"]["uid"] for pod in site.pods(actor)}
 
 
 def left_in_namespace() -> list[str]:
-    """What a person or Helm would have to remove from the operator's namespace by hand."""
+    """Objects in the operator's namespace that a person or Helm would have to delete."""
     kinds = "deployments,pods,jobs,services,secrets,configmaps,leases,serviceaccounts,roles,rolebindings,pdb"
     names = kubectl("-n", SYSTEM, "get", kinds, "--output=name").split()
     by_kubernetes = ("serviceaccount/default", "configmap/kube-root-ca.crt", "configmap/openshift-service-ca.crt")
@@ -271,7 +272,7 @@ def left_in_namespace() -> list[str]:
 
 @pytest.mark.parametrize("generation", ["frames"], indirect=True)
 def test_uninstalled_and_installed_again(site: Site, report: Report) -> None:
-    """Actors run on without their operator and can be deleted; a new install finds them and replaces no pod."""
+    """Actors work without their operator and can be deleted. A new install finds them and replaces no pod."""
     values = json.loads(helm("get", "values", "asya-operator", "--output", "json"))
     settings = [f"--set-json={name}={json.dumps(value)}" for name, value in values.items()]
     route = site.start(site.actor("stays"))
@@ -288,7 +289,7 @@ def test_uninstalled_and_installed_again(site: Site, report: Report) -> None:
         begun = time.monotonic()
         helm("upgrade", "--install", "asya-operator", CHART, "--wait", *settings)
     installed = time.monotonic() - begun
-    time.sleep(2)  # kube-proxy refuses connections to a Service until it knows of the pods that helm has seen ready
+    time.sleep(2)  # kube-proxy refuses connections to a Service until it knows the ready pods
     with Creating(site.client, site.name, "stays") as creating:
         site.wait_condition("stays", "Ready", "True", timeout=120)
         time.sleep(10)

@@ -1,4 +1,4 @@
-"""``kubectl asya`` on a real node: by its pod with the operator's real image, and from here by a forwarded port."""
+"""``kubectl asya`` on a real node: in its pod with the operator's real image, and from here by a forwarded port."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ FORMS = [pytest.param((), id="pod"), pytest.param(("--local",), id="local")]
 
 
 def asya(site: Site, *arguments: str, stdin: str = "", code: int = 0) -> str:
-    """What the plugin prints; its image is the one of the operator's Deployment."""
+    """Run the plugin. Return its output. Its image is the operator's."""
     command = [sys.executable, "-m", "cli", *arguments, "--namespace", site.name]
     ran = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=240, check=False)
     assert ran.returncode == code, f"{' '.join(arguments)}: {ran.stdout}{ran.stderr}"
@@ -30,7 +30,7 @@ def asya(site: Site, *arguments: str, stdin: str = "", code: int = 0) -> str:
 
 
 def wait_clean(site: Site) -> None:
-    """Wait until nothing is left of what the plugin started."""
+    """Wait until all objects of the plugin are gone."""
     wait_for(
         "nothing to be left",
         lambda: not any(site.client.list(r, site.name, labelSelector=LABEL) for r in (JOBS, PODS, SECRETS)),
@@ -42,7 +42,7 @@ def wait_clean(site: Site) -> None:
 @GENERATIONS
 @pytest.mark.parametrize("form", FORMS)
 def test_send_peek_and_replay(site: Site, report: Report, form: tuple[str, ...]) -> None:
-    """Also in a namespace that enforces the profile ``restricted``, in which the plugin's pod must start."""
+    """Also in a namespace with the profile ``restricted``, in which the plugin's pod must start."""
     kubectl("label", "namespace", site.name, "pod-security.kubernetes.io/enforce=restricted")
     strict = {
         "allowPrivilegeEscalation": False,
@@ -58,7 +58,7 @@ def test_send_peek_and_replay(site: Site, report: Report, form: tuple[str, ...])
     assert answer["word"] == "hello"
     failed = asya(site, "send", "acted", "-f", "-", "--wait", *form, stdin='{"error": "no good"}', code=1)
     assert json.loads(failed)["error"] == "processing_error"
-    route.collect()  # both answers are at the end of the route still, as others would have found them
+    route.collect()  # both answers are still at the end of the route, where others would have left them
     assert sum(route.counted.failed.values()) == 2
 
     asya(site, "pause", "acted")
@@ -91,7 +91,7 @@ def _listed(site: Site, form: tuple[str, ...]) -> list[object]:
 
 @pytest.mark.parametrize("generation", ["http"], indirect=True)
 def test_ctrl_c_leaves_nothing(site: Site, report: Report) -> None:
-    """While the pod starts, and while it works: the answer takes longer than that."""
+    """Ctrl-C while the pod starts, and while it works: the answer takes longer than that."""
     site.start(site.actor("acted"))
     took = []
     for pause in (0.5, 4.0):

@@ -1,4 +1,4 @@
-"""Ready means loaded: what does not work never takes the place of what does, and the status says so at every second."""
+"""Ready means loaded: a broken template never replaces working pods, and the status reports it at every second."""
 
 import time
 from collections import Counter
@@ -14,8 +14,8 @@ Report = Callable[[object], None]
 GENERATIONS = pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
 WATCHED_SECONDS = 60
 EXPECTED = ("RuntimeError", "False")
-"""Phase and ``Ready`` of an actor whose runtime died in the last minutes."""
-# A command of the user's own has no probe of ours, so it counts as ready for as long as it runs, as everywhere.
+"""Possible phases and ``Ready`` of an actor whose runtime died in the last minutes."""
+# A user's own command has no injected probe, so it counts as ready as long as it runs.
 BROKEN: dict[str, Object] = {
     "function": {"env": [{"name": "ASYA_HANDLER", "value": "nothing.there"}, {"name": "PYTHONPATH", "value": "/code"}]},
     "image": {"image": "registry.invalid/nothing:1"},
@@ -50,7 +50,7 @@ def test_a_broken_template_never_replaces_good_pods(site: Site, report: Report, 
 
 @GENERATIONS
 def test_the_status_at_every_second_of_a_crash_loop(site: Site, report: Report) -> None:
-    """Whenever no pod is ready, or one died in the last minutes, the actor is not ready and says why."""
+    """If no pod is ready, or one died in the last minutes, the actor is not ready and gives the reason."""
     route = site.start(site.actor("dying"))
     begun, said = time.monotonic(), list[tuple[int, str]]()
     wrong: list[str] = []
@@ -86,7 +86,7 @@ def has_ended(pod: Object) -> bool:
 
 
 def answers_without_root(site: Site, report: Report, container: Object) -> None:
-    """An actor whose pods must not be root answers, with ``container`` as its function's."""
+    """Check that an actor whose pods must not be root answers. ``container`` is its function's container."""
     obj = site.actor("nonroot", container=container)
     obj["spec"]["workload"]["template"]["spec"]["securityContext"] = {"runAsNonRoot": True}
     route = site.start(obj)
@@ -98,14 +98,12 @@ def answers_without_root(site: Site, report: Report, container: Object) -> None:
 
 
 @GENERATIONS
-def test_pods_that_must_not_run_as_root_and_name_no_user(site: Site, report: Report) -> None:
-    """The image of the function has a numeric user; the sidecar's has only a name."""
+def test_pods_that_must_not_run_as_root_and_set_no_user(site: Site, report: Report) -> None:
+    """The function's image has a numeric user. The sidecar's image has only a user name."""
     answers_without_root(site, report, {"securityContext": {"runAsUser": 1234}})
 
 
 @GENERATIONS
-def test_pods_that_must_not_run_as_root_and_leave_the_user_to_the_image(
-    site: Site, own_image: str, report: Report
-) -> None:
-    """No ``runAsUser`` anywhere: the function's image says a number, the sidecar's only a name."""
+def test_pods_that_must_not_run_as_root_and_use_the_images_user(site: Site, own_image: str, report: Report) -> None:
+    """No ``runAsUser`` anywhere. The function's image has a numeric user, the sidecar's only a user name."""
     answers_without_root(site, report, {"image": own_image})

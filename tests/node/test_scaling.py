@@ -1,4 +1,4 @@
-"""Scaling from zero and back by real KEDA, messages counted; a busy pod is never killed."""
+"""Scaling from zero and back with real KEDA, with messages counted. A busy pod is never killed."""
 
 import time
 from collections import Counter
@@ -23,14 +23,14 @@ LONG_SECONDS, PROCESSING = (300, 330) if FULL else (100, 110)
 
 
 class Replicas:
-    """What a Deployment was scaled to, and when."""
+    """The replicas of a Deployment over time."""
 
     def __init__(self, site: Site, name: str) -> None:
         self._site, self._name, self._begun = site, name, time.monotonic()
         self.steps: list[tuple[int, int]] = []
 
     def look(self) -> int:
-        """How many it wants now."""
+        """The present replicas in its spec."""
         wanted = int((self._site.get("Deployment", self._name) or {"spec": {}})["spec"].get("replicas", -1))
         if not self.steps or self.steps[-1][1] != wanted:
             self.steps.append((round(time.monotonic() - self._begun), wanted))
@@ -46,7 +46,7 @@ class Replicas:
 
 
 def up_and_down(route: Route, replicas: Replicas, timeout: float) -> None:
-    """Wait until all is answered and nothing runs."""
+    """Wait until all messages are answered and no pod runs."""
 
     def over() -> bool:
         wanted = replicas.look()
@@ -59,7 +59,7 @@ def up_and_down(route: Route, replicas: Replicas, timeout: float) -> None:
 
 
 def use_management(site: Site, obj: Object) -> None:
-    """Have KEDA ask the management API, which counts messages in work, too."""
+    """Let KEDA use the management API, which also counts messages in hand."""
     obj["spec"]["transport"]["rabbitmq"]["management"] = {"url": f"http://{site.broker.host}:{MANAGEMENT}"}
 
 
@@ -83,9 +83,9 @@ def test_from_zero_to_five_and_back(site: Site, report: Report, protocol: str) -
 @GENERATIONS
 @pytest.mark.parametrize(("protocol", "count"), [("amqp", 1), ("amqp", 10), ("http", 10)])
 def test_long_messages_survive_scale_in(site: Site, report: Report, protocol: str, count: int) -> None:
-    """Grace and cooldown are those that follow from the processing time.
+    """Grace period and cooldown follow from the processing time.
 
-    AMQP counts waiting messages alone, so it asks for fewer pods than there are messages in work.
+    AMQP counts only waiting messages, so KEDA requests fewer pods than there are messages in hand.
     """
     scaling: dict[str, Any] = {"enabled": True, "maxReplicas": 10, "queueLength": 1, "pollingInterval": 5}
     obj = site.actor("long", function="busy", scaling=scaling, timeout={"processing": PROCESSING})
@@ -103,7 +103,7 @@ def test_long_messages_survive_scale_in(site: Site, report: Report, protocol: st
 
 
 def test_from_zero_to_five_and_back_by_sqs(site: Site, sqs: Queues, report: Report) -> None:
-    """An SQS that is not Amazon's, with credentials of its own for KEDA and for the sidecar."""
+    """moto's SQS, with separate credentials for KEDA and the sidecar."""
     credentials = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     authentication = {
         "apiVersion": "keda.sh/v1alpha1",

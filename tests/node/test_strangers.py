@@ -1,4 +1,7 @@
-"""What a pod that is no API server gets from the webhook: no answer about an actor, unless it forges a review whole."""
+"""Responses of the webhook to a pod that is not an API server.
+
+The responses tell nothing about an actor, unless the pod forges a complete review.
+"""
 
 import base64
 import json
@@ -26,11 +29,11 @@ for name, body in json.loads(sys.argv[2]).items():
         answers[name] = [refusal.code, refusal.read().decode()]
 print(json.dumps(answers))
 """
-"""Posts each review of the second argument to the address in the first, and prints status and text of each answer."""
+"""Posts each review of the second argument to the address in the first. Prints status and text of each response."""
 
 
 def reviews(namespace: str, actor: str) -> dict[str, Object]:
-    """What somebody sends who wants to know an actor's sidecar: simple, of another namespace's object, and forged."""
+    """Reviews that try to read an actor's sidecar: a simple one, one with another namespace's object, a forged one."""
     pod = {
         "metadata": {"name": "x", "namespace": namespace, "labels": {"asya.io/actor": actor}},
         "spec": {"containers": [{"name": "runtime", "image": "x"}]},
@@ -57,19 +60,21 @@ def reviews(namespace: str, actor: str) -> dict[str, Object]:
 
 
 def check(answers: dict[str, tuple[int, str]], secret: str) -> None:
-    """Nothing of the actor is in any answer but that to a forgery, which has plain values and no password."""
+    """Check that only the response to the forged review tells about the actor, and that none has a password."""
     for name in ("simple", "of nobody", "of elsewhere"):
         status, text = answers[name]
         assert (status, "patch" in text) == (400, False), (name, text)
     status, text = answers["forged"]
-    assert status == 200, "docs/security.md says what remains: this, without client certificates and a NetworkPolicy"
+    assert status == 200, (
+        "docs/security.md describes this remaining risk, without client certificates and a NetworkPolicy"
+    )
     patch = base64.b64decode(json.loads(text)["response"]["patch"]).decode()
-    assert secret in patch, "plain values are what a forged review reads"
-    assert "secretKeyRef" in patch, "a password is a reference"
+    assert secret in patch, "a forged review reads plain values"
+    assert "secretKeyRef" in patch, "a password must be a reference"
 
 
 @pytest.mark.parametrize("generation", ["frames"], indirect=True)
-def test_a_pod_gets_no_answer_that_an_api_server_gets(site: Site, report: Callable[[object], None]) -> None:
+def test_a_pod_gets_no_response_meant_for_an_api_server(site: Site, report: Callable[[object], None]) -> None:
     secret = "what-nobody-else-may-see"
     obj = site.actor("theirs")
     obj["spec"]["sidecar"] = {**obj["spec"].get("sidecar", {}), "env": [{"name": "PLAIN", "value": secret}]}

@@ -1,4 +1,4 @@
-"""A RabbitMQ that takes TLS alone, with a CA of its own, a virtual host, and client certificates where it asks."""
+"""A RabbitMQ that accepts only TLS, with its own CA, a virtual host, and client certificates if it requires them."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -50,7 +50,7 @@ class Secured:
 
 @pytest.fixture(scope="module")
 def secured(worker: str) -> Iterator[Secured]:
-    """A broker whose AMQP is TLS with client certificates. (The tests themselves come in by the plain port.)"""
+    """A broker whose AMQP uses TLS with client certificates. The tests themselves use the plain port."""
     namespace, authority = f"{worker}-tls", trustme.CA()
     served = authority.issue_cert(f"rabbitmq.{namespace}")
     client = authority.issue_cert(f"{USER}.example", common_name=USER)

@@ -1,5 +1,5 @@
-"""Runs an injected pod's containers as plain processes, the way a kubelet would, with a small sidecar for tests.
+"""Runs an injected pod's containers as plain processes, as a kubelet would, with a small sidecar for tests.
 
-What a kubelet mounts, a path mapping stands for: in each container's environment and command, the path of a mount
-is replaced with that of the volume's directory. Nothing needs a right that an ordinary process lacks.
+A path mapping replaces a kubelet's mounts: in each container's environment and command, the path of a mount becomes the
+path of the volume's directory. This needs no rights beyond those of an ordinary process.
 """

@@ -1,4 +1,4 @@
-"""One container as a process: started again when it ends, probed and stopped by the rules of a kubelet."""
+"""One container as a process: restarted, probed and stopped by the rules of a kubelet."""
 
 import os
 import signal
@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any
 
 BACKOFF_SECONDS = 0.1
-"""A kubelet's is 10 s. It doubles with every restart, up to ``LONGEST_BACKOFF``."""
+"""A kubelet's first backoff is 10 s. It doubles with every restart, up to ``LONGEST_BACKOFF``."""
 LONGEST_BACKOFF = 2.0
 STEADY_SECONDS = 5.0
-"""A container that ran for so long starts again with the shortest backoff. A kubelet's time is ten minutes."""
+"""After a run of this many seconds, the backoff starts again at its shortest. A kubelet uses ten minutes."""
 PROBE_SECONDS = 0.1
-"""Between two probes, whatever the probe's own period."""
+"""Seconds between two probes, whatever the probe's own period."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a container runs, with everything that belongs to the pod filled in."""
+    """What a container runs, with all values of the pod inserted."""
 
     name: str
     command: list[str]
@@ -33,14 +33,14 @@ class Recipe:
     """``Always``, ``OnFailure`` or ``Never``."""
     directory: Path
     local: Callable[[str], str]
-    """From a text of the container to that of this host: a path below a mount."""
+    """Maps a text of the container to a text for this host: paths below a mount change."""
     ports: Mapping[int, int] = field(default_factory=dict)
-    """From a port of the pod to that of this host."""
+    """Maps a port of the pod to a port of this host."""
     working_directory: Path = Path()
-    """Where its processes start."""
+    """The working directory of its processes."""
 
     def url(self, action: Mapping[str, Any]) -> str:
-        """Where an ``httpGet`` goes to."""
+        """The URL of an ``httpGet``."""
         named = {port.get("name"): port["containerPort"] for port in self.spec.get("ports") or ()}
         port = named.get(action["port"], action["port"])
         return f"http://127.0.0.1:{self.ports.get(port, port)}{action.get('path', '/')}"
@@ -53,33 +53,33 @@ class Container:
         self.recipe, self.name = recipe, recipe.name
         self.log = recipe.directory / f"{recipe.name}.log"
         self.exits: list[int] = []
-        """Exit codes of the processes that it has been, negative for a signal."""
+        """Exit codes of its processes so far, negative for a signal."""
         self.restarts = 0
         self.started = threading.Event()
-        """Its start-up probe has succeeded, or it has none."""
+        """Whether its start-up probe has succeeded. True without such a probe."""
         self.ended = threading.Event()
-        """It runs no more and is not started again."""
+        """Whether it has ended and is not restarted."""
         self.readiness: list[tuple[float, bool]] = []
-        """Each change of whether it is ready, and when (``time.monotonic``)."""
+        """Each change of its readiness, with its time (``time.monotonic``)."""
         self.hooks: list[str] = []
-        """What its preStop hook answered."""
+        """The result of its preStop hook."""
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._process: subprocess.Popen[bytes]
 
     @property
     def ready(self) -> bool:
-        """Whether its readiness probe succeeds, or it has none and runs."""
+        """Whether its readiness probe succeeds. Without one, whether it runs."""
         return bool(self.readiness) and self.readiness[-1][1]
 
     def start(self) -> None:
-        """Start the process, and threads that keep it running and probe it."""
+        """Start the process, and threads that restart and probe it."""
         self._spawn()
         threading.Thread(target=self._keep, daemon=True).start()
         threading.Thread(target=self._probe, daemon=True).start()
 
     def signal(self, number: int) -> None:
-        """Send the first process a signal."""
+        """Send a signal to the first process."""
         self._process.send_signal(number)
 
     def stop(self, deadline: float, turn: Callable[[float], None]) -> None:
@@ -139,7 +139,7 @@ class Container:
         return self.recipe.policy == "Always" or (self.recipe.policy == "OnFailure" and code != 0)
 
     def _kill_the_rest(self) -> None:
-        """A container ends with its first process, whatever that has started."""
+        """A container ends with its first process. Kill all processes that it started."""
         try:
             os.killpg(self._process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -148,7 +148,7 @@ class Container:
     # -- probes and hooks ------------------------------------------------------------------------
 
     def _probe(self) -> None:
-        """Start-up probe, then readiness probe, for each process anew."""
+        """Run the start-up probe, then the readiness probe, again for each process."""
         startup, readiness = (self.recipe.spec.get(kind) for kind in ("startupProbe", "readinessProbe"))
         while not self.ended.is_set():
             alive = self._process.poll() is None
@@ -166,7 +166,7 @@ class Container:
         return self._act(probe, probe.get("timeoutSeconds", 1)).startswith("ok")
 
     def _act(self, action: Mapping[str, Any], timeout: float) -> str:
-        """What came of an ``httpGet``, an ``exec`` or a ``sleep``: "ok…" if it succeeded."""
+        """The result of an ``httpGet``, an ``exec`` or a ``sleep``. It starts with "ok" if it succeeded."""
         if "httpGet" in action:
             try:
                 with urllib.request.urlopen(self.recipe.url(action["httpGet"]), timeout=timeout) as answer:

@@ -1,4 +1,4 @@
-"""What the http generation does with a message: ``prev``, ``curr`` and ``next``, a status, an end for each case."""
+"""How the http generation handles a message: ``prev``, ``curr`` and ``next``, a status, and an end for each case."""
 
 import json
 import time
@@ -14,11 +14,11 @@ from tests.podrun.transports import DelayNotSupported, Received, SendFailed, Tra
 
 Object = dict[str, Any]
 DEADLINE_MARGIN = 1.0
-"""Seconds before a deadline in which the runtime is no more asked."""
+"""In the last seconds before a deadline, the sidecar does not call the runtime."""
 
 
 def now() -> str:
-    """RFC 3339, in whole seconds."""
+    """The time in RFC 3339, in whole seconds."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -26,10 +26,10 @@ class Envelopes:
     """Handles messages one by one."""
 
     declares = True
-    """Its own queue at start, and every target before each send."""
+    """Declares its own queue at start, and every target before each send."""
     reconnects = False
     exits_at_once = True
-    """On SIGTERM; the message in hand comes again."""
+    """Ends at SIGTERM. The broker delivers the message in hand again."""
 
     def __init__(self, settings: Settings, transport: Transport, log: Callable[[str], None]) -> None:
         self._settings, self._transport, self._log = settings, transport, log
@@ -38,7 +38,7 @@ class Envelopes:
         self._resiliency = Resiliency(settings.policies, settings.rules)
 
     def handle(self, received: Received) -> None:
-        """Have the runtime answer one message, and send on what it says."""
+        """Send one message to the runtime, and send on the results."""
         try:
             message = json.loads(received.body)
             if not isinstance(message, dict) or not message.get("id"):
@@ -63,7 +63,7 @@ class Envelopes:
             self._process(received, {**message, "status": self._status(message)}, limit)
 
     def _consume_end(self, received: Received) -> None:
-        """An end actor's runtime is given the message as it came, and its answer goes nowhere."""
+        """An end actor's runtime receives the message unchanged. Its answer is not sent on."""
         try:
             for _frame in self._client.invoke(received.body, self._settings.timeout):
                 pass
@@ -103,7 +103,7 @@ class Envelopes:
             self._send(self._settings.sink, {**message, "status": status})
 
     def _status(self, message: Object) -> Object:
-        """The message's, as it is while this actor has it; attempts are counted anew for each actor."""
+        """The status of the message at this actor. Each actor counts attempts from 1."""
         status = message.get("status") or {"created_at": now()}
         attempt = status.get("attempt", 1) if status.get("actor") == self._settings.actor else 1
         created = status.get("created_at") or now()
@@ -119,7 +119,7 @@ class Envelopes:
         }
 
     def _send_frame(self, message: Object, frame: Object, index: int) -> None:
-        """Send one on to the actor that its route names, or to the sink."""
+        """Send a frame to the next actor of its route, or to the sink."""
         ids = {"id": str(uuid.uuid4()), "parent_id": message["id"]} if index else {"id": message["id"]}
         headers = frame["headers"] if frame.get("headers") is not None else message.get("headers")
         route = frame.get("route") or {"prev": None, "curr": "", "next": None}
@@ -141,7 +141,7 @@ class Envelopes:
     # -- what went wrong -------------------------------------------------------------------------
 
     def _fail(self, message: Object, answer: Object) -> None:
-        """An error that the runtime told of: by policy to the own queue or another actor, else to the sink."""
+        """Handle an error from the runtime: by policy to the own queue or another actor, else to the sink."""
         details = answer.get("details") or {}
         status = message["status"]
         policy = None if answer["error"] == "msg_parsing_error" else self._resiliency.policy(details)
@@ -166,7 +166,7 @@ class Envelopes:
         self._send(self._settings.sink, {**kept, "payload": payload, "status": failed})
 
     def _retry(self, message: Object, details: Object, delay: float) -> bool:
-        """Send to the own queue for another attempt; False where the broker cannot hold it back."""
+        """Send to the own queue for another attempt. False if the broker cannot delay a message."""
         status = message["status"]
         second = {
             **status,
@@ -182,7 +182,7 @@ class Envelopes:
         return True
 
     def _to_sump(self, body: bytes, error: str) -> None:
-        """What could not be read, routed or answered."""
+        """Send a message to the sump that could not be read, routed or answered."""
         self._log(f"to the sump: {error}")
         try:
             parsed = json.loads(body)
@@ -203,6 +203,6 @@ class Envelopes:
 
 
 def _seconds_left(message: Object) -> float | None:
-    """Until the message's deadline; None if it has none."""
+    """The seconds until the message's deadline. None without a deadline."""
     deadline = (message.get("status") or {}).get("deadline_at")
     return datetime.fromisoformat(deadline).timestamp() - time.time() if deadline else None

@@ -1,4 +1,4 @@
-"""What the frames generations do with a message: a length and JSON, one connection each."""
+"""How the frames generations handle a message: a length and JSON, with one connection for each message."""
 
 import json
 import socket
@@ -16,17 +16,17 @@ class Frames:
     """Handles messages one by one."""
 
     declares = False
-    """Queues are somebody else's to make."""
+    """Does not declare queues."""
     reconnects = True
     exits_at_once = False
-    """On SIGTERM it waits for the runtime's answer, can send nothing any more, and the message comes again."""
+    """At SIGTERM it waits for the runtime's answer, but cannot send it. The broker delivers the message again."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
         self._settings, self._transport = settings, transport
         self.cancelled = False
 
     def handle(self, received: Received) -> None:
-        """Have the runtime answer one message, and send on what it says."""
+        """Send one message to the runtime, and send on the results."""
         message = _parsed(received.body)
         if message is None:
             self._to_error_end(received.body, "Failed to parse message")

@@ -1,4 +1,4 @@
-"""The http generation's client: asks the runtime over its Unix socket, and reads every kind of answer as Go does."""
+"""The http generation's client: calls the runtime over its Unix socket, and reads every kind of response as Go does."""
 
 import gzip
 import http.client
@@ -15,11 +15,11 @@ LONGEST_LINE = 16 * 1024 * 1024
 
 
 class BrokenAnswer(Exception):
-    """No answer, or none that can be read: the message goes to the sump."""
+    """No response, or an unreadable one. The message goes to the sump."""
 
 
 class StreamedError(Exception):
-    """An ``error`` event of a stream; the argument is its object."""
+    """An ``error`` event of a stream. The argument is its object."""
 
 
 class _Reader(io.RawIOBase):
@@ -37,7 +37,7 @@ class _Reader(io.RawIOBase):
 
 
 class _Readable:
-    """As much of a socket as an ``HTTPResponse`` wants."""
+    """The part of a socket's interface that ``HTTPResponse`` needs."""
 
     def __init__(self, connection: socket.socket, deadline: float) -> None:
         self._reader = io.BufferedReader(_Reader(connection, deadline))
@@ -47,7 +47,7 @@ class _Readable:
 
 
 class _Chunks(io.RawIOBase):
-    """The content of a chunked body; unlike that of ``http.client`` it tells an end from a cut."""
+    """The content of a chunked body. Unlike ``http.client`` it distinguishes an end from a broken connection."""
 
     def __init__(self, source: Any) -> None:
         self._source, self._left, self._ended = source, 0, False
@@ -72,17 +72,17 @@ class _Chunks(io.RawIOBase):
 
 
 class Client:
-    """Keeps the connection while the runtime keeps it."""
+    """Keeps the connection open as long as the runtime does."""
 
     def __init__(self, path: str, upstream: Callable[[Object], None]) -> None:
         self._path, self._upstream = path, upstream
         self._idle: socket.socket | None = None
 
     def invoke(self, body: bytes, timeout: float) -> Iterator[Object]:
-        """The frames of the answer, as they come; one with ``error`` is an error.
+        """Yield the frames of the response as they arrive. A frame with ``error`` is an error.
 
         Raises:
-            BrokenAnswer: if it is no answer.
+            BrokenAnswer: if the response is unreadable.
             StreamedError: if a stream ends in an error.
             TimeoutError: if it is not complete in time.
         """
@@ -106,7 +106,7 @@ class Client:
                 connection.close()
 
     def _connection(self, deadline: float) -> socket.socket:
-        """The one that was kept, unless the runtime has closed it meanwhile, or a new one."""
+        """The open connection, unless the runtime has closed it; else a new one."""
         kept, self._idle = self._idle, None
         if kept is not None:
             if not select.select([kept], [], [], 0)[0]:
@@ -149,7 +149,7 @@ class Client:
         if not isinstance(answer, dict):
             raise ValueError(f"HTTP {response.status} with a body that is no object: {data[:200]!r}")
         if response.status != 200:
-            yield _frame(answer)  # without "error" it is a success, with whatever payload there is
+            yield _frame(answer)  # without "error" it is a success, with any payload
             return
         for frame in answer.get("frames") or ():
             yield _frame(frame)
@@ -186,7 +186,7 @@ class Client:
 
 
 def _frame(frame: Any) -> Object:
-    """``frame``, if its fields have the types that Go's decoder insists on."""
+    """Return ``frame`` if its fields have the types that Go's decoder requires."""
     if not isinstance(frame, dict):
         raise ValueError(f"a frame is an object; found {frame!r}")
     types = {"route": dict, "headers": dict, "status": dict, "error": str, "details": dict}

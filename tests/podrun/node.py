@@ -1,4 +1,4 @@
-"""A node of a real control plane that runs pods with one label as processes, and serves their logs as kubelets do."""
+"""A node of a real control plane that runs pods with a label as processes, and serves their logs as a kubelet does."""
 
 import json
 import ssl
@@ -23,25 +23,25 @@ from tests.podrun.pod import CreateContainerConfigError, Image, Pod
 
 NODES = Resource("v1", "Node", "nodes")
 TAINT = {"key": "tests", "effect": "NoSchedule", "value": "processes"}
-"""Keeps everything else away; its own pods are bound to it directly."""
+"""A taint that excludes other pods. The node's own pods are bound to it directly."""
 PAUSE = 0.05
 
 
 class ProcessNode:
-    """One node. It takes pods that bear ``label``, whatever its value."""
+    """One node. It takes pods with ``label``, whatever its value."""
 
     def __init__(self, client: Client, name: str, label: str, directory: Path, images: Mapping[str, Image]) -> None:
         self._client, self.name, self._label = client, name, label
         self._directory, self._images = directory, images
         self.pods: dict[str, Pod] = {}
-        """Those that run or have run, by name."""
+        """Its running and ended pods, by name."""
         self._taken: set[str] = set()
         self._informer = Informer(client, PODS, self._changed)
         self._server = _server(self)
 
     @contextmanager
     def running(self) -> Iterator["ProcessNode"]:
-        """Register, and work until the end."""
+        """Register the node, and run pods while the block runs."""
         port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         node: Object = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name}}
@@ -72,7 +72,7 @@ class ProcessNode:
             threading.Thread(target=self._run, args=(pod,), daemon=True).start()
 
     def _run(self, pod: Object) -> None:
-        """Bind it, start it as soon as its Secrets are there, and tell how its container is."""
+        """Bind the pod, start it as soon as its Secrets exist, and report the state of its container."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
         binding = {
             "apiVersion": "v1",
@@ -92,7 +92,7 @@ class ProcessNode:
             phase = "Succeeded" if code == 0 else "Failed"
             self._report(pod, phase, {"terminated": {"exitCode": max(code, 0) or int(code != 0), "reason": reason}})
         except ApiError:
-            return  # it is gone, or its namespace is
+            return  # the pod or its namespace is deleted
 
     def _started(self, pod: Object) -> Pod:
         attempt = 0
@@ -132,11 +132,11 @@ class ProcessNode:
             path = PODS.path(namespace, name)
             self._client.request("DELETE", path, body={"gracePeriodSeconds": 0})
         except ApiError:
-            return  # somebody was faster
+            return  # another client has deleted it
 
 
 def _server(node: ProcessNode) -> ThreadingHTTPServer:
-    """The kubelet's API, as far as logs go."""
+    """The part of the kubelet's API that serves logs."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -179,5 +179,5 @@ def _log(pod: Pod, container: str, *, follow: bool) -> Iterator[bytes]:
 
 
 def describe(pods: Mapping[str, Pod]) -> str:
-    """What went on, for the message of a failed test."""
+    """The state of its pods, for the message of a failed test."""
     return json.dumps({name: pod.logs()[-2000:] for name, pod in pods.items()}, indent=2)

@@ -18,12 +18,12 @@ from tests.podrun.container import Container, Recipe
 
 REFERENCE = re.compile(r"\$(?:\$|\(([^)]+)\))")
 PORT_VARIABLES = ("ASYA_METRICS_ADDR", "ASYA_RUNTIME_PORT")
-"""Variables that end in a port to listen on. Pods share this host's ports, so each pod gets others."""
+"""Variables that end in a port to listen on. Pods share this host's ports, so each pod gets other ports."""
 INIT_SECONDS = 60.0
 
 
 class CreateContainerConfigError(Exception):
-    """What a container refers to is not there; a kubelet says the same by the same name."""
+    """A container refers to a missing object. A kubelet uses the same name for this error."""
 
 
 class InitContainerError(Exception):
@@ -32,12 +32,12 @@ class InitContainerError(Exception):
 
 @dataclass(frozen=True)
 class Image:
-    """What an image brings: the command of containers that have none, and environment."""
+    """The image's command for containers without one, and its environment."""
 
     command: tuple[str, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path | None = None
-    """The working directory; the pod's own without it."""
+    """The working directory. Without it, the pod's own directory."""
 
 
 def expand(text: str, known: Mapping[str, str]) -> str:
@@ -54,13 +54,13 @@ def expand(text: str, known: Mapping[str, str]) -> str:
 
 
 class Pod:
-    """The processes of one pod, restarted when they end until the pod is stopped or complete."""
+    """The processes of one pod. They restart when they end, until the pod is stopped or complete."""
 
     def __init__(self, pod: Object, client: Client, directory: Path, images: Mapping[str, Image]) -> None:
         self.spec, self.metadata = pod["spec"], pod["metadata"]
         self._client, self._directory, self._images = client, directory, images
         self.ports: dict[int, int] = {}
-        """From a port of the pod to that of this host which stands for it."""
+        """Maps a port of the pod to the port of this host that replaces it."""
         self.containers: dict[str, Container] = {}
         self._native: list[Container] = []
         self._main: list[Container] = []
@@ -91,7 +91,7 @@ class Pod:
 
     @property
     def restarts(self) -> dict[str, int]:
-        """How often each container has been started again."""
+        """How often each container has restarted."""
         return {name: container.restarts for name, container in self.containers.items()}
 
     @property
@@ -101,18 +101,18 @@ class Pod:
 
     @property
     def complete(self) -> bool:
-        """Whether it runs no more."""
+        """Whether the pod has ended."""
         return all(container.ended.is_set() for container in self.containers.values())
 
     def signal(self, container: str, number: int) -> None:
-        """Send a container's first process a signal."""
+        """Send a signal to a container's first process."""
         self.containers[container].signal(number)
 
     def stop(self) -> None:
-        """Stop as for a deleted pod; returns when all processes have ended.
+        """Stop as for a deleted pod. Return when all processes have ended.
 
-        All preStop hooks are run at once. A container gets SIGTERM when its hook is done, a native sidecar once the
-        containers that started after it have ended as well. What is left after the grace period gets SIGKILL.
+        All preStop hooks run at the same time. A container receives SIGTERM when its hook is done. A native sidecar
+        waits for the containers that started after it. Processes that remain after the grace period receive SIGKILL.
         """
         with self._lock:
             deadline = time.monotonic() + self.spec.get("terminationGracePeriodSeconds", 30)
@@ -126,16 +126,16 @@ class Pod:
                 thread.join()
 
     def log(self, container: str) -> str:
-        """What it has printed."""
+        """The output of a container."""
         return self.containers[container].log.read_text(errors="replace")
 
     def logs(self) -> str:
-        """The end of what each container has printed, for the message of a failed test."""
+        """The end of each container's output, for the message of a failed test."""
         tails = (f"--- {name} {c.exits}\n{self.log(name)[-3000:]}" for name, c in self.containers.items())
         return "\n".join(tails)
 
     def _order(self) -> Iterator[tuple[Container, list[Container]]]:
-        """Each container, and those whose end it waits for."""
+        """Each container, and the containers whose end it waits for."""
         for main in self._main:
             yield main, []
         for n, native in enumerate(self._native):
@@ -163,7 +163,7 @@ class Pod:
         return path
 
     def _project(self, path: Path, projected: Object) -> None:
-        """Write the Secrets of a projected volume; a token of the service account is left out."""
+        """Write the Secrets of a projected volume. It does not write service account tokens."""
         for source in projected["sources"]:
             secret = source.get("secret")
             if secret is None:
@@ -181,10 +181,10 @@ class Pod:
         return data
 
     def environment(self, container: Object) -> dict[str, str]:
-        """The container's variables, in order, references resolved.
+        """The container's variables in order, with references resolved.
 
         Raises:
-            CreateContainerConfigError: if one refers to what is not there.
+            CreateContainerConfigError: if one refers to a missing object.
         """
         env: dict[str, str] = {}
         for variable in container.get("env") or ():
@@ -239,7 +239,7 @@ class Pod:
         return running
 
     def _own_port(self, name: str, value: str) -> str:
-        """The value of a variable, its port replaced with one that no other pod has."""
+        """The value of a variable, with its port replaced by one that no other pod has."""
         if name not in PORT_VARIABLES:
             return value
         host, colon, port = value.rpartition(":")
@@ -249,7 +249,7 @@ class Pod:
 
 
 def _after(containers: list[Container]) -> Callable[[float], None]:
-    """A function that waits until all of ``containers`` have ended, or for a deadline."""
+    """A function that waits until all ``containers`` have ended, or until a deadline."""
 
     def wait(deadline: float) -> None:
         for container in containers:
@@ -259,7 +259,7 @@ def _after(containers: list[Container]) -> Callable[[float], None]:
 
 
 def _mapped(text: str, places: Mapping[str, str]) -> str:
-    """``text`` with the path of the innermost mount that it begins with replaced."""
+    """``text`` with the path of the innermost mount at its start replaced."""
     for mount in sorted(places, key=len, reverse=True):
         if text == mount or text.startswith(mount + "/"):
             return places[mount] + text[len(mount) :]

@@ -1,4 +1,4 @@
-"""What the http generation does with an error that a handler raised: policies, and rules that choose among them."""
+"""How the http generation handles an error from a handler: policies, and rules that choose one."""
 
 import json
 import random
@@ -14,7 +14,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Policy:
-    """How often, and when, a message is tried again, and where it goes when that does not help."""
+    """How often and when a message is tried again, and where it goes after the last attempt."""
 
     max_attempts: int = 1
     backoff: str = "constant"
@@ -25,7 +25,7 @@ class Policy:
     on_exhausted: list[str] = field(default_factory=list)
 
     def exhausted(self, status: Object) -> bool:
-        """Whether the message whose status this is has had all its attempts, or all its time."""
+        """Whether the message with this status has no attempts or no time left."""
         if status["attempt"] >= self.max_attempts:
             return True
         created = datetime.fromisoformat(status["created_at"]).timestamp()
@@ -41,7 +41,7 @@ class Policy:
 
 
 class Resiliency:
-    """The policies by name, and the rules in their order."""
+    """The policies by name, and the rules in order."""
 
     def __init__(self, policies: str, rules: str) -> None:
         loaded: dict[str, Object] = json.loads(policies or "{}")
@@ -49,7 +49,7 @@ class Resiliency:
         self._rules: list[Object] = json.loads(rules or "[]")
 
     def policy(self, details: Object) -> Policy | None:
-        """That of the first rule which matches the error's type or one of its bases, else ``default``, if any."""
+        """The policy of the first rule that matches the error's type or one of its bases, else ``default``, if any."""
         candidates = [details.get("type") or "", *(details.get("mro") or ())]
         for rule in self._rules:
             if any(_matches(pattern, candidate) for pattern in rule["errors"] for candidate in candidates):
@@ -70,5 +70,5 @@ def _policy(fields: Object) -> Policy:
 
 
 def _matches(pattern: str, name: str) -> bool:
-    """A pattern with a dot is a whole name; one without is the last part of one."""
+    """A pattern with a dot matches a whole name. A pattern without one matches the last part of a name."""
     return name == pattern if "." in pattern else name.rpartition(".")[2] == pattern

@@ -1,4 +1,4 @@
-"""What a test sidecar reads from its environment, by the rules of its generation."""
+"""The settings that a test sidecar reads from its environment, by the rules of its generation."""
 
 import re
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ YES = ("true", "1", "yes", "on")
 
 
 class MissingSetting(Exception):
-    """A required variable is not set; the sidecar exits with 1."""
+    """A required variable is not set. The sidecar exits with 1."""
 
 
 def duration(text: str, otherwise: float) -> float:
-    """Seconds of a Go duration; ``otherwise`` for what is none, without a word, as released sidecars do it."""
+    """Seconds of a Go duration. An invalid one silently gives ``otherwise``, as in released sidecars."""
     if not DURATION.fullmatch(text):
         return otherwise
     return sum(float(number) * UNITS[unit] for number, unit in DURATION_PART.findall(text))
@@ -28,19 +28,19 @@ def duration(text: str, otherwise: float) -> float:
 
 @dataclass(frozen=True)
 class Settings:
-    """One sidecar's."""
+    """The settings of one sidecar."""
 
     generation: Generation
     actor: str
     namespace: str
     directory: str
     timeout: float
-    """Seconds that the runtime may take over a message."""
+    """Seconds that the runtime may take for a message."""
     ready_timeout: float
     sink: str
-    """Actor that gets what has come to the end of its route."""
+    """The actor that receives messages at the end of their route."""
     sump: str
-    """Actor that gets what went wrong."""
+    """The actor that receives failed messages."""
     is_end_actor: bool
     metrics: tuple[str, int]
     policies: str
@@ -48,11 +48,11 @@ class Settings:
 
     @property
     def socket(self) -> str:
-        """Where the runtime listens."""
+        """The path of the runtime's socket."""
         return f"{self.directory}/asya-runtime.sock"
 
     def queue(self, actor: str) -> str:
-        """The queue of an actor, which is taken for one of the same namespace."""
+        """The queue of an actor. The sidecar assumes that it is in the same namespace."""
         return f"asya-{actor}" if self.generation == "frames" else f"asya-{self.namespace}-{actor}"
 
 
@@ -60,7 +60,7 @@ def read(generation: str, env: Mapping[str, str]) -> Settings:
     """The settings in ``env``.
 
     Raises:
-        MissingSetting: if a required one is not there.
+        MissingSetting: if a required variable is missing.
     """
     if generation not in GENERATIONS:
         raise MissingSetting(f"no such generation: {generation}")

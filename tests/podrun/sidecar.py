@@ -1,7 +1,7 @@
 """A sidecar for tests: moves messages between RabbitMQ or SQS and the runtime's socket.
 
-It speaks one of the generations that are released, as its argument says, and does what each does, its faults
-included. It knows its environment and the contract of the socket, and shares no code with the operator.
+Its argument selects one of the released generations. It does what that generation does, including its faults. It uses
+its environment and the contract of the socket, and shares no code with the operator.
 """
 
 import os
@@ -21,26 +21,26 @@ from tests.podrun.transports import Disconnected, Received, SendFailed, Transpor
 
 POLL_SECONDS = 0.5
 FAILED_SECONDS = 0.5
-"""Before a message that could not be sent on comes again."""
+"""Seconds before a message that could not be sent on is delivered again."""
 
 
 class Handler(Protocol):
-    """What is done with a message."""
+    """Handles messages."""
 
     exits_at_once: bool
     cancelled: bool
 
     def handle(self, received: Received) -> None:
-        """Have the runtime answer one message, send on what it says, and acknowledge."""
+        """Send one message to the runtime, send on the results, and acknowledge."""
 
 
 def log(text: str) -> None:
-    """A line to standard error."""
+    """Print a line on standard error."""
     print(f"sidecar: {text}", file=sys.stderr, flush=True)
 
 
 def serve_health(address: tuple[str, int]) -> None:
-    """Answer ``/health`` and ``/metrics``; where the port is taken, only say so."""
+    """Serve ``/health`` and ``/metrics``. If the port is taken, only log it."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -61,10 +61,10 @@ def serve_health(address: tuple[str, int]) -> None:
 
 
 def wait_for_runtime(settings: Settings) -> None:
-    """Wait for the ready file, then open a connection and close it without a byte.
+    """Wait for the ready file, then open a connection and close it without sending a byte.
 
     Raises:
-        TimeoutError: if the runtime is not there in time.
+        TimeoutError: if the runtime is not ready in time.
     """
     deadline = time.monotonic() + settings.ready_timeout
     while time.monotonic() < deadline:
@@ -80,13 +80,14 @@ def wait_for_runtime(settings: Settings) -> None:
 
 
 class Stopping:
-    """SIGTERM: the http generation ends at once, whatever it does; the others wait for the runtime's answer."""
+    """Handles SIGTERM: the http generation ends at once, the others wait for the runtime's answer."""
 
     def __init__(self) -> None:
         self.handler: Handler | None = None
-        """The one that is busy."""
-        # Waited for by a thread. A handler of Python's runs once the main thread is back from the system, and a signal
-        # just before it waits for the runtime would be seen after that only.
+        """Set while the sidecar handles a message."""
+        # A thread waits for the signal. Python runs a signal handler only after the main thread returns from a system
+        # call. So a handler would see a signal too late if it arrives just before the main thread waits for the
+        # runtime.
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
         threading.Thread(target=self._wait, daemon=True).start()
 
@@ -98,7 +99,7 @@ class Stopping:
 
 
 def run(generation: str) -> None:
-    """Work until SIGTERM."""
+    """Handle messages until SIGTERM."""
     stopping = Stopping()
     settings = read(generation, os.environ)
     kind = Envelopes if generation == "http" else Frames
@@ -131,7 +132,7 @@ def run(generation: str) -> None:
 
 
 def main() -> None:
-    """Exits with 1 where the released ones do."""
+    """Run the sidecar. It exits with 1 in the same cases as released ones."""
     try:
         run(sys.argv[1])
     except (MissingSetting, Disconnected, TimeoutError) as error:

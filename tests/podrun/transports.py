@@ -1,4 +1,4 @@
-"""The brokers as released sidecars use them; what differs between generations is a parameter."""
+"""The brokers as released sidecars use them. Parameters select the differences between generations."""
 
 import os
 import time
@@ -7,28 +7,28 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 CONNECT_PAUSES = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between the attempts to reach RabbitMQ at start; after the last one the sidecar exits with 1."""
+"""Seconds between attempts to connect to RabbitMQ at start. After the last one the sidecar exits with 1."""
 RETRY_SECONDS = 1.0
-"""Between two attempts to consume a queue that is missing or not as it should be."""
+"""Seconds between two attempts to consume a queue that is missing or has the wrong properties."""
 
 Log = Callable[[str], None]
 
 
 class DelayNotSupported(Exception):
-    """The broker cannot hold a message back."""
+    """The broker cannot delay a message."""
 
 
 class SendFailed(Exception):
-    """A message could not be sent; what was consumed for it must come again."""
+    """A message could not be sent. The broker must deliver the consumed message again."""
 
 
 class Disconnected(Exception):
-    """The broker has gone away."""
+    """The connection to the broker is lost."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """A consumed message, and what to let go of it with."""
+    """A consumed message, and the handle to acknowledge it."""
 
     receipt: Any
     body: bytes
@@ -38,20 +38,20 @@ class Transport(Protocol):
     """A broker."""
 
     def consume(self) -> Received | None:
-        """A message, or None if there was none for a while."""
+        """A message, or None if none arrived for a while."""
 
     def send(self, queue: str, key: str, body: bytes, delay: float = 0.0) -> None:
-        """Send to a queue, which RabbitMQ knows by a routing key."""
+        """Send to a queue. RabbitMQ identifies it by a routing key."""
 
     def acknowledge(self, received: Received) -> None:
-        """Let go of a message."""
+        """Acknowledge a message."""
 
     def requeue(self, received: Received) -> None:
-        """Let a message come again."""
+        """Give a message back to the broker."""
 
 
 class RabbitMQ:
-    """AMQP 0.9.1. The user's name and password are pasted into a URL unescaped, as released sidecars do it."""
+    """AMQP 0.9.1. User name and password are inserted into a URL without encoding, as in released sidecars."""
 
     def __init__(
         self,
@@ -85,8 +85,8 @@ class RabbitMQ:
         for pause in (*self._pauses, None):
             try:
                 parameters = pika.URLParameters(self._url)
-                # pika sends none while the runtime is waited for, and the broker would end the connection;
-                # released sidecars send them all along.
+                # pika sends no heartbeats while the sidecar waits for the runtime, and the broker would close the
+                # connection. Released sidecars send them all the time.
                 parameters.heartbeat = 0
                 self._connection = pika.BlockingConnection(parameters)
                 break
@@ -103,7 +103,7 @@ class RabbitMQ:
         self._consuming = False
 
     def _ensure(self, queue: str, key: str) -> None:
-        """Declare a queue and bind it; or only see that it is there, as the frames generations do."""
+        """Declare a queue and bind it. The frames generations only check that it exists."""
         if self._declares:
             self._channel.queue_declare(queue, durable=True)
             self._channel.queue_bind(queue, self._exchange, routing_key=key)
@@ -124,7 +124,7 @@ class RabbitMQ:
         return None if method is None or body is None else Received(method.delivery_tag, body)
 
     def _recover(self, error: Exception) -> None:
-        """A closed channel is opened again. A lost connection is not, in the http generation: it waits for ever."""
+        """Open a closed channel again. After a lost connection, the http generation waits for ever."""
         self._log(f"cannot consume {self._queue}: {error!r}")
         time.sleep(RETRY_SECONDS)
         if self._connection.is_open:
@@ -141,7 +141,7 @@ class RabbitMQ:
             self._channel.basic_publish(self._exchange, key, body, properties)
         except self._error as error:
             if self._connection.is_open and not self._channel.is_open:
-                self._open()  # what the closed channel had not acknowledged comes again
+                self._open()  # the broker delivers messages again that the closed channel had not acknowledged
             raise SendFailed(f"{queue}: {error!r}") from None
 
     def acknowledge(self, received: Received) -> None:
@@ -153,7 +153,7 @@ class RabbitMQ:
 
 
 class Sqs:
-    """Amazon's queues, or those of a server that speaks the same; one message at a time."""
+    """Amazon's queues, or those of a compatible server. It handles one message at a time."""
 
     def __init__(self, env: Mapping[str, str], queue: str, log: Log) -> None:
         import boto3
@@ -197,7 +197,7 @@ class Sqs:
 def open_transport(
     env: "os._Environ[str]", queue: str, key: str, log: Log, *, declares: bool, reconnects: bool
 ) -> Transport:
-    """The broker that ``ASYA_TRANSPORT`` names.
+    """The broker in ``ASYA_TRANSPORT``.
 
     Raises:
         Disconnected: if RabbitMQ cannot be reached.

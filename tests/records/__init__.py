@@ -1,1 +1,1 @@
-"""What each released form of injection left: by version of the record, templates before and after."""
+"""The results of each released form of injection: templates before and after, by version of the record."""
