@@ -303,7 +303,14 @@ GENERAL = [
     _environment("controller", "certs.lifetime", "80d", "ASYA_CERTS_LIFETIME"),
     _environment("controller", "certs.overlap", "90s", "ASYA_CERTS_OVERLAP"),
     _environment("webhook", "webhook.clientCA", CLIENT_CA, "ASYA_WEBHOOK_CLIENT_CA"),
-    _environment("webhook", "webhook.clientNames", ["a", "b"], "ASYA_WEBHOOK_CLIENT_NAMES", "a,b"),
+    Case(
+        "webhook.clientNames",
+        ["a", "b"],
+        WEBHOOK,
+        f"{POD}.containers.0.env.ASYA_WEBHOOK_CLIENT_NAMES.value",
+        "a,b",
+        {"webhook": {"clientCA": CLIENT_CA}},
+    ),
     Case(
         "networkPolicy.apiServers",
         ["192.0.2.0/28"],

@@ -97,6 +97,15 @@ def test_both_processes_can_share_one_account() -> None:
     assert [reached(objects, d, f"{POD}.serviceAccountName") for d in (CONTROLLER, WEBHOOK)] == ["ours", "ours"]
 
 
+def test_the_pod_of_helm_test_reaches_the_webhook_through_the_network_policy() -> None:
+    objects = rendered({"networkPolicy": {"enabled": True, "apiServers": ["192.0.2.0/28"]}})
+    allowed = reached(objects, "NetworkPolicy/asya-operator", "spec.ingress.0.from")
+    (selector,) = (peer["podSelector"]["matchLabels"] for peer in allowed if "podSelector" in peer)
+    assert selector.items() <= reached(objects, "Pod/asya-operator-test", "metadata.labels").items()
+    for target in (CONTROLLER, WEBHOOK):
+        assert not selector.items() <= reached(objects, target, "spec.template.metadata.labels").items()
+
+
 def _volume(name: str, mounted: str) -> Object:
     volumes = [{"name": name, "configMap": {"name": "ca"}}]
     return {"sidecar": {"extraVolumes": volumes, "extraVolumeMounts": [{"name": mounted, "mountPath": "/ca"}]}}
@@ -111,6 +120,8 @@ def _volume(name: str, mounted: str) -> Object:
             {"webhook": {"podDisruptionBudgetSpec": {"minAvailable": 1, "maxUnavailable": 1}}},
             "webhook.podDisruptionBudgetSpec: must have minAvailable or maxUnavailable, not both",
         ),
+        ({"runtime": {"port": 9095}}, "runtime.port: must differ from sidecar.metricsPort"),
+        ({"webhook": {"clientNames": ["a"]}}, "webhook.clientNames: needs webhook.clientCA"),
         (
             {"service": {"ipFamilies": ["IPv4", "IPv6"]}},
             "service.ipFamilyPolicy: must be PreferDualStack or RequireDualStack where service.ipFamilies has two",
