@@ -234,6 +234,21 @@ def test_the_chart_can_be_pushed_to_a_registry(dist: Path, registry: tuple[str, 
     assert package.read_bytes() in pushed.blobs.values()
 
 
+def test_cluster_install_says_to_which_cluster_it_applies(tmp_path: Path) -> None:
+    for tool in ("kubectl", "helm"):
+        script = f'#!/bin/sh\n[ "$2" != current-context ] || echo platform-1\necho {tool} "$@" >> {tmp_path}/calls\n'
+        (tmp_path / tool).write_text(script)
+        (tmp_path / tool).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    ran = subprocess.run(
+        ["make", "cluster-install"], cwd=ROOT, env=environment, text=True, capture_output=True, check=True
+    )
+    assert ran.stdout.startswith("applying to the context platform-1\n")
+    calls = (tmp_path / "calls").read_text()
+    assert calls.count("kubectl apply -f -") == 2
+    assert "--show-only templates/crd.yaml --show-only templates/rbac.yaml" in calls
+
+
 # -- the workflow ----------------------------------------------------------------------------------
 
 WORKFLOW = ROOT / ".github" / "workflows" / "release.yml"
