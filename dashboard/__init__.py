@@ -1,1 +1,1 @@
-"""``kubectl asya dashboard``: a page for one person, served on this machine with that person's own rights."""
+"""``kubectl asya dashboard``: a page for one user, served on the user's machine with the user's own rights."""

@@ -1,4 +1,4 @@
-"""The buttons of the page: what the plugin's commands do, and their words for what cannot be done."""
+"""The actions behind the page's buttons. They are those of the plugin's commands, with the same messages."""
 
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -16,16 +16,16 @@ from messages.sessions import Session, open_session
 from messages.target import NoTarget, Target, find_target
 
 MAX_LETTERS = 200
-"""Dead letters that are listed. Replaying all is not limited to them."""
+"""The most dead letters in a list. A replay of all is not limited to these."""
 MAX_REPLAYED = 1_000_000
 CLOSE_SECONDS = 5.0
-"""For what was started to be taken away when the dashboard ends."""
+"""How long a close waits until the sessions have deleted their pods."""
 Open = Callable[[Client, Target], Session]
 
 
 @contextmanager
 def _refusing() -> Iterator[None]:
-    """What cannot be done is a refusal, in the plugin's own words."""
+    """Turns the plugin's errors into :class:`Refused` with the same message."""
     try:
         yield
     except (NoTarget, SessionError, BrokerError, controls.CannotControl) as error:
@@ -33,29 +33,29 @@ def _refusing() -> Iterator[None]:
 
 
 class Controls:
-    """Pauses actors and has them go on."""
+    """Pauses and resumes actors; implements :class:`dashboard.ports.Pauser`."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     def pause(self, namespace: str, actor: str) -> str:
-        """Have the actor take no messages, which wait in its queue."""
+        """Pause the actor; its messages wait in its queue. Returns the result for the user."""
         with _refusing():
             return f"{actor}: {controls.pause(self._client, namespace, actor)}"
 
     def resume(self, namespace: str, actor: str) -> str:
-        """Have it go on."""
+        """Resume the actor. Returns the result for the user."""
         with _refusing():
             return f"{actor}: {controls.resume(self._client, namespace, actor)}"
 
 
 class BrokerLetters:
-    """Dead letters in the queues of brokers, reached with the actor's own credentials.
+    """Dead letters in brokers' queues, read with the actor's credentials; implements :class:`dashboard.ports.Letters`.
 
     Args:
         client: with the caller's rights.
         open: opens a session about an actor: in a short-lived pod, or from this machine.
-        operator_namespace: where the operator's Deployment is, whose image that pod has.
+        operator_namespace: the namespace of the operator's Deployment, whose image the pod runs.
     """
 
     def __init__(self, client: Client, open: Open = open_session, operator_namespace: str = "asya-system") -> None:
@@ -65,7 +65,7 @@ class BrokerLetters:
         self._is_closed = False
 
     def list(self, namespace: str, actor: str) -> Sequence[Letter]:
-        """The dead letters that failed at this actor, :data:`MAX_LETTERS` at most."""
+        """The messages that failed at this actor, at most MAX_LETTERS."""
         with self._session(namespace, actor) as (session, target):
             request = target.request(action="dead", filter=Filter(actor=target.actor_name), count=MAX_LETTERS)
             return [
@@ -75,29 +75,33 @@ class BrokerLetters:
             ]
 
     def lengths(self, namespace: str, actor: str) -> dict[str, int | None]:
-        """The lengths of the actor's queue and of those at the end of routes; None for one that is not there."""
+        """The lengths of the actor's queue and of those at the end of routes; None for a queue that does not exist."""
         with self._session(namespace, actor) as (session, target):
             events = [*_events(session, target.request(action="lengths"))]
         return {event["queue"]: event["length"] for event in events if event["kind"] == "length"}
 
     def replay(self, namespace: str, actor: str, ids: Sequence[str] | None) -> str:
-        """Send those of these ids, or all that failed at this actor, to where they failed."""
-        done, skipped = 0, []
+        """Replay the dead letters with these ids, or all that failed at this actor, to the actor that failed.
+
+        Returns:
+            The result for the user.
+        """
+        replayed, skipped = 0, []
         with self._session(namespace, actor) as (session, target):
-            wanted = Filter(actor=target.actor_name, message_ids=[*(ids or ())])
-            for event in _events(session, target.request(action="replay", filter=wanted, count=MAX_REPLAYED)):
-                done += event["kind"] == "replayed"
+            letters = Filter(actor=target.actor_name, message_ids=[*(ids or ())])
+            for event in _events(session, target.request(action="replay", filter=letters, count=MAX_REPLAYED)):
+                replayed += event["kind"] == "replayed"
                 if event["kind"] == "skipped":
                     skipped.append(str(event["why"]))
-        left = f"; {len(skipped)} left where they are: {skipped[0]}" if skipped else ""
-        return f"{done} replayed{left}"
+        rest = f"; {len(skipped)} not replayed: {skipped[0]}" if skipped else ""
+        return f"{replayed} replayed{rest}"
 
     def close(self, patience: float = CLOSE_SECONDS) -> None:
-        """Take away what was started, wait until it is, and start nothing more."""
+        """End all sessions, wait up to ``patience`` seconds until they have deleted their pods, and open no more."""
         with self._changed:
             self._is_closed = True
-            running = [*self._sessions]
-        for session in running:
+            open_sessions = [*self._sessions]
+        for session in open_sessions:
             session.abandon()
         with self._changed:
             self._changed.wait_for(lambda: not self._sessions, patience)
@@ -109,7 +113,7 @@ class BrokerLetters:
             session = self._open(self._client, target)
             with self._changed:
                 if self._is_closed:
-                    raise Refused("the dashboard ends")
+                    raise Refused("the dashboard is closing")
                 self._sessions.append(session)
             try:
                 yield session, target
@@ -120,10 +124,10 @@ class BrokerLetters:
 
 
 def _events(session: Session, request: Request) -> Iterator[dict[str, Any]]:
-    """The events of a request; an error among them is raised.
+    """The events of a request.
 
     Raises:
-        Refused: if the broker refuses midway.
+        Refused: if one of the events is an error.
     """
     with closing(cast(Generator[dict[str, Any]], session.run(request))) as events:
         for event in events:

@@ -1,4 +1,7 @@
-"""The HTTP side: a page, its parts, a stream of differences, and actions. Everything is below the token's path."""
+"""The HTTP server's application: the page, its data, a stream of changes, and actions.
+
+All paths begin with the token, except the one that opens the browser.
+"""
 
 import re
 import time
@@ -26,33 +29,34 @@ from kube.objects import Object
 
 STATIC: Final = Path(__file__).parent / "static"
 PING_SECONDS: Final = 10.0
-"""Without news, after which a stream proves that its page is still there."""
+"""After so long without an event, a stream sends a comment, to notice that its page is closed."""
 GATHER_SECONDS: Final = 0.15
-"""Changes that come so close together are sent as one."""
+"""Changes within this time are sent as one event."""
 MAX_LETTERS: Final = 1000
-"""Ids of dead letters in one request."""
+"""The most ids of dead letters in one request."""
 MAX_BODY: Final = 1 << 20
 _ID: Final = re.compile(r"([0-9a-f]{8})-(\d+)")
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the pages are made from."""
+    """The parts from which the application gets its data."""
 
     board: Board
     scraper: Scraper
     client: Client
-    """For objects."""
+    """For requests about objects."""
     reach: Client
-    """For pods."""
+    """For requests to pods through the API server."""
     ports: Ports
     context: str
-    """What the page calls the cluster."""
+    """The name of the kubeconfig's context, for the page's header."""
     namespace: str
+    """Empty for all."""
 
 
 def make_app(services: Services, guard: Guard) -> Flask:
-    """The application; it answers those that :mod:`dashboard.guard` lets in."""
+    """The application. ``guard`` decides which requests it serves."""
     app = Flask("dashboard", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
 
@@ -68,11 +72,11 @@ def make_app(services: Services, guard: Guard) -> Flask:
 
     @app.get("/open/<once>")
     def open_once(once: str) -> Any:
-        return redirect(f"/{guard.token}/", 303) if guard.opens(once) else _error(404, "this address worked once")
+        return redirect(f"/{guard.token}/", 303) if guard.opens(once) else _error(404, "this address works only once")
 
     @app.errorhandler(404)
     def not_found(_: Any) -> Response:
-        return _error(404, "nothing is here: open the address that kubectl asya dashboard printed, the whole of it")
+        return _error(404, "this page does not exist: open the whole address that kubectl asya dashboard printed")
 
     @app.errorhandler(ApiError)
     def unreadable(error: ApiError) -> Response:
@@ -116,10 +120,10 @@ def _pages(services: Services, guard: Guard) -> Blueprint:
 
     @pages.get("/actors/<namespace>/<name>")
     def one(namespace: str, name: str) -> Response:
-        result = _actor(services, namespace, name)
+        actor = _actor(services, namespace, name)
         scan = services.scraper.look(namespace, name)
         flow = services.scraper.flow((namespace, name))
-        shown = detail.detail(services.client, services.ports, result)
+        shown = detail.detail(services.client, services.ports, actor)
         return _json({**shown, "traffic": _traffic(flow), **_scraped(scan)})
 
     @pages.get("/actors/<namespace>/<name>/logs")
@@ -137,23 +141,23 @@ def _actions(pages: Blueprint, services: Services) -> None:
     def letters(namespace: str, name: str) -> Response:
         _actor(services, namespace, name)
         if services.ports.letters is None:
-            raise Refused("dead letters are not offered here")
-        result = services.ports.letters.list(namespace, name)
-        return _json({"letters": [redact_all(vars(letter)) for letter in result]})
+            raise Refused("this dashboard does not read dead letters")
+        dead_letters = services.ports.letters.list(namespace, name)
+        return _json({"letters": [redact_all(vars(letter)) for letter in dead_letters]})
 
     @pages.get("/actors/<namespace>/<name>/lengths")
     def lengths(namespace: str, name: str) -> Response:
         _actor(services, namespace, name)
         if services.ports.letters is None:
-            raise Refused("brokers are not reached here")
+            raise Refused("this dashboard does not read queues")
         return _json({"lengths": services.ports.letters.lengths(namespace, name)})
 
     @pages.post("/actors/<namespace>/<name>/replay")
     def replay(namespace: str, name: str) -> Response:
         _actor(services, namespace, name)
-        ids = _chosen(request.get_json(silent=True))
+        ids = _selected_ids(request.get_json(silent=True))
         if services.ports.letters is None:
-            raise Refused("dead letters are not offered here")
+            raise Refused("this dashboard does not read dead letters")
         return _json({"done": redact(services.ports.letters.replay(namespace, name, ids))})
 
     @pages.post("/actors/<namespace>/<name>/<action>")
@@ -162,18 +166,18 @@ def _actions(pages: Blueprint, services: Services) -> None:
         pauser = services.ports.pauser
         if pauser is None or action not in ("pause", "resume"):
             abort(404)
-        done = pauser.pause(namespace, name) if action == "pause" else pauser.resume(namespace, name)
-        return _json({"done": redact(done)})
+        outcome = pauser.pause(namespace, name) if action == "pause" else pauser.resume(namespace, name)
+        return _json({"done": redact(outcome)})
 
 
-def _chosen(asked: Any) -> list[str] | None:
-    """The ids of dead letters that a request names; None for all.
+def _selected_ids(body: Any) -> list[str] | None:
+    """The ids of dead letters in a request's body; None for all.
 
     Raises:
-        Refused: if it names none.
+        Refused: if the body has neither ids nor ``all``.
     """
-    ids = asked.get("ids") if isinstance(asked, dict) else None
-    if isinstance(asked, dict) and asked.get("all") is True:
+    ids = body.get("ids") if isinstance(body, dict) else None
+    if isinstance(body, dict) and body.get("all") is True:
         return None
     if isinstance(ids, list) and 0 < len(ids) <= MAX_LETTERS and all(isinstance(i, str) and i for i in ids):
         return ids
@@ -181,19 +185,25 @@ def _chosen(asked: Any) -> list[str] | None:
 
 
 def _actor(services: Services, namespace: str, name: str) -> Object:
-    result = services.board.actor(namespace, name)
-    if result is None:
+    actor = services.board.actor(namespace, name)
+    if actor is None:
         abort(404)
-    return result
+    return actor
 
 
 def stream(services: Services, last: str, ping: float = PING_SECONDS) -> Iterator[bytes]:
-    """Server-sent events: all rows or what is newer than event ``last``, then each difference as it comes."""
+    """Server-sent events: first a snapshot or the changes since event ``last``, then each change as it happens.
+
+    Args:
+        services: the parts with the data.
+        last: the id of the last event that the page has; empty for none.
+        ping: seconds without an event after which a comment is sent.
+    """
     board = services.board
     match = _ID.fullmatch(last)
-    known = board.changes(int(match[2]) if match and match[1] == board.run else None)
+    sent = board.changes(int(match[2]) if match and match[1] == board.run else None)
     ticks = board.ticks
-    if known.whole:
+    if sent.whole:
         about = {
             "context": services.context,
             "namespace": services.namespace,
@@ -202,22 +212,22 @@ def stream(services: Services, last: str, ping: float = PING_SECONDS) -> Iterato
             "remedies": {cause: f"{remedy.symptom}. {general(cause)}" for cause, remedy in REMEDIES.items()},
             "lengths": board.lengths(),
         }
-        yield _event("snapshot", {**about, **_changed(known)}, board.run, known.version)
+        yield _event("snapshot", {**about, **_changed(sent)}, board.run, sent.version)
     else:
-        yield _event("change", _changed(known), board.run, known.version)
+        yield _event("change", _changed(sent), board.run, sent.version)
     while True:
-        counted = board.wait(known.version, ticks, ping)
-        if counted == ticks:
+        new_ticks = board.wait(sent.version, ticks, ping)
+        if new_ticks == ticks:
             time.sleep(GATHER_SECONDS)
-        newer = board.changes(known.version)
-        if newer.version > known.version:
-            known = newer
+        newer = board.changes(sent.version)
+        if newer.version > sent.version:
+            sent = newer
             yield _event("snapshot" if newer.whole else "change", _changed(newer), board.run, newer.version)
-        elif counted == ticks:
+        elif new_ticks == ticks:
             yield b": still here\n\n"
-        if counted > ticks:
-            ticks = counted
-            yield _event("tick", {}, board.run, known.version)
+        if new_ticks > ticks:
+            ticks = new_ticks
+            yield _event("tick", {}, board.run, sent.version)
 
 
 def _changed(changes: Changes) -> Object:

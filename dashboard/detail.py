@@ -1,4 +1,4 @@
-"""The page of one actor: read when somebody looks at it, each part by itself, so a missing right costs one part."""
+"""The data of one actor's page. Each part is read by itself, so a missing right affects one part only."""
 
 import re
 from collections.abc import Callable
@@ -22,48 +22,57 @@ from messages.logs import runtime_of
 MAX_EVENTS: Final = 50
 MAX_PODS: Final = 200
 LOGGED_PODS: Final = 5
-"""Pods whose logs are merged."""
+"""The most pods whose logs are merged."""
 LOG_LINES: Final = 200
 ASKED_PODS: Final = 3
-"""Pods that are not ready whose Events are read."""
+"""The most unready pods whose Events are read."""
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def detail(client: Client, ports: Ports, actor: Object) -> Object:
-    """What the page shows of ``actor`` beside its row."""
+    """All data of the actor's page that is not in its row."""
     metadata, status = actor["metadata"], actor.get("status") or {}
     namespace, name = metadata["namespace"], metadata["name"]
     missing: list[str] = []
     explained = _part(lambda: ports.explain(namespace, name), None, missing, "", "objects of the actor", namespace)
-    result = _pods(client, namespace, name, missing)
-    happened = _part(lambda: _events(client, actor, result), [], missing, "list", "events", namespace)
-    known = known_secrets(explained, result)
-    story = explained or Explained()
+    actor_pods = _pods(client, namespace, name, missing)
+    recent = _part(lambda: _events(client, actor, actor_pods), [], missing, "list", "events", namespace)
+    known = known_secrets(explained, actor_pods)
+    explanation = explained or Explained()
     return {
         "conditions": [shown_condition(c) for c in _ordered(status.get("conditions") or ())],
-        "objects": story.objects,
-        "injection": story.injection,
-        "queueing": story.queue,
-        "warnings": story.warnings,
-        "pods": [redact_all(shown_pod(pod), known) for pod in result[:MAX_PODS]],
-        "events": [redact_all(shown_event(event), known) for event in happened[-MAX_EVENTS:][::-1]],
+        "objects": explanation.objects,
+        "injection": explanation.injection,
+        "queueing": explanation.queue,
+        "warnings": explanation.warnings,
+        "pods": [redact_all(shown_pod(pod), known) for pod in actor_pods[:MAX_PODS]],
+        "events": [redact_all(shown_event(event), known) for event in recent[-MAX_EVENTS:][::-1]],
         "missing": missing,
         "can": {"pause": ports.pauser is not None, "letters": ports.letters is not None},
     }
 
 
-def _part(read: Callable[[], Any], otherwise: Any, missing: list[str], verb: str, what: str, namespace: str) -> Any:
-    """What ``read`` reads; a refusal is noted instead of raised, by the right to ``verb``, if that is the one."""
+def _part(read: Callable[[], Any], default: Any, missing: list[str], verb: str, part: str, namespace: str) -> Any:
+    """The result of ``read``; after an error, ``default``, and a message is added to ``missing``.
+
+    Args:
+        read: reads a part of the page.
+        default: the result after an error.
+        missing: messages about missing parts.
+        verb: the right that ``read`` needs; empty if it needs several.
+        part: the resource, for messages.
+        namespace: the actor's.
+    """
     try:
         return read()
     except ApiError as error:
-        denied = error.code == 403 and bool(verb)
-        missing.append(missing_right(verb, what, namespace) if denied else f"{what}: {redact(error.message)}")
-        return otherwise
+        is_denied = error.code == 403 and bool(verb)
+        missing.append(missing_right(verb, part, namespace) if is_denied else f"{part}: {redact(error.message)}")
+        return default
 
 
 def _pods(client: Client, namespace: str, actor: str, missing: list[str]) -> list[Object]:
-    """The actor's pods; none, and a note, where they may not be listed."""
+    """The actor's pods; empty, with a message in ``missing``, if they cannot be listed."""
     selector = f"{LABEL_ACTOR}={actor}"
     listed: list[Object] = _part(
         lambda: client.list(PODS, namespace, labelSelector=selector), [], missing, "list", "pods", namespace
@@ -71,24 +80,24 @@ def _pods(client: Client, namespace: str, actor: str, missing: list[str]) -> lis
     return listed
 
 
-def known_secrets(explained: Explained | None, result: list[Object]) -> list[str]:
-    """Values that are secret by the names of their variables, in an actor's workloads and pods."""
+def known_secrets(explained: Explained | None, actor_pods: list[Object]) -> list[str]:
+    """The values of environment variables with secret names, in an actor's workloads and pods."""
     workloads = explained.workloads if explained is not None else []
     templates = [(w.get("spec") or {}).get("template") or {} for w in workloads]
-    return plain_secrets([(obj.get("spec") or {}) for obj in (*templates, *result)])
+    return plain_secrets([(obj.get("spec") or {}) for obj in (*templates, *actor_pods)])
 
 
 def _ordered(conditions: Any) -> list[Object]:
     order = [READY, *PARTS]
     parts = {f"{c['type']}: {c.get('message')}" for c in conditions}
-    conditions = [c for c in conditions if c.get("message") not in parts]  # what Ready only repeats
+    conditions = [c for c in conditions if c.get("message") not in parts]  # Ready, if it only repeats another one
     return sorted(
         conditions, key=lambda c: (c["status"] == "True", order.index(c["type"]) if c["type"] in order else 99)
     )
 
 
 def shown_condition(condition: Object) -> Object:
-    """A condition with its message in two: what is the case, and what to do."""
+    """A condition for the page, with its message split into the problem and the remedy."""
     what, do = split_remedy(str(condition.get("message") or ""))
     return {
         "type": condition["type"],
@@ -101,30 +110,30 @@ def shown_condition(condition: Object) -> Object:
 
 
 def split_remedy(message: str) -> tuple[str, str]:
-    """What a condition's message says, and the remedy that it ends with; an empty one if there is none."""
+    """The problem and the remedy of a condition's message; the remedy is empty if there is none."""
     starts = (message.find(f". {prefix}") for prefix in _PREFIXES)
-    place = max(starts, default=-1)
-    return (message[: place + 1], message[place + 2 :]) if place >= 0 else (message, "")
+    start = max(starts, default=-1)
+    return (message[: start + 1], message[start + 2 :]) if start >= 0 else (message, "")
 
 
 _PREFIXES: Final = sorted({prefix for r in REMEDIES.values() if len(prefix := r.do.partition("{")[0]) >= 8})
-"""How remedies begin, up to the first word that is filled in."""
+"""The beginning of each remedy, up to its first placeholder."""
 
 
-def _events(client: Client, actor: Object, result: list[Object]) -> list[Object]:
-    """Events about the actor, its workload and those of its pods that are not ready, the latest last."""
+def _events(client: Client, actor: Object, actor_pods: list[Object]) -> list[Object]:
+    """Events about the actor, its workload and its unready pods, the latest last."""
     metadata, status = actor["metadata"], actor.get("status") or {}
     about = [("AsyncActor", metadata["name"])]
     for field in ("workloadRef", "scaledObjectRef", "scaledJobRef"):
         if field in status:
             about.append((status[field]["kind"], status[field]["name"]))
-    about += [("Pod", pod["metadata"]["name"]) for pod in result if not is_ready(pod)][:ASKED_PODS]
-    happened = [e for kind, name in about for e in events.list_events(client, kind, metadata["namespace"], name)]
-    return sorted(happened, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
+    about += [("Pod", pod["metadata"]["name"]) for pod in actor_pods if not is_ready(pod)][:ASKED_PODS]
+    recent = [e for kind, name in about for e in events.list_events(client, kind, metadata["namespace"], name)]
+    return sorted(recent, key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
 
 
 def shown_event(event: Object) -> Object:
-    """An Event as the page shows it."""
+    """An Event for the page."""
     about = event.get("involvedObject") or {}
     return {
         "at": str(event.get("lastTimestamp") or event.get("eventTime") or ""),
@@ -137,7 +146,7 @@ def shown_event(event: Object) -> Object:
 
 
 def shown_pod(pod: Object) -> Object:
-    """A pod as the page shows it."""
+    """A pod for the page."""
     metadata, status = pod["metadata"], pod.get("status") or {}
     statuses = [s for part in ("initContainerStatuses", "containerStatuses") for s in status.get(part) or ()]
     waiting = [((s.get("state") or {}).get("waiting") or {}).get("reason") for s in statuses]
@@ -155,21 +164,21 @@ def shown_pod(pod: Object) -> Object:
 
 
 def logs(client: Client, reach: Client, namespace: str, name: str, container: str) -> Object:
-    """The last lines of an actor's pods, merged by time.
+    """The last log lines of an actor's newest pods, merged by time.
 
     Args:
-        client: for the pods as objects.
-        reach: for the pods themselves.
+        client: for requests about pods.
+        reach: for requests to pods.
         namespace: the actor's.
         name: the actor's.
-        container: ``sidecar``, or the runtime's for any other word.
+        container: ``sidecar``; any other text means the runtime.
     """
     missing: list[str] = []
-    result = _pods(client, namespace, name, missing)
-    result.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
-    known = known_secrets(None, result)
+    actor_pods = _pods(client, namespace, name, missing)
+    actor_pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
+    known = known_secrets(None, actor_pods)
     lines: list[tuple[str, str, str]] = []
-    for pod in result[:LOGGED_PODS]:
+    for pod in actor_pods[:LOGGED_PODS]:
         pod_name = pod["metadata"]["name"]
         log_of = SIDECAR if container == SIDECAR else runtime_of(pod) or RUNTIME
         try:
@@ -181,11 +190,12 @@ def logs(client: Client, reach: Client, namespace: str, name: str, container: st
         lines += [(*_stamped(line), pod_name) for line in text.splitlines()]
     lines.sort(key=lambda line: line[0])
     shown = [{"at": at, "text": redact(text, known), "pod": pod} for at, text, pod in lines[-LOG_LINES:]]
-    return {"lines": shown, "missing": sorted(set(missing)), "pods": len(result), "read": min(len(result), LOGGED_PODS)}
+    count = len(actor_pods)
+    return {"lines": shown, "missing": sorted(set(missing)), "pods": count, "read": min(count, LOGGED_PODS)}
 
 
 def _stamped(line: str) -> tuple[str, str]:
-    """The time and the text of a line, without what a terminal would obey."""
+    """The time and the text of a line, without terminal control sequences."""
     at, _, text = line.partition(" ")
     if not at[:4].isdigit():
         at, text = "", line

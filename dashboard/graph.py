@@ -1,8 +1,8 @@
-"""The graph of routes as they were seen: who sends to whom, in layers from left to right. Pure.
+"""The graph of routes: which actor sends messages to which, in layers from left to right. Pure.
 
-Layers are by longest path, without the edges that close a circle. Within a layer a node stands near those that send to
-it, and an edge that passes by a layer has a place of its own there, so that it crosses no node. That is enough for tens
-of nodes, and the same every time for the same edges.
+A node's layer is the length of the longest path to it, without the edges that close a cycle. Within a layer, a node is
+near the nodes that send to it. An edge that passes a layer has its own place there, so it crosses no node. This works
+for tens of nodes, and the same edges always give the same picture.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,10 +14,11 @@ from dashboard.traffic import Flow
 from kube.objects import Key, Object
 
 MAX_EDGES: Final = 150
-"""The busiest ones are shown, and it is said that there are more."""
+"""Only the busiest edges are shown. The page says how many more exist."""
 SWEEPS: Final = 6
+"""How often the order of nodes within layers is improved."""
 BEND: Final = "bend:"
-"""Begins the name of a place where an edge passes by a layer; no actor and no queue has such a name."""
+"""Prefix for the name of a place where an edge passes a layer. No actor and no queue has such a name."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +28,19 @@ class Edge:
     source: str
     target: str
     rate: float | None
-    """Messages a second; None while it is not measured yet."""
+    """Messages per second; None if it is not measured yet."""
     total: float
+    """Messages since the pods started."""
 
 
 def edges_of(flows: Mapping[Key, Flow], queues: Mapping[str, list[Key]]) -> list[Edge]:
-    """The edges that actors' flows make, the busiest first.
+    """The edges from actors' flows, the busiest first.
 
     Args:
         flows: by actor.
         queues: the actors that consume each queue. A queue that no actor consumes is a node of its own.
     """
-    result = []
+    edges = []
     for (namespace, name), flow in flows.items():
         for queue, total in flow.totals.items():
             if total <= 0:
@@ -47,15 +49,15 @@ def edges_of(flows: Mapping[Key, Flow], queues: Mapping[str, list[Key]]) -> list
             near = [key for key in consumers if key[0] == namespace] or consumers
             target = "/".join(near[0]) if near else f"queue:{queue}"
             rate = flow.rates.get(queue, 0.0) if flow.measured else None
-            result.append(Edge(f"{namespace}/{name}", target, rate, total))
-    return sorted(result, key=lambda edge: (-(edge.rate or 0.0), -edge.total, edge.source, edge.target))
+            edges.append(Edge(f"{namespace}/{name}", target, rate, total))
+    return sorted(edges, key=lambda edge: (-(edge.rate or 0.0), -edge.total, edge.source, edge.target))
 
 
 def drawn(edges: list[Edge]) -> Object:
-    """The graph as the page draws it.
+    """The graph for the page, as JSON values.
 
-    ``layers`` hold, from top to bottom, the nodes and the bends of edges that pass by a layer. An edge goes through its
-    bends in ``via``, and ``back`` says that it closes a circle. ``more`` counts the edges that are left out.
+    ``layers`` hold the nodes and the bends of passing edges, from top to bottom. ``via`` names an edge's bends, and
+    ``back`` says that it closes a cycle. ``more`` counts the edges that are not shown.
     """
     shown = edges[:MAX_EDGES]
     layers = _layers(shown)
@@ -94,7 +96,7 @@ def _numbered(via: list[str]) -> Iterable[tuple[int, str]]:
 
 
 def _layers(edges: Iterable[Edge]) -> dict[str, int]:
-    """The layer of each node: one more than that of the last that sends to it."""
+    """The layer of each node: one more than the highest layer of the nodes that send to it."""
     edges = list(edges)
     nodes = sorted({node for edge in edges for node in (edge.source, edge.target)})
     targets: dict[str, list[str]] = {node: [] for node in nodes}
@@ -111,7 +113,7 @@ def _layers(edges: Iterable[Edge]) -> dict[str, int]:
 
 
 def _topological(nodes: list[str], targets: Mapping[str, list[str]]) -> tuple[list[str], set[tuple[str, str]]]:
-    """The nodes, senders first, and the edges that close circles. Without recursion: a route may be long."""
+    """The nodes, senders first, and the edges that close cycles. Not recursive, because a route may be long."""
     finished: dict[str, None] = {}
     entered: set[str] = set()
     closing: set[tuple[str, str]] = set()
@@ -133,7 +135,7 @@ def _topological(nodes: list[str], targets: Mapping[str, list[str]]) -> tuple[li
 
 
 def _ordered(links: list[tuple[str, str]], layers: Mapping[str, int]) -> list[list[str]]:
-    """What is in each layer, in an order in which few links cross."""
+    """The nodes and bends of each layer, in an order in which few links cross."""
     if not layers:
         return []
     rows: list[list[str]] = [[] for _ in range(max(layers.values()) + 1)]
@@ -155,7 +157,10 @@ def _ordered(links: list[tuple[str, str]], layers: Mapping[str, int]) -> list[li
 def _middle(
     item: str, neighbours: Mapping[str, list[str]], layers: Mapping[str, int], place: Mapping[str, float], forward: bool
 ) -> float:
-    """The mean place of an item's neighbours in the layer beside it; its own where it has none there."""
-    beside = layers[item] + (-1 if forward else 1)
-    side = [n for n in neighbours[item] if layers[n] == beside]
-    return sum(place[n] for n in side) / len(side) if side else place[item]
+    """The mean place of an item's neighbours in the layer before it (after it, if not ``forward``).
+
+    Its own place if it has no neighbours there.
+    """
+    adjacent_layer = layers[item] + (-1 if forward else 1)
+    adjacent = [n for n in neighbours[item] if layers[n] == adjacent_layer]
+    return sum(place[n] for n in adjacent) / len(adjacent) if adjacent else place[item]

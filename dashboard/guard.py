@@ -1,9 +1,10 @@
-"""Who may speak to the dashboard: the browser that was given its address, and no page of another origin.
+"""Access control of the dashboard: it serves only the browser that has its address, and no page of another origin.
 
-The dashboard acts with its caller's rights, so it asks for three things. Every path starts with a token that only its
-printed address holds, which keeps out other users of the machine and every page that guesses. The header ``Host`` must
-name the loopback address, which a rebound DNS name does not. And what changes something must come as JSON from the
-dashboard's own origin, which a form of another page cannot send.
+The dashboard acts with its caller's rights, so it checks three things:
+
+* Every path begins with a token, which only the printed address has. Other users of the machine do not know it.
+* The header ``Host`` must name the loopback address. After DNS rebinding it names another host.
+* An action must come as JSON from the dashboard's own origin. A form of another page cannot send that.
 """
 
 import hmac
@@ -27,13 +28,13 @@ HEADERS: Final[Mapping[str, str]] = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
     "Cache-Control": "no-store",
 }
-"""Of every answer."""
+"""Headers of every response."""
 OPEN_SECONDS: Final = 60.0
-"""For how long the address that the browser is started with works."""
+"""How long the address works with which the browser is started."""
 
 
 class Guard:
-    """Tokens, and what a request must bring along."""
+    """Holds the tokens and checks requests."""
 
     def __init__(self, port: int) -> None:
         self.token = secrets.token_urlsafe(24)
@@ -44,23 +45,23 @@ class Guard:
 
     @property
     def opening(self) -> str:
-        """The path that a browser is started with.
+        """The path with which the browser is started.
 
-        Other users of the machine can read it from the list of processes, so it works once, and only at first.
+        Other users of the machine can read it from the list of processes, so it works once, within OPEN_SECONDS.
         """
         return f"/open/{self._once}"
 
     def opens(self, once: str) -> bool:
-        """Whether that is the opening path's last part; it never is again."""
+        """Whether ``once`` is the last part of the opening path. Every call uses it up, so a second call is False."""
         expected, self._once = self._once, ""
         return bool(expected) and time.monotonic() < self._opened_by and hmac.compare_digest(expected, once)
 
     def refusal(self, method: str, headers: Mapping[str, str] | Headers, content_type: str) -> str:
-        """Why a request is refused, whatever its path; an empty string if it is not."""
+        """Why a request is refused, whatever its path; empty if it is not."""
         if headers.get("Host", "") not in self._hosts:
-            return "this is the dashboard of one person on one machine: open the address that it printed"
+            return "the dashboard serves this machine only: open the address that kubectl asya dashboard printed"
         if headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
-            return "the dashboard answers its own page alone"
+            return "the dashboard serves its own page only"
         if method in ("GET", "HEAD"):
             return ""
         if headers.get("Origin", "") not in self._origins:
@@ -70,5 +71,5 @@ class Guard:
         return ""
 
     def knows(self, token: str) -> bool:
-        """Whether that is the token."""
+        """Whether ``token`` is right."""
         return hmac.compare_digest(self.token.encode(), token.encode())

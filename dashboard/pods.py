@@ -1,7 +1,7 @@
-"""What is asked of pods themselves by way of the API server: a sidecar's metrics, and logs.
+"""Requests to pods through the API server: a sidecar's metrics, and logs.
 
-A pod that does not answer makes the API server answer 502 or 503, which says nothing of the API server. So these
-requests have a client of their own, whose failures hold back nothing else.
+If a pod does not answer, the API server answers 502 or 503, although it works itself. So these requests need their own
+client: its failures must not delay other requests.
 """
 
 from typing import Final
@@ -15,16 +15,16 @@ from kube.objects import Object
 from kube.resources import PODS
 
 MAX_METRICS: Final = 1 << 20
-"""Bytes of a pod's metrics that are read."""
+"""The most bytes that are read of a pod's metrics."""
 MAX_LOG: Final = 256 << 10
-"""Bytes of a container's log that are read."""
+"""The most bytes that are read of a container's log."""
 TIMEOUT: Final = urllib3.Timeout(connect=3.0, read=5.0)
 SELECTOR: Final = LABEL_ACTOR
-"""Pods that bear the label, whatever its value."""
+"""Selects pods that carry the label with any value."""
 
 
 def reduced(pod: Object) -> Object:
-    """What the dashboard keeps of a pod to reach its sidecar."""
+    """The fields of a pod that the dashboard needs to reach its sidecar; ``port`` is None if the pod does not run."""
     metadata, spec = pod["metadata"], pod.get("spec") or {}
     kept = {key: metadata[key] for key in ("name", "namespace", "uid", "resourceVersion") if key in metadata}
     kept["labels"] = {LABEL_ACTOR: (metadata.get("labels") or {}).get(LABEL_ACTOR, "")}
@@ -33,7 +33,7 @@ def reduced(pod: Object) -> Object:
 
 
 def metrics_port(spec: Object) -> int | None:
-    """The port of the sidecar's metrics; None if no container has one of that name."""
+    """The port of the sidecar's metrics; None if no container has a port of that name."""
     for part in ("containers", "initContainers"):
         for container in spec.get(part) or ():
             for port in container.get("ports") or ():
@@ -46,16 +46,16 @@ def metrics(client: Client, namespace: str, pod: str, port: int) -> str:
     """The text of a sidecar's metrics, through the API server's proxy.
 
     Raises:
-        ApiError: if it cannot be had.
+        ApiError: if the sidecar or the API server does not answer.
     """
     return _text(client, PODS.path(namespace, f"{pod}:{port}", "proxy/metrics"), {}, MAX_METRICS)
 
 
 def log(client: Client, namespace: str, pod: str, container: str, *, lines: int) -> str:
-    """The last lines of a container's log, each after its time.
+    """The last lines of a container's log, each with its time at the beginning.
 
     Raises:
-        ApiError: if it cannot be had.
+        ApiError: if the log cannot be read.
     """
     query = {"container": container, "tailLines": lines, "timestamps": "true", "limitBytes": MAX_LOG}
     return _text(client, PODS.path(namespace, pod, "log"), query, MAX_LOG)
@@ -67,12 +67,12 @@ def _text(client: Client, path: str, query: Object, most: int) -> str:
     except ApiError as error:
         if error.code == 404 and "could not find the requested resource" in error.message:
             raise ApiError(
-                404, "NotFound", "this API server does not reach into pods, as the sandbox does not"
+                404, "NotFound", "this API server cannot reach pods; the sandbox, for example, cannot"
             ) from None
         raise
     try:
         return str(response.read(most, decode_content=True).decode(errors="replace"))
     except urllib3.exceptions.HTTPError as error:
-        raise ApiError(0, "Unreachable", f"the answer broke off: {error}") from error
+        raise ApiError(0, "Unreachable", f"the response broke off: {error}") from error
     finally:
         response.close()

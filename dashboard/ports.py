@@ -1,4 +1,4 @@
-"""What the dashboard has others do: the commands of the plugin, which it offers as buttons."""
+"""The interfaces through which the dashboard uses the plugin's commands. The plugin passes the implementations in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,92 +8,92 @@ from kube.objects import Object
 
 
 class Refused(Exception):
-    """An action that cannot be done; the message says why, and what to do."""
+    """The action cannot be done. The message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One actor as ``kubectl asya explain`` tells it: lines of text, by part."""
+    """The output of ``kubectl asya explain`` for one actor: lines of text, by part."""
 
     objects: list[str] = field(default_factory=list)
     injection: list[str] = field(default_factory=list)
     queue: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     workloads: list[Object] = field(default_factory=list)
-    """The workloads themselves, whose pods' templates say what is secret."""
+    """The workloads themselves. Their templates show which values are secret."""
 
 
 @dataclass(frozen=True)
 class Letter:
-    """A message that came to its end without success."""
+    """A dead letter: a message that failed."""
 
     id: str
     queue: str
     error: str
     text: str
-    """The message itself."""
+    """The message's body."""
 
 
 class Explainer(Protocol):
     """Explains actors."""
 
     def __call__(self, namespace: str, name: str) -> Explained | None:
-        """What there is to tell; None if there is no such actor.
+        """The explanation; None if the actor does not exist.
 
         Raises:
-            ApiError: if it cannot be read.
+            ApiError: if an object cannot be read.
         """
 
 
 class Letters(Protocol):
-    """Reaches the queues of brokers, and the dead letters in them."""
+    """Reads brokers' queues and the dead letters in them."""
 
     def list(self, namespace: str, actor: str) -> Sequence[Letter]:
         """The dead letters of an actor.
 
         Raises:
-            Refused: if they cannot be had.
+            Refused: if they cannot be read.
         """
 
     def lengths(self, namespace: str, actor: str) -> dict[str, int | None]:
-        """The lengths of the actor's queue and of those at the end of routes; None for one that is not there.
+        """The lengths of the actor's queue and of those at the end of routes; None for a queue that does not exist.
 
         Raises:
-            Refused: if they cannot be had.
+            Refused: if they cannot be read.
         """
 
     def replay(self, namespace: str, actor: str, ids: Sequence[str] | None) -> str:
-        """Send those of these ids, or all of the actor's, to it anew; what was done, in a sentence.
+        """Replay the dead letters with these ids, or all of the actor's; returns the result for the user.
 
         Raises:
-            Refused: if that cannot be done.
+            Refused: if they cannot be replayed.
         """
 
     def close(self) -> None:
-        """Take away what was started, and start nothing more."""
+        """Delete what was created in the cluster, and create nothing more."""
 
 
 class Pauser(Protocol):
-    """Stops and starts the consumption of messages."""
+    """Pauses and resumes actors."""
 
     def pause(self, namespace: str, actor: str) -> str:
-        """Pause an actor; what was done, in a sentence.
+        """Pause an actor; returns the result for the user.
 
         Raises:
-            Refused: if that cannot be done.
+            Refused: if the actor cannot be paused.
         """
 
     def resume(self, namespace: str, actor: str) -> str:
-        """Have it go on; what was done, in a sentence.
+        """Resume an actor; returns the result for the user.
 
         Raises:
-            Refused: if that cannot be done.
+            Refused: if the actor cannot be resumed.
         """
 
 
 @dataclass(frozen=True)
 class Ports:
-    """All of them. What is None is not offered."""
+    """All interfaces. The page does not offer an action whose interface is None."""
 
     explain: Explainer
     letters: Letters | None = None

@@ -1,7 +1,7 @@
-"""Hides credentials in text that others wrote: logs, events, conditions and messages.
+"""Hides credentials in text from other sources: logs, Events, conditions and messages.
 
-The dashboard never reads a Secret. A password still reaches it in a URL that a program logs, or as a plain value in a
-pod's environment, so all text goes through here before it is sent to the browser.
+The dashboard never reads a Secret. But a program may log a URL with a password, and a pod's environment may have a
+password as a plain value. So all such text is redacted before it is sent to the browser.
 """
 
 import re
@@ -12,8 +12,8 @@ from kube.objects import Object
 
 HIDDEN: Final = "***"
 SHORTEST: Final = 4
-"""Characters. A shorter value would be hidden in the middle of ordinary words."""
-# Repetitions have limits, so that no text takes longer than its length.
+"""The fewest characters of a value that is hidden. A shorter value may be a part of ordinary words."""
+# All repetitions have limits, so the time grows only with the length of the text.
 _SENSITIVE: Final = r"(?:pass(?:word|wd|phrase)|secret|token(?!s)|api_?-?key|access_?-?key|credential)[\w-]{0,64}"
 _URL: Final = re.compile(r"([a-z][a-z0-9+.-]{0,20}://)[^\s\"'<>]{0,1000}@", re.IGNORECASE)
 _HEADER: Final = re.compile(
@@ -30,8 +30,8 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
     """``text`` without credentials.
 
     Args:
-        text: what somebody wrote.
-        known: values that are secret, wherever they appear.
+        text: any text.
+        known: secret values, which are hidden wherever they appear.
     """
     for value in known:
         text = text.replace(value, HIDDEN)
@@ -41,7 +41,7 @@ def redact(text: str, known: Iterable[str] = ()) -> str:
 
 
 def redact_all(value: Any, known: Iterable[str] = ()) -> Any:
-    """A copy of a JSON value whose strings are all redacted; its keys stay."""
+    """A copy of a JSON value with all strings redacted. Keys are not changed."""
     known = tuple(known)
     if isinstance(value, str):
         return redact(value, known)
@@ -53,7 +53,7 @@ def redact_all(value: Any, known: Iterable[str] = ()) -> Any:
 
 
 def plain_secrets(pod_specs: Iterable[Object]) -> list[str]:
-    """The plain values of environment variables whose names say that they are secret, the longest first."""
+    """The plain values of environment variables with secret names, the longest first."""
     return sorted(set(_plain(pod_specs)), key=len, reverse=True)
 
 

@@ -1,7 +1,7 @@
-"""One actor as a row of the table: a pure function of the AsyncActor and of its HorizontalPodAutoscaler.
+"""One actor as a row of the table: a pure function of the AsyncActor and its HorizontalPodAutoscaler.
 
-The length of a queue is in no object of the operator's. KEDA gives it to the HorizontalPodAutoscaler that it makes,
-whose status repeats it for each pod, so one watch tells it for all actors.
+No object of the operator's has the length of a queue. KEDA passes it to the HorizontalPodAutoscaler that it creates.
+That object's status has the length per pod, so one watch gives the lengths of all queues.
 """
 
 from typing import Final
@@ -13,14 +13,14 @@ from kube.objects import Object
 from kube.quantity import parse_quantity
 
 MAX_MESSAGE: Final = 300
-"""Characters of a message in a row; an actor's own page shows all of it."""
+"""The most characters of a message in a row. The actor's own page shows all of it."""
 _GOOD: Final = ("Running", "Completed")
 _REST: Final = ("Napping", "Paused")
 _MOVING: Final = ("Creating", "ScalingUp", "ScalingDown", "Updating", "Terminating")
 
 
 def tone(phase: str) -> str:
-    """How the page shows a phase: ``good``, ``rest``, ``moving`` or ``wrong``; ``unknown`` without one."""
+    """The style of a phase on the page: ``good``, ``rest``, ``moving`` or ``wrong``; ``unknown`` for an empty phase."""
     if not phase:
         return "unknown"
     if phase in _GOOD:
@@ -31,7 +31,12 @@ def tone(phase: str) -> str:
 
 
 def row(actor: Object, length: int | None) -> Object:
-    """The row of ``actor``, whose queue has that length, if it is known."""
+    """The row of ``actor``.
+
+    Args:
+        actor: the AsyncActor.
+        length: the measured length of its queue; None if unknown.
+    """
     metadata, spec, status = actor["metadata"], actor.get("spec") or {}, actor.get("status") or {}
     scaling = spec.get("scaling") or {}
     reference = status.get("scaledJobRef") or status.get("workloadRef") or {}
@@ -65,9 +70,9 @@ def _scale(scaling: Object) -> str:
 
 
 def length_of(status: Object, measured: int | None) -> int | None:
-    """The queue's length, where it is known.
+    """The queue's length; None if unknown.
 
-    An autoscaler at rest repeats what it saw last, so at zero pods KEDA's own word counts: no messages, or some.
+    At zero pods the autoscaler keeps its last, old value. Then only KEDA's condition counts: no messages, or some.
     """
     if status.get("desiredReplicas") == 0:
         return 0 if status.get("scalingActive") is False else None
@@ -75,25 +80,25 @@ def length_of(status: Object, measured: int | None) -> int | None:
 
 
 def measured_length(autoscaler: Object) -> int | None:
-    """The length of the queue by a HorizontalPodAutoscaler of KEDA's; None if it does not say.
+    """The length of the queue from the status of KEDA's HorizontalPodAutoscaler; None if it has none.
 
-    Its status has the length for each pod, rounded up to a thousandth.
+    The status has the length per pod, rounded up to a thousandth.
     """
     status = autoscaler.get("status") or {}
-    result = []
+    lengths = []
     for metric in status.get("currentMetrics") or ():
         current = (metric.get("external") or {}).get("current") or {}
         try:
             if "averageValue" in current:
-                result.append(parse_quantity(current["averageValue"]) * int(status.get("currentReplicas") or 0))
+                lengths.append(parse_quantity(current["averageValue"]) * int(status.get("currentReplicas") or 0))
             elif "value" in current:
-                result.append(parse_quantity(current["value"]))
+                lengths.append(parse_quantity(current["value"]))
         except ValueError:
             continue
-    return round(max(result)) if result else None
+    return round(max(lengths)) if lengths else None
 
 
 def scaled_object_of(autoscaler: Object) -> str:
-    """The name of the ScaledObject, and so of the actor, that a HorizontalPodAutoscaler works for; empty if of none."""
+    """The name of the ScaledObject that owns a HorizontalPodAutoscaler, which is the actor's name; empty if none."""
     owners = autoscaler["metadata"].get("ownerReferences") or ()
     return next((str(o["name"]) for o in owners if o.get("controller") and o.get("kind") == "ScaledObject"), "")

@@ -1,7 +1,7 @@
-"""Reads the metrics of sidecars while somebody looks at them, and only then.
+"""Reads the metrics of sidecars, only while a page shows them.
 
-Each pod is one request, so a pass takes at most :data:`MAX_PODS` pods of the namespace in view, those that were read
-longest ago first, and the page says of how many it has samples.
+Each pod needs one request. So a pass reads at most :data:`MAX_PODS` pods in view, the least recently read first. The
+page says how many pods have samples.
 """
 
 import threading
@@ -23,41 +23,43 @@ from kube.resources import PODS
 from telemetry import threads
 
 View = tuple[str, str]
-"""A namespace, or an empty string for all, and an actor of it, or an empty string for all."""
+"""What a page shows: a namespace (empty: all) and an actor of it (empty: all)."""
 
 SECONDS: Final = 4.0
-"""Between two passes."""
+"""Seconds between two passes."""
 FIRST_SECONDS: Final = 1.2
-"""Between a pod's first two samples, which make the first rates."""
+"""Seconds between a pod's first two samples, so that the first rates appear soon."""
 PATIENCE: Final = 3.0
-"""Seconds that a first look waits."""
+"""Seconds that the first request for a view waits for a pass."""
 INTEREST_SECONDS: Final = 20.0
-"""After the last question, for which passes go on."""
+"""Seconds for which passes continue after the last request for a view."""
 STALE_SECONDS: Final = 120.0
-"""After which a sample says nothing of now."""
+"""After so many seconds a sample is dropped as outdated."""
 MAX_PODS: Final = 100
 WORKERS: Final = 8
 
 
 @dataclass
 class Pass:
-    """What the last pass met."""
+    """The result of a pass."""
 
     pods: int = 0
     """Pods in view that have a sidecar with metrics."""
     failed: int = 0
+    """Pods whose metrics could not be read."""
     problem: str = ""
-    """Why there are no metrics, or none of some pods."""
+    """Why some or all metrics are missing; empty if none are."""
     by_actor: dict[Key, list[Meter]] = field(default_factory=dict)
 
 
 class Scraper:
-    """Meters of the pods in view.
+    """Reads the metrics of the pods in view. Safe to use from several threads.
 
     Args:
         client: for the watch of pods.
-        reach: for the pods themselves.
-        namespace: that the dashboard is for; empty for all.
+        reach: for requests to pods.
+        namespace: the dashboard's namespace; empty for all.
+        now: the clock, in seconds.
     """
 
     def __init__(
@@ -65,9 +67,10 @@ class Scraper:
     ) -> None:
         self._client, self._reach, self._namespace, self._now = client, reach, namespace, now
         self._changed = threading.Condition()
-        self._asked: dict[View, float] = {}
+        self._requested: dict[View, float] = {}
+        """By view: the time of the last request for it."""
         self._covered: set[View] = set()
-        """The views that the last pass was for."""
+        """The views of the last pass."""
         self._meters: dict[str, Meter] = {}
         self._informer: Informer | None = None
         self._started = False
@@ -75,14 +78,17 @@ class Scraper:
         self.result = Pass()
 
     def look(self, namespace: str, actor: str = "", patience: float = PATIENCE) -> Pass:
-        """Keep the pods of a namespace (all, if it is empty) or of one actor in view for a while; what is known.
+        """Keep a view for INTEREST_SECONDS, and return the last pass.
 
-        The first look waits for a pass that covers it, for so many seconds.
+        Args:
+            namespace: empty for all.
+            actor: empty for all.
+            patience: seconds that the first call for a view waits for its pass.
         """
         view = (namespace, actor)
         with self._changed:
             self._views()
-            self._asked[view] = self._now()
+            self._requested[view] = self._now()
             if not self._started:
                 self._started = True
                 threads.start("scraper", self._work)
@@ -91,12 +97,12 @@ class Scraper:
             return self.result
 
     def stop(self) -> None:
-        """Stop to watch pods."""
+        """Stop the watch of pods."""
         if self._informer is not None:
             self._informer.stop()
 
     def forget(self) -> None:
-        """Begin anew: the next look waits for a pass."""
+        """Drop all samples; the next :meth:`look` waits for a pass."""
         with self._changed:
             self._meters, self._covered, self.result = {}, set(), Pass()
 
@@ -105,12 +111,12 @@ class Scraper:
         return together(meter.flow() for meter in self.result.by_actor.get(key, ()))
 
     def flows(self, namespace: str) -> dict[Key, Flow]:
-        """The flow through each actor of a namespace, or of all."""
+        """The flow through each actor of a namespace; of all if it is empty."""
         known = list(self.result.by_actor)
         return {key: self.flow(key) for key in known if namespace in ("", key[0])}
 
     def run_once(self, views: Collection[View]) -> None:
-        """One pass, of the pods in these views."""
+        """Make one pass over the pods in these views."""
         problem = self._watch_pods()
         if problem:
             self.result = Pass(problem=problem)
@@ -132,23 +138,23 @@ class Scraper:
         self.result = Pass(len(pods), len(problems), problems[0] if problems else "", by_actor)
 
     def _views(self) -> set[View]:
-        """What somebody looks at. With the lock."""
+        """The views that pages show now. Call it with the lock held."""
         oldest = self._now() - INTEREST_SECONDS
-        self._asked = {view: at for view, at in self._asked.items() if at >= oldest}
-        self._covered &= set(self._asked)
-        return set(self._asked)
+        self._requested = {view: at for view, at in self._requested.items() if at >= oldest}
+        self._covered &= set(self._requested)
+        return set(self._requested)
 
     def _work(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(self._is_due, 0.2 if self._asked else 1.0)
+                self._changed.wait_for(self._is_due, 0.2 if self._requested else 1.0)
                 if not self._is_due():
                     continue
                 views = self._views()
             self.run_once(views)
             with self._changed:
-                measured = all(m.flow().measured for meters in self.result.by_actor.values() for m in meters)
-                self._covered, self._due = views, self._now() + (SECONDS if measured else FIRST_SECONDS)
+                has_rates = all(m.flow().measured for meters in self.result.by_actor.values() for m in meters)
+                self._covered, self._due = views, self._now() + (SECONDS if has_rates else FIRST_SECONDS)
                 self._changed.notify_all()
 
     def _is_due(self) -> bool:
@@ -156,6 +162,7 @@ class Scraper:
         return bool(views) and (self._now() >= self._due or not views <= self._covered)
 
     def _watch_pods(self) -> str:
+        """Start the watch of pods if it does not run; returns why it cannot start, or an empty string."""
         if self._informer is not None:
             return ""
         try:
@@ -176,7 +183,7 @@ class Scraper:
         return meter.last if meter is not None else float("-inf")
 
     def _read(self, pod: Object) -> str:
-        """Take a sample of a pod; why there is none, or an empty string."""
+        """Take a sample of a pod; returns why that failed, or an empty string."""
         metadata = pod["metadata"]
         try:
             text = metrics(self._reach, metadata["namespace"], metadata["name"], pod["port"])
@@ -184,10 +191,10 @@ class Scraper:
             if error.code == 403:
                 return missing_right("get", "pods/proxy", metadata["namespace"])
             return f"the sidecar of the pod {metadata['name']!r} does not answer: {error.message}"
-        taken = counters(text)
-        if taken is None:
-            return f"the sidecar of the pod {metadata['name']!r} answers with no metrics of its kind"
-        self._meters.setdefault(metadata["uid"], Meter()).add(self._now(), taken)
+        sample = counters(text)
+        if sample is None:
+            return f"the sidecar of the pod {metadata['name']!r} answers without a sidecar's metrics"
+        self._meters.setdefault(metadata["uid"], Meter()).add(self._now(), sample)
         return ""
 
 

@@ -1,4 +1,4 @@
-"""Runs the dashboard until Ctrl-C: its watches, a server on 127.0.0.1 alone, and a browser."""
+"""Runs the dashboard until Ctrl-C: its watches, a server on 127.0.0.1 only, and a browser."""
 
 import signal
 import socket
@@ -26,27 +26,29 @@ from telemetry import threads
 
 ADDRESS: Final = "127.0.0.1"
 SYNC_SECONDS: Final = 15.0
-"""For the first list, after which the page is served all the same."""
+"""How long a start waits for the first lists. Then the page is served without them."""
 PROBE_SECONDS: Final = 10.0
-"""Between two questions whether the API server is there."""
+"""Seconds between two checks of the connection to the API server."""
 
 
 class CannotStart(Exception):
-    """The dashboard cannot be started; the message says why."""
+    """The dashboard cannot start. The message says why."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the dashboard is started with."""
+    """The options of ``kubectl asya dashboard``."""
 
     namespace: str
     """Empty for all."""
     port: int
+    """0 for a free port."""
     context: str
+    """The kubeconfig's context, for the page's header."""
 
 
 class _Quiet(WSGIRequestHandler):
-    """Writes no line for each request: their paths hold the token."""
+    """Does not log requests, because their paths contain the token."""
 
     def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
         pass
@@ -72,7 +74,7 @@ class Dashboard:
 
     @property
     def origin(self) -> str:
-        """Where it is served."""
+        """The server's address, without a path."""
         return f"http://{ADDRESS}:{self._server.port}"
 
     @property
@@ -81,7 +83,7 @@ class Dashboard:
         return f"{self.origin}/{self.guard.token}/"
 
     def start(self) -> None:
-        """Start to watch, and wait for the first lists for a while."""
+        """Start the watches, and wait up to SYNC_SECONDS for their first lists."""
         for informer in self._informers:
             informer.start()
         deadline = time.monotonic() + SYNC_SECONDS
@@ -91,14 +93,14 @@ class Dashboard:
         threads.start("probe", self._watch_connection)
 
     def serve(self) -> None:
-        """Serve until interrupted."""
+        """Serve until :meth:`close` is called or a signal interrupts it."""
         self._is_serving = True
         self._server.serve_forever(poll_interval=0.1)
 
     def close(self) -> None:
-        """Stop to serve and to watch."""
+        """Stop the server, the watches and the sessions."""
         if self._is_serving:
-            self._server.shutdown()  # which waits for ever for a server that was never started
+            self._server.shutdown()  # waits forever if the server was never started
         self._server.server_close()
         self.services.scraper.stop()
         if self.services.ports.letters is not None:
@@ -118,20 +120,20 @@ class Dashboard:
 
 
 def _connection(probe: Client, watches: list[Informer]) -> str:
-    """Why what is shown may be old; an empty string if it is not."""
+    """Why the page may be out of date; empty if it is not."""
     try:
         probe.version()
     except ApiError as error:
-        return f"The API server does not answer, so this may be out of date: {error.message}"
+        return f"The API server does not answer, so this page may be out of date: {error.message}"
     late = [watch.resource.plural for watch in watches if not watch.synced]
     return f"The list of {' and '.join(late)} has not arrived yet" if late else ""
 
 
 def _check(client: Client, board: Board, namespace: str) -> bool:
-    """Whether autoscalers can be read; the page says so if not.
+    """Check the caller's rights; returns whether autoscalers can be read. If not, the page gets a notice.
 
     Raises:
-        CannotStart: if AsyncActors cannot be.
+        CannotStart: if AsyncActors cannot be read.
     """
     try:
         unreadable = why_unreadable(client, ASYNC_ACTORS, namespace)
@@ -139,17 +141,21 @@ def _check(client: Client, board: Board, namespace: str) -> bool:
     except ApiError as error:
         raise CannotStart(error.message) from error
     if unreadable.startswith("The API server"):
-        raise CannotStart("the cluster knows no AsyncActors: the operator is not installed there")
+        raise CannotStart("the cluster does not serve AsyncActors: install the operator first")
     if unreadable:
         hint = "" if namespace else ". For one namespace: --namespace NAME"
         raise CannotStart(f"{unreadable[0].lower()}{unreadable[1:]}{hint}")
     if no_lengths:
-        board.notice("lengths", f"Lengths of queues are not known. {no_lengths}")
+        board.notice("lengths", f"The lengths of queues are unknown. {no_lengths}")
     return not no_lengths
 
 
 def _bind(services: Services, port: int) -> tuple[BaseWSGIServer, Guard]:
-    """A server on the port, or a free one for 0, and its guard, which needs to know the port."""
+    """A server on the port (0: a free one), and its guard, which needs the port's number.
+
+    Raises:
+        CannotStart: if the port is taken.
+    """
     listening = socket.socket()
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -157,8 +163,8 @@ def _bind(services: Services, port: int) -> tuple[BaseWSGIServer, Guard]:
         listening.listen(128)
     except OSError as error:
         listening.close()
-        raise CannotStart(f"--port: {port} of {ADDRESS} is taken; choose another, or leave it out") from error
-    with listening:  # the server has a descriptor of its own
+        raise CannotStart(f"--port: {port} of {ADDRESS} is taken; choose another, or omit the option") from error
+    with listening:  # the server duplicates the descriptor
         server = make_server(
             ADDRESS, port, Flask(__name__), threaded=True, request_handler=_Quiet, fd=listening.fileno()
         )
@@ -168,12 +174,18 @@ def _bind(services: Services, port: int) -> tuple[BaseWSGIServer, Guard]:
 
 
 def run(dashboard: Dashboard, say: Callable[[str], None], *, browser: bool) -> None:
-    """Serve until Ctrl-C or SIGTERM; end at once then, or once what was started in the cluster is taken away."""
+    """Serve until Ctrl-C or SIGTERM, then delete what the dashboard created in the cluster.
+
+    Args:
+        dashboard: the dashboard.
+        say: prints a line for the user.
+        browser: whether to start a browser.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         dashboard.start()
         say(f"The dashboard is at {dashboard.url}")
-        say("Whoever has this address acts with your rights. Press Ctrl-C to end.")
+        say("Everyone with this address acts with your rights. Press Ctrl-C to end.")
         if browser and not _opened(f"{dashboard.origin}{dashboard.guard.opening}"):
             say("No browser could be started; open the address yourself")
         dashboard.serve()

@@ -1,6 +1,6 @@
-"""What sidecars' metrics say of messages: counters of one pod at one time, and rates from two such. Pure.
+"""Message counts from sidecars' metrics, and rates from two samples of one pod. Pure.
 
-The text comes from pods, so from anyone: what cannot be read counts as no metrics.
+The text comes from pods, so it is not trusted: a text that cannot be parsed counts as no metrics.
 """
 
 from collections import deque
@@ -12,39 +12,39 @@ from prometheus_client.parser import text_string_to_metric_families
 
 PREFIX: Final = "asya_actor_"
 WINDOW_SECONDS: Final = 60.0
-"""Rates are over so long at most."""
+"""The longest time over which a rate is computed."""
 MAX_TARGETS: Final = 50
-"""Destinations of one pod that are kept."""
+"""The most destination queues that are stored for one pod."""
 MAX_NAME: Final = 200
-"""Characters of a queue's name that are kept."""
+"""The most characters that are stored of a queue's name."""
 
 
 @dataclass(frozen=True)
 class Counters:
-    """The counters of one sidecar."""
+    """The counters of one sidecar at one time."""
 
     sent: dict[str, float] = field(default_factory=dict)
-    """Messages by the queue that they were sent to."""
+    """Messages by destination queue."""
     received: float = 0.0
     failed: float = 0.0
     active: float = 0.0
-    """Messages in hand, which is no counter."""
+    """Messages in hand; a gauge, not a counter."""
     seconds: float = 0.0
-    """Spent on messages in all."""
+    """The total processing time."""
     processed: float = 0.0
-    """Messages that took those seconds."""
+    """The number of messages processed in that time."""
 
 
 def counters(text: str) -> Counters | None:
-    """The counters in a sidecar's answer; None if there are none that can be read."""
+    """The counters in the text of a sidecar's metrics; None if the text is not valid or has none."""
     sent: dict[str, float] = {}
     sums = {"messages_received": 0.0, "messages_failed": 0.0, "active_messages": 0.0}
     seconds = processed = 0.0
-    known = False
+    has_metrics = False
     try:
         for family in text_string_to_metric_families(text):
             name = family.name.removeprefix(PREFIX)
-            known = known or name != family.name
+            has_metrics = has_metrics or name != family.name
             for sample in family.samples:
                 if sample.name.endswith("_created"):
                     continue
@@ -60,7 +60,7 @@ def counters(text: str) -> Counters | None:
                     processed += sample.value
     except (ValueError, KeyError, IndexError, AttributeError):
         return None
-    if not known:
+    if not has_metrics:
         return None
     received, failed, active = sums.values()
     return Counters(sent, received, failed, active, seconds, processed)
@@ -68,44 +68,45 @@ def counters(text: str) -> Counters | None:
 
 @dataclass(frozen=True)
 class Flow:
-    """What went through one pod, or several."""
+    """The messages that go through one pod or several."""
 
     rates: dict[str, float]
-    """Messages a second by the queue that they were sent to; 0 for one that was sent to earlier."""
+    """Messages per second by destination queue; 0 for a queue with messages only before the first sample."""
     totals: dict[str, float]
-    """Messages by queue since the pods started."""
+    """Messages by destination queue since the pods started."""
     received: float = 0.0
-    """Messages a second."""
+    """Messages per second."""
     failed: float = 0.0
-    """Messages a second."""
+    """Messages per second."""
     active: float = 0.0
+    """Messages in hand."""
     mean_seconds: float | None = None
-    """For each message of late; None if there was none."""
+    """The mean processing time of recent messages; None if there were none."""
     measured: bool = True
-    """Whether there are two samples to make rates from."""
+    """Whether there are two samples, from which rates are computed."""
 
 
 class Meter:
-    """The samples of one pod."""
+    """The recent samples of one pod."""
 
     def __init__(self) -> None:
         self._samples: deque[tuple[float, Counters]] = deque()
 
-    def add(self, at: float, taken: Counters) -> None:
-        """Take a sample of time ``at``. A counter that went back is of a sidecar that was restarted."""
-        if self._samples and taken.received < self._samples[-1][1].received:
+    def add(self, at: float, sample: Counters) -> None:
+        """Add a sample of time ``at``. If a counter is lower than before, the sidecar was restarted: start over."""
+        if self._samples and sample.received < self._samples[-1][1].received:
             self._samples.clear()
-        self._samples.append((at, taken))
+        self._samples.append((at, sample))
         while len(self._samples) > 2 and at - self._samples[1][0] >= WINDOW_SECONDS:
             self._samples.popleft()
 
     @property
     def last(self) -> float:
-        """When the last sample was taken."""
+        """The time of the last sample; 0 without one."""
         return self._samples[-1][0] if self._samples else 0.0
 
     def flow(self) -> Flow:
-        """What went through the pod."""
+        """The flow through the pod."""
         if not self._samples:
             return Flow({}, {}, measured=False)
         (start, first), (end, last) = self._samples[0], self._samples[-1]
@@ -128,7 +129,7 @@ class Meter:
 
 
 def together(flows: Iterable[Flow]) -> Flow:
-    """The flow through all of them."""
+    """The sum of several flows."""
     flows = list(flows)
     rates: dict[str, float] = {}
     totals: dict[str, float] = {}

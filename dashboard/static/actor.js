@@ -1,4 +1,4 @@
-// One actor: how it is, what to do about it, what was injected, and its pods, events, logs and dead letters.
+// The page of one actor: its state, what to do, the injection, and its pods, events, logs and dead letters.
 
 import { age, badge, clock, el, rate, say, short, sparkline } from "./dom.js";
 import { ask, listen, state } from "./live.js";
@@ -12,11 +12,11 @@ const none = (text) => el("p", { class: "none" }, text);
 const fact = (name, value) => [el("dt", {}, name), el("dd", {}, value)];
 
 function conditions(list) {
-  if (!list.length) return none("The controller has not looked at this actor yet.");
+  if (!list.length) return none("The controller has not processed this actor yet.");
   return el("ul", { class: "conditions" }, list.map((c) => el("li", { "data-status": c.status },
     el("p", { class: "head" },
       el("b", {}, c.type), el("span", { class: `badge ${c.status === "True" ? "good" : c.status === "False" ? "wrong" : "moving"}` }, c.reason),
-      el("small", {}, `${c.status === "True" ? "so" : c.status === "False" ? "not so" : "unknown"} for ${age(c.since)}`)),
+      el("small", {}, `${c.status === "True" ? "true" : c.status === "False" ? "false" : "unknown"} for ${age(c.since)}`)),
     el("p", {}, c.what),
     c.do && el("p", { class: "do" }, el("b", {}, "What to do: "), c.do))));
 }
@@ -32,7 +32,7 @@ function pods(list) {
 }
 
 function events(list) {
-  if (!list.length) return none("No events are kept; Kubernetes forgets them after an hour.");
+  if (!list.length) return none("There are no events. Kubernetes deletes events after an hour.");
   return el("ul", { class: "events" }, list.map((event) => el("li", { class: event.warning ? "warning" : "" },
     el("p", { class: "head" }, el("b", {}, event.reason), el("small", {}, `${clock(event.at)} · ${event.about}${event.count > 1 ? ` · ${event.count}×` : ""}`)),
     el("p", {}, event.message))));
@@ -41,7 +41,7 @@ function events(list) {
 function traffic(shown) {
   if (shown.metrics.problem && !shown.traffic.measured) return none(`No rates: ${shown.metrics.problem}`);
   const flow = shown.traffic;
-  if (!flow.measured) return none("Rates appear after the second look at the sidecars, in some seconds.");
+  if (!flow.measured) return none("Rates appear after the second sample of the sidecars, in a few seconds.");
   return el("dl", { class: "facts" },
     fact("Received", rate(flow.received)), fact("Failed", rate(flow.failed)), fact("In hand", String(flow.active)),
     fact("Mean time", flow.seconds === null ? "–" : `${Number(flow.seconds.toPrecision(2))} s`));
@@ -51,7 +51,7 @@ function missing(list) {
   return list.length ? el("div", { class: "notice" }, el("ul", {}, list.map((text) => el("li", {}, text)))) : null;
 }
 
-/** One actor's page, in `place`. */
+/** The page of one actor, drawn in `place`. */
 class ActorPage {
   constructor(place, namespace, name) {
     this.key = `${namespace}/${name}`;
@@ -82,22 +82,22 @@ class ActorPage {
 
   async askBroker() {
     this.measure.disabled = true;
-    this.lengths.replaceChildren(el("dt", { class: "busy", role: "status" }, "A pod asks it, which takes some seconds …"));
+    this.lengths.replaceChildren(el("dt", { class: "busy", role: "status" }, "A pod asks the broker. This takes some seconds …"));
     try {
       const answer = (await ask(`${this.at}/lengths`)).lengths;
       this.lengths.replaceChildren(...Object.entries(answer).flatMap(([queue, length]) =>
-        fact(el("code", {}, queue), length === null ? "is not there" : short(length))));
+        fact(el("code", {}, queue), length === null ? "does not exist" : short(length))));
     } catch (error) {
       this.lengths.replaceChildren(el("dt", { role: "status" }, error.message));
     }
     this.measure.disabled = false;
   }
 
-  /** What the row says, which changes by itself. */
+  /** Draw the parts that come from the actor's row, which the stream updates. */
   drawTop() {
     const row = state.rows.get(this.key);
     if (!row) {
-      this.title.replaceChildren(none("There is no such actor, or not any more."));
+      this.title.replaceChildren(none("This actor does not exist, or was deleted."));
       this.now.replaceChildren();
       return;
     }
@@ -112,12 +112,12 @@ class ActorPage {
         fact("Transport", row.transport), fact("Queue", el("code", {}, row.queue)), fact("Age", age(row.created)))),
       part("Messages in the queue",
         el("p", { class: "big" }, row.length !== null ? short(row.length) : row.active ? "some" : "–",
-          el("small", {}, row.length !== null ? ` · the last ${SAMPLE_MINUTES} minutes` : ` · not known: KEDA measures it while the actor has pods${off}`)),
+          el("small", {}, row.length !== null ? ` · the last ${SAMPLE_MINUTES} minutes` : ` · unknown: KEDA measures it while the actor has pods${off}`)),
         sparkline(state.lengths.get(this.key) || [], { width: 600, height: 90 }) || "",
         el("p", { class: "tools" }, this.measure), this.lengths));
   }
 
-  /** Read the rest, and draw it if it is not as before. */
+  /** Read the other parts, and draw them if they have changed. */
   async load() {
     let shown;
     try {
@@ -136,10 +136,10 @@ class ActorPage {
     if (isFirst) this.fold.replaceChildren(logs(this.at, () => this.isGone), ...(shown.can.letters ? [letters(this.at)] : []));
   }
 
-  /** Draw the parts that are not as before, so that what somebody reads stays where it is. */
+  /** Draw only the parts that have changed, so that the other parts stay where the user reads them. */
   drawRest(shown) {
     const injected = [...shown.objects, "", ...shown.injection];
-    const wanted = [
+    const sections = [
       shown.missing.length && [shown.missing, () => missing(shown.missing)],
       [shown.conditions, () => part("Conditions", conditions(shown.conditions))],
       shown.warnings.length && [shown.warnings, () => part("Warnings", lines(shown.warnings.slice(1)))],
@@ -149,19 +149,19 @@ class ActorPage {
       [shown.pods, () => part(`Pods (${shown.pods.length})`, pods(shown.pods))],
       [shown.events, () => part("Events", events(shown.events))],
     ].map((one) => one && { text: JSON.stringify(one[0]), make: one[1] });
-    const isAlike = this.drawn && wanted.every((one, n) => Boolean(one) === Boolean(this.drawn[n]));
-    for (const [n, one] of wanted.entries()) {
+    const hasSameSections = this.drawn && sections.every((one, n) => Boolean(one) === Boolean(this.drawn[n]));
+    for (const [n, one] of sections.entries()) {
       if (!one) continue;
-      const before = isAlike ? this.drawn[n] : null;
+      const before = hasSameSections ? this.drawn[n] : null;
       one.element = before && before.text === one.text ? before.element : one.make();
       if (before && before.element !== one.element) before.element.replaceWith(one.element);
     }
-    if (!isAlike) this.rest.replaceChildren(...wanted.filter(Boolean).map((one) => one.element));
-    this.drawn = wanted;
+    if (!hasSameSections) this.rest.replaceChildren(...sections.filter(Boolean).map((one) => one.element));
+    this.drawn = sections;
   }
 }
 
-/** Show an actor in `place`; what to do when it is left. */
+/** Show an actor in `place`. Returns a function that closes the view. */
 export function actorView(place, namespace, name) {
   const page = new ActorPage(place, namespace, name);
   page.drawTop();
@@ -210,12 +210,12 @@ function logs(at, isGone) {
 
 function letters(at) {
   const place = el("div", {});
-  const button = el("button", { type: "button", class: "button", onclick: look }, "Look for dead letters");
+  const button = el("button", { type: "button", class: "button", onclick: load }, "Look for dead letters");
   const busy = (text) => place.replaceChildren(el("p", { class: "busy", role: "status" }, text));
 
-  async function look() {
+  async function load() {
     button.disabled = true;
-    busy("Looking. A pod with the actor's own credentials is started for it, which takes some seconds …");
+    busy("A pod with the actor's own credentials reads them. This takes some seconds …");
     try {
       draw((await ask(`${at}/letters`)).letters);
     } catch (error) {
@@ -231,16 +231,16 @@ function letters(at) {
     } catch (error) {
       say(error.message);
     }
-    look();
+    load();
   }
 
   function draw(list) {
-    if (!list.length) return place.replaceChildren(none("There are no dead letters of this actor."));
-    const boxes = list.map((letter) => el("input", { type: "checkbox", "aria-label": `Choose ${letter.id}`, value: letter.id, disabled: !letter.id }));
+    if (!list.length) return place.replaceChildren(none("This actor has no dead letters."));
+    const boxes = list.map((letter) => el("input", { type: "checkbox", "aria-label": `Select ${letter.id}`, value: letter.id, disabled: !letter.id }));
     const chosen = () => boxes.filter((box) => box.checked).map((box) => box.value);
     place.replaceChildren(
       el("p", { class: "tools" },
-        el("button", { type: "button", class: "button", onclick: () => { const ids = chosen(); if (ids.length) replay(ids); else say("Choose some first."); } }, "Replay the chosen"),
+        el("button", { type: "button", class: "button", onclick: () => { const ids = chosen(); if (ids.length) replay(ids); else say("Select messages first."); } }, "Replay the chosen"),
         el("button", { type: "button", class: "button", onclick: () => replay(null) }, "Replay all")),
       el("ul", { class: "letters" }, list.map((letter, n) => el("li", {},
         el("label", { class: "head" }, boxes[n], el("b", {}, letter.error || "failed"), el("small", {}, letter.queue)),

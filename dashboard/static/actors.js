@@ -1,11 +1,11 @@
-// All actors by namespace. The first screen is drawn at once, the rest while the browser is idle.
+// All actors by namespace. The first rows are drawn at once, the others while the browser is idle.
 
 import { age, badge, el, short, sparkline } from "./dom.js";
 import { keyOf, listen, state } from "./live.js";
 
 const FIRST = 40;
 const THEN = 60;
-const TONES = [["wrong", "Wrong"], ["moving", "Moving"], ["good", "Well"], ["rest", "At rest"], ["unknown", "Not seen yet"]];
+const TONES = [["wrong", "Wrong"], ["moving", "Moving"], ["good", "Well"], ["rest", "At rest"], ["unknown", "Not processed yet"]];
 const COLUMNS = ["Actor", "Phase", "Pods", "Queue, last 10 minutes", "Consumes", "What is wrong"];
 const chosen = { text: "", tone: "", namespace: "" };
 const soon = window.requestIdleCallback || ((work) => setTimeout(work, 16));
@@ -19,7 +19,7 @@ function queueCell(row) {
   const lengths = state.lengths.get(keyOf(row)) || [];
   const number = row.length !== null ? short(row.length) : row.active ? "some" : "–";
   return el("span", { role: "cell", class: "queue" },
-    el("span", { class: "length", title: row.length === null ? "The length of the queue is not known" : "Messages in the queue" }, number),
+    el("span", { class: "length", title: row.length === null ? "The length of the queue is unknown" : "Messages in the queue" }, number),
     sparkline(lengths));
 }
 
@@ -40,7 +40,7 @@ function drawRow(row) {
 
 const titles = () => el("div", { role: "row", class: "row titles" }, COLUMNS.map((text) => el("span", { role: "columnheader" }, text)));
 
-/** The chips, the choice of a namespace and the search field; `changed` is called when the choice is another. */
+/** The filters: chips for states, the namespace, the search field. Calls `changed` after each change of a filter. */
 class Bar {
   constructor(changed) {
     this.changed = changed;
@@ -83,7 +83,7 @@ class Bar {
   }
 }
 
-/** The rows that are drawn, in a section for each namespace. */
+/** The drawn rows, with one section per namespace. */
 class List {
   constructor() {
     this.element = el("div", { class: "list" });
@@ -94,7 +94,7 @@ class List {
 
   get isComplete() { return Boolean(this.element.dataset.complete) && this.drawn.size > 0; }
 
-  /** Draw all rows anew: some at once, the others soon. */
+  /** Draw all rows again: the first ones at once, the others when the browser is idle. */
   drawAll() {
     this.pass += 1;
     this.drawn.clear();
@@ -103,7 +103,7 @@ class List {
     delete this.element.dataset.complete;
     const rows = [...state.rows.values()].filter(isShown).sort(compare);
     if (!rows.length) {
-      this.element.append(el("p", { class: "empty" }, state.rows.size ? "No actor is like that." : "There are no actors here yet."));
+      this.element.append(el("p", { class: "empty" }, state.rows.size ? "No actor matches." : "There are no actors yet."));
     }
     this.drawSome(rows, 0, FIRST, this.pass);
     this.drawCounts();
@@ -122,7 +122,7 @@ class List {
     else this.element.dataset.complete = "true";
   }
 
-  /** The section of a namespace, made in its place if there is none. */
+  /** The section of a namespace, which is created in its place if it does not exist. */
   sectionOf(namespace) {
     if (this.sections.has(namespace)) return this.sections.get(namespace);
     const count = el("small", {});
@@ -143,7 +143,7 @@ class List {
     }
   }
 
-  /** Draw one row, in the place of the one before or in its order. */
+  /** Draw one row: replace the old one, or insert it in its order. */
   put(row) {
     const key = keyOf(row);
     const made = drawRow(row);
@@ -171,7 +171,7 @@ class List {
     whole.remove();
   }
 
-  /** Draw the lengths of queues as they are after a sample. */
+  /** Draw the lengths of queues again after a sample. */
   tick() {
     for (const [key, made] of this.drawn) {
       const row = state.rows.get(key);
@@ -180,7 +180,7 @@ class List {
   }
 }
 
-/** Show the view in `place`; what to do when it is left. */
+/** Show all actors in `place`. Returns a function that closes the view. */
 export function actorsView(place) {
   const list = new List();
   const bar = new Bar(() => drawAll());
@@ -190,7 +190,7 @@ export function actorsView(place) {
     list.drawAll();
   }
 
-  function heard(changed, kind) {
+  function update(changed, kind) {
     if (kind === "link") return;
     if (kind === "tick") { list.tick(); return; }
     if (kind === "snapshot" || !list.isComplete) { drawAll(); return; }
@@ -209,5 +209,5 @@ export function actorsView(place) {
   if (!performance.getEntriesByName("actors-shown").length) {
     requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("actors-shown")));
   }
-  return listen(heard);
+  return listen(update);
 }

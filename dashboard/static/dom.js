@@ -1,4 +1,4 @@
-// Elements made from text alone: nothing here parses HTML, so nothing that somebody wrote becomes markup.
+// Creates elements from text only. No function here parses HTML, so text from the cluster never becomes markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -22,7 +22,7 @@ export function svg(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
-/** How long ago, as kubectl says it. */
+/** The time since `since`, in kubectl's format. */
 export function age(since) {
   const seconds = Math.max(0, Math.floor((Date.now() - Date.parse(since)) / 1000));
   if (!Number.isFinite(seconds)) return "";
@@ -32,7 +32,7 @@ export function age(since) {
   return `${seconds}s`;
 }
 
-/** A time of day, with the date where it is not today's. */
+/** A time of day, with the date if it is not today. */
 export function clock(at) {
   const time = new Date(at);
   if (Number.isNaN(time.getTime())) return "";
@@ -50,25 +50,25 @@ export function short(number) {
   return String(number);
 }
 
-/** Messages a second. */
+/** Messages per second. */
 export function rate(number) {
   return number >= 10 ? `${short(Math.round(number))}/s` : number > 0 ? `${Number(number.toPrecision(2))}/s` : "0/s";
 }
 
 /** A phase as a badge. */
 export function badge(row) {
-  return el("span", { class: `badge ${row.tone}` }, row.phase || "Not seen yet");
+  return el("span", { class: `badge ${row.tone}` }, row.phase || "Not processed yet");
 }
 
-/** Say something to everybody, those who listen to the page included. */
+/** Show a short message for some seconds. Screen readers read it too. */
 export function say(text) {
-  const said = document.getElementById("said");
-  said.textContent = text;
+  const message = document.getElementById("said");
+  message.textContent = text;
   clearTimeout(say.timer);
-  say.timer = setTimeout(() => { said.textContent = ""; }, 8000);
+  say.timer = setTimeout(() => { message.textContent = ""; }, 8000);
 }
 
-/** Lengths over time as a line; what is not known is a gap. */
+/** Lengths over time as a line, with a gap for unknown lengths. */
 export function sparkline(lengths, { width = 120, height = 24, samples = 120, what = "" } = {}) {
   const known = lengths.filter((length) => length !== null);
   if (!known.length) return null;

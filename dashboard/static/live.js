@@ -1,23 +1,27 @@
-// The rows of all actors, kept up to date by one stream of differences.
+// The rows of all actors, kept up to date by one stream of changes.
 
 const SAMPLES = 120;
 
 export const state = { rows: new Map(), lengths: new Map(), notices: [], about: {}, ready: false, connected: false };
 const listeners = new Set();
 
-/** Call `heard(changed, kind)` with the keys of rows that changed; kind is snapshot, change, tick or link. */
-export function listen(heard) {
-  listeners.add(heard);
-  return () => listeners.delete(heard);
+/**
+ * Call `listener(changed, kind)` after each event with the keys of the changed rows. The kind is snapshot, change,
+ * tick or link. Returns a function that removes the listener.
+ */
+export function listen(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
 }
 
 export const keyOf = (row) => `${row.ns}/${row.name}`;
 
-function tell(changed, kind) {
-  for (const heard of [...listeners]) heard(changed, kind);
+function notify(changed, kind) {
+  for (const listener of [...listeners]) listener(changed, kind);
 }
 
-function take(data) {
+/** Apply an event's changes to the state. Returns the keys of the changed rows. */
+function apply(data) {
   const changed = new Set(data.gone);
   for (const key of data.gone) {
     state.rows.delete(key);
@@ -31,7 +35,7 @@ function take(data) {
   return changed;
 }
 
-/** Open the stream; the browser opens it again by itself, and is sent what it has missed. */
+/** Open the stream. After a lost connection the browser opens it again and gets the changes that it missed. */
 export function connect() {
   const source = new EventSource("events");
   source.addEventListener("snapshot", (event) => {
@@ -42,9 +46,9 @@ export function connect() {
     }
     state.rows.clear();
     state.ready = true;
-    tell(take(data), "snapshot");
+    notify(apply(data), "snapshot");
   });
-  source.addEventListener("change", (event) => tell(take(JSON.parse(event.data)), "change"));
+  source.addEventListener("change", (event) => notify(apply(JSON.parse(event.data)), "change"));
   source.addEventListener("tick", () => {
     for (const [key, row] of state.rows) {
       const lengths = state.lengths.get(key);
@@ -54,29 +58,29 @@ export function connect() {
       if (kept.length > SAMPLES) kept.shift();
       state.lengths.set(key, kept);
     }
-    tell(new Set(), "tick");
+    notify(new Set(), "tick");
   });
   const link = (connected) => () => {
     if (state.connected === connected) return;
     state.connected = connected;
-    tell(new Set(), "link");
+    notify(new Set(), "link");
   };
   source.addEventListener("open", link(true));
   source.addEventListener("error", link(false));
 }
 
-/** Ask the dashboard; an answer that is no success is thrown as an Error with the dashboard's own words. */
+/** Send a request to the dashboard's server. Throws an Error with the server's message if it refuses. */
 export async function ask(path, body) {
   const options = body === undefined ? {} : {
     method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body),
   };
-  let answer;
+  let response;
   try {
-    answer = await fetch(path, options);
+    response = await fetch(path, options);
   } catch {
-    throw new Error("The dashboard does not answer: is kubectl asya dashboard still running?");
+    throw new Error("The dashboard does not answer: check that kubectl asya dashboard still runs.");
   }
-  const data = await answer.json();
-  if (!answer.ok) throw new Error(data.error || `answer ${answer.status}`);
+  const data = await response.json();
+  if (!response.ok) throw new Error(data.error || `HTTP ${response.status}`);
   return data;
 }

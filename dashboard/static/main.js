@@ -1,4 +1,4 @@
-// Which view is shown, and what is around it.
+// Shows the view that the address names, and the page's header.
 
 import { actorsView } from "./actors.js";
 import { actorView } from "./actor.js";
@@ -38,7 +38,7 @@ function show() {
   shown = location.hash;
 }
 
-function around() {
+function drawHeader() {
   document.getElementById("context").textContent = [state.about.context, state.about.namespace].filter(Boolean).join(" · ");
   const link = document.getElementById("link");
   link.textContent = state.connected ? "live" : "connection lost";
@@ -48,7 +48,7 @@ function around() {
 }
 
 listen((_, kind) => {
-  if (kind !== "tick") around();
+  if (kind !== "tick") drawHeader();
   if (kind === "snapshot" && shown === null) show();
 });
 addEventListener("hashchange", show);

@@ -1,4 +1,4 @@
-// The graph of routes as sidecars report them, and the same as a table.
+// The graph of routes from the sidecars' metrics, and the same data as a table.
 
 import { el, rate, short, svg } from "./dom.js";
 import { ask, state } from "./live.js";
@@ -32,7 +32,7 @@ function places(graph) {
   return { spots, below: BOX.edge + height, height: height + 2 * BOX.edge + back * 26, width: graph.layers.length * (BOX.width + BOX.across) - BOX.across + 2 * left };
 }
 
-/** A line from left to right through its bends, or, where it goes back, around below everything. */
+/** The path of an edge: from left to right through its bends. An edge that goes back runs below all nodes. */
 function line(edge, spots, below) {
   const from = spots.get(edge.from);
   const to = spots.get(edge.to);
@@ -92,7 +92,7 @@ function picture(graph) {
   drawing.style.width = "100%";
   drawing.style.maxWidth = `${width}px`;
   drawing.style.minWidth = `${width * LEAST}px`;
-  return el("div", { class: "graph", tabindex: 0, role: "region", "aria-label": "Graph of routes; the table below says the same" }, drawing);
+  return el("div", { class: "graph", tabindex: 0, role: "region", "aria-label": "Graph of routes; the table below has the same data" }, drawing);
 }
 
 function table(graph) {
@@ -103,13 +103,13 @@ function table(graph) {
       el("td", { class: "number" }, shownRate(edge)), el("td", { class: "number" }, short(edge.total))))));
 }
 
-function from(metrics) {
+function source(metrics) {
   if (!metrics.pods) return "";
   const answered = metrics.pods - metrics.failed;
-  return `From the metrics of ${answered} of ${metrics.pods} sidecars, read every few seconds while this is open; totals since they started.`;
+  return `From the metrics of ${answered} of ${metrics.pods} sidecars, read every few seconds while this page is open. Totals count since the sidecars started.`;
 }
 
-/** Show the view in `place`; what to do when it is left. */
+/** Show the routes in `place`. Returns a function that closes the view. */
 export function routesView(place) {
   let gone = false;
   let before = "";
@@ -136,14 +136,14 @@ export function routesView(place) {
     const problem = graph.metrics.problem;
     note.className = problem ? "note notice" : "note";
     note.textContent = problem
-      ? `${graph.metrics.pods > graph.metrics.failed ? `${from(graph.metrics)} ` : "No routes can be shown. "}${problem}`
-      : from(graph.metrics) || "No pods with a sidecar run here, or their metrics are just being read.";
+      ? `${graph.metrics.pods > graph.metrics.failed ? `${source(graph.metrics)} ` : "No routes can be shown. "}${problem}`
+      : source(graph.metrics) || "No pods with a sidecar run here, or their metrics are not read yet.";
     const focused = document.activeElement && document.activeElement.closest ? document.activeElement.closest("a.node") : null;
     const href = focused && focused.getAttribute("href");
     const scrolled = shown.querySelector(".graph") ? shown.querySelector(".graph").scrollLeft : 0;
     shown.replaceChildren(...(graph.edges.length
-      ? [picture(graph), graph.more ? el("p", { class: "none" }, `The busiest are shown; ${graph.more} more were seen.`) : "", table(graph)]
-      : [el("p", { class: "empty" }, "No message was sent from one actor to another yet, as far as can be seen.")]));
+      ? [picture(graph), graph.more ? el("p", { class: "none" }, `Only the busiest routes are shown; ${graph.more} more exist.`) : "", table(graph)]
+      : [el("p", { class: "empty" }, "The sidecars report no messages between actors yet.")]));
     const drawn = shown.querySelector(".graph");
     if (drawn) drawn.scrollLeft = scrolled;
     if (href) {

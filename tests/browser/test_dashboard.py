@@ -131,7 +131,7 @@ def test_the_page_pauses_and_resumes_an_actor(browser: Browser, scene: Scene) ->
 def test_the_page_lists_and_replays_dead_letters(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, f"#/actor/{scene.space.name}/summarizer", "Dead letters")
     browser.button("Ask the broker").click()
-    browser.until_text("4711", "is not there")
+    browser.until_text("4711", "does not exist")
     scene.letters.refuses = "the broker at rabbitmq:5672 does not answer"
     browser.button("Look for dead letters").click()
     browser.until_text("does not answer")

@@ -120,7 +120,9 @@ def test_ctrl_c_ends_the_command_at_once(scene: Scene, cluster: Cluster) -> None
                 assert any(b"summarizer" in part for part in stream.stream(1 << 20))
                 taken = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
                 assert (taken.returncode, taken.stdout) == (1, "")
-                assert taken.stderr == f"error: --port: {port} of 127.0.0.1 is taken; choose another, or leave it out\n"
+                assert (
+                    taken.stderr == f"error: --port: {port} of 127.0.0.1 is taken; choose another, or omit the option\n"
+                )
                 began = time.monotonic()
                 os.kill(running.pid, signal.SIGINT)
                 assert running.wait(10) == 0

@@ -95,7 +95,7 @@ def test_what_runs_when_the_dashboard_ends_is_taken_away_first() -> None:
     asked.close()
     assert session.closed
     thread.join(5)
-    with pytest.raises(Refused, match="the dashboard ends"):
+    with pytest.raises(Refused, match="the dashboard is closing"):
         asked.list("ns", "a")
 
 
@@ -115,7 +115,7 @@ def test_lengths_are_asked_once() -> None:
 
 def test_the_chosen_or_all_are_replayed_by_one_request() -> None:
     session = Session({"kind": "replayed", "id": "1"}, {"kind": "skipped", "id": "2", "why": "at no actor"})
-    assert letters(session).replay("ns", "a", ["1", "2"]) == "1 replayed; 1 left where they are: at no actor"
+    assert letters(session).replay("ns", "a", ["1", "2"]) == "1 replayed; 1 not replayed: at no actor"
     assert letters(session).replay("ns", "a", None).startswith("1 replayed")
     assert [asked.filter.message_ids for asked in session.asked] == [["1", "2"], []]
     assert {asked.action for asked in session.asked} == {"replay"}
