@@ -136,7 +136,7 @@ def test_differences_since_any_version_make_what_is_there_now(steps: list[tuple[
 
 
 def test_a_page_that_was_away_for_too_long_gets_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dashboard.board.BURIED", 2)
+    monkeypatch.setattr("dashboard.board.MAX_DELETED", 2)
     board = Board()
     for name in "abc":
         board.take_actor(an_actor(name), False)
