@@ -41,7 +41,7 @@ template:
     {{- with $process.topologySpreadConstraints }}
     topologySpreadConstraints:
     {{- range . }}
-    - {{- merge (deepCopy .) (dict "labelSelector" (dict "matchLabels" $selector)) | toYaml | nindent 6 }}
+    - {{- hasKey . "labelSelector" | ternary . (merge (dict "labelSelector" (dict "matchLabels" $selector)) .) | toYaml | nindent 6 }}
     {{- end }}
     {{- end }}
     containers:
