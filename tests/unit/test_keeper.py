@@ -200,3 +200,19 @@ def test_at_rest_nothing_is_written(client: Client) -> None:
         threading.Event().wait(1.0)
         assert versions()[1] == before[1]
         assert int(versions()[0]) >= int(before[0])
+
+
+def test_a_contested_ca_is_reported(client: Client) -> None:
+    resource = WEBHOOKS["MutatingWebhookConfiguration"]
+
+    def remove_bundle() -> list[Object]:
+        obj = client.get(resource, "", "asya-operator") or {}
+        for hook in obj["webhooks"]:
+            hook["clientConfig"].pop("caBundle", None)
+        client.merge_patch(resource, "", "asya-operator", {"webhooks": obj["webhooks"]})
+        return [e for e in client.list(EVENTS, NAMESPACE) if e["reason"] == "Contested"]
+
+    with keeping(client, leading=True):
+        (event,) = wait_for("the Event", remove_bundle, 20)
+        assert "another writer keeps changing the MutatingWebhookConfiguration 'asya-operator'" in event["message"]
+        assert "--show-managed-fields" in event["message"]
