@@ -8,7 +8,7 @@ This release does not undo an injection whose record is from a later release.
 from typing import Any, Final
 
 import orjson
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from crds.names import (
     ANNOTATION_INJECTED,
@@ -58,18 +58,18 @@ class Record(BaseModel):
     """The ``terminationGracePeriodSeconds`` that injection set. None if it set none."""
     grace_was: int | None = None
     command: bool = False
-    volumes: list[str] = []
-    pull_secrets: list[str] = []
-    mounts: list[str] = []
-    env: list[str] = []
-    env_was: dict[str, Object] = {}
-    env_set: dict[str, str] = {}
+    volumes: list[str] = Field(default_factory=list)
+    pull_secrets: list[str] = Field(default_factory=list)
+    mounts: list[str] = Field(default_factory=list)
+    env: list[str] = Field(default_factory=list)
+    env_was: dict[str, Object] = Field(default_factory=dict)
+    env_set: dict[str, str] = Field(default_factory=dict)
     """Variables from :data:`SCRIPT_ENV` that injection added, with their values. With another value, it is the user's.
     """
-    probes: list[str] = []
+    probes: list[str] = Field(default_factory=list)
     default_container: bool = False
     """Whether injection set the annotation that names kubectl's default container."""
-    created: list[str] = []
+    created: list[str] = Field(default_factory=list)
     """Lists and maps that injection created. Un-injection removes them when they are empty."""
 
     def annotation(self) -> str:
