@@ -42,6 +42,7 @@ FOLLOWS = (
         "logs ",
         "rollout restart",
         "rollout status",
+        " scale deployment asya-operator ",  # tests/node runs it
         " exec ",
         "asya send",
         "asya peek",
