@@ -5,7 +5,6 @@
 
 import re
 import tomllib
-from collections.abc import Iterator
 from typing import Any
 
 import yaml
@@ -14,6 +13,8 @@ from cli.manual import DOCS
 from tests.harness.clusters import ROOT
 
 PATH = DOCS / "llms.txt"
+READERS = ("For data scientists", "For service owners", "For platform engineers")
+"""Parts of the manual with a page for each task."""
 FRONT_MATTER = re.compile(r"\A---\n(.*?)^---$", re.MULTILINE | re.DOTALL)
 
 
@@ -22,22 +23,28 @@ def version() -> str:
     return str(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"])
 
 
+def navigation() -> dict[str, dict[str, str]]:
+    """The pages of each part of the manual by their titles. A page on its own is a part."""
+    entries: list[dict[str, Any]] = _site()["nav"]
+    parts = {title: pages for entry in entries for title, pages in entry.items()}
+    return {title: {title: p} if isinstance(p, str) else _merged(p) for title, p in parts.items()}
+
+
+def _merged(entries: list[dict[str, str]]) -> dict[str, str]:
+    return {title: page for entry in entries for title, page in entry.items()}
+
+
+def _site() -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "mkdocs.yml").read_text()))
+
+
 def text() -> str:
-    """The text of the file: a title, a summary, and a section of links for each part of the manual."""
-    site: dict[str, Any] = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+    """The file: a title, a summary, and a section of links for each part of the manual."""
+    site = _site()
     lines = [f"# {site['site_name']}", "", f"> {site['site_description']}. Version {version()}.", ""]
-    for entry in site["nav"]:
-        ((title, pages),) = entry.items()
-        lines += [f"## {title}", "", *(_link(name, page) for name, page in _pages(title, pages)), ""]
+    for title, pages in navigation().items():
+        lines += [f"## {title}", "", *(_link(name, page) for name, page in pages.items()), ""]
     return "\n".join(lines).rstrip() + "\n"
-
-
-def _pages(title: str, pages: str | list[dict[str, str]]) -> Iterator[tuple[str, str]]:
-    if isinstance(pages, str):
-        yield title, pages
-        return
-    for entry in pages:
-        yield from entry.items()
 
 
 def _link(name: str, page: str) -> str:

@@ -36,6 +36,23 @@ def test_the_drawings_are_current(name: str) -> None:
     assert (ROOT / "docs/pictures" / name).read_text() == drawn, "run: python -m tests.docs.drawings"
 
 
+TASKS = [page for title, pages in llms.navigation().items() if title in llms.READERS for page in pages.values()]
+
+
+@pytest.mark.parametrize("page", TASKS)
+def test_a_page_for_a_task_begins_with_a_command_and_ends_with_its_output(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    introduction = text.partition("\n## ")[0]
+    assert "```console\n$ " in introduction, "its first part has no command"
+    titles = re.findall(r"^## (.*)", text, re.MULTILINE)
+    assert "What you see at the end" in titles[-2:], titles
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = {page for pages in llms.navigation().values() for page in pages.values()}
+    assert listed == {path.name for path in (ROOT / "docs").glob("*.md")}
+
+
 def test_llms_txt_is_current() -> None:
     assert llms.PATH.read_text() == llms.text(), "run: make generate"
 

@@ -34,9 +34,9 @@ PAGE = "docs/quickstart-actor.md"
 ACTOR = "text-processor"
 MORE = {
     "docs/messages.md": "send and peek",
+    "docs/diagnose.md": "explain",
     "docs/failed-messages.md": "failed messages",
     "docs/operate-actors.md": "pause and resume",
-    "docs/diagnose.md": "explain",
 }
 """Pages whose last part has this name and needs the actor of the quick start."""
 RESOLVER = '''
