@@ -32,13 +32,15 @@ from tests.podrun.pod import Image, Pod
 
 PAGE = "docs/quickstart-actor.md"
 ACTOR = "text-processor"
-MORE = {
-    "docs/messages.md": "send and peek",
-    "docs/diagnose.md": "explain",
-    "docs/failed-messages.md": "failed messages",
-    "docs/operate-actors.md": "pause and resume",
-}
-"""Pages whose last part has this name and needs the actor of the quick start."""
+MORE = (
+    ("docs/messages.md", "send and peek"),
+    ("docs/diagnose.md", "explain"),
+    ("docs/failed-messages.md", "failed messages"),
+    ("docs/operate-actors.md", "pause and resume"),
+    ("docs/change-function.md", "new version"),
+    ("docs/change-function.md", "new pods"),
+)
+"""Parts of other pages that need the actor of the quick start."""
 RESOLVER = '''
 """Stands for the cluster's DNS and the broker's Service."""
 import socket
@@ -104,7 +106,7 @@ class Desk:
         make, *steps = steps_of(first)
         assert make.command == f"mkdir {ACTOR}"
         steps = [Step(f"{make.command}; mv *.* Dockerfile {ACTOR}", ()), *steps]
-        for page, name in MORE.items():
+        for page, name in MORE:
             steps += map(_local, steps_of(part(name, text_of(page))))  # a pod for each would take seconds
         steps += steps_of(last)
         if not self.cluster.real:
