@@ -32,6 +32,7 @@ SNIPPET = re.compile(r'^--8<-- "(.*)"$', re.MULTILINE)
 INLINE = re.compile(r"`((?:kubectl|helm|asya-operator|make) [^`]+)`")
 FOLLOWED = {
     "docs/migrating.md": "tests/docs/test_migrating.py has the other operator's kind, and runs them in their order",
+    "docs/change-function.md": "tests/docs/test_quickstart.py has built the image",
     "docs/quickstart-actor.md": "tests/docs/test_quickstart.py runs them in their order",
 }
 """Pages whose commands depend on each other."""

@@ -13,6 +13,7 @@ from release.binaries import binary
 from tests.docs import drawings, llms
 from tests.docs.test_manual import _kubeconfig
 from tests.docs.transcript import compare, files_of, follow, part, steps_of, text_of
+from tests.golden import CASES
 from tests.harness.clusters import ROOT, Cluster
 from tests.harness.helm import Helm
 from tests.harness.space import Space
@@ -46,6 +47,10 @@ def test_a_page_for_a_task_begins_with_a_command_and_ends_with_its_output(page: 
     assert "```console\n$ " in introduction, "its first part has no command"
     titles = re.findall(r"^## (.*)", text, re.MULTILINE)
     assert "What you see at the end" in titles[-2:], titles
+
+
+def test_the_readme_counts_the_golden_files() -> None:
+    assert f"\n  {len(CASES)} workloads" in (ROOT / "README.md").read_text()
 
 
 def test_every_page_is_in_the_navigation() -> None:

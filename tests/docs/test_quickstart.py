@@ -111,7 +111,7 @@ class Desk:
         steps += steps_of(last)
         if not self.cluster.real:
             steps = [*map(_local, steps)]  # the sandbox does not run the plugin's pods
-        follow(steps, home, self.environment())
+        follow(steps, home, self.environment(), timeout=300)
 
     @contextmanager
     def working(self) -> Iterator[None]:
