@@ -69,7 +69,8 @@ class Reconciler:
             return self._reconcile_actor(key, obj)
         except ApiError as error:
             if error.is_refusal:  # no condition reports it: the refused object is one that few actors have
-                self._reporter.event(obj, "ReconcileFailed", f"it is tried again: {error.message}", warning=True)
+                message = f"the API server refuses a request, and the operator retries: {error.message}"
+                self._reporter.event(obj, "ReconcileFailed", message, warning=True)
             raise
 
     def _reconcile_actor(self, key: Key, obj: Object) -> float | None:
@@ -87,7 +88,7 @@ class Reconciler:
         return earliest_retry(observation, written.renewal.retry)
 
     def _observe(self, obj: Object, intent: Intent, written: Written, runtime: Verdict) -> Observation:
-        """The actor's present state: the results of the writes, its pods, and KEDA's conditions."""
+        """The actor's current state: the results of the writes, its pods, and KEDA's conditions."""
         pods, replicas = self._health.examine(intent.actor, written.workload)
         scaled_object = self._scaling.scaled_object(intent.actor)
         return Observation(

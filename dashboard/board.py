@@ -28,7 +28,7 @@ class Changes:
     """The changes since a version."""
 
     version: int
-    """The present version."""
+    """The current version."""
     rows: list[Object]
     gone: list[str] = field(default_factory=list)
     """Deleted actors, as ``namespace/name``."""

@@ -37,7 +37,7 @@ def detail(client: Client, ports: Ports, actor: Object) -> Object:
     explained = _part(lambda: ports.explain(namespace, name), None, missing, "", "objects of the actor", namespace)
     actor_pods = _pods(client, namespace, name, missing)
     recent = _part(lambda: _events(client, actor, actor_pods), [], missing, "list", "events", namespace)
-    known = known_secrets(explained, actor_pods)
+    secrets = known_secrets(explained, actor_pods)
     explanation = explained or Explained()
     return {
         "conditions": [shown_condition(c) for c in _ordered(status.get("conditions") or ())],
@@ -45,8 +45,8 @@ def detail(client: Client, ports: Ports, actor: Object) -> Object:
         "injection": explanation.injection,
         "queueing": explanation.queue,
         "warnings": explanation.warnings,
-        "pods": [redact_all(shown_pod(pod), known) for pod in actor_pods[:MAX_PODS]],
-        "events": [redact_all(shown_event(event), known) for event in recent[-MAX_EVENTS:][::-1]],
+        "pods": [redact_all(shown_pod(pod), secrets) for pod in actor_pods[:MAX_PODS]],
+        "events": [redact_all(shown_event(event), secrets) for event in recent[-MAX_EVENTS:][::-1]],
         "missing": missing,
         "can": {"pause": ports.pauser is not None, "letters": ports.letters is not None},
     }
@@ -176,7 +176,7 @@ def logs(client: Client, reach: Client, namespace: str, name: str, container: st
     missing: list[str] = []
     actor_pods = _pods(client, namespace, name, missing)
     actor_pods.sort(key=lambda pod: str(pod["metadata"].get("creationTimestamp")), reverse=True)
-    known = known_secrets(None, actor_pods)
+    secrets = known_secrets(None, actor_pods)
     lines: list[tuple[str, str, str]] = []
     for pod in actor_pods[:LOGGED_PODS]:
         pod_name = pod["metadata"]["name"]
@@ -185,11 +185,11 @@ def logs(client: Client, reach: Client, namespace: str, name: str, container: st
             text = pods.log(reach, namespace, pod_name, log_of, lines=LOG_LINES)
         except ApiError as error:
             denied = missing_right("get", "pods/log", namespace)
-            missing.append(denied if error.code == 403 else f"{pod_name}: {redact(error.message, known)}")
+            missing.append(denied if error.code == 403 else f"{pod_name}: {redact(error.message, secrets)}")
             continue
         lines += [(*_stamped(line), pod_name) for line in text.splitlines()]
     lines.sort(key=lambda line: line[0])
-    shown = [{"at": at, "text": redact(text, known), "pod": pod} for at, text, pod in lines[-LOG_LINES:]]
+    shown = [{"at": at, "text": redact(text, secrets), "pod": pod} for at, text, pod in lines[-LOG_LINES:]]
     count = len(actor_pods)
     return {"lines": shown, "missing": sorted(set(missing)), "pods": count, "read": min(count, LOGGED_PODS)}
 

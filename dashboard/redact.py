@@ -26,29 +26,29 @@ _PAIR: Final = re.compile(
 _NAME: Final = re.compile(_SENSITIVE, re.IGNORECASE)
 
 
-def redact(text: str, known: Iterable[str] = ()) -> str:
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """``text`` without credentials.
 
     Args:
         text: any text.
-        known: secret values, which are hidden wherever they appear.
+        secrets: secret values, which are hidden wherever they appear.
     """
-    for value in known:
+    for value in secrets:
         text = text.replace(value, HIDDEN)
     text = _URL.sub(rf"\g<1>{HIDDEN}@", text)
     text = _HEADER.sub(rf"\g<1>{HIDDEN}", text)
     return _PAIR.sub(rf"\g<1>{HIDDEN}", text)
 
 
-def redact_all(value: Any, known: Iterable[str] = ()) -> Any:
+def redact_all(value: Any, secrets: Iterable[str] = ()) -> Any:
     """A copy of a JSON value with all strings redacted. Keys are not changed."""
-    known = tuple(known)
+    secrets = tuple(secrets)
     if isinstance(value, str):
-        return redact(value, known)
+        return redact(value, secrets)
     if isinstance(value, dict):
-        return {key: redact_all(item, known) for key, item in value.items()}
+        return {key: redact_all(item, secrets) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [redact_all(item, known) for item in value]
+        return [redact_all(item, secrets) for item in value]
     return value
 
 

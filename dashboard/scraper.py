@@ -75,7 +75,7 @@ class Scraper:
         self._informer: Informer | None = None
         self._started = False
         self._due = 0.0
-        self.result = Pass()
+        self._last_pass = Pass()
 
     def look(self, namespace: str, actor: str = "", patience: float = PATIENCE) -> Pass:
         """Keep a view for INTEREST_SECONDS, and return the last pass.
@@ -94,7 +94,7 @@ class Scraper:
                 threads.start("scraper", self._work)
             self._changed.notify_all()
             self._changed.wait_for(lambda: view in self._covered, patience)
-            return self.result
+            return self._last_pass
 
     def stop(self) -> None:
         """Stop the watch of pods."""
@@ -104,22 +104,21 @@ class Scraper:
     def forget(self) -> None:
         """Drop all samples; the next :meth:`look` waits for a pass."""
         with self._changed:
-            self._meters, self._covered, self.result = {}, set(), Pass()
+            self._meters, self._covered, self._last_pass = {}, set(), Pass()
 
     def flow(self, key: Key) -> Flow:
         """The flow through an actor's pods."""
-        return together(meter.flow() for meter in self.result.by_actor.get(key, ()))
+        return together(meter.flow() for meter in self._last_pass.by_actor.get(key, ()))
 
     def flows(self, namespace: str) -> dict[Key, Flow]:
         """The flow through each actor of a namespace; of all if it is empty."""
-        known = list(self.result.by_actor)
-        return {key: self.flow(key) for key in known if namespace in ("", key[0])}
+        return {key: self.flow(key) for key in list(self._last_pass.by_actor) if namespace in ("", key[0])}
 
     def run_once(self, views: Collection[View]) -> None:
         """Make one pass over the pods in these views."""
         problem = self._watch_pods()
         if problem:
-            self.result = Pass(problem=problem)
+            self._last_pass = Pass(problem=problem)
             return
         assert self._informer is not None
         pods = [pod for pod in self._informer.all() if pod["port"] and any(_is_in(pod, view) for view in views)]
@@ -135,7 +134,7 @@ class Scraper:
                 by_actor.setdefault((pod["metadata"]["namespace"], pod["metadata"]["labels"][LABEL_ACTOR]), []).append(
                     meter
                 )
-        self.result = Pass(len(pods), len(problems), problems[0] if problems else "", by_actor)
+        self._last_pass = Pass(len(pods), len(problems), problems[0] if problems else "", by_actor)
 
     def _views(self) -> set[View]:
         """The views that pages show now. Call it with the lock held."""
@@ -153,7 +152,7 @@ class Scraper:
                 views = self._views()
             self.run_once(views)
             with self._changed:
-                has_rates = all(m.flow().measured for meters in self.result.by_actor.values() for m in meters)
+                has_rates = all(m.flow().measured for meters in self._last_pass.by_actor.values() for m in meters)
                 self._covered, self._due = views, self._now() + (SECONDS if has_rates else FIRST_SECONDS)
                 self._changed.notify_all()
 

@@ -134,10 +134,10 @@ def together(flows: Iterable[Flow]) -> Flow:
     rates: dict[str, float] = {}
     totals: dict[str, float] = {}
     for flow in flows:
-        for queue, value in flow.rates.items():
-            rates[queue] = rates.get(queue, 0.0) + value
-        for queue, value in flow.totals.items():
-            totals[queue] = totals.get(queue, 0.0) + value
+        for queue, rate in flow.rates.items():
+            rates[queue] = rates.get(queue, 0.0) + rate
+        for queue, total in flow.totals.items():
+            totals[queue] = totals.get(queue, 0.0) + total
     means = [flow.mean_seconds for flow in flows if flow.mean_seconds is not None]
     return Flow(
         rates,

@@ -205,5 +205,5 @@ def _read(path: str) -> str:
 
 
 def utc_now() -> datetime:
-    """The present time in UTC, for a signature."""
+    """The current time in UTC, for a signature."""
     return datetime.now(UTC)

@@ -48,7 +48,7 @@ def pause(client: Client, namespace: str, name: str, *, keep: bool = False) -> s
         client: with the caller's rights.
         namespace: the actor's.
         name: the actor's.
-        keep: keep the present pods, and only stop KEDA from changing their number.
+        keep: keep the current pods, and only stop KEDA from changing their number.
 
     Returns:
         The result, for the user; the actor is its subject.
@@ -66,7 +66,7 @@ def pause(client: Client, namespace: str, name: str, *, keep: bool = False) -> s
         patch = {"spec": {"scaling": {"paused": True, "pausedReplicas": replicas}}}
         _patch(client, namespace, name, lambda obj: patch)
         if is_job:
-            return "paused: KEDA starts no Jobs; those that run go on"
+            return "paused: KEDA starts no Jobs; running Jobs continue"
         return "paused: the number of its pods does not change" if keep else "paused: it has no pods"
     if keep:
         raise CannotControl("--keep is for actors that KEDA scales, and KEDA does not scale this one; omit --keep")
@@ -129,8 +129,8 @@ def scale(
         client: with the caller's rights.
         namespace: the actor's.
         name: the actor's.
-        least: the new ``spec.scaling.minReplicas``; None keeps the present one.
-        most: the new ``spec.scaling.maxReplicas``; None keeps the present one.
+        least: the new ``spec.scaling.minReplicas``; None keeps the current one.
+        most: the new ``spec.scaling.maxReplicas``; None keeps the current one.
         enable: enable scaling if it is disabled.
 
     Raises:
@@ -155,7 +155,7 @@ def scale(
 
 @_explaining()
 def restart(client: Client, namespace: str, name: str) -> str:
-    """Replace the actor's pods by a roll-out of its workload; returns the result for the user.
+    """Replace the actor's pods by a rollout of its workload; returns the result for the user.
 
     Raises:
         CannotControl: if the workload cannot be restarted, as a Job.
@@ -192,7 +192,7 @@ def _without_annotation() -> Object:
 
 
 def _patch(client: Client, namespace: str, name: str, change: Callable[[Object], Object]) -> Object:
-    """Patch the actor by ``change``, which gets the present actor; after a conflict, read it and try again."""
+    """Patch the actor by ``change``, which gets the current actor; after a conflict, read it and try again."""
     for attempt in range(ATTEMPTS):
         actor = _actor(client, namespace, name)
         patch = change(actor)

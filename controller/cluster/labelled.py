@@ -1,8 +1,8 @@
 """Labelled workloads: re-injected when the actor's plan changes, released when the actor is deleted.
 
 To re-inject a workload, the operator sends an empty patch. The patch itself changes nothing, but admission runs the
-webhook, which injects the present plan. Workloads that have that plan are left alone. If a workload comes back
-unchanged, for example because admission does not ask the webhook about its namespace, the next try follows with a
+webhook, which injects the current plan. Workloads that have that plan are left alone. A workload may come back
+unchanged, for example because admission does not call the webhook for its namespace. Then the next try follows with a
 growing backoff.
 """
 
@@ -113,7 +113,7 @@ class Labelled:
         Args:
             key: the actor.
             uid: the actor's uid.
-            plan: the present plan.
+            plan: the current plan.
             skip: uid of a workload that the caller handles itself.
 
         Raises:

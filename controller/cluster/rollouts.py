@@ -1,4 +1,4 @@
-"""The limit on simultaneous roll-outs: every write that replaces pods needs a place here.
+"""The limit on simultaneous rollouts: every write that replaces pods needs a place here.
 
 A changed default or a new version of the operator changes every actor of a cluster. Without the limit, a bad image
 would stop all actors at once. A workload holds a place from the write until its new pods are available, or until a
@@ -42,7 +42,7 @@ class Rollouts:
         wake: Callable[[Key], None],
         jobs: Callable[[Object], Iterable[Object]] = lambda scaled_job: (),
     ) -> None:
-        """A limit of ``places`` roll-outs at a time.
+        """A limit of ``places`` rollouts at a time.
 
         Args:
             places: how many workloads may roll out at a time.
@@ -119,7 +119,7 @@ class Rollouts:
         self.started(written, unwatched=latest is None)
         if latest is None:
             return written
-        # The watch may have reported the end of the roll-out, or a deletion, before started() registered the place.
+        # The watch may have reported the end of the rollout, or a deletion, before started() registered the place.
         cached = latest()
         self.observe(cached or written, deleted=cached is None)
         return written
@@ -181,7 +181,7 @@ class Rollouts:
         return uid in self._taken
 
     def observe(self, workload: Object, deleted: bool = False) -> None:
-        """Free the place of a workload that has rolled out or is deleted; ``workload`` is its present state."""
+        """Free the place of a workload that has rolled out or is deleted; ``workload`` is its current state."""
         metadata = workload["metadata"]
         place = self._taken.get(metadata["uid"])
         if place is None or place.generation == 0 or (deleted and place.unwatched):
@@ -202,12 +202,12 @@ class Rollouts:
             self._wake(actor)
 
     def has_rolled_out(self, workload: Object) -> bool:
-        """Whether all pods of a workload have its present template and are available (:func:`rolled_out`)."""
+        """Whether all pods of a workload have its current template and are available (:func:`rolled_out`)."""
         jobs = self._jobs(workload) if workload["kind"] == "ScaledJob" else ()
         return rolled_out(workload, jobs)
 
     def resume(self, workloads: Iterable[Object]) -> None:
-        """Take places for the roll-outs that another process started; called when this process gets the lease."""
+        """Take places for the rollouts that another process started; called when this process gets the lease."""
         until = time.monotonic() + self._seconds
         with self._lock:
             for workload in workloads:

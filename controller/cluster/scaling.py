@@ -85,7 +85,7 @@ class Scaling:
         if desired.scaled_by_job(actor):
             self._remove(_identity(actor), installed.scaled_objects)
             live = installed.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name)
-            missing = Verdict("Unknown", "ScaledJobMissing", "the ScaledJob could not be made, see WorkloadReady")
+            missing = Verdict("Unknown", "ScaledJobMissing", "the ScaledJob does not exist, see WorkloadReady")
             return live if live is not None else missing
         return self._ensure(actor, installed.scaled_objects, scalers.scaled_object(actor, self._defaults))
 
@@ -110,7 +110,7 @@ class Scaling:
         """Delete every KEDA object of the actor.
 
         Returns:
-            The objects that still existed, which KEDA's finalizer may keep for a while.
+            The objects that still existed. KEDA's finalizer may keep them for some time.
 
         Raises:
             ApiError: if an object cannot be deleted.

@@ -39,7 +39,7 @@ class WorkloadResult:
     is_unrelated: bool = False
     """Whether the borrowed workload does not exist, or does not carry the actor's label."""
     is_waiting: bool = False
-    """Whether a write waits for a place among the roll-outs."""
+    """Whether a write waits for a place among the rollouts."""
 
 
 class Workloads:
@@ -56,7 +56,7 @@ class Workloads:
 
         Args:
             actor: the actor.
-            plan_digest: digest of the present plan, which admission injects.
+            plan_digest: digest of the current plan, which admission injects.
 
         Raises:
             ApiError: for a failure that is not about the workload.
@@ -208,7 +208,7 @@ class Workloads:
     def _prune(self, actor: AsyncActor, kept: Object) -> list[Object]:
         """Delete the actor's earlier workloads of another kind or name.
 
-        One with pods stays until the pods of ``kept`` are available, as in a roll-out. So the deletion needs no place.
+        One with pods stays until the pods of ``kept`` are available, as in a rollout. So the deletion needs no place.
 
         Returns:
             The workloads that stay for now.

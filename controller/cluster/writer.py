@@ -83,7 +83,8 @@ class Writer:
             return None
         is_missing = workload.verdict.status != "True"
         if is_missing and self._cluster.keda is not None and not desired.scaled_by_job(intent.actor):
-            return Verdict("Unknown", "WaitingForWorkload", "scaling is set up once the workload is, see WorkloadReady")
+            message = "the operator sets up scaling when the workload exists, see WorkloadReady"
+            return Verdict("Unknown", "WaitingForWorkload", message)
         return self._scaling.ensure(intent.actor, before)
 
 

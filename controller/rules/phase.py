@@ -67,7 +67,7 @@ class Replicas:
     current: int
     ready: int
     updated: bool = True
-    """Whether all pods have the workload's present template."""
+    """Whether all pods have the workload's current template."""
     completed: bool = False
     """Whether the workload is a Job that is complete."""
 
@@ -126,7 +126,7 @@ def phase(
         replicas: the workload's counts; None if there is no workload, or none with replicas.
         trouble: the phase of a failure; None if there is no failure.
         deleting: whether the actor is being deleted.
-        replacing: whether a new workload replaces the present one.
+        replacing: whether a new workload replaces the current one.
         paused: whether the actor is paused.
         before: the phase so far. A first start is Creating, a later one is ScalingUp.
     """

@@ -3,7 +3,7 @@
 A restarted container counts as failing until it has run for :data:`STABLE_SECONDS`, because a crash-looping container
 is ready most of the time. A kubelet resets its own backoff after the same time.
 
-Of several troubles, the first in :data:`ORDER` is reported. The user should solve that one first.
+Of several troubles, the first in :data:`ORDER` is reported, which is the one to solve first.
 """
 
 from collections.abc import Iterable, Iterator
@@ -70,7 +70,7 @@ def trouble(
         pods: the workload's pods.
         events: warning Events about the pods. Only those about volumes count.
         now: the time.
-        revision: during a roll-out, the revision of the present template. Pods of other revisions are ignored: they
+        revision: during a rollout, the revision of the current template. Pods of other revisions are ignored: they
             are being replaced.
     """
     counted = [pod for pod in pods if not is_ending(pod) and (not revision or revision_of(pod) in ("", revision))]
@@ -138,7 +138,7 @@ def is_ready(pod: Object) -> bool:
 
 
 def unready(pods: Iterable[Object]) -> list[tuple[datetime, Object]]:
-    """The pods that should be ready and are not: pairs of the time since when and the pod, the longest first."""
+    """The pods that should be ready and are not: pairs of start time and pod, the longest first."""
     waiting = [
         (since, pod)
         for pod in pods

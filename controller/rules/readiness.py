@@ -1,7 +1,7 @@
 """The condition ``PodsReady`` from a workload and its pods: pure functions.
 
-The condition is false while a pod fails. It is unknown while pods start, because a roll-out or a scale-up is no
-failure. It is true when all desired pods are ready and have the present template, or when no pods are desired.
+The condition is false while a pod fails. It is unknown while pods start, because a rollout or a scale-up is no
+failure. It is true when all desired pods are ready and have the current template, or when no pods are desired.
 """
 
 import re
@@ -20,7 +20,7 @@ from kube.objects import controller_of
 Object = dict[str, Any]
 
 _REPLICA_SET: Final = re.compile(r'[Rr]eplica ?[Ss]et "([^"]+)"')
-"""How a Deployment's condition Progressing names the ReplicaSet of its present template."""
+"""How a Deployment's condition Progressing names the ReplicaSet of its current template."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _trouble(
         message = f"{message}. {advice}"
     if rolling and trouble.revision and earlier_pods:
         count = f"{len(earlier_pods)} pod{'s' if len(earlier_pods) > 1 else ''} of the earlier template"
-        message = f"the roll-out is stuck, and {count} still work{'' if len(earlier_pods) > 1 else 's'}: {message}"
+        message = f"the rollout is stuck, and {count} still work{'' if len(earlier_pods) > 1 else 's'}: {message}"
     retry = max((trouble.until - now).total_seconds(), 1.0) if trouble.until is not None else None
     return false(trouble.reason or trouble.phase, message, retry, trouble.phase)
 
@@ -118,7 +118,7 @@ def _progress(replicas: Replicas, *, starting: int) -> Verdict:
 
 
 def revision_of(live: Object) -> str:
-    """The revision of a workload's present template, as pods' labels name it; empty if the status does not say."""
+    """The revision of a workload's current template, as pods' labels name it; empty if the status does not say."""
     status = live.get("status") or {}
     if live["kind"] == "StatefulSet":
         return str(status.get("updateRevision") or "")

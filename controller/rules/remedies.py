@@ -86,7 +86,7 @@ REMEDIES: Final[dict[str, Remedy]] = {
         "change in the AsyncActor",
     ),
     "InvalidSpec": Remedy(
-        "a stored AsyncActor is not valid by the present rules",
+        "a stored AsyncActor is not valid by the current rules",
         "Correct the fields of the AsyncActor that the message names",
     ),
     "ImagePullError": Remedy(

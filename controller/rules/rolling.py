@@ -1,4 +1,4 @@
-"""Whether a write replaces a workload's pods, and whether a roll-out is complete: pure functions."""
+"""Whether a write replaces a workload's pods, and whether a rollout is complete: pure functions."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -38,7 +38,7 @@ def replaces_pods(before: Object, after: Object) -> bool:
 
 
 def rolled_out(workload: Object, jobs: Iterable[Object] = ()) -> bool:
-    """Whether all pods of a workload have its present template and are available; ``jobs`` are those of a ScaledJob.
+    """Whether all pods of a workload have its current template and are available; ``jobs`` are those of a ScaledJob.
 
     The rules are those of ``kubectl rollout status``. A Job has rolled out when one of its pods is ready, or when it
     needs none. A workload that replaces no pods by itself has always rolled out.
@@ -47,9 +47,9 @@ def rolled_out(workload: Object, jobs: Iterable[Object] = ()) -> bool:
     if kind == "Job":
         return _is_finished(workload) or bool(spec.get("suspend") or status.get("ready") or status.get("succeeded"))
     if kind == "ScaledJob":
-        present = str(workload["metadata"].get("generation", ""))
+        current = str(workload["metadata"].get("generation", ""))
         running = [job for job in jobs if not _is_finished(job)]
-        return not deletes_jobs(workload) or all(_generation(j) == present and rolled_out(j) for j in running)
+        return not deletes_jobs(workload) or all(_generation(j) == current and rolled_out(j) for j in running)
     if kind not in ("Deployment", "StatefulSet", "DaemonSet"):
         return True
     if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):

@@ -22,7 +22,7 @@ from injection.settings import SidecarDefaults
 Object = dict[str, Any]
 
 PAUSED: Final = "autoscaling.keda.sh/paused"
-"""KEDA's annotation that pauses scaling at the present number of replicas or Jobs."""
+"""KEDA's annotation that pauses scaling at the current number of replicas or Jobs."""
 PAUSED_REPLICAS: Final = "autoscaling.keda.sh/paused-replicas"
 """KEDA's annotation that pauses scaling at this number of replicas."""
 

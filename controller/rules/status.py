@@ -285,7 +285,7 @@ def workload_opted_out(kind: str, name: str) -> Verdict:
 
 def waiting_for_place(kind: str, name: str, retry: float) -> Verdict:
     """The user's change replaces pods, and every place is taken."""
-    message = f"the change of the {kind} {name!r} replaces its pods, and waits until other roll-outs are complete"
+    message = f"the change of the {kind} {name!r} replaces its pods, and waits until other rollouts are complete"
     return Verdict("Unknown", "WaitingForRollouts", message, retry)
 
 
@@ -346,7 +346,7 @@ def scaler_refused(message: str) -> Verdict:
 
 
 def invalid_spec(errors: Iterable[str]) -> Verdict:
-    """A stored actor is not valid by the present rules."""
+    """A stored actor is not valid by the current rules."""
     return false("InvalidSpec", f"{'; '.join(errors)}. {remedy('InvalidSpec')}")
 
 

@@ -39,18 +39,18 @@ class BadScript(ValueError):
     """The script cannot be read or used; the message says why."""
 
 
-def check(data: bytes, origin: str) -> str:
-    """The script in ``data``, which was read from ``origin``.
+def check(content: bytes, origin: str) -> str:
+    """The script in ``content``, which was read from ``origin``.
 
     Raises:
         BadScript: if the script is empty, too large, not UTF-8, or not valid Python.
     """
-    if not data.strip():
+    if not content.strip():
         raise BadScript(f"{origin}: is empty")
-    if len(data) > MAX_BYTES - 4096:
-        raise BadScript(f"{origin}: has {len(data)} bytes or more, which is more than a ConfigMap holds (1 MiB)")
+    if len(content) > MAX_BYTES - 4096:
+        raise BadScript(f"{origin}: has {len(content)} bytes or more, which is more than a ConfigMap holds (1 MiB)")
     try:
-        text = data.decode()
+        text = content.decode()
         ast.parse(text)
     except (UnicodeDecodeError, SyntaxError, ValueError) as error:
         raise BadScript(f"{origin}: is not valid Python: {error}") from None
@@ -76,7 +76,7 @@ class Source(ABC):
 
     @property
     def how_to_pin(self) -> str:
-        """How to pin the source's present script; empty if it is pinned, or if each change is to be taken."""
+        """How to pin the source's current script; empty if it is pinned, or if each change is to be taken."""
         return ""
 
     @abstractmethod
@@ -103,16 +103,16 @@ class Source(ABC):
     def load(self) -> bool:
         """Fetch and check the script; returns whether the script or the problem changed."""
         try:
-            data = self.fetch()
-            if data is None or (data == self._loaded and not self.problem):
+            content = self.fetch()
+            if content is None or (content == self._loaded and not self.problem):
                 return self._unchanged()
-            script = check(data, self.origin)
+            script = check(content, self.origin)
         except BadScript as bad:
             return self._failed(str(bad))
         changed = script != self.script or bool(self.problem)
-        self._loaded, self.script, self.problem = data, script, ""
+        self._loaded, self.script, self.problem = content, script, ""
         RUNTIME_LOADS.labels("success").inc()
-        log.info("runtime_loaded", origin=self.origin, bytes=len(data))
+        log.info("runtime_loaded", origin=self.origin, bytes=len(content))
         return changed
 
     def _unchanged(self) -> bool:
@@ -150,13 +150,13 @@ class LocalSource(Source):
         Raises:
             BadScript: if the file cannot be read.
         """
-        data = self._read()
-        while self._loaded is not None and data != self._loaded:
+        content = self._read()
+        while self._loaded is not None and content != self._loaded:
             self._stopped.wait(STILL_SECONDS)
-            before, data = data, self._read()
-            if data == before:
+            before, content = content, self._read()
+            if content == before:
                 break
-        return data
+        return content
 
     def _read(self) -> bytes:
         try:
@@ -213,12 +213,12 @@ class GithubSource(Source):
             BadScript: if the asset cannot be fetched or used.
         """
         try:
-            data = self._request()
+            content = self._request()
         except BadScript:
             self._failures += 1
             raise
         self._failures = 0
-        return data
+        return content
 
     def pause(self) -> float:
         """Seconds until the next request, with jitter: REFRESH_SECONDS, or a growing backoff after failures."""
@@ -234,7 +234,7 @@ class GithubSource(Source):
         try:
             url = self._access.asset(self._base, self._repo, self._version, ASSET, TIMEOUT_SECONDS)
             with self._access.open(url, headers, TIMEOUT_SECONDS) as response:
-                data = bytes(response.read(MAX_BYTES))
+                content = bytes(response.read(MAX_BYTES))
                 length, etag = response.headers.get("Content-Length"), response.headers.get("ETag", "")
         except urllib.error.HTTPError as error:
             if error.code == 304:
@@ -242,14 +242,14 @@ class GithubSource(Source):
             raise BadScript(f"{self.origin}: the server answered {error.code} {error.reason}") from None
         except (OSError, HTTPException, ValueError) as error:
             raise BadScript(f"{self.origin}: cannot be fetched: {error}") from None
-        if length is not None and length.isdecimal() and len(data) < min(int(length), MAX_BYTES):
-            raise BadScript(f"{self.origin}: the connection broke off after {len(data)} of {length} bytes")
-        checksum = hashlib.sha256(data).hexdigest()
+        if length is not None and length.isdecimal() and len(content) < min(int(length), MAX_BYTES):
+            raise BadScript(f"{self.origin}: the connection broke off after {len(content)} of {length} bytes")
+        checksum = hashlib.sha256(content).hexdigest()
         if self._sha256 and checksum != self._sha256:
             raise BadScript(f"{self.origin}: has the SHA-256 {checksum}, not {self._sha256}")
-        check(data, self.origin)  # before the ETag is stored: a bad script must be fetched again
+        check(content, self.origin)  # before the ETag is stored: a bad script must be fetched again
         self._etag = etag
-        return data
+        return content
 
 
 @lru_cache(maxsize=4)  # each reconcile needs it, usually for the same script

@@ -128,7 +128,7 @@ def test_a_stuck_rollout(space: Space, tier: str) -> None:
     assert pod is not None
     report(space, pod, ready=False, status=waits("ImagePullBackOff", "no such tag"))
     message = space.wait_condition("a", "Ready", "False", "ImagePullError")["message"]
-    assert "the roll-out is stuck, and 1 pod of the earlier template still work" in message
+    assert "the rollout is stuck, and 1 pod of the earlier template still work" in message
     assert space.wait("AsyncActor", "a")["status"]["readyReplicas"] == 1
     space.apply(actor("a"))
     space.wait_condition("a", "Ready", "True")

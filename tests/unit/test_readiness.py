@@ -97,7 +97,7 @@ def test_a_roll_out_that_is_stuck_is_false_and_says_that_the_pods_before_work() 
     old = [_pod(name, _runs(), ready=True, revision=OLD) for name in "op"]
     result = _verdict(_deployment(2, 2, updated=1, current=3), broken, *old)
     assert (result.status, result.reason, result.phase) == ("False", "RuntimeError", "RuntimeError")
-    assert "the roll-out is stuck, and 2 pods of the earlier template still work" in result.message
+    assert "the rollout is stuck, and 2 pods of the earlier template still work" in result.message
     assert "exit code 3" in result.message
 
 
