@@ -65,7 +65,7 @@ def inject(
     record = read_record(template)
     fresh, new_record = _inject(template, record, plan, job, scaled)
     if record is None or not record.covers(new_record):
-        return fresh
+        return fresh  # the template was not injected, or its plan has changed
     present, desired = parts_of(template, record), parts_of(fresh, new_record)
     if is_in_place(present, desired):
         return template
@@ -73,23 +73,38 @@ def inject(
         return fresh
     earlier = read_record(before) if before is not None else None
     if before is None or earlier is None or earlier.digest != record.digest:
-        # This admission injected the template, and another webhook changed it afterwards.
-        return template if present["order"] == desired["order"] else with_containers(fresh, present["containers"])
+        # This admission injected the template, and another webhook changed it afterwards. The change stays.
+        return _with_order(template, fresh, present, desired)
     try:
         desired_before = parts_of(*_inject(before, earlier, plan, job, scaled))
     except Denied:
         return fresh
     stored = parts_of(before, earlier)
     if (desired, present) == (desired_before, stored):
-        return template if present["order"] == desired["order"] else with_containers(fresh, present["containers"])
-    desired_containers, stored_containers = desired["containers"], stored["containers"]
-    unchanged = [name for name, ours in desired_containers.items() if desired_before["containers"].get(name) == ours]
-    kept = {name: stored_containers[name] for name in unchanged if name in stored_containers}
-    for name, ours in desired_containers.items():
+        # Another webhook changed the injected parts in an earlier admission. The request does not touch them.
+        return _with_order(template, fresh, present, desired)
+    # The request changes injected parts, so they are reverted.
+    return with_containers(fresh, _kept_containers(present, desired, stored, desired_before))
+
+
+def _with_order(template: Object, fresh: Object, present: Object, desired: Object) -> Object:
+    """Return ``template``, or ``fresh`` with the present containers if the template has them in another order."""
+    return template if present["order"] == desired["order"] else with_containers(fresh, present["containers"])
+
+
+def _kept_containers(present: Object, desired: Object, stored: Object, desired_before: Object) -> dict[str, Any]:
+    """Return the injected containers with other webhooks' changes, which stay when a request is reverted.
+
+    These are changes that were already stored, unless the desired container itself has changed, and mirrored images.
+    """
+    kept: dict[str, Any] = {}
+    for name, container in desired["containers"].items():
+        if name in stored["containers"] and desired_before["containers"].get(name) == container:
+            kept[name] = stored["containers"][name]
         image = present["containers"][name].get("image")
-        if is_mirrored(image, ours.get("image")):
-            kept[name] = {**kept.get(name, ours), "image": image}
-    return with_containers(fresh, kept)
+        if is_mirrored(image, container.get("image")):
+            kept[name] = {**kept.get(name, container), "image": image}
+    return kept
 
 
 def _inject(template: Object, record: Record | None, plan: Plan, job: bool, scaled: bool) -> tuple[Object, Record]:
@@ -144,9 +159,9 @@ def _uninject(template: Object, record: Record) -> Object:
         spec["containers"] = [
             uninject_runtime(c, record) if name_of(c) == record.runtime else c for c in spec["containers"]
         ]
-    ours = [name for name in record.volumes if name in OUR_VOLUMES or is_extra(name)]
+    added = [name for name in record.volumes if name in OUR_VOLUMES or is_extra(name)]
     if isinstance(spec.get("volumes"), list):
-        kept = [v for v in spec["volumes"] if not (name_of(v) in ours and is_our_volume(v))]
+        kept = [v for v in spec["volumes"] if not (name_of(v) in added and is_our_volume(v))]
         put_list(spec, "volumes", kept, record.created)
     if record.pull_secrets and isinstance(spec.get("imagePullSecrets"), list):
         kept = [s for s in spec["imagePullSecrets"] if name_of(s) not in record.pull_secrets]
@@ -190,13 +205,13 @@ def _deny_windows(spec: Object) -> None:
 
 def _inject_volumes(spec: Object, plan: Plan, new_record: Record) -> None:
     volumes = list(spec.get("volumes") or ())
-    for ours in plan.volumes:
-        taken = next((v for v in volumes if name_of(v) == ours["name"]), None)
-        if taken is None:
-            volumes.append(ours)
-            new_record.volumes.append(ours["name"])
-        elif not _has_same_content(taken, ours):
-            raise Denied(f"spec.volumes: the name {ours['name']!r} is taken by another volume; rename that volume")
+    for volume in plan.volumes:
+        existing = next((v for v in volumes if name_of(v) == volume["name"]), None)
+        if existing is None:
+            volumes.append(volume)
+            new_record.volumes.append(volume["name"])
+        elif not _has_same_content(existing, volume):
+            raise Denied(f"spec.volumes: the name {volume['name']!r} is taken by another volume; rename that volume")
     if new_record.volumes:
         new_record.created += [] if "volumes" in spec else ["volumes"]
         spec["volumes"] = volumes
@@ -213,12 +228,12 @@ def _inject_pull_secrets(spec: Object, plan: Plan, new_record: Record) -> None:
         ]
 
 
-def _has_same_content(taken: Object, ours: Object) -> bool:
+def _has_same_content(existing: Object, volume: Object) -> bool:
     """Whether a volume of the user's has the same source as the injected one, and the script under the same name."""
-    items = list_of(taken.get("configMap"), "items")
-    is_script = not items or any(item.get("key") == item.get("path") == RUNTIME_KEY for item in items)
-    sources = {key for key, value in taken.items() if value is not None}
-    return is_script and sources <= set(ours) <= set(taken) and contains(taken, ours)
+    files = list_of(existing.get("configMap"), "items")
+    has_script = not files or any(file.get("key") == file.get("path") == RUNTIME_KEY for file in files)
+    sources = {key for key, value in existing.items() if value is not None}
+    return has_script and sources <= set(volume) <= set(existing) and contains(existing, volume)
 
 
 def _inject_metadata(template: Object, plan: Plan, new_record: Record) -> Object:
@@ -241,11 +256,11 @@ def _inject_metadata(template: Object, plan: Plan, new_record: Record) -> Object
 def _uninject_metadata(template: Object, record: Record) -> Object:
     metadata = dict(template.get("metadata") or {})
     annotations = map_of(template, "annotations")
-    ours = [ANNOTATION_INJECTED]
+    added = [ANNOTATION_INJECTED]
     if record.default_container and annotations.get(ANNOTATION_DEFAULT_CONTAINER) == record.runtime:
-        ours.append(ANNOTATION_DEFAULT_CONTAINER)
+        added.append(ANNOTATION_DEFAULT_CONTAINER)
     if isinstance(metadata.get("annotations"), dict):
-        _put_map(metadata, "annotations", _without(annotations, ours), record)
+        _put_map(metadata, "annotations", _without(annotations, added), record)
     labels = metadata.get("labels")
     if record.label and isinstance(labels, dict) and labels.get(LABEL_ACTOR) == record.actor:
         kept = (

@@ -38,6 +38,7 @@ class Situation:
     script: bool
     """Whether the runtime container runs the operator's script."""
     holder: bool
+    """Whether a separate container holds the socket."""
     port: int | None
     """The script's port. None if it has no port."""
     variables: tuple[Object, ...]
@@ -150,12 +151,12 @@ def inject_runtime(runtime: Object, plan: Plan, new_record: Record, index: int, 
 
 def _with_mounts(runtime: Object, plan: Plan, new_record: Record, index: int) -> list[Any]:
     mounts = list(runtime.get("volumeMounts") or ())
-    for ours in plan.mounts:
-        path = ours["mountPath"]
+    for added in plan.mounts:
+        path = added["mountPath"]
         same_path = [m for m in list_of(runtime, "volumeMounts") if mount_path(m) == path]
         for mount in same_path:
-            if name_of(mount) == ours["name"]:
-                _deny_different_mount(mount, ours, f"spec.containers[{index}].volumeMounts: {path}")
+            if name_of(mount) == added["name"]:
+                _deny_different_mount(mount, added, f"spec.containers[{index}].volumeMounts: {path}")
             else:
                 raise Denied(
                     f"spec.containers[{index}].volumeMounts: {path} is taken by the volume "
@@ -163,21 +164,22 @@ def _with_mounts(runtime: Object, plan: Plan, new_record: Record, index: int) ->
                     "to another directory"
                 )
         if not same_path:
-            mounts.append(ours)
+            mounts.append(added)
             new_record.mounts.append(path)
     return mounts
 
 
-def _deny_different_mount(mount: Object, ours: Object, at: str) -> None:
+def _deny_different_mount(mount: Object, injected: Object, at: str) -> None:
     """Refuse a mount of the injected volume that does not show the same files as the injected mount."""
-    different = [key for key in ("subPath", "subPathExpr", "readOnly") if (mount.get(key) or None) != ours.get(key)]
+    keys = ("subPath", "subPathExpr", "readOnly")
+    different = [key for key in keys if (mount.get(key) or None) != injected.get(key)]
     if different:
         differences = " and ".join(
             f"with {key} {mount.get(key)!r}" if mount.get(key) else f"without {key}" for key in different
         )
         raise Denied(
-            f"{at} is a mount of {ours['name']!r} {differences}, so sidecar and runtime would not find the files that "
-            "they share; remove the mount, because injection adds its own"
+            f"{at} is a mount of {injected['name']!r} {differences}, so sidecar and runtime would not find the files "
+            "that they share; remove the mount, because injection adds its own"
         )
 
 
@@ -196,13 +198,13 @@ def _with_variables(runtime: Object, plan: Plan, new_record: Record, situation: 
     indexes = last_indexes(env)
     forced = (*plan.env, plan.holder_env) if situation.holder else plan.env
     for variable in forced:
-        at = indexes.get(variable["name"])
-        if at is None:
+        i = indexes.get(variable["name"])
+        if i is None:
             env.append(variable)
             new_record.env.append(variable["name"])
-        elif not contains(env[at], variable) or "valueFrom" in env[at]:
-            new_record.env_was[variable["name"]] = env[at]
-            env[at] = variable
+        elif not contains(env[i], variable) or "valueFrom" in env[i]:
+            new_record.env_was[variable["name"]] = env[i]
+            env[i] = variable
     for variable in situation.variables:
         if variable["name"] not in indexes:
             env.append(variable)

@@ -185,14 +185,14 @@ class Reflector:
             response.release_conn()
 
     def _lines(self, run: _Run, until: float) -> Iterator[bytes]:
-        rest = b""
+        partial_line = b""
         for chunk in run.response.stream(amt=None, decode_content=False):
             if run.stopped.is_set():
                 return
             self._touch()
             if time.monotonic() > until:
                 raise ApiError(0, "Unreachable", "the watch continued past its end")
-            *lines, rest = (rest + chunk).split(b"\n")
+            *lines, partial_line = (partial_line + chunk).split(b"\n")
             yield from filter(None, lines)
 
     def _process(self, run: _Run, event: Object) -> None:

@@ -67,14 +67,15 @@ class Throttle:
                 self._next = max(self._next, now + min(retry_after, LONGEST_RETRY_AFTER) * random.uniform(1.0, 1.2))
 
     def _reserve(self, patience: float) -> float | None:
+        """Reserve the next slot for a request. Return the seconds until then, or None if they exceed ``patience``."""
         with self._lock:
             now = time.monotonic()
             if not self._healthy.is_set():
-                at = max(self._next, now)
-                if at - now > patience:
+                slot = max(self._next, now)
+                if slot - now > patience:
                     return None
-                self._next = at + 1 / self._failing
-                return at - now
+                self._next = slot + 1 / self._failing
+                return slot - now
             self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._normal)
             self._filled = now
             self._tokens -= 1

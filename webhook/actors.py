@@ -126,8 +126,8 @@ class ActorCache:
             self._deleted[uid] = None
             if len(self._deleted) > REMEMBERED:
                 del self._deleted[next(iter(self._deleted))]
-            known = self._entries.get(key_of(obj))
-            if known is not None and known.uid == uid:
+            entry = self._entries.get(key_of(obj))
+            if entry is not None and entry.uid == uid:
                 del self._entries[key_of(obj)]
 
     def _remember(self, obj: Object) -> _Entry | None:
@@ -135,11 +135,11 @@ class ActorCache:
         metadata, key = obj["metadata"], key_of(obj)
         generation, uid = metadata.get("generation", 0), metadata.get("uid", "")
         with self._lock:
-            known = self._entries.get(key)
+            cached = self._entries.get(key)
             if uid in self._deleted:
-                return known
-            if known is not None and known.uid == uid and known.generation > generation:
-                return known
+                return cached
+            if cached is not None and cached.uid == uid and cached.generation > generation:
+                return cached
             entry = self._entries[key] = _Entry(obj, generation, uid, self._plan(obj))
             return entry
 
