@@ -10,7 +10,7 @@ from tests.harness.script import Script
 
 @pytest.fixture
 def scripts(tmp_path: Path) -> Iterator[Callable[..., Script]]:
-    """Starts scripts in one directory, and kills what is left of them."""
+    """Starts scripts in one directory, and kills those that still run at the end."""
     started: list[Script] = []
 
     def start(*arguments: str, **more: str) -> Script:

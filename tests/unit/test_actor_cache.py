@@ -1,4 +1,4 @@
-"""The webhook's cache under forced interleavings: no actor rises from the dead, and no plan is of an old script."""
+"""The webhook's cache under forced interleavings: no deleted actor returns, and no plan has an old script."""
 
 import copy
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def script(text: str, **labels: str) -> Object:
 
 
 class Reads:
-    """A client whose one read is held until something else has happened."""
+    """A client whose only read waits until another event has happened."""
 
     def __init__(self, result: Object | None) -> None:
         self.result, self.count = result, 0
@@ -45,17 +45,17 @@ def cache(reads: Reads) -> ActorCache:
     return ActorCache(cast(Client, reads), SidecarDefaults(), "asya-system")
 
 
-def test_an_actor_that_is_deleted_while_it_is_read_is_not_remembered() -> None:
+def test_an_actor_that_is_deleted_during_its_read_is_not_cached() -> None:
     reads = Reads(obj())
     actors = cache(reads)
     reads.meanwhile = lambda: actors._changed(obj(), True)
     assert actors.plan(WANTED) is None
     reads.result, reads.meanwhile = None, lambda: None
-    assert actors.plan(WANTED) is None, "it rose from the answer to an earlier read"
+    assert actors.plan(WANTED) is None, "the response to an earlier read restored the deleted actor"
     assert reads.count == 2
 
 
-def test_a_successor_is_not_replaced_by_what_was_read_before_it() -> None:
+def test_an_earlier_read_does_not_replace_a_successor() -> None:
     reads = Reads(obj(uid="u"))
     actors = cache(reads)
 
@@ -67,10 +67,10 @@ def test_a_successor_is_not_replaced_by_what_was_read_before_it() -> None:
     assert actors.plan(WANTED) is not None
     assert actors._entries[("x", "a")].uid == "v"
     actors._changed(obj(uid="u"), True)
-    assert actors._entries[("x", "a")].uid == "v", "the deletion of another takes nothing away"
+    assert actors._entries[("x", "a")].uid == "v", "the deletion of another actor removed this one"
 
 
-def test_a_script_that_changes_while_an_actor_is_read_is_in_its_plan() -> None:
+def test_a_script_that_changes_during_a_read_is_in_the_plan() -> None:
     reads = Reads(obj(generation=2))
     actors = cache(reads)
     actors._script_changed(script("one"), False)
@@ -84,7 +84,7 @@ def test_a_script_that_changes_while_an_actor_is_read_is_in_its_plan() -> None:
     assert first.digest == expected.digest
 
 
-def test_a_changed_script_reaches_actors_that_no_watch_has_brought_yet() -> None:
+def test_a_changed_script_reaches_actors_that_no_watch_has_delivered() -> None:
     reads = Reads(obj())
     actors = cache(reads)
     before = actors.plan(WANTED)
@@ -96,7 +96,7 @@ def test_a_changed_script_reaches_actors_that_no_watch_has_brought_yet() -> None
     assert reads.count == 1
 
 
-def test_a_foreign_config_map_is_no_script_of_ours() -> None:
+def test_a_foreign_config_map_is_not_the_operators_script() -> None:
     actors = cache(Reads(obj()))
     before = actors.plan(WANTED)
     actors._script_changed(script("forged", **{"app.kubernetes.io/managed-by": "somebody"}), False)
@@ -106,7 +106,7 @@ def test_a_foreign_config_map_is_no_script_of_ours() -> None:
     assert before.digest == after.digest
 
 
-def test_an_invalid_actor_is_told_of_each_time() -> None:
+def test_an_invalid_actor_is_reported_each_time() -> None:
     wrong = obj()
     del wrong["spec"]["transport"]
     actors = cache(Reads(wrong))

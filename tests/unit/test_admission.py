@@ -1,4 +1,4 @@
-"""What the label means where, decided without a cluster."""
+"""The meaning of the label on each object, decided without a cluster."""
 
 import base64
 import copy
@@ -93,12 +93,12 @@ def test_jobs_of_each_kind_get_a_native_sidecar(group: str, resource: str, path:
     assert [c["name"] for c in result["spec"]["containers"]] == ["app"]
 
 
-def test_a_jobs_template_is_left_alone_once_it_exists() -> None:
+def test_the_template_of_an_existing_job_does_not_change() -> None:
     job = {"metadata": {"labels": {"asya.io/actor": "a"}}, "spec": {"template": TEMPLATE}}
     assert decide(review(job, "jobs", "batch", "UPDATE"), lookup).outcome == "unchanged"
 
 
-def test_taking_the_label_off_restores_the_template() -> None:
+def test_removing_the_label_restores_the_template() -> None:
     obj = deployment()
     injected = after(obj, decide(review(obj), lookup))
     del injected["metadata"]["labels"]["asya.io/actor"]
@@ -107,7 +107,7 @@ def test_taking_the_label_off_restores_the_template() -> None:
     assert after(injected, decision)["spec"]["template"] == TEMPLATE
 
 
-def test_another_label_brings_another_actor() -> None:
+def test_another_label_injects_another_actor() -> None:
     obj = deployment()
     injected = after(obj, decide(review(obj), lookup))
     injected["metadata"]["labels"]["asya.io/actor"] = "b"
@@ -125,13 +125,13 @@ def test_opting_out(where: str) -> None:
     assert containers(after(injected, decide(review(injected, operation="UPDATE"), lookup))) == ["app"]
 
 
-def test_a_workload_whose_template_alone_is_labelled_stays_as_it_is() -> None:
+def test_a_workload_with_a_labelled_template_alone_does_not_change() -> None:
     obj = deployment(None)
     obj["spec"]["template"]["metadata"]["labels"]["asya.io/actor"] = "a"
     assert decide(review(obj), lookup).outcome == "unchanged"
 
 
-def test_an_absent_actor_is_a_warning_for_a_workload_and_a_denial_for_a_pod() -> None:
+def test_a_missing_actor_is_a_warning_for_a_workload_and_a_denial_for_a_pod() -> None:
     decision = decide(review(deployment("later")), lookup)
     assert decision.outcome == "unchanged"
     assert "no AsyncActor 'later' in namespace 'ns' yet" in decision.warnings[0]
@@ -155,12 +155,12 @@ def test_a_pod_with_a_record_but_without_a_sidecar_is_injected() -> None:
     assert containers({"x": second}, "x") == ["sidecar", "app"]
 
 
-def test_denials_name_the_field_from_the_root() -> None:
+def test_denials_name_the_full_path_of_the_field() -> None:
     two = {"spec": {"containers": [{"name": "x"}, {"name": "y"}]}}
     assert decide(review(deployment(template=two)), lookup).message.startswith("spec.template.spec.containers: which")
 
 
-def test_an_invalid_actor_denies_with_its_faults() -> None:
+def test_an_invalid_actor_denies_with_its_errors() -> None:
     assert "spec.queueName: required" in decide(review(deployment("broken")), lookup).message
 
 
@@ -174,7 +174,7 @@ def test_an_invalid_actor_denies_with_its_faults() -> None:
         {"object": {"metadata": {"labels": {"asya.io/actor": "a"}}, "spec": {}}},
     ],
 )
-def test_what_is_not_ours_is_let_through(change: Object) -> None:
+def test_other_objects_are_allowed_unchanged(change: Object) -> None:
     assert decide({**review(deployment()), **change}, lookup).outcome == "unchanged"
 
 
@@ -191,7 +191,7 @@ def envelope(request: Object) -> Object:
     return {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "request": request}
 
 
-def test_an_answer_is_a_review_with_a_patch() -> None:
+def test_a_response_is_a_review_with_a_patch() -> None:
     answer = post(envelope(review(deployment()))).get_json()
     response = answer["response"]
     assert (answer["kind"], response["uid"], response["allowed"]) == ("AdmissionReview", UID, True)
@@ -221,7 +221,7 @@ def test_a_denial_has_a_message_and_a_code() -> None:
         (b" " * (MAX_BODY + 1), "application/json", 413),
     ],
 )
-def test_what_is_no_review_is_a_4xx(body: bytes, content_type: str, code: int) -> None:
+def test_an_invalid_review_gets_a_4xx(body: bytes, content_type: str, code: int) -> None:
     assert post(body, content_type=content_type).status_code == code
 
 
@@ -238,7 +238,7 @@ def test_what_is_no_review_is_a_4xx(body: bytes, content_type: str, code: int) -
         {"metadata": [], "spec": {"containers": [{"name": "a"}]}},
     ],
 )
-def test_a_malformed_object_gets_a_well_formed_answer(template: Any) -> None:
+def test_a_malformed_object_gets_a_well_formed_response(template: Any) -> None:
     obj = {"metadata": {"labels": {"asya.io/actor": "a"}}, "spec": {"template": template}}
     answer = post(envelope(review(obj)))
     assert answer.status_code == 200
@@ -273,8 +273,8 @@ PLAN = make_plan(parse_actor(actor("a")), SidecarDefaults())
 
 
 @pytest.mark.parametrize("orphaned", [False, True])
-def test_what_a_deleted_actor_owned_keeps_its_sidecar_whatever_is_written_to_it(orphaned: bool) -> None:
-    """Garbage collection, or the Deployment's own controller, writes to it after the actor has gone."""
+def test_an_object_of_a_deleted_actor_keeps_its_sidecar_at_every_write(orphaned: bool) -> None:
+    """Garbage collection, or the Deployment's own controller, writes to it after the actor is deleted."""
     made = {"app.kubernetes.io/managed-by": "asya-operator"}
     owner = {"apiVersion": "asya.io/v1alpha1", "kind": "AsyncActor", "name": "a", "uid": "gone", "controller": True}
     template = inject({"metadata": {}, "spec": {"containers": [{"name": "runtime", "image": "app:1"}]}}, PLAN)
@@ -296,12 +296,12 @@ def test_what_a_deleted_actor_owned_keeps_its_sidecar_whatever_is_written_to_it(
     }
     assert decide(request, lambda wanted: None).patch == []
     obj["metadata"] = {"name": "a", "labels": {"asya.io/actor": "a"}}
-    assert decide(request, lambda wanted: None).outcome == "uninjected", "one that was merely labelled is let go"
+    assert decide(request, lambda wanted: None).outcome == "uninjected", "a merely labelled object must be released"
 
 
 @pytest.mark.parametrize("label", [None, "b", ""])
-def test_the_label_of_what_an_actor_owns_is_not_taken_off_in_earnest(label: str | None) -> None:
-    """The controller puts it back; without its sidecar in between, the pods would be replaced twice."""
+def test_removing_the_label_of_an_owned_object_does_not_uninject_it(label: str | None) -> None:
+    """The controller adds the label again. If the sidecar disappeared in between, the pods would be replaced twice."""
     owner = {"apiVersion": "asya.io/v1alpha1", "kind": "AsyncActor", "name": "a", "uid": "u", "controller": True}
     template = inject(copy.deepcopy(TEMPLATE), PLAN)
     obj = deployment(label, template, ownerReferences=[owner])
@@ -310,12 +310,12 @@ def test_the_label_of_what_an_actor_owns_is_not_taken_off_in_earnest(label: str 
     (message,) = decision.warnings
     assert "the AsyncActor 'a' owns this workload" in message
     obj["metadata"]["annotations"] = {"asya.io/inject": "disabled"}
-    assert decide(review(obj, operation="UPDATE"), lookup).outcome == "uninjected", "as its user says"
+    assert decide(review(obj, operation="UPDATE"), lookup).outcome == "uninjected", "a user's opt-out must win"
     gone = deployment(None, template, ownerReferences=[{**owner, "name": "gone"}])
     assert decide(review(gone, operation="UPDATE"), lookup) == UNCHANGED
 
 
-def test_nothing_is_made_for_an_actor_that_is_deleted() -> None:
+def test_nothing_is_injected_for_a_deleted_actor() -> None:
     owner = {"apiVersion": "asya.io/v1alpha1", "kind": "AsyncActor", "name": "gone", "uid": "u", "controller": True}
     decision = decide(review(deployment("gone", ownerReferences=[owner])), lookup)
     assert decision.outcome == "denied"
@@ -323,8 +323,8 @@ def test_nothing_is_made_for_an_actor_that_is_deleted() -> None:
 
 
 @pytest.mark.parametrize("label", ["a", "gone", "broken", None])
-def test_what_is_being_deleted_is_let_through_as_it_is(label: str | None) -> None:
-    """Its finalizers could not be taken off otherwise, where it would be refused today."""
+def test_an_object_that_is_being_deleted_is_allowed_unchanged(label: str | None) -> None:
+    """Otherwise its finalizers could not be removed if admission would refuse it today."""
     two = {"metadata": {}, "spec": {"containers": [{"name": n, "image": "app:1"} for n in ("one", "two")]}}
     for template in (TEMPLATE, two, inject(TEMPLATE, PLAN), {"spec": {"containers": 7}}):
         going = deployment(label, template, deletionTimestamp="2026-01-01T00:00:00Z")

@@ -1,4 +1,4 @@
-"""An orphan is adopted only by an actor that the API server itself says is there and stays."""
+"""An actor adopts an orphan only if the API server itself says that the actor exists and is not being deleted."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,7 +26,7 @@ def deployment(**metadata: Any) -> Object:
 
 
 class Api:
-    """Knows one actor, and notes what is applied."""
+    """Has one actor, and records what is applied."""
 
     def __init__(self, actor: Object | None) -> None:
         self.actor, self.applied = actor, list[Object]()
@@ -54,7 +54,7 @@ def ensure(api: Api, live: Object) -> Object:
     ],
     ids=["gone", "another", "being deleted"],
 )
-def test_an_actor_that_does_not_stay_adopts_nothing(actor: Object | None) -> None:
+def test_a_missing_or_deleted_actor_adopts_nothing(actor: Object | None) -> None:
     api = Api(actor)
     with pytest.raises(ApiError, match="is not adopted: the AsyncActor 'a' is being deleted") as caught:
         ensure(api, deployment())
@@ -62,13 +62,13 @@ def test_an_actor_that_does_not_stay_adopts_nothing(actor: Object | None) -> Non
     assert not api.applied
 
 
-def test_an_actor_that_is_there_adopts() -> None:
+def test_an_existing_actor_adopts() -> None:
     api = Api({"metadata": {"name": "a", "uid": "1"}})
     ensure(api, deployment())
     assert api.applied == [WANTED]
 
 
-def test_what_is_owned_is_written_without_a_read() -> None:
+def test_an_owned_object_is_written_without_a_read() -> None:
     api = Api(None)
     ensure(api, deployment(ownerReferences=[OWNER]))
     assert api.applied == [WANTED]

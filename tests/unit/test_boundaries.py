@@ -1,4 +1,4 @@
-"""Nothing that somebody writes into an object makes the operator act outside that object's namespace."""
+"""No value that a user writes into an object makes the operator act outside of that object's namespace."""
 
 from typing import cast
 
@@ -36,7 +36,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_that_none_can_be_is_in_no_path(name: str) -> None:
+def test_an_impossible_name_is_in_no_path(name: str) -> None:
     for arguments in ((name, "x"), ("ns", name)):
         with pytest.raises(ApiError) as raised:
             DEPLOYMENTS.path(*arguments)
@@ -44,7 +44,7 @@ def test_a_name_that_none_can_be_is_in_no_path(name: str) -> None:
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-def test_a_path_has_the_segments_it_should_have(namespace: str, name: str) -> None:
+def test_a_path_has_the_expected_segments(namespace: str, name: str) -> None:
     try:
         path = DEPLOYMENTS.path(namespace or "ns", name or "x")
     except ApiError:
@@ -54,7 +54,7 @@ def test_a_path_has_the_segments_it_should_have(namespace: str, name: str) -> No
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_label_that_names_no_actor_asks_for_none(name: str) -> None:
+def test_a_label_with_an_invalid_name_requests_no_actor(name: str) -> None:
     cache = ActorCache(Client.__new__(Client), SidecarDefaults(), "asya-system")
     assert cache.plan(Wanted("ns", name)) is None
 

@@ -19,7 +19,7 @@ WEB, ACTOR = str(EXAMPLES / "web.yaml"), str(EXAMPLES / "rabbitmq-deployment.yam
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No configuration names a cluster."""
+    """Remove every configuration that names a cluster."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
 
 

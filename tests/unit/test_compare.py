@@ -1,4 +1,4 @@
-"""Whether a live object holds what was asked for."""
+"""Whether a live object contains the desired fields."""
 
 from typing import Any
 

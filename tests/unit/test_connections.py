@@ -1,4 +1,4 @@
-"""Who makes room for whom, and where a request ends."""
+"""Which connection the server closes when there are too many, and where a request ends."""
 
 import socket
 from typing import Any
@@ -18,7 +18,7 @@ def post(length: int) -> bytes:
 
 
 @given(body=st.binary(max_size=200), more=st.binary(max_size=50))
-def test_a_request_ends_where_its_body_does(body: bytes, more: bytes) -> None:
+def test_a_request_ends_with_its_body(body: bytes, more: bytes) -> None:
     head = post(len(body))
     assert request_end(bytearray(head + body + more)) == (len(head + body), True)
     for cut in range(len(head)):
@@ -36,11 +36,11 @@ def test_a_request_ends_where_its_body_does(body: bytes, more: bytes) -> None:
         GET[:-2] + b"Content-Length : 5\r\n\r\n",
     ],
 )
-def test_what_does_not_say_clearly_where_it_ends_is_refused_by_its_head_and_is_the_last(head: bytes) -> None:
+def test_a_request_without_a_clear_end_is_refused_and_is_the_last(head: bytes) -> None:
     assert request_end(bytearray(head + b"12345")) == (len(head), False)
 
 
-def test_a_head_without_end_is_cut_off() -> None:
+def test_a_head_without_end_is_cut() -> None:
     assert request_end(bytearray(b"x" * MAX_HEAD)) == (MAX_HEAD, False)
 
 
@@ -58,7 +58,7 @@ def limits() -> Any:
         one.close()
 
 
-def test_one_that_opens_many_shuts_out_itself(limits: ConnectionLimits) -> None:
+def test_an_address_with_many_connections_closes_its_own(limits: ConnectionLimits) -> None:
     good = connection("10.0.0.1")
     assert limits.admit(good) is None
     for _ in range(3):
@@ -72,7 +72,7 @@ def test_one_that_opens_many_shuts_out_itself(limits: ConnectionLimits) -> None:
     assert good in list(limits)
 
 
-def test_who_had_an_answer_stays_longer_and_who_is_answered_stays(limits: ConnectionLimits) -> None:
+def test_answered_connections_stay_longer(limits: ConnectionLimits) -> None:
     first, second, third = (connection("a") for _ in range(3))
     for one in (first, second, third):
         limits.admit(one)
@@ -85,10 +85,10 @@ def test_who_had_an_answer_stays_longer_and_who_is_answered_stays(limits: Connec
     third.close()
     newest = next(one for one in limits if one not in (first, second))
     limits.mark_busy(newest)
-    assert limits.admit(connection("a")) is first, "rather than the newcomer"
+    assert limits.admit(connection("a")) is first, "the new connection was kept instead"
 
 
-def test_of_many_addresses_the_fullest_makes_room(limits: ConnectionLimits) -> None:
+def test_the_address_with_the_most_connections_loses_one(limits: ConnectionLimits) -> None:
     for peer in ("a", "a", "b", "c", "d"):
         assert limits.admit(connection(peer)) is None
     leaving = limits.admit(connection("e"))
@@ -97,7 +97,7 @@ def test_of_many_addresses_the_fullest_makes_room(limits: ConnectionLimits) -> N
 
 
 def served(turns: Turns, cost: dict[str, float], rounds: int) -> dict[str, float]:
-    """The time that each address gets while all its connections stay ready."""
+    """The share of time of each address while all its connections stay ready."""
     time = dict.fromkeys(cost, 0.0)
     for _ in range(rounds):
         one = turns.take()
@@ -107,7 +107,7 @@ def served(turns: Turns, cost: dict[str, float], rounds: int) -> dict[str, float
     return time
 
 
-def test_addresses_get_equal_time_whatever_number_of_connections_they_have() -> None:
+def test_addresses_get_equal_time_whatever_their_number_of_connections() -> None:
     turns, many = Turns(), [connection("many") for _ in range(200)]
     few = connection("few")
     for one in (*many, few):
@@ -118,7 +118,7 @@ def test_addresses_get_equal_time_whatever_number_of_connections_they_have() -> 
         one.close()
 
 
-def test_an_address_that_was_idle_saves_up_no_time() -> None:
+def test_an_idle_address_saves_no_time() -> None:
     turns, busy, idle = Turns(), connection("busy"), connection("idle")
     turns.add(busy)
     served(turns, {"busy": 1.0}, 1000)
@@ -143,7 +143,7 @@ def test_answered_connections_do_not_wait_for_new_ones_of_their_address() -> Non
         one.close()
 
 
-def test_a_connection_that_is_taken_out_has_no_turn() -> None:
+def test_a_removed_connection_gets_no_turn() -> None:
     turns, one, other = Turns(), connection("a"), connection("b")
     for _ in range(2):
         turns.add(one)
@@ -161,7 +161,7 @@ def test_a_connection_that_is_taken_out_has_no_turn() -> None:
     other.close()
 
 
-def test_what_is_remembered_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_addresses_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webhook.fairness.REMEMBERED_LINES", 10)
     turns = Turns()
     for n in range(1000):

@@ -1,4 +1,4 @@
-"""How the operator steps back from another writer who insists."""
+"""How the operator slows down when another writer insists."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.harness.clock import Clock
 
 
 def ask(contests: Contests, uid: str = "u", wanted: str = "d", version: int = 2**60, made: int = 0) -> float:
-    """Restore an object of that version, which has the version ``made`` then; seconds until that may be done."""
+    """Restore an object of this version, which then has the version ``made``. Return the seconds until the next one."""
     try:
         contests.restore(uid, wanted, _of(version), lambda: _of(made))
     except Backoff as later:
@@ -18,7 +18,7 @@ def ask(contests: Contests, uid: str = "u", wanted: str = "d", version: int = 2*
 
 
 def fail(contests: Contests, error: ApiError, version: int = 2**60) -> bool:
-    """Have the API server answer with ``error``; whether it was asked."""
+    """Let the API server answer with ``error``. Return whether it was called."""
     asked = False
 
     def write() -> Object:
@@ -40,7 +40,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_a_drift_now_and_then_is_put_right_at_once(clock: Clock) -> None:
+def test_rare_drift_is_undone_at_once(clock: Clock) -> None:
     contests = Contests(clock)
     for _ in range(50):
         assert ask(contests) == 0
@@ -48,7 +48,7 @@ def test_a_drift_now_and_then_is_put_right_at_once(clock: Clock) -> None:
         clock.now += CALM_SECONDS + 1
 
 
-def test_ten_a_second_for_thirty_seconds_are_few_restorations(clock: Clock) -> None:
+def test_ten_changes_a_second_for_thirty_seconds_cause_few_restorations(clock: Clock) -> None:
     contests = Contests(clock)
     done = 0
     for _ in range(300):
@@ -70,7 +70,7 @@ def test_the_pause_has_a_limit(clock: Clock) -> None:
     assert LONGEST_PAUSE / 2 < max(pauses) <= LONGEST_PAUSE
 
 
-def test_another_wish_is_carried_out_at_once(clock: Clock) -> None:
+def test_another_desired_state_is_written_at_once(clock: Clock) -> None:
     contests = Contests(clock)
     while not ask(contests):
         clock.now += 0.1
@@ -78,14 +78,14 @@ def test_another_wish_is_carried_out_at_once(clock: Clock) -> None:
     assert not contests.contested("u")
 
 
-def test_one_object_does_not_hold_up_another(clock: Clock) -> None:
+def test_one_object_does_not_delay_another(clock: Clock) -> None:
     contests = Contests(clock)
     while not ask(contests):
         clock.now += 0.1
     assert ask(contests, "v") == 0
 
 
-def test_an_old_view_of_an_object_is_nobodys_change(clock: Clock) -> None:
+def test_an_old_version_of_an_object_is_not_drift(clock: Clock) -> None:
     contests = Contests(clock)
     for _ in range(50):
         assert ask(contests, version=7, made=8) == 0
@@ -93,7 +93,7 @@ def test_an_old_view_of_an_object_is_nobodys_change(clock: Clock) -> None:
     assert not contests.contested("u")
 
 
-def test_what_is_refused_is_no_contest_and_not_tried_at_every_change(clock: Clock) -> None:
+def test_a_refused_write_is_not_a_contest_and_not_tried_at_every_change(clock: Clock) -> None:
     contests, refusal = Contests(clock), ApiError(422, "Invalid", "the field is immutable")
     tried = 0
     for version in range(1, 301):
@@ -103,7 +103,7 @@ def test_what_is_refused_is_no_contest_and_not_tried_at_every_change(clock: Cloc
     assert not contests.contested("u")
 
 
-def test_once_it_is_accepted_the_refusal_is_forgotten(clock: Clock) -> None:
+def test_an_accepted_write_clears_the_refusal(clock: Clock) -> None:
     contests = Contests(clock)
     fail(contests, ApiError(403, "Forbidden", "exceeded quota"))
     clock.now += REFUSED_PAUSE
@@ -112,14 +112,14 @@ def test_once_it_is_accepted_the_refusal_is_forgotten(clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("code", [0, 409, 429, 503])
-def test_a_server_in_trouble_refuses_nothing_and_is_no_contest(clock: Clock, code: int) -> None:
+def test_a_server_error_is_neither_a_refusal_nor_a_contest(clock: Clock, code: int) -> None:
     contests = Contests(clock)
     for _ in range(2 * FREE):
         assert fail(contests, ApiError(code, "", "not now"))
     assert not contests.contested("u")
 
 
-def test_a_contest_goes_on_where_a_restoration_is_refused(clock: Clock) -> None:
+def test_a_contest_continues_when_a_restoration_is_refused(clock: Clock) -> None:
     contests = Contests(clock)
     while not ask(contests):
         clock.now += 0.1
@@ -127,4 +127,4 @@ def test_a_contest_goes_on_where_a_restoration_is_refused(clock: Clock) -> None:
     refusal = ApiError(403, "Forbidden", "exceeded quota")
     assert fail(contests, refusal)
     clock.now += REFUSED_PAUSE
-    assert not fail(contests, refusal), "the pause of the contest is longer"
+    assert not fail(contests, refusal), "the pause of the contest must be longer"

@@ -1,4 +1,4 @@
-"""Actors of other operators as AsyncActors: what each field becomes, and what is said of the rest."""
+"""Conversion of other operators' actors: the result of each field, and the notes on the rest."""
 
 import copy
 from pathlib import Path
@@ -93,7 +93,7 @@ def test_an_actor_of_the_go_operator() -> None:
     assert [note.partition(":")[0] for note in notes] == ["spec.scaling.advanced"]
 
 
-def test_a_python_of_another_name_becomes_the_command() -> None:
+def test_another_python_becomes_the_command() -> None:
     obj = of_go()
     obj["spec"]["workload"]["pythonExecutable"] = "python3.12"
     actor, _, _ = converted(obj, TRANSPORTS)
@@ -134,13 +134,13 @@ def test_an_actor_of_the_composition() -> None:
     }
 
 
-def test_the_actors_name_is_that_of_its_queue() -> None:
+def test_the_actor_has_the_name_of_its_queue() -> None:
     actor, notes, _ = converted(of_crossplane(actor="lower"), TRANSPORTS)
     assert actor["metadata"]["name"] == "lower"
     assert notes == ["metadata.name: changed from 'upper' to 'lower', because an actor has the name of its queue"]
 
 
-def test_replicas_count_where_nothing_scales() -> None:
+def test_replicas_count_only_without_scaling() -> None:
     actor, _, _ = converted(of_crossplane(replicas=3, scaling={"enabled": False}), TRANSPORTS)
     assert actor["spec"]["workload"]["replicas"] == 3
     assert "scaling" not in actor["spec"]
@@ -155,20 +155,20 @@ def test_replicas_count_where_nothing_scales() -> None:
         ({"timeout": {"processing": "long"}}, "spec.timeout.processing: "),
     ],
 )
-def test_what_cannot_be_converted_is_named(spec: dict[str, Any], said: str) -> None:
+def test_inconvertible_fields_are_named(spec: dict[str, Any], said: str) -> None:
     actor, _, problems = converted(of_go(**spec), TRANSPORTS)
     assert not actor
     assert problems[0].startswith(said)
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Every place in an object."""
+    """Every path in an object."""
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [path, *(deeper for key, item in inner for deeper in paths(item, (*path, key)))]
 
 
 @given(st.data())
-def test_whatever_stands_in_a_field_it_is_converted_or_refused_by_a_message(data: st.DataObject) -> None:
+def test_any_value_of_a_field_is_converted_or_refused_with_a_message(data: st.DataObject) -> None:
     whole = of_crossplane(
         secretRefs=[{"secretName": "s", "keys": [{"key": "k", "envVar": "B"}]}],
         scaling={"additionalTriggers": [{"type": "cron", "metadata": CRON}]},
@@ -201,7 +201,7 @@ def test_durations(text: str | None, seconds: int | None) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "30", "s", "5 m"])
-def test_no_duration(text: str) -> None:
+def test_invalid_durations(text: str) -> None:
     with pytest.raises(NotConvertible, match="actorTimeout"):
         duration_seconds(text)
 

@@ -1,4 +1,4 @@
-"""Where the API server is, for a process in a pod and for one outside."""
+"""How a process finds the API server, in a pod and outside."""
 
 import subprocess
 import sys
@@ -20,16 +20,16 @@ def account(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_pod_asks_as_its_service_account(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pod_uses_its_service_account(account: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     result = in_cluster(ENVIRONMENT, account)
     assert result.host == "https://10.0.0.1:443"
     assert result.headers() == {"Authorization": "Bearer first"}
     (account / "token").write_text("second")
-    assert result.headers() == {"Authorization": "Bearer first"}, "not read for each request"
+    assert result.headers() == {"Authorization": "Bearer first"}, "the token is read for each request"
     monkeypatch.setattr(credentials, "TOKEN_SECONDS", -1.0)
     assert result.headers() == {"Authorization": "Bearer second"}
     (account / "token").unlink()
-    assert result.headers() == {"Authorization": "Bearer second"}, "good for a while"
+    assert result.headers() == {"Authorization": "Bearer second"}, "the token is read again too soon"
     options = result.pool(7).connection_pool_kw
     assert (options["maxsize"], options["cert_reqs"]) == (7, "CERT_REQUIRED")
     assert options["ca_certs"] == str(account / "ca.crt")
@@ -40,7 +40,7 @@ def test_an_ipv6_address_is_in_brackets(account: Path) -> None:
 
 
 @pytest.mark.parametrize("missing", ["token", "ca.crt"])
-def test_what_is_missing_is_named(account: Path, missing: str) -> None:
+def test_missing_files_are_named(account: Path, missing: str) -> None:
     (account / missing).unlink()
     with pytest.raises(NoCluster, match=missing):
         in_cluster(ENVIRONMENT, account)
@@ -48,7 +48,7 @@ def test_what_is_missing_is_named(account: Path, missing: str) -> None:
         in_cluster({}, account)
 
 
-def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
+def test_an_invalid_kubeconfig_is_named(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[]")
     with pytest.raises(NoCluster, match="config is not a kubeconfig"):
         load_configuration(str(tmp_path / "config"))
@@ -57,14 +57,14 @@ def test_a_kubeconfig_that_is_none_is_named(tmp_path: Path) -> None:
 
 
 def test_neither_process_imports_the_official_client() -> None:
-    """Which takes 40 MB in each, and need not be in the image."""
+    """It uses 40 MB in each process, and the image lacks it."""
     script = "import sys, controller.process, webhook.server, webhook.app, webhook.actors, cli.release, certs.keeper\n"
     script += "sys.exit('kubernetes' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
 
 
-def test_without_the_official_client_a_kubeconfig_is_one_sentence(tmp_path: Path) -> None:
-    """As in the operator's image."""
+def test_without_the_official_client_a_kubeconfig_is_an_error_of_one_sentence(tmp_path: Path) -> None:
+    """The operator's image has no such client."""
     script = "import sys; sys.modules['kubernetes'] = None; from cli.main import app; app()"
     command = [sys.executable, "-c", script, "status", "a", "--kubeconfig", str(tmp_path / "config")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""What the dashboard's buttons do with the plugin's sessions."""
+"""How the dashboard's buttons use the plugin's sessions."""
 
 import json
 import threading
@@ -30,7 +30,7 @@ TARGET = Target("ns", "a", "uid", "http", "rabbitmq", "a", "asya-ns-a", "asya-ns
 
 
 class Session:
-    """Answers with events, and remembers what was asked."""
+    """Answers with events, and records the requests."""
 
     def __init__(self, *events: Any) -> None:
         self.events, self.asked = events, list[Request]()
@@ -47,7 +47,7 @@ class Session:
 
 
 class Endless(Session):
-    """Goes on until it is abandoned."""
+    """Runs until it is abandoned."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ def letters(session: Session) -> BrokerLetters:
     return BrokerLetters(nothing, lambda client, target: session)
 
 
-def test_dead_letters_of_the_actor_are_listed_with_what_went_wrong() -> None:
+def test_dead_letters_of_the_actor_are_listed_with_their_errors() -> None:
     event = {"kind": "message", "queue": "asya-ns-x-sump", "body": json.dumps(DEAD), "is_dead": True}
     session = Session(event, {"kind": "progress", "done": 1, "of": 1}, {**event, "body": "no JSON"})
     first, second = letters(session).list("ns", "a")
@@ -86,7 +86,7 @@ def test_dead_letters_of_the_actor_are_listed_with_what_went_wrong() -> None:
     assert (session.asked[0].action, session.asked[0].filter.actor) == ("dead", "a")
 
 
-def test_what_runs_when_the_dashboard_ends_is_taken_away_first() -> None:
+def test_running_sessions_are_abandoned_before_the_dashboard_ends() -> None:
     session = Endless()
     asked = letters(session)
     thread = threading.Thread(target=asked.replay, args=("ns", "a", None))
@@ -99,7 +99,7 @@ def test_what_runs_when_the_dashboard_ends_is_taken_away_first() -> None:
         asked.list("ns", "a")
 
 
-def test_an_error_midway_closes_the_session() -> None:
+def test_an_error_during_a_request_closes_the_session() -> None:
     session = Endless()
     events = acting._events(session, TARGET.request(action="dead"))
     next(events)
@@ -107,13 +107,13 @@ def test_an_error_midway_closes_the_session() -> None:
     assert session.closed
 
 
-def test_lengths_are_asked_once() -> None:
+def test_lengths_are_read_once() -> None:
     session = Session({"kind": "length", "queue": "q", "length": 3}, {"kind": "length", "queue": "r", "length": None})
     assert letters(session).lengths("ns", "a") == {"q": 3, "r": None}
     assert (session.asked[0].action, session.asked[0].every) == ("lengths", 0.0)
 
 
-def test_the_chosen_or_all_are_replayed_by_one_request() -> None:
+def test_one_request_replays_one_or_all_messages() -> None:
     session = Session({"kind": "replayed", "id": "1"}, {"kind": "skipped", "id": "2", "why": "at no actor"})
     assert letters(session).replay("ns", "a", ["1", "2"]) == "1 replayed; 1 not replayed: at no actor"
     assert letters(session).replay("ns", "a", None).startswith("1 replayed")
@@ -128,14 +128,14 @@ def test_the_chosen_or_all_are_replayed_by_one_request() -> None:
         {"kind": "error", "problem": "x", "message": "the broker is away"},
     ],
 )
-def test_what_the_broker_refuses_is_said_in_its_words(fault: Any) -> None:
+def test_a_refusal_by_the_broker_keeps_its_words(fault: Any) -> None:
     with pytest.raises(Refused, match="the broker is away"):
         letters(Session(fault)).list("ns", "a")
     with pytest.raises(Refused, match="the broker is away"):
         letters(Session(fault)).replay("ns", "a", None)
 
 
-def test_no_target_and_no_control_are_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_target_and_a_missing_right_are_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(*_: Any) -> Any:
         raise NoTarget("no such actor")
 

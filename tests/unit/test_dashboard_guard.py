@@ -1,4 +1,4 @@
-"""Who is let in by the dashboard, and what it never sends."""
+"""Which requests the dashboard accepts, and what it never sends."""
 
 import json
 import time
@@ -26,7 +26,7 @@ MARK = "mArKeD"
 
 
 class Actions:
-    """Letters and a pauser that remember."""
+    """Dead letters and a pauser that record their calls."""
 
     def __init__(self) -> None:
         self.done: list[Any] = []
@@ -81,7 +81,7 @@ def post(client: FlaskClient, path: str, body: Any = None, **headers: str) -> An
     return client.post(path, json={} if body is None else body, headers={k: v for k, v in given.items() if v})
 
 
-def test_the_page_has_a_strict_policy_and_is_never_kept(client: FlaskClient, guard: Guard) -> None:
+def test_the_page_has_a_strict_policy_and_is_never_cached(client: FlaskClient, guard: Guard) -> None:
     page = get(client, f"/{guard.token}/")
     assert page.status_code == 200
     policy = page.headers["Content-Security-Policy"]
@@ -93,11 +93,11 @@ def test_the_page_has_a_strict_policy_and_is_never_kept(client: FlaskClient, gua
         part = get(client, f"/{guard.token}/static/{name}")
         assert part.status_code == 200
         assert part.headers["Content-Security-Policy"] == policy
-        assert b"://" not in part.data.replace(b"http://www.w3.org/2000/svg", b""), "nothing is fetched from elsewhere"
+        assert b"://" not in part.data.replace(b"http://www.w3.org/2000/svg", b""), "the policy allows other hosts"
 
 
 @pytest.mark.parametrize("path", ["/", "/x/", "/x/events", "/static/main.js", "/x/actors/ns/a", "/open/x", "//"])
-def test_without_the_token_there_is_nothing(client: FlaskClient, path: str) -> None:
+def test_without_the_token_every_request_is_refused(client: FlaskClient, path: str) -> None:
     refused = get(client, path)
     assert refused.status_code in (308, 404)
     assert b"asya-ns-a" not in refused.data
@@ -106,17 +106,19 @@ def test_without_the_token_there_is_nothing(client: FlaskClient, path: str) -> N
 @pytest.mark.parametrize(
     "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", "", f"[::1]:{PORT}"]
 )
-def test_a_rebound_name_is_refused_with_the_right_token_too(client: FlaskClient, guard: Guard, host: str) -> None:
+def test_a_rebound_host_name_is_refused_even_with_the_token(client: FlaskClient, guard: Guard, host: str) -> None:
     assert get(client, f"/{guard.token}/", Host=host).status_code == 403
     assert post(client, f"/{guard.token}/actors/ns/a/pause", Host=host).status_code in (400, 403)
 
 
-def test_localhost_is_this_machine_too(client: FlaskClient, guard: Guard) -> None:
+def test_localhost_is_accepted_too(client: FlaskClient, guard: Guard) -> None:
     assert get(client, f"/{guard.token}/", Host=f"localhost:{PORT}").status_code == 200
 
 
 @pytest.mark.parametrize("origin", ["", "null", "http://evil.example", "http://127.0.0.1:1", f"https://{HERE}"])
-def test_an_action_of_another_page_is_refused(client: FlaskClient, guard: Guard, actions: Actions, origin: str) -> None:
+def test_an_action_from_another_page_is_refused(
+    client: FlaskClient, guard: Guard, actions: Actions, origin: str
+) -> None:
     assert post(client, f"/{guard.token}/actors/ns/a/pause", Origin=origin).status_code == 403
     assert actions.done == []
 
@@ -130,7 +132,7 @@ def test_a_form_or_a_link_cannot_act(client: FlaskClient, guard: Guard, actions:
     assert actions.done == []
 
 
-def test_actions_are_done_and_refusals_are_said(client: FlaskClient, guard: Guard, actions: Actions) -> None:
+def test_actions_run_and_refusals_are_reported(client: FlaskClient, guard: Guard, actions: Actions) -> None:
     base = f"/{guard.token}/actors/ns/a"
     assert post(client, f"{base}/pause").get_json() == {"done": "paused"}
     assert post(client, f"{base}/replay", {"ids": ["1"]}).get_json() == {"done": "1 replayed"}
@@ -153,18 +155,18 @@ def test_the_opening_address_works_once(client: FlaskClient, guard: Guard) -> No
     assert get(client, opening).status_code == 404
     other = Guard(PORT)
     assert not other.opens("wrong")
-    assert not other.opens(other.opening), "a wrong guess ends it"
+    assert not other.opens(other.opening), "one wrong guess must invalidate it"
     assert not other.opens("")
 
 
 def test_letters_are_shown_without_secrets(client: FlaskClient, guard: Guard) -> None:
     shown = get(client, f"/{guard.token}/actors/ns/a/letters").get_json()["letters"][0]
     assert MARK not in shown["text"]
-    assert "512" in shown["text"], "a number of tokens is no secret"
+    assert "512" in shown["text"], "a number of tokens is not a secret"
     assert get(client, f"/{guard.token}/actors/ns/a/lengths").get_json() == {"lengths": {"q": 3, "gone": None}}
 
 
-def test_a_stream_sends_all_and_then_what_changed(client: FlaskClient) -> None:
+def test_a_stream_sends_everything_and_then_changes(client: FlaskClient) -> None:
     board = Board()
     board.take_actor(an_actor("a"), False)
     nothing: Any = None
@@ -221,12 +223,12 @@ def test_credentials_are_hidden(text: str) -> None:
         *[general(cause) for cause in REMEDIES],
     ],
 )
-def test_the_rest_is_left_as_it_is(text: str) -> None:
+def test_other_text_does_not_change(text: str) -> None:
     assert redact(text) == text
 
 
 @given(st.text(), st.text(alphabet="abcXYZ01", min_size=4))
-def test_a_known_secret_is_nowhere(text: str, secret: str) -> None:
+def test_a_known_secret_appears_nowhere(text: str, secret: str) -> None:
     assert secret not in redact(f"{text}{secret}{text}", [secret]) or secret in HIDDEN
 
 
@@ -247,12 +249,12 @@ def test_plain_values_of_secret_variables_are_known() -> None:
         {"name": "KEY_SECRET", "valueFrom": {}},
     ]
     spec = {"containers": [{"name": "runtime", "env": env}]}
-    assert plain_secrets([spec]) == ["long-enough"], "'abc' would hide half of all words"
+    assert plain_secrets([spec]) == ["long-enough"], "hiding 'abc' would hide parts of many words"
     workload = {"spec": {"template": {"spec": spec}}}
     assert known_secrets(Explained(workloads=[workload]), []) == ["long-enough"]
 
 
-def test_a_condition_s_remedy_is_told_apart() -> None:
+def test_the_remedy_of_a_condition_is_separate() -> None:
     for verdict in (workload_not_found("Deployment", "web"), workload_not_labelled("Deployment", "web", "a")):
         what, do = split_remedy(verdict.message)
         assert what.endswith(".")

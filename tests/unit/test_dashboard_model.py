@@ -42,7 +42,7 @@ def test_every_phase_has_a_tone() -> None:
     assert tone("AWordOfTheFuture") == "wrong"
 
 
-def test_a_row_says_what_is_wrong_first_and_hides_credentials() -> None:
+def test_a_row_shows_the_first_problem_and_hides_credentials() -> None:
     wrong = {
         "type": "PodsReady",
         "status": "False",
@@ -70,7 +70,7 @@ def test_a_row_says_what_is_wrong_first_and_hides_credentials() -> None:
         ({"desiredReplicas": 2}, None, None),
     ],
 )
-def test_at_zero_pods_keda_s_word_counts_and_not_what_the_autoscaler_saw_last(
+def test_at_zero_pods_kedas_activity_counts_and_not_the_autoscalers_last_value(
     status: Object, measured: int | None, length: int | None
 ) -> None:
     assert row(an_actor(**status), measured)["length"] == length
@@ -79,11 +79,11 @@ def test_at_zero_pods_keda_s_word_counts_and_not_what_the_autoscaler_saw_last(
 @pytest.mark.parametrize(
     ("average", "replicas", "length"), [("2500m", 4, 10), ("1k", 2, 2000), ("333334m", 3, 1000), ("nonsense", 1, None)]
 )
-def test_the_length_is_what_each_pod_has_times_the_pods(average: str, replicas: int, length: int | None) -> None:
+def test_the_queue_length_is_the_length_per_pod_times_the_pods(average: str, replicas: int, length: int | None) -> None:
     assert measured_length(an_autoscaler(average, replicas)) == length
 
 
-def test_an_autoscaler_of_no_scaled_object_is_none_of_an_actor() -> None:
+def test_an_autoscaler_without_a_scaled_object_belongs_to_no_actor() -> None:
     foreign = an_autoscaler("1", 1)
     foreign["metadata"]["ownerReferences"] = []
     assert scaled_object_of(foreign) == ""
@@ -93,7 +93,7 @@ def test_an_autoscaler_of_no_scaled_object_is_none_of_an_actor() -> None:
     assert board.changes(None).rows[0]["length"] is None
 
 
-def test_an_autoscaler_that_comes_before_or_after_its_actor_is_seen_in_its_row() -> None:
+def test_an_autoscaler_before_or_after_its_actor_is_in_its_row() -> None:
     board = Board()
     board.take_autoscaler(an_autoscaler("2", 2), False)
     board.take_actor(an_actor(), False)
@@ -106,7 +106,7 @@ def test_an_autoscaler_that_comes_before_or_after_its_actor_is_seen_in_its_row()
     assert board.changes(second.version).rows[0]["length"] is None
 
 
-def test_what_did_not_change_a_row_is_not_sent() -> None:
+def test_an_unchanged_row_is_not_sent() -> None:
     board = Board()
     board.take_actor(an_actor(), False)
     version = board.changes(None).version
@@ -117,7 +117,7 @@ def test_what_did_not_change_a_row_is_not_sent() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["Running", "Napping", None]), st.booleans())))
-def test_differences_since_any_version_make_what_is_there_now(steps: list[tuple[str, str | None, bool]]) -> None:
+def test_differences_since_any_version_give_the_present_state(steps: list[tuple[str, str | None, bool]]) -> None:
     board = Board()
     pages: list[tuple[int, dict[str, Object]]] = [(0, {})]
     for name, phase, looks in steps:
@@ -135,18 +135,18 @@ def test_differences_since_any_version_make_what_is_there_now(steps: list[tuple[
         assert page == now
 
 
-def test_a_page_that_was_away_for_too_long_gets_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_that_was_away_too_long_gets_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dashboard.board.MAX_DELETED", 2)
     board = Board()
     for name in "abc":
         board.take_actor(an_actor(name), False)
         board.take_actor(an_actor(name), True)
-    assert board.changes(1).whole, "that 'a' went is forgotten"
+    assert board.changes(1).whole, "the removal of 'a' is no longer recorded"
     assert not board.changes(3).whole
-    assert board.changes(999).whole, "a version of another run"
+    assert board.changes(999).whole, "the version is from another run"
 
 
-def test_notices_come_and_go() -> None:
+def test_notices_appear_and_disappear() -> None:
     board = Board()
     board.notice("lengths", "not known")
     first = board.changes(0)
@@ -157,7 +157,7 @@ def test_notices_come_and_go() -> None:
     assert board.changes(first.version).notices == []
 
 
-def test_samples_are_kept_for_ten_minutes_and_gaps_are_gaps() -> None:
+def test_samples_are_kept_for_ten_minutes_and_gaps_stay_gaps() -> None:
     history = History()
     history.sample({("ns", "a"): 1, ("ns", "never"): None})
     history.sample({("ns", "a"): None, ("ns", "never"): None})

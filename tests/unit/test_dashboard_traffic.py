@@ -28,11 +28,11 @@ go_goroutines 9
 """
 
 
-def test_what_a_sidecar_says_is_read() -> None:
+def test_a_sidecars_metrics_are_read() -> None:
     assert counters(TEXT) == Counters({"asya-ns-b": 12.0, "x-sink": 1.0}, 14.0, 1.0, 1.0, 7.0, 14.0)
 
 
-def test_what_no_sidecar_says_counts_as_no_metrics() -> None:
+def test_text_of_another_program_has_no_metrics() -> None:
     for text in ("", "go_goroutines 9\n", "<html>", "asya_actor_messages_sent_total{destination_queue=", "a{b=} x\n"):
         assert counters(text) is None
     many = "".join(f'asya_actor_messages_sent_total{{destination_queue="q{n}"}} 1\n' for n in range(1000))
@@ -42,11 +42,11 @@ def test_what_no_sidecar_says_counts_as_no_metrics() -> None:
 
 
 @given(st.text())
-def test_no_text_of_a_pod_is_an_error(text: str) -> None:
+def test_any_text_of_a_pod_is_read_without_an_error(text: str) -> None:
     assert counters(text) is None or "asya_actor_" in text
 
 
-def test_rates_need_two_samples_and_a_restart_begins_anew() -> None:
+def test_rates_need_two_samples_and_a_restart_starts_again() -> None:
     meter = Meter()
     meter.add(100.0, Counters({"b": 10}, received=10, seconds=1, processed=10))
     assert (meter.flow().measured, meter.flow().rates) == (False, {"b": 0.0})
@@ -56,14 +56,14 @@ def test_rates_need_two_samples_and_a_restart_begins_anew() -> None:
     assert not meter.flow().measured
 
 
-def test_rates_are_of_the_last_minute() -> None:
+def test_rates_are_for_the_last_minute() -> None:
     meter = Meter()
     for second in range(0, 300, 5):
         meter.add(float(second), Counters({"b": 10.0 * min(second, 200)}, received=10.0 * min(second, 200)))
     assert meter.flow().rates["b"] == 0.0
 
 
-def test_pods_of_an_actor_are_together() -> None:
+def test_pods_of_an_actor_are_summed() -> None:
     both = together(
         [Flow({"b": 1.0}, {"b": 3}, 1.0), Flow({"b": 2.0, "c": 1.0}, {"b": 4, "c": 1}, 3.0, mean_seconds=0.5)]
     )
@@ -71,7 +71,7 @@ def test_pods_of_an_actor_are_together() -> None:
     assert not together([]).measured
 
 
-def test_a_queue_leads_to_the_actor_of_the_same_namespace_or_is_a_node_of_its_own() -> None:
+def test_a_queue_leads_to_the_actor_of_its_namespace_or_is_its_own_node() -> None:
     queues = {"asya-b": [("other", "b"), ("ns", "b")], "asya-c": [("other", "c")]}
     flow = Flow({"asya-b": 2.0, "asya-c": 1.0}, {"asya-b": 9, "asya-c": 5, "x-sink": 1, "never": 0})
     result = edges_of({("ns", "a"): flow}, queues)
@@ -84,12 +84,12 @@ def test_a_queue_leads_to_the_actor_of_the_same_namespace_or_is_a_node_of_its_ow
     assert edges_of({("ns", "a"): unmeasured}, queues)[0].rate is None
 
 
-def test_a_route_goes_from_left_to_right_and_a_circle_comes_back() -> None:
+def test_a_route_goes_from_left_to_right_and_a_cycle_returns() -> None:
     graph = drawn([Edge(a, b, 1.0, 1) for a, b in ("ab", "bc", "cd", "ad", "da")])
     assert [sorted(layer)[0] for layer in graph["layers"]] == ["a", "b", "bend:3.2", "d"]
     by_ends = {(edge["from"], edge["to"]): edge for edge in graph["edges"]}
     assert by_ends["d", "a"]["back"]
-    assert len(by_ends["a", "d"]["via"]) == 2, "it passes by two layers, with a place of its own in each"
+    assert len(by_ends["a", "d"]["via"]) == 2, "it passes two layers, with a place in each"
     assert not by_ends["a", "b"]["via"]
 
 
@@ -97,11 +97,11 @@ NODES = st.sampled_from([f"ns/{n}" for n in range(12)])
 
 
 @given(st.lists(st.tuples(NODES, NODES, st.floats(0, 100)), max_size=60))
-def test_any_graph_is_drawn_whole(pairs: list[tuple[str, str, float]]) -> None:
+def test_any_graph_is_drawn_completely(pairs: list[tuple[str, str, float]]) -> None:
     edges = [Edge(a, b, rate, 1) for a, b, rate in pairs]
     graph: Any = drawn(edges)
     at = {item: n for n, layer in enumerate(graph["layers"]) for item in layer}
-    assert sum(len(layer) for layer in graph["layers"]) == len(at), "nothing has two places"
+    assert sum(len(layer) for layer in graph["layers"]) == len(at), "an element has two places"
     assert {item for item in at if not item.startswith(BEND)} == {node for a, b, _ in pairs for node in (a, b)}
     for edge in graph["edges"]:
         if edge["back"]:

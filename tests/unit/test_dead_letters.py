@@ -1,4 +1,4 @@
-"""``kubectl asya dlq show`` and ``drop``, and ``logs --follow``, on a broker and a cluster in memory."""
+"""``kubectl asya dlq show`` and ``drop``, and ``logs --follow``, with a broker and a cluster in memory."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ SUMP = list(ACTOR.ends)[1]
 
 
 def dead(name: str) -> bytes:
-    """A message that failed at the actor."""
+    """A message on which the actor failed."""
     payload = {
         "error": "processing_error",
         "details": {"type": "ValueError", "message": "bad", "traceback": f"Traceback of {name}"},
@@ -39,38 +39,38 @@ class Memory:
         self.queues = queues
 
     def length(self, queue: str) -> int | None:
-        """Messages in a queue."""
+        """Number of messages in a queue."""
         return len(self.queues[queue]) if queue in self.queues else None
 
     def dead_letter_queues(self, queue: str) -> tuple[str, ...]:
-        """None."""
+        """The broker has none."""
         return ()
 
     def publish(self, queue: str, body: bytes, key: str = "") -> None:
-        """Put a message into a queue."""
+        """Add a message to a queue."""
         self.queues[queue].append(body)
 
     def hold(self, queue: str, most: int) -> Iterator[Held]:
-        """Messages of a queue."""
+        """The messages of a queue."""
         for body in self.queues[queue][:most]:
             yield Held(queue, body, body)
 
     def is_worn(self, held: Held) -> bool:
-        """Never."""
+        """No message is worn."""
         return False
 
     def remove(self, held: Held) -> None:
-        """Take it out."""
+        """Remove the message."""
         self.queues[held.queue].remove(held.body)
 
     def move_to_end(self, held: Held) -> None:
-        """Not needed."""
+        """Not used."""
 
     def give_back(self) -> None:
-        """Nothing is taken."""
+        """No message was taken."""
 
     def watch(self, queues: Mapping[str, str], exchange: str) -> Watch:
-        """Not needed."""
+        """Not used."""
         raise NotImplementedError
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class Memory:
 
 
 class Desk:
-    """The actor's messages, on the broker in memory."""
+    """The actor's messages on the broker in memory."""
 
     def __init__(self, broker: Memory) -> None:
         self.target, self._broker = ACTOR, broker
@@ -90,7 +90,7 @@ class Desk:
 
 @pytest.fixture
 def broker(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    """Two dead letters at the end of the route, reached by the commands."""
+    """Two dead letters at the end of the route. The commands use this broker."""
     made = Memory({SUMP: [dead("1"), dead("2")]})
     monkeypatch.setattr(messaging, "Desk", lambda *_: Desk(made))
     return made
@@ -104,20 +104,20 @@ def test_show_prints_the_whole_message_and_its_traceback(broker: Memory) -> None
     assert broker.queues[SUMP] == [dead("1"), dead("2")]
 
 
-def test_show_names_a_message_that_is_not_there(broker: Memory) -> None:
+def test_show_names_a_missing_message(broker: Memory) -> None:
     result = CliRunner().invoke(app, ["dlq", "show", "a", "3"])
     assert (result.exit_code, result.stdout) == (1, "")
     assert "no message '3'" in result.stderr
 
 
 class Terminal:
-    """Somebody at a terminal, who answers after another message has arrived."""
+    """A user at a terminal who answers after another message has arrived."""
 
     def __init__(self, answer: str, broker: Memory) -> None:
         self._answer, self._broker = answer, broker
 
     def isatty(self) -> bool:
-        """Yes."""
+        """Standard input is a terminal."""
         return True
 
     def confirm(self, text: str, err: bool) -> bool:
@@ -130,7 +130,7 @@ class Terminal:
 @pytest.mark.parametrize(
     ("answer", "code", "left"), [("y", 0, [dead("late")]), ("n", 1, [dead("1"), dead("2"), dead("late")])]
 )
-def test_drop_asks_and_drops_what_it_asked_about(
+def test_drop_asks_and_drops_only_the_counted_messages(
     broker: Memory, monkeypatch: pytest.MonkeyPatch, answer: str, code: int, left: list[bytes]
 ) -> None:
     terminal = Terminal(answer, broker)
@@ -145,7 +145,7 @@ def test_drop_asks_and_drops_what_it_asked_about(
 
 
 class Following:
-    """A cluster with one pod, and a second one from the second look on."""
+    """A cluster with one pod, and a second pod from the second request on."""
 
     def __init__(self, refused: bool = False) -> None:
         self._refused, self._looks = refused, 0
@@ -168,11 +168,11 @@ class Following:
         if self._refused:
             raise ApiError(403, "Forbidden", 'cannot get resource "pods/log" in API group "" in the namespace "n"')
         assert query["follow"] == "true"
-        line = f"2026-01-01T00:00:01Z of {path.split('/')[-2]}\n"  # the same again where the log is opened again
+        line = f"2026-01-01T00:00:01Z of {path.split('/')[-2]}\n"  # the same lines again if the log is opened again
         return type("Response", (list,), {"close": lambda self: None})([line.encode()])
 
 
-def test_lines_of_pods_that_start_later_are_followed_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_of_later_pods_are_followed_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "LOOK_SECONDS", 0.05)
     client: Any = Following()
     ended = threading.Event()
@@ -184,7 +184,7 @@ def test_lines_of_pods_that_start_later_are_followed_too(monkeypatch: pytest.Mon
     assert lines == ["of p", "of q"]
 
 
-def test_a_log_that_may_not_be_read_ends_it_with_the_right_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_log_ends_the_command_and_names_the_missing_right(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "LOOK_SECONDS", 0.05)
     client: Any = Following(refused=True)
     with pytest.raises(logs.NoLogs, match="pods --subresource log"):

@@ -41,23 +41,23 @@ def test_everything_is_owned_and_labelled(name: str) -> None:
         labels = one["metadata"]["labels"]
         assert labels["asya.io/actor"] == labels["app.kubernetes.io/instance"] == obj.metadata.name
         assert labels["app.kubernetes.io/managed-by"] == "asya-operator"
-        assert b"sidecar:" not in orjson.dumps(one), "the controller applies the plain workload"
+        assert b"sidecar:" not in orjson.dumps(one), "the controller must apply the plain workload"
 
 
-def test_replicas_are_left_out_only_while_keda_owns_them() -> None:
+def test_replicas_are_omitted_only_while_keda_owns_them() -> None:
     obj = actor("a")
     obj["spec"]["workload"]["replicas"] = 3
     assert desired.workload(parsed(obj), keda=False)["spec"]["replicas"] == 3
     assert "replicas" not in desired.workload(parsed(obj), keda=True)["spec"]
 
 
-def test_replicas_that_the_actor_does_not_give_are_left_to_others() -> None:
+def test_the_operator_does_not_own_replicas_that_the_actor_does_not_set() -> None:
     made = desired.workload(parsed(actor("a")), keda=False)
     assert "replicas" not in made["spec"]
     assert made["metadata"]["annotations"]["asya.io/scaling"] == "unmanaged"
 
 
-def test_labels_of_the_users_template_are_kept_but_for_those_of_the_selector() -> None:
+def test_labels_of_the_users_template_are_kept_except_those_of_the_selector() -> None:
     obj = actor("a")
     theirs = {"app.kubernetes.io/name": "shop", "app.kubernetes.io/instance": "mine", "team": "x"}
     obj["spec"]["workload"]["template"]["metadata"] = {"labels": theirs}
@@ -67,14 +67,14 @@ def test_labels_of_the_users_template_are_kept_but_for_those_of_the_selector() -
     assert made["selector"]["matchLabels"].items() <= labels.items()
 
 
-def test_selectors_hold_nothing_that_can_change() -> None:
+def test_selectors_contain_nothing_that_can_change() -> None:
     one, other = parsed(actor("a")), parsed(actor("a", queueName="asya-x", timeout={"processing": 1}))
     assert (
         desired.workload(one, keda=False)["spec"]["selector"] == desired.workload(other, keda=True)["spec"]["selector"]
     )
 
 
-def test_a_jobs_digest_follows_the_actor_and_not_its_scaling() -> None:
+def test_a_jobs_digest_depends_on_the_actor_and_not_on_its_scaling() -> None:
     def digest(**spec: Any) -> str:
         obj = actor("a", **spec)
         obj["spec"]["workload"] = {**obj["spec"]["workload"], "type": "Job"}
@@ -93,8 +93,8 @@ def test_a_jobs_digest_follows_the_actor_and_not_its_scaling() -> None:
         ({"type": "sqs", "sqs": FIRST_SQS}, FIRST_SOCKET, "34dc84f556014030"),
     ],
 )
-def test_an_upgrade_runs_no_job_anew(transport: Object, more: Object, digest: str) -> None:
-    """The digests are those that the operator wrote before ``spec`` had the fields that it has gained since."""
+def test_an_upgrade_replaces_no_job(transport: Object, more: Object, digest: str) -> None:
+    """The digests are those that the operator wrote before ``spec`` had its newer fields."""
     container = {"name": "runtime", "image": "python:3.12", "env": [{"name": "ASYA_HANDLER", "value": "a.b"}]}
     spec = {
         "queueName": "q",
@@ -107,7 +107,7 @@ def test_an_upgrade_runs_no_job_anew(transport: Object, more: Object, digest: st
     assert desired.workload(obj, keda=False)["metadata"]["annotations"]["asya.io/applied"] == digest
 
 
-def test_triggers_never_hold_a_password() -> None:
+def test_triggers_never_contain_a_password() -> None:
     rabbitmq = {"host": "h", "username": "u", "passwordSecretRef": {"name": "s", "key": "k"}}
     obj = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": rabbitmq}))
     assert scalers.trigger(obj, DEFAULTS)["metadata"]["host"] == "amqp://h:5672/"
@@ -139,7 +139,7 @@ def conditions(obj: Object) -> dict[str, tuple[str, str]]:
     return {c["type"]: (c["status"], c["reason"]) for c in obj["conditions"]}
 
 
-def test_ready_is_the_sum_of_what_is_present() -> None:
+def test_ready_summarises_the_present_conditions() -> None:
     assert conditions(reported()) == {
         "Ready": ("True", "Ready"),
         "RuntimeReady": ("True", "ConfigMapCreated"),
@@ -151,7 +151,7 @@ def test_ready_is_the_sum_of_what_is_present() -> None:
     assert conditions(reported(Verdict("Unknown", "Waiting", "")))["Ready"] == ("Unknown", "Waiting")
 
 
-def test_the_transition_time_moves_only_with_the_status() -> None:
+def test_the_transition_time_changes_only_with_the_status() -> None:
     first = reported()
     second = status_of(META, Observation(true("Other", "word"), None, RUNTIME), first, "2026-02-02T00:00:00Z")
     assert {c["lastTransitionTime"] for c in second["conditions"]} == {"2026-01-01T00:00:00Z"}
@@ -162,7 +162,7 @@ def test_the_transition_time_moves_only_with_the_status() -> None:
     assert {c["type"] for c in changes(first, second)} == {"WorkloadReady"}
 
 
-def test_every_condition_speaks_of_the_generation() -> None:
+def test_every_condition_has_the_generation() -> None:
     assert {c["observedGeneration"] for c in reported()["conditions"]} == {3}
 
 

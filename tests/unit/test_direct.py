@@ -1,4 +1,4 @@
-"""The direct answer is the one that Flask gives, and every request that could be read otherwise is left to Flask."""
+"""The direct response equals Flask's, and Flask handles every request that could be read in another way."""
 
 import gzip
 from typing import Any
@@ -24,7 +24,7 @@ HEADERS = (
     "Content-Type: application/json",
     "Accept-Encoding: gzip",
 )
-"""What an API server of 1.36 sends, beside the length."""
+"""The headers of an API server of version 1.36, except the length."""
 
 
 def cached(wanted: Wanted) -> Plan | None:
@@ -79,7 +79,7 @@ def test_flask_gives_the_same_answer(endpoint: str, body: bytes) -> None:
     assert headers == {"content-type": flask.headers["Content-Type"], "content-length": str(len(content))}
 
 
-def test_an_answer_that_needs_a_read_is_left_to_a_thread() -> None:
+def test_a_thread_handles_a_response_that_needs_a_read() -> None:
     body = orjson.dumps(envelope(review(deployment("later"))))
     assert answer(HANDLER, request("/mutate", body), None) is None
     assert (
@@ -115,11 +115,11 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("whole", OTHERS.values(), ids=OTHERS)
-def test_every_other_form_is_left_to_flask(whole: bytes) -> None:
+def test_flask_handles_every_other_form(whole: bytes) -> None:
     assert answer(HANDLER, whole, None) is None
 
 
-def test_a_request_of_the_usual_form_is_answered_whatever_other_headers_it_has() -> None:
+def test_a_request_of_the_usual_form_is_answered_whatever_its_other_headers() -> None:
     whole = request("/mutate", BODY, *HEADERS, "Traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
     assert request_end(bytearray(whole)) == (len(whole), True)
     given = answer(HANDLER, whole, None)
@@ -127,7 +127,7 @@ def test_a_request_of_the_usual_form_is_answered_whatever_other_headers_it_has()
     assert parts(given)[0] == 200
 
 
-def test_the_object_of_a_direct_answer_is_not_shared_between_requests() -> None:
+def test_direct_responses_share_no_object_between_requests() -> None:
     first = answer(HANDLER, request("/mutate", BODY), None)
     assert first is not None
     assert answer(HANDLER, request("/mutate", BODY), None) == first

@@ -1,4 +1,4 @@
-"""What each check of ``doctor`` says of clusters that are in good and in bad health."""
+"""The result of each check of ``doctor`` for healthy and broken clusters."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -21,14 +21,14 @@ KEDA = {"metadata": {"name": "scaledobjects.keda.sh", "labels": {"app.kubernetes
 
 
 def keda_operator(ready: int, version: str = "2.17.2") -> Object:
-    """KEDA's own Deployment, with so many ready pods."""
+    """KEDA's own Deployment, with this number of ready pods."""
     template = {"spec": {"containers": [{"name": "keda-operator", "image": f"ghcr.io/kedacore/keda:{version}"}]}}
     metadata = {"name": "keda-operator", "namespace": "keda"}
     return {"metadata": metadata, "spec": {"template": template}, "status": {"readyReplicas": ready} if ready else {}}
 
 
 def secret(days: float) -> Object:
-    """A Secret with a serving certificate that lasts so long."""
+    """A Secret with a serving certificate that is valid for this time."""
     serving = issue(AUTHORITY, ["webhook"], timedelta(days=days))
     return {"data": {"tls.crt": base64.b64encode(serving.certificate).decode()}}
 
@@ -47,7 +47,7 @@ def aged(life: float, left: float) -> Object:
 
 
 def lease(seconds: float) -> Object:
-    """A Lease that was renewed so long ago."""
+    """A Lease that was renewed this many seconds ago."""
     renewed = datetime.now(UTC) - timedelta(seconds=seconds)
     return {"spec": {"holderIdentity": "me", "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}}
 
@@ -59,7 +59,7 @@ def configuration(kind: str, ca: bytes = AUTHORITY.certificate) -> Object:
 
 
 def actor(ready: str = "True") -> Object:
-    """An actor that names a Secret."""
+    """An actor that refers to a Secret."""
     rabbitmq = {"host": "r", "passwordSecretRef": {"name": "rabbitmq", "key": "password"}}
     status = {"phase": "QueueMissing", "conditions": [{"type": "Ready", "status": ready}]}
     spec = {"transport": {"type": "rabbitmq", "rabbitmq": rabbitmq}}
@@ -67,16 +67,17 @@ def actor(ready: str = "True") -> Object:
 
 
 def deployed(account: str, namespaces: str = "") -> Object:
-    """A process of ours."""
+    """The Deployment of one of the operator's processes."""
     environment = [{"name": "ASYA_WATCH_NAMESPACES", "value": namespaces}]
     pod = {"serviceAccountName": account, "containers": [{"env": environment}]}
     return {"spec": {"template": {"spec": pod}}}
 
 
 class Api:
-    """A cluster that is well, but for what a test replaces: an object, the error in its place, or what makes it.
+    """A healthy cluster, except for what a test replaces: an object, its error, or a function that creates it.
 
-    Made only when asked for is what ages in seconds: parameters are there from the run's first moment.
+    An object that ages within seconds is created only when it is read, because pytest creates parameters at the start
+    of the run.
     """
 
     def __init__(self, **other: Any) -> None:
@@ -121,11 +122,11 @@ class Api:
 
 
 def checks(**other: Any) -> list[Check]:
-    """All checks of a cluster that is well but for ``other``."""
+    """All checks of a cluster that is healthy except for ``other``."""
     return list(Doctor(cast(Client, Api(**other)), "asya-system").run())
 
 
-def test_all_is_well() -> None:
+def test_a_healthy_cluster_passes_all_checks() -> None:
     result = checks()
     assert [c for c in result if c.verdict != "good"] == []
     assert len(result) > 9
@@ -170,7 +171,7 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
         ({"AsyncActor": [actor("False")]}, "bad", "the AsyncActor 'a' in 'x': QueueMissing"),
     ],
 )
-def test_what_is_wrong_is_told_with_a_remedy(other: dict[str, Any], verdict: str, message: str) -> None:
+def test_each_problem_has_a_remedy(other: dict[str, Any], verdict: str, message: str) -> None:
     matches = [c for c in checks(**other) if c.verdict == verdict]
     assert any(message in c.what for c in matches), matches
     assert all(c.remedy for c in matches if c.verdict == "bad")
@@ -181,7 +182,7 @@ def test_the_version_of_keda_is_also_in_its_image() -> None:
     assert any("KEDA 2.15" in c.what for c in result)
 
 
-def test_rights_are_asked_for_where_the_operator_works_and_by_its_own_names() -> None:
+def test_rights_are_checked_in_the_operators_namespaces_with_its_own_names() -> None:
     limited = deployed("mine", "one,two"), deployed("other", "one,two")
     api = Api(
         **{"Deployment/ours": limited[0], "Deployment/ours-webhook": limited[1], "ours": None, "Lease/ours": lease(1)}
@@ -194,7 +195,7 @@ def test_rights_are_asked_for_where_the_operator_works_and_by_its_own_names() ->
     assert names == {"asya-runtime", "asya-keda"}
 
 
-def test_remedies_name_the_operator_as_it_is_called() -> None:
+def test_remedies_use_the_operators_name() -> None:
     published = configuration("MutatingWebhookConfiguration", b"")
     published["metadata"] = {"name": "ours", "annotations": {"meta.helm.sh/release-name": "two"}}
     install = "helm upgrade --install asya-operator charts/asya-operator --namespace x --set fullnameOverride=ours"
@@ -215,7 +216,7 @@ def test_nothing_is_read_twice() -> None:
     assert sorted(read) == sorted(set(read))
 
 
-def test_queues_that_nobody_consumes_and_warnings_are_told() -> None:
+def test_unconsumed_queues_and_warnings_are_reported() -> None:
     mismatch = {"type": "QueueConsumed", "status": "False", "message": "one, and consumes another. Leave it out"}
     obj = actor("False")
     obj["status"] = {"conditions": [*obj["status"]["conditions"], mismatch], "warnings": ["spec.timeout: too short"]}
@@ -225,12 +226,12 @@ def test_queues_that_nobody_consumes_and_warnings_are_told() -> None:
 
 
 @pytest.mark.parametrize("life", [0.05, 3, 20])
-def test_a_short_life_is_no_fault(life: float) -> None:
+def test_a_short_lifetime_is_no_fault(life: float) -> None:
     result = checks(**{"asya-operator-webhook-cert": aged(life, life / 3)})
     assert not [c for c in result if c.verdict == "bad" and "certificate" in c.what]
 
 
-def test_an_old_ca_that_is_merely_kept_is_no_fault() -> None:
+def test_an_old_ca_that_is_still_kept_is_no_fault() -> None:
     old = create_authority("old", timedelta(seconds=-60))
     kinds = ("MutatingWebhookConfiguration", "ValidatingWebhookConfiguration")
     result = checks(**{kind: configuration(kind, AUTHORITY.certificate + old.certificate) for kind in kinds})

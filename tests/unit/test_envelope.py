@@ -1,4 +1,4 @@
-"""Messages of each generation: made, read, and replayed as they were before they failed."""
+"""Messages of each generation: created, read, and replayed as they were before they failed."""
 
 import json
 from contextlib import suppress
@@ -20,7 +20,7 @@ NAMES = st.from_regex(r"[a-z]([-a-z0-9]{0,8}[a-z0-9])?", fullmatch=True)
 
 
 def failed(generation: Generation, message: dict[str, Any], **more: Any) -> Message:
-    """What a sidecar sends to the end of the route for a message on which its handler failed."""
+    """A sidecar's message to the end of the route, after its handler failed."""
     details = {"message": "no good", "type": "ValueError", "traceback": "…"}
     payload = {"error": "processing_error", "details": details, "original_payload": message["payload"]}
     made = {"id": message["id"], "route": message["route"], "payload": payload, **more}
@@ -37,7 +37,9 @@ def failed(generation: Generation, message: dict[str, Any], **more: Any) -> Mess
 @pytest.mark.parametrize("generation", GENERATIONS)
 @settings(max_examples=50)
 @given(route=st.lists(NAMES, min_size=1, max_size=4), payload=JSON, name=st.uuids())
-def test_what_failed_is_replayed_as_it_was(generation: Generation, route: list[str], payload: Any, name: Any) -> None:
+def test_a_failed_message_is_replayed_unchanged(
+    generation: Generation, route: list[str], payload: Any, name: Any
+) -> None:
     sent = envelope(generation, route, payload, str(name))
     actor, body = replayed(failed(generation, sent))
     assert actor == route[0]
@@ -83,7 +85,7 @@ def test_any_body_can_be_shown(body: bytes) -> None:
         replayed(message)
 
 
-def test_a_sidecar_that_gave_up_on_a_null_payload() -> None:
+def test_a_message_with_a_null_payload() -> None:
     message = {"id": "1", "route": {"actors": ["a"], "current": 0}, "payload": {"error": "Runtime timeout exceeded"}}
     dead = Message(json.dumps(message).encode(), is_dead=True)
     assert dead.error == "Runtime timeout exceeded"
@@ -98,12 +100,12 @@ def test_a_sidecar_that_gave_up_on_a_null_payload() -> None:
         ({"id": "", "route": {"prev": [], "curr": "x-sump", "next": []}, "payload": 1}, "no envelope"),
     ],
 )
-def test_what_cannot_be_replayed_says_why(message: Any, why: str) -> None:
+def test_an_impossible_replay_gives_the_reason(message: Any, why: str) -> None:
     with pytest.raises(CannotReplay, match=why):
         replayed(Message(json.dumps(message).encode()))
 
 
-def test_a_filter_looks_at_actor_error_and_id() -> None:
+def test_a_filter_checks_actor_error_and_id() -> None:
     message = failed("http", envelope("http", ["a"], {"n": 1}, "m1"))
     assert message.matches()
     assert message.matches("a", "valueerror", "m1")

@@ -1,4 +1,4 @@
-"""Events that are said again soon are counted, not repeated."""
+"""Events that occur again soon are counted, not repeated."""
 
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ ABOUT = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a", "namesp
 
 
 class Api:
-    """Keeps what it is sent."""
+    """Keeps the Events that it receives."""
 
     def __init__(self) -> None:
         self.stored: dict[str, Object] = {}
@@ -50,15 +50,15 @@ def test_the_same_event_is_counted(api: Api) -> None:
     assert sorted((e["message"], e["count"]) for e in api.stored.values()) == [("it is broken", 3), ("otherwise", 1)]
 
 
-def test_one_that_has_expired_is_sent_anew(api: Api) -> None:
+def test_an_expired_event_is_sent_again(api: Api) -> None:
     recorder = events.Recorder(cast(Client, api), "me")
     recorder.record(ABOUT, "Broken", "it is broken")
-    api.stored.clear()  # as the API server does after an hour
+    api.stored.clear()  # the API server deletes Events after an hour
     recorder.record(ABOUT, "Broken", "it is broken")
     assert [e["count"] for e in api.stored.values()] == [1]
 
 
-def test_the_count_goes_on_after_a_restart(api: Api) -> None:
+def test_the_count_continues_after_a_restart(api: Api) -> None:
     for number in range(3):
         recorder = events.Recorder(cast(Client, api), f"process-{number}")
         recorder.record(ABOUT, "Broken", "it is broken")
@@ -75,7 +75,7 @@ def test_a_crash_loop_is_one_event(api: Api) -> None:
     assert counted == [(1, "the pod b-0 restarted 3 times"), (3, "the pod a-54c8d96f4b-zz9ws restarted 2 times")]
 
 
-def test_memory_is_bounded_and_a_lost_event_is_no_failure(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_is_bounded_and_a_lost_event_causes_no_error(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(events, "REMEMBERED", 10)
     recorder = events.Recorder(cast(Client, api), "me")
     for number in range(30):

@@ -1,4 +1,4 @@
-"""What ``explain`` tells of an actor, and when it tells otherwise."""
+"""The output of ``explain`` for different actors."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.harness.space import actor
 
 
 def stored(**status: Any) -> Object:
-    """An actor as the API server holds it."""
+    """An actor as the API server stores it."""
     obj = actor("a")
     return {**obj, "metadata": {"name": "a", "namespace": "x", "uid": "u"}, "status": status}
 
@@ -29,18 +29,18 @@ def workload(kind: str, *, injected: bool = True, name: str = "runtime", **metad
 
 
 def explained(*workloads: Object, **status: Any) -> str:
-    """The whole story."""
+    """The whole output."""
     return "\n".join(lines(Story(stored(**status), list(workloads))))
 
 
-def test_an_actor_that_the_controller_has_not_seen() -> None:
+def test_an_actor_that_the_controller_has_not_processed() -> None:
     text = explained()
     assert "not processed by the controller yet" in text
     assert "none yet" in text
     assert "asya-operator doctor" in text
 
 
-def test_what_was_replaced_is_told_from_what_was_added() -> None:
+def test_replaced_and_added_variables_have_different_marks() -> None:
     text = explained(workload("Deployment"))
     assert "= variable ASYA_SOCKET_DIR=/var/run/asya" in text
     assert "+ variable ASYA_SOCKET_PATH=/var/run/asya/asya-runtime.sock" in text
@@ -48,11 +48,11 @@ def test_what_was_replaced_is_told_from_what_was_added() -> None:
     assert "in container app (the only one" in explained(workload("Deployment", name="app"))
 
 
-def test_a_job_has_its_sidecar_first_of_the_init_containers() -> None:
+def test_the_sidecar_of_a_job_is_the_first_init_container() -> None:
     assert "+ container sidecar (first of initContainers" in explained(workload("Job"))
 
 
-def test_why_something_is_not_injected() -> None:
+def test_the_reason_for_no_injection_is_printed() -> None:
     plain = workload("Deployment", injected=False)
     assert "admission has not injected it" in explained(plain)
     opted_out = workload("Deployment", injected=False, annotations={"asya.io/inject": "disabled"})
@@ -60,14 +60,14 @@ def test_why_something_is_not_injected() -> None:
     assert "does not have the label" in explained(workload("Deployment", injected=False, labels={}))
 
 
-def test_whose_a_workload_is() -> None:
+def test_the_owner_of_a_workload_is_printed() -> None:
     assert "Deployment w: created for this actor" in explained(workload("Deployment"))
     assert "Deployment w: not created by the operator, has the label" in explained(
         workload("Deployment", ownerReferences=[])
     )
 
 
-def test_problems_are_told_but_for_the_sum_of_them() -> None:
+def test_problems_are_printed_without_their_sum() -> None:
     wrong = {"type": "WorkloadReady", "status": "False", "reason": "ImagePullError", "message": "Check the image"}
     overall = {**wrong, "type": "Ready"}
     text = explained(conditions=[wrong, overall], phase="ImagePullError")
@@ -77,13 +77,13 @@ def test_problems_are_told_but_for_the_sum_of_them() -> None:
     assert explained(conditions=[good], phase="Running").endswith("No problems")
 
 
-def test_what_admission_warned_of_is_told() -> None:
+def test_warnings_of_admission_are_printed() -> None:
     unwise = "spec.timeout.gracefulShutdown: too short"
     text = explained(warnings=[unwise], observedGeneration=None)
     assert f"Warnings\n  {unwise}" in text
     stale = explained(warnings=[unwise], observedGeneration=7)
     assert unwise not in stale
-    assert "resources.limits: not set" in stale, "computed where the controller has not seen this generation"
+    assert "resources.limits: not set" in stale, "computed here if the controller has not processed this generation"
 
 
 def test_the_queue_and_its_binding_are_explained() -> None:
@@ -95,6 +95,6 @@ def test_the_queue_and_its_binding_are_explained() -> None:
     assert explained(conditions=[mismatch], observedGeneration=None).count("orders, not asya") == 2
 
 
-def test_scaling_that_is_paused_is_told() -> None:
+def test_paused_scaling_is_reported() -> None:
     paused = {"type": "ScalingReady", "status": "True", "reason": "ScalingPaused", "message": "an annotation pauses it"}
     assert "an annotation pauses it" in explained(conditions=[paused], phase="Paused")

@@ -1,4 +1,4 @@
-"""What a platform adds to every sidecar is injected, follows its setting, and is taken out exactly."""
+"""A platform's additions to every sidecar are injected, follow their settings, and are removed exactly."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ def template(**spec: Any) -> Object:
     ],
     ids=["bare", "with-its-own", "empty"],
 )
-def test_extras_are_injected_and_taken_out(spec: Object, job: bool) -> None:
+def test_extras_are_injected_and_removed(spec: Object, job: bool) -> None:
     before = template(**spec)
     after = inject(before, plan(ENVIRONMENT), job=job)
     result = after["spec"]
@@ -56,23 +56,25 @@ def test_extras_are_injected_and_taken_out(spec: Object, job: bool) -> None:
     assert {"name": "asya-ca", "configMap": {"name": "ca"}} in result["volumes"]
     assert inject(after, plan(ENVIRONMENT), job=job) is after
     assert uninject(after) == before
-    assert inject(before, plan({}), job=job) == inject(after, plan({}), job=job), "a setting that goes takes its part"
+    assert inject(before, plan({}), job=job) == inject(after, plan({}), job=job), (
+        "a removed setting must remove its part"
+    )
 
 
-def test_what_is_taken_away_is_put_back() -> None:
+def test_removed_extras_are_injected_again() -> None:
     after = inject(template(), plan(ENVIRONMENT))
     stripped = {**after, "spec": {key: part for key, part in after["spec"].items() if key != "imagePullSecrets"}}
     assert inject(stripped, plan(ENVIRONMENT))["spec"]["imagePullSecrets"] == [{"name": "registry"}, {"name": "mirror"}]
 
 
-def test_extras_come_out_of_a_template_without_its_record() -> None:
+def test_extras_are_removed_from_a_template_without_a_record() -> None:
     before = template()
     after = inject(before, plan({k: v for k, v in ENVIRONMENT.items() if "SECRETS" not in k}))
     del after["metadata"]["annotations"][ANNOTATION_INJECTED]
     assert "volumes" not in uninject(after)["spec"]
 
 
-def test_each_extra_rolls_workloads_over_and_none_changes_nothing() -> None:
+def test_each_extra_starts_a_rollout_and_none_changes_nothing() -> None:
     assert from_environment({}) == SidecarDefaults()
     alone = [{name: value} for name, value in ENVIRONMENT.items() if "MOUNTS" not in name]
     together = {name: value for name, value in ENVIRONMENT.items() if "VOLUME" in name}

@@ -1,4 +1,4 @@
-"""Three kinds of failures, and that one object never slows another."""
+"""Three kinds of failures. One object never slows down another."""
 
 import pytest
 
@@ -30,20 +30,20 @@ def test_the_kind_of_a_failure(code: int, message: str, kind: Failure) -> None:
     assert ApiError(code, "", message).is_server_unwell is (kind == "unwell")
 
 
-def test_a_webhook_that_is_away_refuses_the_object_and_is_no_trouble_of_the_server() -> None:
+def test_an_unreachable_webhook_refuses_the_object_and_is_no_server_failure() -> None:
     error = ApiError(500, "InternalError", 'failed calling webhook "x": no endpoints')
     assert error.is_refusal
     assert not error.is_server_unwell
 
 
-def test_one_object_that_always_fails_slows_no_other() -> None:
+def test_one_object_that_always_fails_delays_no_other() -> None:
     throttle = Throttle()
     for _ in range(50):
         throttle.failed(about="/apis/apps/v1/namespaces/x/deployments/bad")
     assert all(throttle._reserve(1.0) == 0.0 for _ in range(20))
 
 
-def test_a_server_that_fails_at_everything_is_spared() -> None:
+def test_a_server_that_fails_at_every_request_gets_fewer() -> None:
     throttle = Throttle()
     for number in range(SUSPECTS):
         throttle.failed(about=f"/{number}")
