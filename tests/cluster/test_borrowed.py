@@ -12,7 +12,7 @@ from tests.harness.space import Space, actor, containers
 
 def test_bring_your_own(space: Space) -> None:
     space.apply(own(scaling={"enabled": True, "maxReplicas": 7}))
-    assert "Create it" in space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")["message"]
+    assert "Create the workload" in space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound")["message"]
     space.apply(workload("Deployment", "x"))
     message = space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled", timeout=20)["message"]
     assert "kubectl label deployment x asya.io/actor=a" in message
