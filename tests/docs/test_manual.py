@@ -20,7 +20,7 @@ from cli.main import app
 from injection.settings import SidecarDefaults
 from kube.resources import SECRETS
 from release.binaries import binary
-from tests.harness.clusters import ROOT, Cluster, wait_for
+from tests.harness.clusters import ROOT, Cluster
 from tests.harness.helm import Helm
 from tests.harness.operator import Operator
 from tests.harness.space import Space, actor, example
@@ -229,19 +229,3 @@ def _kubeconfig(cluster: Cluster, space: Space) -> Path:
     path = cluster.directory / f"kubeconfig-{space.name}"
     path.write_text(yaml.safe_dump(config))
     return path
-
-
-def test_the_example_deployment_is_injected_and_restored(furnished: Space) -> None:
-    """The page for service owners promises this."""
-    space = furnished
-    space.apply(yaml.safe_load((ROOT / "examples" / "own-deployment.yaml").read_text()))
-    web = yaml.safe_load((ROOT / "examples" / "web.yaml").read_text())
-    space.apply(web)
-    space.patch("Deployment", "web", {"metadata": {"labels": None}})
-    before = space.wait("Deployment", "web")["spec"]["template"]
-    space.patch("Deployment", "web", {"metadata": {"labels": {"asya.io/actor": "web"}}})
-    names = [c["name"] for c in space.wait("Deployment", "web")["spec"]["template"]["spec"]["containers"]]
-    assert names == ["sidecar", "web"]
-    wait_for("it to be found", lambda: space.condition("web", "WorkloadReady")["status"] == "True")
-    space.patch("Deployment", "web", {"metadata": {"labels": {"asya.io/actor": None}}})
-    assert space.wait("Deployment", "web")["spec"]["template"] == before

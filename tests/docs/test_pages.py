@@ -12,7 +12,7 @@ import pytest
 from release.binaries import binary
 from tests.docs import drawings, llms
 from tests.docs.test_manual import _kubeconfig
-from tests.docs.transcript import compare, files_of, follow, part, steps_of, text_of
+from tests.docs.transcript import Step, compare, files_of, follow, part, steps_of, text_of
 from tests.golden import CASES
 from tests.harness.clusters import ROOT, Cluster
 from tests.harness.helm import Helm
@@ -22,13 +22,20 @@ LABEL = "docs/quickstart-label.md"
 
 
 @pytest.mark.best_tier
-def test_a_deployment_is_labelled_and_restored_as_the_page_shows(space: Space, cluster: Cluster) -> None:
+def test_a_deployment_is_labelled_and_restored_as_the_page_shows(
+    space: Space, cluster: Cluster, tmp_path: Path
+) -> None:
     path = os.pathsep.join([str(Path(sys.executable).parent), str(binary("kubectl").parent), os.environ["PATH"]])
     environment = {**os.environ, "KUBECONFIG": str(_kubeconfig(cluster, space)), "PATH": path}
     text = text_of(LABEL)
-    ready = "kubectl wait asya/web --for=condition=Ready --timeout=30s"
-    label, labelled, take_off = (steps_of(part(name, text)) for name in ("label", "while labelled", "take off"))
-    follow([*label, *steps_of(f"```console\n$ {ready}\n```"), *labelled, *take_off], ROOT, environment)
+    (create, *label), labelled, take_off = (
+        steps_of(part(name, text)) for name in ("label", "while labelled", "take off")
+    )
+    template = f"kubectl get deployment web -o jsonpath='{{.spec.template}}' >{tmp_path}"
+    before, after = Step(f"{template}/before", ()), Step(f"{template}/after", ())
+    ready = Step("kubectl wait asya/web --for=condition=Ready --timeout=30s", ())
+    follow([create, before, *label, ready, *labelled, *take_off, after], ROOT, environment)
+    assert (tmp_path / "after").read_text() == (tmp_path / "before").read_text()
 
 
 @pytest.mark.parametrize("name", drawings.DRAWINGS)
