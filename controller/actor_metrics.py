@@ -7,12 +7,9 @@ phase or a deleted namespace.
 import threading
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
-from kube.objects import Key
+from kube.objects import Key, Object
 from telemetry.metrics.describe import Samples
-
-Object = dict[str, Any]
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ def informers(client: Client, board: Board, namespace: str, *, with_autoscalers:
 
 
 def _without_template(actor: Object) -> Object:
-    """``actor`` without its pod template and annotations, which may be large and are never shown."""
+    """``actor`` without its pod template and annotations, which may hold anything and are never shown."""
     kept = slim(actor)
     workload = (kept.get("spec") or {}).get("workload")
     if isinstance(workload, dict):

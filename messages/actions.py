@@ -172,8 +172,9 @@ def _replay(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
 def _destination(held: Held, is_dead: bool, request: Request) -> tuple[str, bytes]:
     """The queue and the body of the message that replays a dead letter.
 
-    A message that the broker itself dead-lettered is unchanged. A message that a sidecar sent to the end of the route
-    gets its original payload back.
+    A message that the broker itself dead-lettered goes back to its queue unchanged. A message that a sidecar sent to
+    the end of the route gets its original payload and goes to the actor that failed. Any other message goes to the
+    actor's own queue unchanged.
 
     Raises:
         CannotReplay: if no actor failed on the message.

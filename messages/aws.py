@@ -94,10 +94,10 @@ def signed(
 
 
 def find_credentials(env: Mapping[str, str], region: str, pool: urllib3.PoolManager) -> Credentials:
-    """The first credentials that exist, in the order of AWS' own clients.
+    """The first credentials that exist.
 
-    These are the environment variables, the service account's role (IRSA), the pod's identity, the credentials file,
-    and the node's role.
+    The order is: the environment variables, the service account's role (IRSA), the pod's identity, the credentials
+    file, and the node's role.
 
     Raises:
         BrokerError: if there are none.

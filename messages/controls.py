@@ -8,15 +8,14 @@ subresource, as ``kubectl scale`` does. Restart patches the workload's template,
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from crds.names import ANNOTATION_REPLICAS_BEFORE_PAUSE, MAX_REPLICAS, MIN_REPLICAS
 from kube.client import Client
 from kube.failures import ApiError
+from kube.objects import Object
 from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, STATEFUL_SETS, Resource
 from messages.rights import explained
-
-Object = dict[str, Any]
 
 MANAGER: Final = "kubectl-asya"
 """Field manager of the plugin's writes."""

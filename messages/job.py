@@ -6,15 +6,14 @@ end, and the Job owns its Secrets. The pod fits the Pod Security profile ``restr
 
 import base64
 import json
-from typing import Any, Final
+from typing import Final
 
 from crds.names import LABEL_MANAGED_BY
 from injection.settings import RESTRICTED
+from kube.objects import Object
 from messages.controls import MANAGER
 from messages.requests import Request
 from messages.target import Target
-
-Object = dict[str, Any]
 
 CONTAINER: Final = "messages"
 LABEL: Final = "asya.io/messages"

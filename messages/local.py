@@ -23,6 +23,7 @@ from injection.rabbitmq import DIRECTORY
 from kube import resources
 from kube.client import Client
 from kube.failures import ApiError
+from kube.objects import Object
 from kube.resources import Resource
 from messages.actions import run
 from messages.broker import Broker, BrokerError
@@ -33,7 +34,6 @@ from messages.requests import Request
 from messages.rights import explained
 from messages.target import Target
 
-Object = dict[str, Any]
 Event = dict[str, Any]
 CONNECT_SECONDS = 2.0
 FORWARD_SECONDS = 20.0

@@ -6,17 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import urllib3
 
 from crds.names import ANNOTATION_DEFAULT_CONTAINER, LABEL_ACTOR, RUNTIME, SIDECAR
 from kube.client import Client
 from kube.failures import ApiError
+from kube.objects import Object
 from kube.resources import PODS
 from messages.rights import explained
-
-Object = dict[str, Any]
 
 LOOK_SECONDS: Final = 2.0
 """Seconds between two lists of pods, to find new ones."""

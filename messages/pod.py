@@ -13,6 +13,7 @@ import urllib3
 from kube import resources
 from kube.client import Client
 from kube.failures import ApiError
+from kube.objects import Object
 from kube.resources import Resource
 from messages.broker import BrokerError
 from messages.controls import MANAGER
@@ -24,7 +25,6 @@ from messages.sealed import Sealer, new_key
 from messages.service import END
 from messages.target import Target
 
-Object = dict[str, Any]
 Event = dict[str, Any]
 Note = Callable[[str], None]
 

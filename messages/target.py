@@ -18,11 +18,10 @@ from injection.settings import InvalidSetting, SidecarDefaults, from_environment
 from kube import resources
 from kube.client import Client
 from kube.failures import ApiError
+from kube.objects import Object
 from kube.resources import Resource
 from messages.envelope import ENDS
 from messages.requests import Request
-
-Object = dict[str, Any]
 
 WORKLOADS: Final[Mapping[str, Resource]] = {
     "Deployment": resources.DEPLOYMENTS,

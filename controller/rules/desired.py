@@ -5,7 +5,6 @@ them. Selectors contain only values that never change.
 """
 
 import hashlib
-from typing import Any
 
 import orjson
 
@@ -27,8 +26,7 @@ from crds.names import (
     RUNTIME_KEY,
 )
 from injection.plan import script_hash
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 APP = "asya-actor"
 """Value of ``app.kubernetes.io/name`` on all objects of an actor."""

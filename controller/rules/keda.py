@@ -6,7 +6,7 @@ HorizontalPodAutoscaler is not read: KEDA 2.20.2 and newer copy its state into a
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from controller.rules.causes import cause_of
 from controller.rules.phase import Phase
@@ -15,8 +15,7 @@ from controller.rules.scalers import PAUSED, PAUSED_REPLICAS
 from controller.rules.status import Verdict, condition, false, true
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_REPLICAS_BEFORE_PAUSE
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 IGNORED_SECONDS = 60.0
 """KEDA sets conditions on a new object within seconds. After this time, its absence counts as a failure."""

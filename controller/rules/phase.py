@@ -6,9 +6,9 @@ state. The conditions give the details.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-Object = dict[str, Any]
+from kube.objects import Object
 
 Phase = Literal[
     "Creating",

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from controller.rules.phase import Phase
 from controller.rules.remedies import remedy
+from controller.rules.status import condition
 from crds.names import SIDECAR
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 LOST = "ContainerStatusUnknown"
 """The kubelet's reason for the end of a container that it lost track of, as when the node restarts."""
@@ -87,9 +87,8 @@ def revision_of(pod: Object) -> str:
 
 def own_trouble(workload: Object) -> Trouble | None:
     """The trouble in a workload's own conditions: it cannot create its pods, or its Job has failed."""
-    conditions = {c.get("type"): c for c in (workload.get("status") or {}).get("conditions") or ()}
     kind, name = workload["kind"], workload["metadata"]["name"]
-    refused, failed = conditions.get("ReplicaFailure") or {}, conditions.get("Failed") or {}
+    refused, failed = condition(workload, "ReplicaFailure"), condition(workload, "Failed")
     if refused.get("status") == "True":
         return _refused(workload, refused.get("message") or refused.get("reason"))
     if kind == "Job" and failed.get("status") == "True":
@@ -134,7 +133,7 @@ def starting(pods: Iterable[Object]) -> list[str]:
 
 def is_ready(pod: Object) -> bool:
     """Whether the pod's condition Ready is true."""
-    return _condition(pod, "Ready").get("status") == "True"
+    return condition(pod, "Ready").get("status") == "True"
 
 
 def unready(pods: Iterable[Object]) -> list[tuple[datetime, Object]]:
@@ -158,7 +157,7 @@ def unready_container(pod: Object) -> str:
 
 def _of(pod: Object, now: datetime) -> Iterator[Trouble]:
     name = pod["metadata"]["name"]
-    scheduled = _condition(pod, "PodScheduled")
+    scheduled = condition(pod, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
         message = scheduled.get("message") or "the scheduler does not say why"
         cause: Phase = "VolumeError" if "volume" in message.lower() else "PendingResources"
@@ -300,15 +299,10 @@ def _phase(pod: Object) -> str:
     return str((pod.get("status") or {}).get("phase") or "")
 
 
-def _condition(pod: Object, kind: str) -> Object:
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return next((c for c in conditions if c.get("type") == kind), {})
-
-
 def _unready_since(pod: Object) -> datetime | None:
     if is_ready(pod) or _is_over(pod):
         return None
-    ready = _condition(pod, "Ready")
+    ready = condition(pod, "Ready")
     return _time(ready.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp"))
 
 

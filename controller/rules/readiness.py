@@ -8,16 +8,14 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from controller.rules import pods
 from controller.rules.phase import Replicas
 from controller.rules.pods import DEGRADED_SECONDS, Trouble
 from controller.rules.remedies import remedy
-from controller.rules.status import Verdict, false, true
-from kube.objects import controller_of
-
-Object = dict[str, Any]
+from controller.rules.status import Verdict, condition, false, true
+from kube.objects import Object, controller_of
 
 _REPLICA_SET: Final = re.compile(r'[Rr]eplica ?[Ss]et "([^"]+)"')
 """How a Deployment's condition Progressing names the ReplicaSet of its current template."""
@@ -122,8 +120,7 @@ def revision_of(live: Object) -> str:
     status = live.get("status") or {}
     if live["kind"] == "StatefulSet":
         return str(status.get("updateRevision") or "")
-    progressing: Object = next((c for c in status.get("conditions") or () if c.get("type") == "Progressing"), {})
-    match = _REPLICA_SET.search(progressing.get("message") or "")
+    match = _REPLICA_SET.search(condition(live, "Progressing").get("message") or "")
     prefix = f"{live['metadata']['name']}-"
     if live["kind"] != "Deployment" or match is None or not match[1].startswith(prefix):
         return ""

@@ -7,7 +7,7 @@ TriggerAuthentication refers to it and to the user's own Secrets.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from controller.rules.desired import metadata_of, pod_template, with_digest, workload_name
 from crds.models import AsyncActor
@@ -18,8 +18,7 @@ from injection.generations import queue_name
 from injection.inject import Denied, runtime_container
 from injection.rabbitmq import DEFAULT_PASSWORD
 from injection.settings import SidecarDefaults
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 PAUSED: Final = "autoscaling.keda.sh/paused"
 """KEDA's annotation that pauses scaling at the current number of replicas or Jobs."""

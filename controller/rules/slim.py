@@ -4,13 +4,12 @@ A pod has about 12 kB, and a cluster has thousands. The controller never reads t
 volumes.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from crds.names import LABEL_ACTOR
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 PACKED: Final = "packed"
 _METADATA: Final = ("name", "namespace", "uid", "labels", "creationTimestamp", "deletionTimestamp")

@@ -7,13 +7,13 @@ ScaledObject.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from controller.rules.phase import Phase, Replicas, phase
 from controller.rules.remedies import remedy
 from kube.failures import ApiError
+from kube.objects import Object
 
-Object = dict[str, Any]
 ConditionStatus = Literal["True", "False", "Unknown"]
 
 INJECTOR = "inject.asya.io"
