@@ -1,7 +1,7 @@
 """Creates certificate authorities and serving certificates.
 
-This module does no I/O. Its only side effect is that it reads random numbers for the keys. Keys are ECDSA P-256: every
-API server supports them, and they make the handshake cheap.
+This module does no I/O, but it reads the clock, and random numbers for the keys. Keys are ECDSA P-256: every API server
+supports them, and they make the handshake cheap.
 """
 
 from dataclasses import dataclass

@@ -244,7 +244,7 @@ import traceback
 from http import HTTPStatus
 
 DEFAULT_MAX_SIZE = 10 * 1024 * 1024
-LARGEST = 0x40FFFFFF
+LARGEST_FRAME = 0x40FFFFFF
 """Size in bytes of the largest frame whose length does not look like an HTTP method."""
 HEAD_LIMIT = 64 * 1024
 EVENT_LIMIT = 16 * 1024 * 1024 - 1024
@@ -288,7 +288,7 @@ class RuntimeSettings(Settings):
     def __init__(self, env):
         super().__init__(env)
         size = _number(env, "ASYA_SOCKET_MAX_SIZE", str(DEFAULT_MAX_SIZE), int, "a number of bytes such as 10485760")
-        self.max_size = min(size, LARGEST)
+        self.max_size = min(size, LARGEST_FRAME)
         self.handler = env.get("ASYA_HANDLER") or ""
         self.mode = (env.get("ASYA_HANDLER_MODE") or "payload").lower()
         if self.mode not in ("payload", "envelope"):
@@ -373,7 +373,7 @@ def _key(key):
     return text if isinstance(text, str) else json.dumps(text, allow_nan=False)
 
 
-FORMS = {  # type: dict[Any, Any]
+CONVERTERS = {  # type: dict[Any, Any]
     ("enum", "Enum"): lambda value: plain(value.value),
     ("datetime", "date"): lambda value: value.isoformat(),  # also datetime.datetime
     ("datetime", "time"): lambda value: value.isoformat(),
@@ -387,9 +387,9 @@ FORMS = {  # type: dict[Any, Any]
 def _plain_object(value):
     kind = type(value)
     for base in kind.__mro__:
-        form = FORMS.get((base.__module__, base.__qualname__))
-        if form is not None:
-            return form(value)
+        convert = CONVERTERS.get((base.__module__, base.__qualname__))
+        if convert is not None:
+            return convert(value)
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, (int, float)):
@@ -444,11 +444,11 @@ def write_json(value):
         raise ValueError("text with half a surrogate pair has no JSON form: %s" % failure)
 
 
-def _name(kind):
+def _type_name(kind):
     return kind.__qualname__ if kind.__module__ == "builtins" else "%s.%s" % (kind.__module__, kind.__qualname__)
 
 
-def _whole(text):
+def _valid_text(text):
     return text.encode("utf-8", "replace").decode("utf-8")  # replaces half surrogate pairs
 
 
@@ -459,12 +459,12 @@ def error(code, failure, qualified=True):
         message = str(failure)
     except BaseException:
         message = "<str() of this %s fails>" % kind.__name__
-    details = {"message": _whole(message[:TEXT_LIMIT]), "type": _name(kind) if qualified else kind.__name__}
+    details = {"message": _valid_text(message[:TEXT_LIMIT]), "type": _type_name(kind) if qualified else kind.__name__}
     if qualified:
-        details["mro"] = [_name(base) for base in kind.__mro__ if base not in (object, BaseException)]
+        details["mro"] = [_type_name(base) for base in kind.__mro__ if base not in (object, BaseException)]
     try:
         text = "".join(traceback.format_exception(kind, failure, failure.__traceback__))
-        details["traceback"] = _whole(text[-TEXT_LIMIT:])
+        details["traceback"] = _valid_text(text[-TEXT_LIMIT:])
     except Exception:
         details["traceback"] = ""
     return {"error": code, "details": details}
@@ -496,7 +496,7 @@ def read_message(data):
     return message
 
 
-def onward(route):
+def advance(route):
     if "actors" in route or "current" in route:
         return dict(route, current=route.get("current", 0) + 1)
     curr, rest = route.get("curr"), route.get("next") or []
@@ -549,7 +549,7 @@ class Envelope:
         """Return the frame with ``payload``. It has headers and status only if they changed."""
         frame = {"payload": payload}
         if self.has_route or "route" in self.changed:
-            frame["route"] = onward(self.data["route"])
+            frame["route"] = advance(self.data["route"])
         for name in ("headers", "status"):
             if name in self.changed:
                 frame[name] = self.data[name]
@@ -727,7 +727,7 @@ class Client:
         """Refuse a message that is too large, but read it first: a client that still writes reads no response."""
         if size <= limit:
             return
-        left = size - len(self.data) if size <= LARGEST else 0
+        left = size - len(self.data) if size <= LARGEST_FRAME else 0
         while left > 0:
             del self.data[:]
             self.held = 0
@@ -793,7 +793,7 @@ class FramesExchange(Exchange):
             if self.settings.mode == "envelope":
                 results = self.collect(message)
             else:
-                route = onward(message.get("route") or {"current": 0})
+                route = advance(message.get("route") or {"current": 0})
                 headers = message.get("headers") or {}
                 payloads = self.collect(message["payload"])
                 results = [{"payload": payload, "route": route, "headers": headers} for payload in payloads]
@@ -924,7 +924,7 @@ class HttpExchange(Exchange):
                 return response(204)
             frame = {"payload": plain(result)}
             if message.get("route") is not None:
-                frame["route"] = onward(message["route"])
+                frame["route"] = advance(message["route"])
             return response(200, write_json({"frames": [frame]}))
         except ClientGone:
             raise
@@ -979,7 +979,7 @@ class EventStream:
 
     def __init__(self, client):
         self.client = client
-        self.is_begun = False
+        self.is_started = False
 
     def send(self, event, value, last=b""):
         """Send one event. The last one includes the stream's end, because the sidecar disconnects after it."""
@@ -988,19 +988,19 @@ class EventStream:
             raise ValueError("a frame of %d bytes is too large: the limit is 16 MiB" % len(data))
         text = b"event: " + event.encode("ascii") + b"\ndata: " + data + b"\n\n"
         chunk = b"%x\r\n%s\r\n%s" % (len(text), text, last)
-        self.client.send(chunk if self.is_begun else self.HEAD + chunk)
-        self.is_begun = True
+        self.client.send(chunk if self.is_started else self.HEAD + chunk)
+        self.is_started = True
 
     def end(self):
         """End the stream. Return the response if there was no event."""
-        if not self.is_begun:
+        if not self.is_started:
             return response(204)
         self.send("done", {}, b"0\r\n\r\n")
         return b""
 
     def fail(self, failure):
         """End with an error. Return the response if there was no event."""
-        if not self.is_begun:
+        if not self.is_started:
             return response(500, write_json(failure))
         self.send("error", failure, b"0\r\n\r\n")
         return b""
@@ -1162,12 +1162,12 @@ def flush():
             pass
 
 
-PARENT = 0
+PARENT_PID = 0
 
 
 def leave_if_forked(failure=None):
     """End a forked process of the function that returns here: only the runtime may respond."""
-    if not PARENT or os.getpid() == PARENT:
+    if not PARENT_PID or os.getpid() == PARENT_PID:
         return
     code = 0
     if isinstance(failure, SystemExit):
@@ -1231,7 +1231,7 @@ class Signals:
 
     def register(self, number, handler):
         """Replaces signal.signal: terminate() stays, and calls the user's handler."""
-        if number != signal.SIGTERM or os.getpid() != PARENT:
+        if number != signal.SIGTERM or os.getpid() != PARENT_PID:
             return self.real(number, handler)
         before, self.users = self.users, handler
         return signal.SIG_DFL if before is None else before
@@ -1246,13 +1246,13 @@ class Signals:
         if readable([self.wakened], 0):
             self.wakened.recv(4096)
 
-    def settle(self):
+    def restore_wakeup(self):
         """Restore the wakeup descriptor, which the user's event loop may have changed."""
         before = signal.set_wakeup_fd(self.waker.fileno(), warn_on_full_buffer=False)
         if before not in (-1, self.waker.fileno()):
             signal.set_wakeup_fd(before, warn_on_full_buffer=False)  # asyncio's, which wakes the main thread too
 
-    def forget(self):
+    def close_in_child(self):
         """In a forked child: restore the user's SIGTERM handler, or the default."""
         if signal.getsignal(signal.SIGTERM) == self.terminate:
             self.real(signal.SIGTERM, signal.SIG_DFL if self.users is None else self.users)
@@ -1400,7 +1400,7 @@ class Background:
         except (OSError, ValueError, RuntimeError):
             pass  # stderr is closed
 
-    def forget(self):
+    def close_in_child(self):
         for sock in [self.listener] + list(self.clients) + self.drains:
             if sock is not None:
                 sock.close()
@@ -1428,16 +1428,16 @@ class Runtime:
         self.speaks_frames = False
         self.active_at = 0.0
         os.register_at_fork(
-            before=self.signals.block, after_in_parent=self.signals.release, after_in_child=self.forget
+            before=self.signals.block, after_in_parent=self.signals.release, after_in_child=self.close_in_child
         )
 
     def start(self):
         settings = self.settings
         self.guest.function = load(settings.handler)
-        self.signals.settle()
+        self.signals.restore_wakeup()
         os.makedirs(settings.directory, exist_ok=True)
         if settings.holder:
-            self.join()
+            self.join_holder()
         else:
             remove(settings.ready)
             self.listeners = [listen(settings.path, settings.chmod)]
@@ -1448,7 +1448,7 @@ class Runtime:
         self.active_at = time.monotonic()
         log("%s listens on %s" % (settings.handler, settings.path))
 
-    def join(self):
+    def join_holder(self):
         """Wait for the socket holder and get the socket from it."""
         deadline = time.monotonic() + HOLDER_SECONDS
         failure = self.take()
@@ -1499,7 +1499,7 @@ class Runtime:
         if self.rejoin_at is not None and time.monotonic() >= self.rejoin_at and self.take() is None:
             log("the socket holder was replaced")
         sockets = [self.signals.wakened] + list(self.waiting) + self.listeners + ([self.holder] if self.holder else [])
-        arrived = self.guest.wait(sockets, self.patience())
+        arrived = self.guest.wait(sockets, self.wait_seconds())
         if len(self.listeners) > 1 and self.listeners[0] not in arrived:
             self.listeners.pop(0).close()  # its holder is gone and its backlog is empty
         for sock in arrived:
@@ -1515,7 +1515,8 @@ class Runtime:
                 self.accept(sock)
         return True
 
-    def patience(self):
+    def wait_seconds(self):
+        """Drop late clients. Return the seconds to the next deadline, or None."""
         now = time.monotonic()
         for client in [client for client in self.waiting.values() if client.deadline < now]:
             self.drop(client)
@@ -1572,7 +1573,7 @@ class Runtime:
             self.current = None
             self.state.busy_since = None
             leave_if_forked()
-            self.signals.settle()
+            self.signals.restore_wakeup()
         if is_partial:
             self.put_aside(client)
             return
@@ -1650,15 +1651,15 @@ class Runtime:
             traceback.print_exc()
         end(0)
 
-    def forget(self):
+    def close_in_child(self):
         """In a forked child: close all sockets and files of the runtime."""
         for sock in self.listeners + list(self.waiting) + [self.holder, self.current]:
             if sock is not None:
                 sock.close()
-        self.background.forget()
+        self.background.close_in_child()
         self.ready.unlock()
         asyncio.set_event_loop(asyncio.new_event_loop())  # a child must not run its parent's loop
-        self.signals.forget()
+        self.signals.close_in_child()
 
 
 HOLD = """import sys
@@ -1669,7 +1670,7 @@ hold()"""
 
 
 def main(mode):
-    global PARENT
+    global PARENT_PID
     if mode == "hold":
         command = [sys.executable, "-I", "-S", "-c", HOLD, "hold", os.path.abspath(__file__)]
         os.execv(sys.executable, command)  # nosec B606
@@ -1685,7 +1686,7 @@ def main(mode):
         del sys.path[0]
     sys.path.insert(0, os.getcwd())
     os.environ.setdefault("PYTHONUNBUFFERED", "1")  # for children
-    PARENT = os.getpid()
+    PARENT_PID = os.getpid()
     runtime = Runtime(RuntimeSettings(os.environ))
     try:
         runtime.start()
