@@ -1,4 +1,4 @@
-"""What is done to a file leaves every byte alone that it is not about, and can be undone byte for byte."""
+"""Injection of a file changes only the bytes that it must, and un-injection restores every byte."""
 
 import random
 from pathlib import Path
@@ -42,13 +42,13 @@ def test_injecting_and_uninjecting_gives_the_same_bytes(file: tuple[bytes, list[
     data, _ = file
     assert written(documents_of(data, "f")) == data
     made = injected(data)
-    assert injected(made) == made, "what is injected is left as it is"
+    assert injected(made) == made, "injecting an injected file changes it"
     assert uninjected(made) == data
 
 
 @settings(max_examples=60)
 @given(FILES)
-def test_a_document_that_nothing_is_to_be_done_to_comes_out_as_it_went_in(file: tuple[bytes, list[Any]]) -> None:
+def test_a_document_without_a_change_keeps_its_bytes(file: tuple[bytes, list[Any]]) -> None:
     documents = documents_of(file[0], "f")
     known = offline()
     for document in documents:
@@ -59,8 +59,8 @@ def test_a_document_that_nothing_is_to_be_done_to_comes_out_as_it_went_in(file: 
 
 @settings(max_examples=60)
 @given(SEEDS)
-def test_the_lines_of_a_touched_document_stay_in_their_order(rnd: random.Random) -> None:
-    """In block style without anchors and nulls, nothing but whole lines is added."""
+def test_the_lines_of_a_changed_document_keep_their_order(rnd: random.Random) -> None:
+    """In block style without anchors and nulls, only whole lines are added."""
     template = {
         "metadata": {"labels": {"app": "web", "tier": "back"}},
         "spec": {
@@ -96,7 +96,7 @@ def test_the_lines_of_a_touched_document_stay_in_their_order(rnd: random.Random)
         ),
     ],
 )
-def test_what_is_shared_is_unshared_where_it_differs_and_nowhere_else(text: str, kept: set[str]) -> None:
+def test_shared_values_are_split_only_where_they_differ(text: str, kept: set[str]) -> None:
     text = HEAD + text
     made = only(injected(text.encode()).decode())
     before = only(text).value
@@ -107,7 +107,7 @@ def test_what_is_shared_is_unshared_where_it_differs_and_nowhere_else(text: str,
     assert uninjected(made.text.encode()).decode() == text
 
 
-def test_the_kept_texts_are_no_business_of_the_record() -> None:
+def test_kept_texts_do_not_affect_the_record() -> None:
     text = HEAD + "spec: {template: {spec: {volumes: null, containers: [{name: runtime}]}}}\n"
     template = only(injected(text.encode()).decode()).value["spec"]["template"]
     assert "/spec/template/spec/volumes" in remembered(template["metadata"]["annotations"]["asya.io/injected"])
@@ -115,11 +115,11 @@ def test_the_kept_texts_are_no_business_of_the_record() -> None:
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", "{", '{"text":1}', '{"text":{"/a":1}}'])
-def test_what_is_no_record_holds_no_texts(record: Any) -> None:
+def test_an_invalid_record_has_no_texts(record: Any) -> None:
     assert remembered(record) == {}
 
 
-def test_a_forged_text_changes_nothing_but_the_style() -> None:
+def test_a_forged_text_changes_only_the_style() -> None:
     text = HEAD + "spec:\n  template:\n    spec:\n      volumes: null\n      containers:\n      - name: runtime\n"
     made = only(injected(text.encode()).decode())
     annotations = made.value["spec"]["template"]["metadata"]["annotations"]
@@ -137,7 +137,7 @@ def test_a_forged_text_changes_nothing_but_the_style() -> None:
         assert not back.value["spec"]["template"]["spec"]["volumes"]
 
 
-def test_edits_made_since_stay() -> None:
+def test_later_edits_stay() -> None:
     text = HEAD + (
         "spec:\n  template:\n    metadata:\n      labels: {app: web}\n    spec:\n      terminationGracePeriodSeconds: 0xA\n"  # noqa: E501
         "      containers:\n      - name: runtime\n        env: [{name: A, value: b}]\n"
@@ -189,7 +189,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("command", ["inject", "uninject", "render"])
-def test_a_bad_document_gives_one_line_and_no_output_at_all(name: str, command: str, tmp_path: Path) -> None:
+def test_a_bad_document_gives_one_line_and_no_output(name: str, command: str, tmp_path: Path) -> None:
     tail, where, problem = BAD[name]
     file = tmp_path / "all.yaml"
     file.write_bytes((DEPLOYMENT + tail).encode())
@@ -203,8 +203,8 @@ def test_a_bad_document_gives_one_line_and_no_output_at_all(name: str, command: 
     assert problem in line
 
 
-def test_a_byte_order_mark_behind_the_first_separator_is_no_silent_key() -> None:
-    """kubectl reads a key that begins with it, and so no apiVersion; before and behind other separators it does not."""
+def test_a_byte_order_mark_after_the_first_separator_is_an_error() -> None:
+    """kubectl reads it as part of the first key, so there is no apiVersion. In other places kubectl accepts it."""
     with pytest.raises(BadFile, match=r"^f:2:1: kubectl takes this byte order mark"):
         documents_of(("---\n\ufeff" + DEPLOYMENT).encode(), "f")
     assert injected((DEPLOYMENT + "---\n\ufeff" + DEPLOYMENT).encode()).count(b"name: sidecar\n") == 2
@@ -219,21 +219,21 @@ def test_a_denied_document_stops_all_output(tmp_path: Path) -> None:
 
 @settings(max_examples=15)
 @given(SEEDS.map(yaml_file))
-def test_the_command_passes_bytes_on(file: tuple[bytes, list[Any]]) -> None:
+def test_the_command_copies_bytes_unchanged(file: tuple[bytes, list[Any]]) -> None:
     made = run("inject", "-f", "-", "--actor", str(ACTORS), data=file[0])
     assert made.exit_code == 0, made.stderr
     back = run("uninject", "-f", "-", data=made.stdout_bytes)
     assert back.stdout_bytes == file[0]
 
 
-def test_files_are_kept_apart(tmp_path: Path) -> None:
+def test_files_stay_separate(tmp_path: Path) -> None:
     one, two = tmp_path / "one.yaml", tmp_path / "two.yaml"
     one.write_text("a: 1")
     two.write_text("b: 2\n")
     assert run("uninject", "-f", str(one), "-f", str(two)).stdout == "a: 1\n---\nb: 2\n"
 
 
-def test_render_keeps_the_types_of_what_it_prints(tmp_path: Path) -> None:
+def test_render_keeps_the_types_of_values(tmp_path: Path) -> None:
     file = tmp_path / "all.yaml"
     odd = '"12e5" "22:30" "0o644" "2024-05-06" "=" "y" "1_000" ".5" "~" "<<"'.split()
     file.write_text(

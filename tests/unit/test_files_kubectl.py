@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""A file says to us what it says to kubectl."""
+"""The project reads a file as kubectl does."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The commands that other tools run: a diff for CI, a hook that writes files, a KRM function for kustomize."""
+"""The commands that other tools run: a diff for CI, a hook that changes files, a KRM function for kustomize."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ DEPLOYMENT = (
 
 
 def kustomize() -> str:
-    """Where kustomize itself is, if it is; kubectl's runs no programs."""
+    """The path of kustomize, or None. The kustomize inside kubectl cannot run programs."""
     return shutil.which("kustomize") or ""
 
 
@@ -36,7 +36,7 @@ def run(*arguments: str, stdin: str = "") -> Any:
     return result
 
 
-def test_diff_shows_what_would_be_added_and_exits_with_1(tmp_path: Path) -> None:
+def test_diff_shows_additions_and_exits_with_1(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text("a: 1\n---\n" + DEPLOYMENT)
     done = run("diff", "-f", str(file), "--actor", str(ACTORS))
@@ -46,11 +46,11 @@ def test_diff_shows_what_would_be_added_and_exits_with_1(tmp_path: Path) -> None
     assert "+      - name: sidecar" in lines
     assert not [line for line in lines[2:] if line.startswith("-")]
     first = next(line for line in lines if line.startswith("@@"))
-    assert first.startswith("@@ -8,"), "the line numbers are the file's"
+    assert first.startswith("@@ -8,"), "line numbers must count from the start of the file"
     assert "\x1b[32m+" in run("diff", str(file), "--actor", str(ACTORS), "--color").stdout
 
 
-def test_diff_of_what_is_injected_is_empty(tmp_path: Path) -> None:
+def test_diff_of_an_injected_file_is_empty(tmp_path: Path) -> None:
     file = tmp_path / "web.yaml"
     file.write_text(DEPLOYMENT)
     assert run("inject", "--in-place", "--actor", str(ACTORS), "-f", str(file)).stdout == ""
@@ -59,7 +59,7 @@ def test_diff_of_what_is_injected_is_empty(tmp_path: Path) -> None:
     assert (done.exit_code, done.stdout) == (0, "")
 
 
-def test_the_hooks_name_commands_that_take_files(tmp_path: Path) -> None:
+def test_the_hooks_use_commands_that_take_files(tmp_path: Path) -> None:
     for hook in yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text()):
         file = tmp_path / f"{hook['id']}.yaml"
         file.write_text(DEPLOYMENT)
@@ -69,7 +69,7 @@ def test_the_hooks_name_commands_that_take_files(tmp_path: Path) -> None:
         assert done.exit_code == int("diff" in command), done.stderr
 
 
-def test_standard_input_is_not_written_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input_cannot_be_written_in_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run("inject", "--in-place", "--actor", str(ACTORS), "-f", "-", stdin=DEPLOYMENT)
     assert (done.exit_code, done.stdout, list(tmp_path.iterdir())) == (1, "", [])
@@ -77,13 +77,13 @@ def test_standard_input_is_not_written_back(tmp_path: Path, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("command", ["inject", "diff"])
-def test_a_command_without_files_says_so(command: str) -> None:
+def test_a_command_without_files_reports_it(command: str) -> None:
     done = run(command)
     assert (done.exit_code, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
     assert "no files" in done.stderr
 
 
-def test_nothing_is_written_where_one_document_is_bad(tmp_path: Path) -> None:
+def test_nothing_is_written_if_one_document_is_bad(tmp_path: Path) -> None:
     good, bad = tmp_path / "good.yaml", tmp_path / "bad.yaml"
     good.write_text(DEPLOYMENT)
     bad.write_text("a: 1\na: 2\n")
@@ -105,7 +105,7 @@ def test_a_krm_function_injects_the_items_of_a_resource_list() -> None:
 
 @pytest.mark.skipif(bool(kubectl.why_not()), reason=kubectl.why_not())
 def test_the_kustomize_example(tmp_path: Path) -> None:
-    """kubectl's kustomize builds the resources; functions that are programs are for the kustomize of its own."""
+    """kubectl's kustomize builds the resources. Only kustomize itself runs functions that are programs."""
     for name in ("actor.yaml", "deployment.yaml"):
         (tmp_path / name).write_text((EXAMPLE / name).read_text())
     whole = yaml.safe_load((EXAMPLE / "kustomization.yaml").read_text())
@@ -131,7 +131,7 @@ def test_the_kustomize_example(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not kustomize(), reason="there is no kustomize on the PATH")
 def test_the_kustomize_example_with_kustomize(tmp_path: Path) -> None:
-    """The whole example, built by the program that it is for."""
+    """The whole example, built by kustomize itself."""
     command = tmp_path / "asya-operator"
     command.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m cli "$@"\n')
     command.chmod(0o755)
@@ -146,9 +146,7 @@ def test_the_kustomize_example_with_kustomize(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("result", ["x", "[a]", "5", "true"])
 @pytest.mark.parametrize("command", ["inject", "diff", "render", "uninject"])
-def test_metadata_and_specs_of_any_type_end_no_command_by_a_traceback(
-    command: str, result: str, tmp_path: Path
-) -> None:
+def test_metadata_and_specs_of_any_type_cause_no_traceback(command: str, result: str, tmp_path: Path) -> None:
     file, more = tmp_path / "web.yaml", ["--actor", str(ACTORS)] if command in ("inject", "diff") else []
     label = "labels: {asya.io/actor: text}"
     for kind in ("Deployment", "Pod", "CronJob"):

@@ -1,4 +1,4 @@
-"""What is generated from the models is what the repository holds."""
+"""Generated files in the repository are current."""
 
 import re
 
@@ -18,7 +18,7 @@ def test_the_chart_has_the_webhook_configurations_of_the_code() -> None:
     assert CHART_WEBHOOKS.read_text() == WEBHOOKS.read_text(), "run `make generate`"
 
 
-def test_the_webhook_is_called_for_every_kind_that_is_injected_and_no_other() -> None:
+def test_the_webhook_configuration_covers_exactly_the_injected_kinds() -> None:
     mutating, validating = configurations({"url": ""}, excluded_namespaces=[], match_conditions=True)
     rules = mutating["webhooks"][0]["rules"]
     assert [(group, resource) for r in rules for group in r["apiGroups"] for resource in r["resources"]] == [*KINDS]
@@ -37,7 +37,7 @@ def test_the_pages_of_the_manual_are_generated_from_the_code() -> None:
         assert page.count("\n| `") > 15
 
 
-def test_the_version_is_in_one_place_and_in_the_changelog() -> None:
+def test_the_version_is_the_same_everywhere_and_in_the_changelog() -> None:
     chart = (CHART / "Chart.yaml").read_text()
     assert chart == with_version(chart), "run `make generate`"
     version = re.findall(r"^version: (.*)$", chart, re.MULTILINE)[0]
@@ -50,7 +50,7 @@ def test_every_field_is_described_and_typed() -> None:
     def walk(schema: dict[str, object], path: str) -> None:
         for name, child in (schema.get("properties") or {}).items():  # type: ignore[attr-defined]
             if name in ("limits", "requests", "metadata", "spec") or path.endswith(".env"):
-                continue  # Kubernetes' own
+                continue  # fields of Kubernetes itself
             assert child.get("description"), f"{path}.{name}"
             assert child.get("type"), f"{path}.{name}"
             walk(child, f"{path}.{name}")

@@ -1,7 +1,7 @@
-"""Whichever generation of sidecar and script meet in a pod, each finds what it reads, and the two find each other.
+"""Sidecars and scripts of all generations work together in a pod: each finds its variables and the same socket.
 
-Released ones read the first name of each row of the environment's table in the README and use the socket
-``asya-runtime.sock`` of the directory; earlier ones read the other names and use the whole path.
+Released ones read the first name of each row of the environment's table in the README, and use the socket
+``asya-runtime.sock`` in the directory. Earlier ones read the other names and use the whole path.
 """
 
 import itertools
@@ -47,7 +47,7 @@ SCRIPTS = {
 
 
 def environments(**spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What an injected sidecar and runtime have in their environments."""
+    """The environments of an injected sidecar and runtime."""
     obj = actor("text", **spec)
     template = obj["spec"]["workload"]["template"]
     plan = make_plan(parse_actor(obj), SidecarDefaults(), "")
@@ -56,7 +56,7 @@ def environments(**spec: Any) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def place(generation: str, env: dict[str, Any]) -> str:
-    """Where a sidecar or a script of that generation looks for the socket."""
+    """The path at which a sidecar or script of that generation looks for the socket."""
     return f"{env['ASYA_SOCKET_DIR']}/asya-runtime.sock" if generation == "released" else str(env["ASYA_SOCKET_PATH"])
 
 
@@ -72,7 +72,7 @@ def test_a_script_finds_every_name_it_reads(generation: str) -> None:
     assert SCRIPTS[generation] - runtime.keys() == set()
 
 
-def test_no_name_is_there_that_would_mislead_one() -> None:
+def test_no_other_name_could_mislead_one() -> None:
     for transport in TRANSPORTS.values():
         for env in environments(transport=transport):
             assert "ASYA_SOCKET_NAME" not in env
@@ -86,24 +86,24 @@ def test_no_name_is_there_that_would_mislead_one() -> None:
 
 
 @pytest.mark.parametrize(("sidecar", "script"), list(itertools.product(("released", "earlier"), repeat=2)))
-def test_every_pair_meets_at_the_default_path(sidecar: str, script: str) -> None:
+def test_every_pair_uses_the_same_default_path(sidecar: str, script: str) -> None:
     ours, theirs = environments()
     assert place(sidecar, ours) == place(script, theirs)
 
 
 @pytest.mark.parametrize("sidecar", ["released", "earlier"])
-def test_every_sidecar_meets_our_script_at_any_path(sidecar: str) -> None:
+def test_every_sidecar_finds_the_operators_script_at_any_path(sidecar: str) -> None:
     ours, theirs = environments(socket={"path": "/tmp/sockets/app.sock"})
     listens = {theirs["ASYA_SOCKET_PATH"], f"{theirs['ASYA_SOCKET_DIR']}/asya-runtime.sock"}
     assert place(sidecar, ours) in listens
 
 
-def test_the_values_are_in_the_form_that_is_read() -> None:
+def test_the_values_have_the_expected_form() -> None:
     sidecar, _ = environments(
         transport=SQS, queueName="asya-default-queue", timeout={"processing": 61, "gracefulShutdown": 90}
     )
     assert sidecar["ASYA_ACTOR_NAME"] == "queue"
-    # 360 s more: with a socket holder the sidecar waits through a restart, and the runtime keeps the limit itself.
+    # 360 s more: with a socket holder the sidecar waits through a restart, and the runtime enforces the limit itself.
     assert sidecar["ASYA_RUNTIME_TIMEOUT"] == sidecar["ASYA_RESILIENCY_ACTOR_TIMEOUT"] == "421s"
     assert sidecar["ASYA_METRICS_ADDR"] == ":9095"
     assert sidecar["ASYA_SQS_ENDPOINT"] == "http://localstack:4566"

@@ -1,4 +1,4 @@
-"""A release's asset through a proxy, with an authority and a token of one's own, and never off https."""
+"""A release's asset through a proxy, with the user's own CA and token, and never without https."""
 
 import socket
 import threading
@@ -32,7 +32,7 @@ def source(github: GitHub, **options: Any) -> GithubSource:
     return GithubSource("owner/name", "v1", lambda: None, base=github.url, access=given)
 
 
-def test_an_authority_of_ones_own(github: GitHub) -> None:
+def test_a_users_own_ca(github: GitHub) -> None:
     one = source(github)
     one.load()
     assert one.script == GOOD.decode()
@@ -42,7 +42,7 @@ def test_an_authority_of_ones_own(github: GitHub) -> None:
 
 
 class Proxy:
-    """An HTTP proxy that makes tunnels, and remembers to where."""
+    """An HTTP proxy that makes tunnels, and records their targets."""
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -82,14 +82,14 @@ def test_through_a_proxy(github: GitHub) -> None:
     assert proxy.asked == [github.url.removeprefix("https://")]
 
 
-def test_a_token_is_for_the_api_and_follows_no_redirect(github: GitHub, tmp_path: Path) -> None:
+def test_a_token_is_sent_to_the_api_and_not_to_redirects(github: GitHub, tmp_path: Path) -> None:
     github.token, github.redirect = "ghp_secret", f"{github.url}/elsewhere"
     (tmp_path / "token").write_text("wrong\n")
     one = source(github, token=tmp_path / "token")
     one.load()
     assert "404" in one.problem
     assert "wrong" not in one.problem
-    (tmp_path / "token").write_text("ghp_secret\n")  # a Secret that was changed, without a restart
+    (tmp_path / "token").write_text("ghp_secret\n")  # the Secret changed, without a restart
     github.paths.clear()
     github.tokens.clear()
     one.load()
@@ -123,7 +123,7 @@ def test_wrong_settings_are_refused_by_name(name: str, value: str) -> None:
         access({name: value})
 
 
-def test_the_public_server_has_its_api_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_public_server_has_another_api_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = list[str]()
 
     def opened(self: Access, url: str, headers: Any, timeout: float) -> Any:

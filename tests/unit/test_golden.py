@@ -1,4 +1,4 @@
-"""Every golden file, by the functions, by the command line and by the webhook."""
+"""Every golden file, with the functions, the command line and the webhook."""
 
 import base64
 from pathlib import Path
@@ -32,10 +32,12 @@ def ids(case: Case) -> str:
     return case.name
 
 
-def test_there_are_enough_and_each_has_one_outcome() -> None:
+def test_there_are_enough_files_and_each_has_one_result() -> None:
     assert len(INJECTED) >= 60
     assert len(INJECTED) + len(DENIED) == len(CASES)
-    assert all(case.source.read_text().startswith("# ") for case in CASES), "each says what it shows"
+    assert all(case.source.read_text().startswith("# ") for case in CASES), (
+        "a golden file must start with a comment that describes it"
+    )
 
 
 @pytest.mark.parametrize("case", CASES, ids=ids)
@@ -45,7 +47,7 @@ def test_outcome(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", INJECTED, ids=ids)
-def test_uninjecting_is_the_inverse_and_injecting_again_changes_nothing(case: Case) -> None:
+def test_uninjecting_is_the_inverse_and_injecting_twice_changes_nothing(case: Case) -> None:
     text = case.injected.read_text()
     assert uninjected(text) == case.source.read_text()
     assert injected(split(text), case.defaults) == (text, [])
@@ -76,7 +78,7 @@ def test_the_function_alone_is_its_own_inverse(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=ids)
-def test_the_webhook_answers_the_same(case: Case) -> None:
+def test_the_webhook_gives_the_same_result(case: Case) -> None:
     def lookup(wanted: Wanted) -> Plan | None:
         return plan_of(wanted.actor, case.defaults)
 
@@ -121,7 +123,7 @@ def run(*arguments: str, stdin: str = "", holder: bool = True) -> Any:
 
 
 @pytest.mark.parametrize("case", INJECTED, ids=ids)
-def test_the_command_line_does_the_same_to_files_and_to_standard_input(case: Case) -> None:
+def test_the_command_line_gives_the_same_result_for_files_and_standard_input(case: Case) -> None:
     settings = ["--actor", str(ACTORS), *([] if case.defaults.native_sidecars else ["--no-native-sidecars"])]
     holder = case.defaults.socket_activation
     done = run("inject", "-f", str(case.source), *settings, holder=holder)
@@ -133,7 +135,7 @@ def test_the_command_line_does_the_same_to_files_and_to_standard_input(case: Cas
 
 
 @pytest.mark.parametrize("case", DENIED, ids=ids)
-def test_a_denial_is_an_error_and_nothing_is_printed(case: Case) -> None:
+def test_a_denial_is_an_error_without_output(case: Case) -> None:
     settings = ["--actor", str(ACTORS), *([] if case.defaults.native_sidecars else ["--no-native-sidecars"])]
     done = run("inject", "-f", str(case.source), *settings)
     assert (done.exit_code, done.stdout) == (1, "")
@@ -148,7 +150,7 @@ def test_json_is_one_object_or_a_list_of_several() -> None:
     assert [o["kind"] for o in orjson.loads(several.stdout)["items"]] == ["ConfigMap", "Deployment", "Deployment"]
 
 
-def test_json_goes_in_and_comes_out(tmp_path: Path) -> None:
+def test_json_input_and_output(tmp_path: Path) -> None:
     obj = objects(Case("deployment").source.read_text())[0]
     file = tmp_path / "web.json"
     file.write_bytes(orjson.dumps(obj))
@@ -156,14 +158,14 @@ def test_json_goes_in_and_comes_out(tmp_path: Path) -> None:
     assert orjson.loads(done.stdout) == objects(Case("deployment").injected.read_text())[0]
 
 
-def test_actors_in_the_same_file_are_known(tmp_path: Path) -> None:
+def test_actors_in_the_same_file_are_used(tmp_path: Path) -> None:
     file = tmp_path / "all.yaml"
     file.write_text(ACTORS.read_text() + "---\n" + Case("deployment").source.read_text())
     done = run("inject", "-f", str(file))
     assert done.stdout == ACTORS.read_text() + "---\n" + Case("deployment").injected.read_text()
 
 
-def test_unlabel_takes_the_label_off_too() -> None:
+def test_unlabel_removes_the_label_too() -> None:
     done = run("uninject", "--unlabel", "-f", str(Case("deployment").injected))
     (obj,) = objects(done.stdout)
     assert "labels" not in obj["metadata"]
@@ -174,7 +176,7 @@ def test_unlabel_takes_the_label_off_too() -> None:
     ("text", "message"),
     [("a: [", "standard input:1:5: while parsing a flow node"), ("", "nothing was injected"), ("- 1\n", "nothing was")],
 )
-def test_what_is_no_manifest_is_told(text: str, message: str) -> None:
+def test_an_invalid_manifest_is_reported(text: str, message: str) -> None:
     assert message in run("inject", "-f", "-", stdin=text).stderr
 
 
@@ -184,7 +186,7 @@ def test_a_missing_file_is_an_error() -> None:
     assert "error: /nonexistent.yaml: cannot be read" in done.stderr
 
 
-def test_text_that_yaml_would_take_for_something_else_is_quoted() -> None:
+def test_text_that_yaml_would_read_as_another_type_is_quoted() -> None:
     actor = ACTORS.read_text().replace("value: DEBUG", 'value: "on"').split("---\n")[11]
     deployment = Case("own-environment").source.read_text()
     done = run("inject", "-f", "-", stdin=f"{actor}---\n{deployment}")
@@ -203,7 +205,7 @@ def test_text_that_yaml_would_take_for_something_else_is_quoted() -> None:
         ("scaled-job", ["ConfigMap", "ConfigMap", "TriggerAuthentication", "ScaledJob"]),
     ],
 )
-def test_render_prints_what_the_cluster_would_hold(example: str, kinds: list[str]) -> None:
+def test_render_prints_the_objects_of_a_cluster(example: str, kinds: list[str]) -> None:
     done = run("render", "-f", f"examples/{example}.yaml", "-n", "prod")
     assert done.exit_code == 0, done.stderr
     rendered = list(yaml.safe_load_all(done.stdout))

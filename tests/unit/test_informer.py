@@ -1,4 +1,4 @@
-"""The watch cache's own additions: writes that are seen at once, indexes, and no ghosts."""
+"""The watch cache's own functions: writes that are visible at once, indexes, and no deleted objects."""
 
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ def obj(name: str = "a", version: int = 1, uid: str = "u", **metadata: Any) -> O
 
 
 class Cache(Informer):
-    """An informer whose events a test makes."""
+    """An informer whose events a test sends."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(cast(Client, None), CONFIG_MAPS, **options)
@@ -25,7 +25,7 @@ class Cache(Informer):
         self.apply({"type": "DELETED", "object": one})
 
 
-def test_a_write_is_seen_until_the_watch_has_caught_up() -> None:
+def test_a_write_is_visible_until_the_watch_has_caught_up() -> None:
     cache = Cache()
     cache.add(obj(version=1))
     cache.observe(obj(version=3))
@@ -35,17 +35,17 @@ def test_a_write_is_seen_until_the_watch_has_caught_up() -> None:
     assert (cache.get("ns", "a") or {})["metadata"]["resourceVersion"] == "4"
 
 
-def test_what_is_deleted_does_not_rise_from_an_earlier_write() -> None:
+def test_an_earlier_write_does_not_restore_a_deleted_object() -> None:
     cache = Cache()
     cache.add(obj(version=1))
     cache.remove(obj(version=3))
     cache.observe(obj(version=2))
     assert cache.get("ns", "a") is None
     cache.observe(obj(version=9, uid="another"))
-    assert cache.get("ns", "a"), "but its successor is seen"
+    assert cache.get("ns", "a"), "its successor must be visible"
 
 
-def test_what_left_a_selection_and_came_back_is_seen_again() -> None:
+def test_an_object_that_left_a_selection_and_returned_is_visible() -> None:
     cache = Cache()
     cache.add(obj(version=1))
     cache.remove(obj(version=2))
@@ -54,7 +54,7 @@ def test_what_left_a_selection_and_came_back_is_seen_again() -> None:
     assert (cache.get("ns", "a") or {})["metadata"]["resourceVersion"] == "5"
 
 
-def test_objects_are_found_by_owner_and_by_label() -> None:
+def test_objects_are_indexed_by_owner_and_label() -> None:
     cache = Cache(index_label="x")
     owner = [{"uid": "o", "controller": True}]
     cache.add(obj("a", labels={"x": "1"}, ownerReferences=owner))

@@ -1,4 +1,4 @@
-"""Injection and its inverse, as properties over made-up pod templates and by example."""
+"""Injection and its inverse, by example."""
 
 import copy
 from typing import Any
@@ -41,7 +41,7 @@ def denial(template: Object, obj: Object | None = None, *, job: bool = False, **
     return str(caught.value)
 
 
-def test_the_runtime_container_may_be_named_by_annotation() -> None:
+def test_an_annotation_can_name_the_runtime_container() -> None:
     template = pod({"name": "web"}, {"name": "worker"})
     template["metadata"] = {"annotations": {"asya.io/runtime-container": "worker"}}
     record = read_record(inject(template, plan(actor("a"))))
@@ -55,13 +55,13 @@ def test_the_only_container_is_the_runtime() -> None:
     assert record.runtime == "app"
 
 
-def test_an_unclear_runtime_container_is_denied_with_the_names() -> None:
+def test_an_ambiguous_runtime_container_is_denied_with_the_names() -> None:
     message = denial(pod({"name": "web"}, {"name": "worker"}))
     assert "web, worker" in message
     assert "asya.io/runtime-container" in message
 
 
-def test_an_annotation_that_names_no_container_is_denied() -> None:
+def test_an_annotation_with_an_unknown_container_is_denied() -> None:
     template = pod(RUNTIME)
     template["metadata"] = {"annotations": {"asya.io/runtime-container": "other"}}
     assert "no container is named 'other'" in denial(template)
@@ -74,7 +74,7 @@ def test_a_users_sidecar_is_denied() -> None:
     )
 
 
-def test_a_taken_mount_or_volume_is_denied_with_the_remedy() -> None:
+def test_a_mount_or_volume_whose_place_is_taken_is_denied_with_the_remedy() -> None:
     taken = {**RUNTIME, "volumeMounts": [{"name": "data", "mountPath": "/var/run/asya/"}]}
     assert "taken by the volume 'data'" in denial(pod(taken))
     assert "spec.volumes" in denial(pod(RUNTIME, volumes=[{"name": "asya-socket", "hostPath": {"path": "/"}}]))
@@ -94,7 +94,7 @@ SCRIPT_MOUNT = {"name": "asya-runtime", "mountPath": "/opt/asya/asya_runtime.py"
         ({"name": "asya-runtime", "mountPath": SCRIPT_MOUNT["mountPath"]}, "without subPath and without readOnly"),
     ],
 )
-def test_a_mount_of_our_volume_that_is_not_like_ours_is_denied(mount: Object, words: str) -> None:
+def test_a_different_mount_of_the_operators_volume_is_denied(mount: Object, words: str) -> None:
     message = denial(pod({**RUNTIME, "volumeMounts": [mount]}))
     assert f"is a mount of {mount['name']!r} {words}" in message
     assert "remove the mount" in message
@@ -108,7 +108,7 @@ def test_a_mount_of_our_volume_that_is_not_like_ours_is_denied(mount: Object, wo
         {**SCRIPT_MOUNT, "readOnly": True},
     ],
 )
-def test_a_mount_of_our_volume_that_is_like_ours_is_taken_for_it(mount: Object) -> None:
+def test_an_equal_mount_of_the_operators_volume_counts_as_injected(mount: Object) -> None:
     template = pod({**RUNTIME, "volumeMounts": [mount]})
     once = inject(template, plan(actor("a")))
     assert len(once["spec"]["containers"][1]["volumeMounts"]) == 2
@@ -142,7 +142,7 @@ def test_a_mount_of_our_volume_that_is_like_ours_is_taken_for_it(mount: Object) 
         ),
     ],
 )
-def test_a_volume_of_our_name_counts_as_ours_if_it_holds_the_same(volume: Object, is_denied: bool) -> None:
+def test_a_volume_with_the_operators_name_and_content_counts_as_injected(volume: Object, is_denied: bool) -> None:
     template = pod(RUNTIME, volumes=[volume])
     if is_denied:
         assert f"the name {volume['name']!r} is taken by another volume" in denial(template)
@@ -151,7 +151,7 @@ def test_a_volume_of_our_name_counts_as_ours_if_it_holds_the_same(volume: Object
 
 
 @pytest.mark.parametrize("path", ["/var/run/./asya", "//var/run//asya/", "/var/run/x/../asya", "var/run/asya"])
-def test_a_mount_at_our_path_is_recognised_however_it_is_written(path: str) -> None:
+def test_a_mount_at_the_operators_path_is_recognised_in_every_spelling(path: str) -> None:
     taken = {**RUNTIME, "volumeMounts": [{"name": "data", "mountPath": path}]}
     assert "/var/run/asya is taken by the volume 'data'" in denial(pod(taken))
     same = pod({**RUNTIME, "volumeMounts": [{"name": "asya-socket", "mountPath": path}]})
@@ -166,12 +166,12 @@ def test_a_mount_at_our_path_is_recognised_however_it_is_written(path: str) -> N
     assert uninject(respelt) == pod(RUNTIME)
 
 
-def test_the_second_of_two_mounts_at_our_path_counts_too() -> None:
+def test_the_second_of_two_mounts_at_the_operators_path_counts_too() -> None:
     mounts = [{"name": "asya-socket", "mountPath": "/var/run/asya/"}, {"name": "data", "mountPath": "//var/run/asya"}]
     assert "taken by the volume 'data'" in denial(pod({**RUNTIME, "volumeMounts": mounts}))
 
 
-def test_of_a_variable_given_twice_the_last_is_ours_since_that_one_counts() -> None:
+def test_the_last_of_a_duplicate_variable_is_the_operators_because_kubernetes_uses_it() -> None:
     twice = [{"name": "ASYA_SOCKET_DIR", "value": "/a"}, {"name": "X"}, {"name": "ASYA_SOCKET_DIR", "value": "/b"}]
     template = pod({"name": "runtime", "env": twice})
     once = inject(template, plan(actor("a")))
@@ -181,7 +181,7 @@ def test_of_a_variable_given_twice_the_last_is_ours_since_that_one_counts() -> N
     assert inject(once, plan(actor("a"))) is once
 
 
-def test_the_first_record_replaced_the_first_of_a_variable_given_twice() -> None:
+def test_the_first_version_of_the_record_replaced_the_first_of_a_duplicate_variable() -> None:
     twice = [{"name": "ASYA_SOCKET_DIR", "value": "/var/run/asya"}, {"name": "ASYA_SOCKET_DIR", "value": "/b"}]
     template = pod({"name": "runtime", "env": twice}, volumes=[{"name": "asya-socket", "emptyDir": {}}])
     was = {"ASYA_SOCKET_DIR": {"name": "ASYA_SOCKET_DIR", "value": "/a"}}
@@ -208,7 +208,7 @@ def test_a_job_without_native_sidecars_is_denied() -> None:
         ({"name": "runtime"}, None),
     ],
 )
-def test_the_command_is_set_only_for_a_handler_without_one(runtime: Object, command: list[str] | None) -> None:
+def test_the_command_is_set_only_for_a_handler_without_a_command(runtime: Object, command: list[str] | None) -> None:
     assert inject(pod(runtime), plan(actor("a")))["spec"]["containers"][1].get("command") == command
 
 
@@ -219,7 +219,7 @@ def test_the_grace_period_is_raised_and_never_lowered() -> None:
     assert inject(long, plan(obj))["spec"]["terminationGracePeriodSeconds"] == 600
 
 
-def test_the_sidecar_runs_as_the_runtime_does() -> None:
+def test_the_sidecar_runs_as_the_runtimes_user() -> None:
     runtime = {**RUNTIME, "securityContext": {"runAsUser": 1000, "runAsGroup": 2000}}
     context = inject(pod(runtime), plan(actor("a")))["spec"]["containers"][0]["securityContext"]
     assert (context["runAsUser"], context["runAsGroup"]) == (1000, 2000)
@@ -258,7 +258,7 @@ def test_a_url_secret_replaces_the_four_variables() -> None:
         ("eu-west-1", "http://sqs.eu-west-1.amazonaws.com", False),
     ],
 )
-def test_sidecar_and_trigger_have_the_same_endpoint_unless_it_is_the_regions_own(
+def test_sidecar_and_trigger_have_the_same_endpoint_unless_it_is_the_regions_default(
     region: str, host: str, own: bool
 ) -> None:
     sqs = {"type": "sqs", "sqs": {"region": region, "queueBaseUrl": f"{host}/123456789012"}}
@@ -268,7 +268,7 @@ def test_sidecar_and_trigger_have_the_same_endpoint_unless_it_is_the_regions_own
     assert names(actor("a", transport=sqs)).get("ASYA_SQS_ENDPOINT") == endpoint
 
 
-def test_the_actors_own_variables_are_last_and_win() -> None:
+def test_the_actors_own_variables_are_last_and_override() -> None:
     obj = actor("a", sidecar={"env": [{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}, {"name": "EXTRA", "value": "1"}]})
     env = environment(parse_actor(obj), SidecarDefaults(gateway_url="http://gateway"))
     assert env[-2:] == [{"name": "ASYA_LOG_LEVEL", "value": "DEBUG"}, {"name": "EXTRA", "value": "1"}]
@@ -291,7 +291,7 @@ def test_the_digest_changes_with_each_input() -> None:
 
 
 @pytest.mark.parametrize("junk", [5, "abc", {"a": 1}, [5, None, {"name": "sidecar", "volumeMounts": 5}], None])
-def test_a_record_is_read_off_a_template_of_any_shape(junk: Any) -> None:
+def test_a_record_is_read_from_a_template_of_any_shape(junk: Any) -> None:
     annotations = {ANNOTATION_INJECTED: Record(actor="a", digest="d", runtime="r").annotation()}
     for spec in (junk, {"containers": junk, "initContainers": junk, "volumes": junk}):
         assert read_record({"metadata": {"annotations": annotations}, "spec": spec}) is None
@@ -301,7 +301,7 @@ def test_a_record_is_read_off_a_template_of_any_shape(junk: Any) -> None:
 
 
 @pytest.mark.parametrize("junk", [5, "asya-runtime", [None], {"name": ["asya-runtime"]}])
-def test_a_volume_that_became_another_stays(junk: Any) -> None:
+def test_a_volume_that_was_replaced_stays(junk: Any) -> None:
     injected = copy.deepcopy(inject(pod(RUNTIME), plan(actor("a"))))
     (volume,) = [v for v in injected["spec"]["volumes"] if v["name"] == "asya-runtime"]
     volume["configMap"] = junk

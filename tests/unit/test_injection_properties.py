@@ -31,20 +31,20 @@ def test_uninjecting_is_the_inverse(template: Object, obj: Object, settings: Sid
     assert orjson.dumps(uninject(injected), option=orjson.OPT_SORT_KEYS) == orjson.dumps(
         template, option=orjson.OPT_SORT_KEYS
     )
-    assert orjson.dumps(template) == before, "the input was changed"
+    assert orjson.dumps(template) == before, "injection changed its input"
 
 
 @given(templates(), ACTORS, ACTORS, SETTINGS, SETTINGS)
-def test_another_plan_leaves_nothing_of_the_first(
+def test_another_plan_removes_all_of_the_first(
     template: Object, first: Object, second: Object, before: SidecarDefaults, after: SidecarDefaults
 ) -> None:
-    """Neither does an operator that is set otherwise, or a cluster that was upgraded."""
+    """The same holds after a change of settings, or an upgrade of the cluster."""
     twice = inject(inject(template, plan(first, before)), plan(second, after))
     assert twice == inject(template, plan(second, after))
 
 
 @given(templates(), ACTORS, SETTINGS, st.booleans())
-def test_the_sidecar_is_never_an_unnumbered_user_and_shares_the_runtimes(
+def test_the_sidecar_always_has_a_numeric_user_and_shares_the_runtimes(
     template: Object, obj: Object, settings: SidecarDefaults, job: bool
 ) -> None:
     job = job and settings.native_sidecars
@@ -65,7 +65,7 @@ def test_the_sidecar_is_never_an_unnumbered_user_and_shares_the_runtimes(
 
 
 @given(templates(), ACTORS, st.booleans())
-def test_every_field_that_is_not_ours_comes_through(template: Object, obj: Object, job: bool) -> None:
+def test_every_other_field_is_kept(template: Object, obj: Object, job: bool) -> None:
     result = inject(template, plan(obj), job=job)
     spec, before = result["spec"], template["spec"]
     place = "initContainers" if job else "containers"
@@ -96,15 +96,15 @@ def test_every_field_that_is_not_ours_comes_through(template: Object, obj: Objec
 
 
 @given(templates(), ACTORS, st.booleans())
-def test_the_patch_makes_the_result(template: Object, obj: Object, job: bool) -> None:
+def test_the_patch_gives_the_result(template: Object, obj: Object, job: bool) -> None:
     result = inject(template, plan(obj), job=job)
     assert jsonpatch.apply_patch(template, operations(template, result)) == result
     assert jsonpatch.apply_patch(result, operations(result, uninject(result))) == template
 
 
 @given(templates(), ACTORS, st.data())
-def test_edits_made_meanwhile_survive_uninjection(template: Object, obj: Object, data: st.DataObject) -> None:
-    """What a user changes on an injected template is there after the sidecar has gone, as if changed before."""
+def test_later_edits_survive_uninjection(template: Object, obj: Object, data: st.DataObject) -> None:
+    """A user's change on an injected template remains after un-injection, as if it was made before injection."""
     injected = copy.deepcopy(inject(template, plan(obj)))
     plain = copy.deepcopy(template)
     edit = data.draw(st.sampled_from(["image", "env", "container", "volume", "label", "grace"]))
@@ -130,10 +130,8 @@ def test_edits_made_meanwhile_survive_uninjection(template: Object, obj: Object,
     st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=5), st.lists, max_leaves=4),
     st.booleans(),
 )
-def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(
-    template: Object, junk: Any, believed: bool
-) -> None:
-    """Whether it counts for nothing, or counts since there is a socket volume, which the user wrote too."""
+def test_a_forged_record_removes_only_parts_that_injection_can_add(template: Object, junk: Any, believed: bool) -> None:
+    """It is either ignored, or accepted because there is a socket volume, which the user also wrote."""
     users = [m for c in template["spec"]["containers"] for m in c.get("volumeMounts", ())]
     mounts = [m["mountPath"] for m in users if m["name"] not in OURS]
     forged = {
@@ -157,8 +155,8 @@ def test_a_forged_record_removes_nothing_that_injection_could_not_have_added(
         assert result["spec"] == template["spec"]
 
 
-def test_a_record_without_sidecar_or_socket_removes_nothing_at_all() -> None:
-    """Not even what looks in all respects as if it had been injected."""
+def test_a_record_without_sidecar_or_socket_removes_nothing() -> None:
+    """Not even parts that look exactly like injected ones."""
     env = [{"name": name, "value": "/var/run/asya"} for name in ("ASYA_SOCKET_DIR", "ASYA_SOCKET_PATH")]
     mounts = [{"name": "asya-runtime", "mountPath": "/opt/asya"}]
     container = {"name": "runtime", "image": "app:1", "env": env, "volumeMounts": mounts, "command": COMMAND}
