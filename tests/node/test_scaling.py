@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("keda")
 Report = Callable[[object], None]
 GENERATIONS = pytest.mark.parametrize("generation", ["frames", "http"], indirect=True)
 SCALING = {"enabled": True, "maxReplicas": 5, "pollingInterval": 5, "cooldownPeriod": 20}
-LONG_SECONDS, PROCESSING = (300, 330) if FULL else (100, 110)
+LONG_SECONDS, PROCESSING = (300, 330) if FULL else (45, 55)
 
 
 class Replicas:
