@@ -5,6 +5,7 @@ The test machine has no container engine. So the pod's containers are processes 
 KEDA does.
 """
 
+import json
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ from tests.e2e.rig import REPOSITORY, TAGS, TIER
 from tests.harness.brokers import RabbitMQ, sidecar_command, sidecar_environment, why_no_rabbitmq, why_no_sqs
 from tests.harness.clusters import ROOT, Cluster
 from tests.harness.operator import Operator
+from tests.harness.script import Script
 from tests.harness.space import Space
 from tests.podrun.pod import Image, Pod
 
@@ -186,6 +188,24 @@ def test_from_an_empty_folder_to_an_answered_message(desk: Desk) -> None:
             desk.follow()
         except AssertionError as error:
             raise AssertionError(f"{error}\n{desk.logs()}") from None
+
+
+def test_the_message_of_a_program_gets_the_answer_on_the_page(tmp_path: Path) -> None:
+    """The page about messages has a message as a program sends it; the function is that of the quick start."""
+    page = text_of("docs/messages.md")
+    (block,) = re.findall(r"^```json\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    message = json.loads(block)
+    assert message["route"]["curr"] == ACTOR
+    (tmp_path / "processor.py").write_text(files_of(text_of(PAGE))["processor.py"])
+    script = Script(tmp_path, "", "processor.Text.process")
+    try:
+        status, answer = script.post(message["payload"], **{key: message[key] for key in ("id", "route", "headers")})
+    finally:
+        script.stop()
+    assert status == 200
+    (frame,) = answer["frames"]
+    assert frame["route"] == {"prev": [ACTOR], "curr": "", "next": []}
+    assert f"`{json.dumps(frame['payload'])}`" in page
 
 
 def test_the_trial_broker_has_the_address_in_the_actor() -> None:
