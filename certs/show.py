@@ -4,13 +4,12 @@ import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
-Object = dict[str, Any]
+from kube.objects import Object
 
 
 @dataclass(frozen=True)

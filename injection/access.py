@@ -7,8 +7,7 @@ import posixpath
 from typing import Any
 
 from crds.names import DISABLED, INJECT
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 
 def map_of(obj: Object | None, part: str) -> Object:

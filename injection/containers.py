@@ -6,11 +6,12 @@ These are the sidecar, and the holder, which keeps the socket open while the run
 from typing import Any, Final
 
 from crds.names import HOLDER, SIDECAR
-from injection.access import Object, list_of, name_of
+from injection.access import list_of, name_of
 from injection.plan import Plan
 from injection.record import COMMAND
 from injection.runtime import Denied, Situation
 from injection.settings import RESTRICTED
+from kube.objects import Object
 
 HOLDER_RESOURCES: Final[Object] = {"requests": {"cpu": "5m", "memory": "16Mi"}, "limits": {"memory": "64Mi"}}
 CARRIED: Final = ("PATH", "LD_LIBRARY_PATH", "PYTHONHOME", "ASYA_SOCKET_CHMOD")

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from crds.names import HOLDER, SIDECAR
-from injection.access import Object, list_of, name_of
+from injection.access import list_of, name_of
 from injection.parts import parts_of
 from injection.record import Record, read_record
+from kube.objects import Object
 
 _SETTINGS: Final = {
     "image": "spec.sidecar.image of the AsyncActor {actor!r}, or for all actors sidecar.image of the operator's chart",

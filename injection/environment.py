@@ -4,16 +4,13 @@ Each generation reads its own variable names and ignores the others, so one envi
 the value of ``ASYA_ACTOR_NAME`` depends on the generation. ``docs/sidecars.md`` has a table.
 """
 
-from typing import Any
-
 import orjson
 
 from crds.models import AsyncActor
 from injection import rabbitmq as rabbitmq_connection
 from injection.generations import queue_name, sidecar_actor_name
 from injection.settings import SidecarDefaults
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 
 class _Environment:

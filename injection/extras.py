@@ -11,8 +11,7 @@ from typing import Any, Final
 import orjson
 
 from crds.names import RABBITMQ_VOLUME, RUNTIME_VOLUME, SOCKET_VOLUME
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 PREFIX: Final = "asya-"
 OWN: Final = (SOCKET_VOLUME, RUNTIME_VOLUME, RABBITMQ_VOLUME)

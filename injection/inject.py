@@ -18,7 +18,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from crds.names import ANNOTATION_DEFAULT_CONTAINER, ANNOTATION_INJECTED, HOLDER, LABEL_ACTOR, RUNTIME_KEY
-from injection.access import Object, is_disabled, list_of, map_of, name_of
+from injection.access import is_disabled, list_of, map_of, name_of
 from injection.containers import deny_taken_names, holder_container, sidecar_container
 from injection.extras import is_extra
 from injection.parts import is_complete, is_in_place, is_mirrored, parts_of, with_containers
@@ -26,6 +26,7 @@ from injection.plan import Plan
 from injection.record import COMMAND, OUR_VOLUMES, Record, is_our_container, is_our_volume, read_record
 from injection.runtime import Denied, inject_runtime, put_list, runtime_index, situation, uninject_runtime
 from kube.compare import contains
+from kube.objects import Object
 
 __all__ = [
     "COMMAND",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-Object = dict[str, Any]
+from kube.objects import Object
 
 
 @dataclass(frozen=True)

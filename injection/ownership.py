@@ -16,7 +16,8 @@ Every code path that writes or deletes an object calls :func:`ownership` first a
 from typing import Final, Literal
 
 from crds.names import ANNOTATION_APPLIED, API_VERSION, KIND, LABEL_ACTOR, LABEL_MANAGED_BY, OPERATOR
-from injection.access import Object, map_of
+from injection.access import map_of
+from kube.objects import Object
 
 Ownership = Literal["owned", "borrowed", "labelled", "orphaned", "foreign", "predecessor"]
 

@@ -3,9 +3,10 @@
 from typing import Any, Final
 
 from crds.names import ANNOTATION_DEFAULT_CONTAINER, HOLDER, LABEL_ACTOR
-from injection.access import Object, list_of, map_of, mount_path, name_of
+from injection.access import list_of, map_of, mount_path, name_of
 from injection.record import Record, is_our_container
 from kube.compare import contains
+from kube.objects import Object
 
 GROUPS: Final = ("containers", "volumes", "secrets", "env", "mounts", "probes")
 

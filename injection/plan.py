@@ -26,6 +26,7 @@ from injection import rabbitmq
 from injection.environment import HOLDER_PATIENCE, environment
 from injection.generations import generation, own_value, sidecar_image
 from injection.settings import RESTRICTED, SidecarDefaults
+from kube.objects import Object
 
 CONTRACT: Final = 2
 """Version of the injection and of its record. It is part of every digest."""
@@ -33,8 +34,6 @@ CONTRACT: Final = 2
 HOLDER_SOCKET: Final = "asya-holder.sock"
 """A second socket in the directory of the actor's socket. Through it, the holder passes the actor's socket to each
 runtime that starts."""
-
-Object = dict[str, Any]
 
 
 @dataclass(frozen=True)

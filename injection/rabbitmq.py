@@ -5,12 +5,11 @@ password. The sidecar's AMQP client reads the paths of a client certificate from
 the directories that Go trusts.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from crds.names import RABBITMQ_VOLUME
 from crds.transport import RabbitMQ, SecretKeyRef
-
-Object = dict[str, Any]
+from kube.objects import Object
 
 DIRECTORY: Final = "/etc/asya/rabbitmq"
 CA_DIRECTORY: Final = f"{DIRECTORY}/ca"

@@ -23,9 +23,10 @@ from crds.names import (
     SIDECAR,
     SOCKET_VOLUME,
 )
-from injection.access import Object, list_of, map_of, name_of, value_of
+from injection.access import list_of, map_of, name_of, value_of
 from injection.extras import is_extra
 from injection.plan import CONTRACT
+from kube.objects import Object
 
 READABLE: Final = (1, CONTRACT)
 """Versions of the record that this release understands: the current one and all earlier ones."""

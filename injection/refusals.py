@@ -9,8 +9,9 @@ from typing import Any
 from crds.names import RUNTIME_PATH
 from injection.access import linked_path, mount_path, name_of
 from injection.inject import NO_WINDOWS, Denied, read_record
-from injection.plan import Object, Plan
+from injection.plan import Plan
 from injection.runtime import runtime_index
+from kube.objects import Object
 from kube.quantity import parse_quantity
 
 _SOCKET_FILES = ("asya-runtime.sock", "runtime-ready")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crds.names import ANNOTATION_RUNTIME_CONTAINER, RUNTIME, RUNTIME_PATH, SIDECAR
-from injection.access import Object, list_of, map_of, mount_path, name_of, value_of
+from injection.access import list_of, map_of, mount_path, name_of, value_of
 from injection.plan import Plan
 from injection.record import (
     COMMAND,
@@ -18,6 +18,7 @@ from injection.record import (
     our_handlers,
 )
 from kube.compare import contains
+from kube.objects import Object
 
 HANDLER: Final = "ASYA_HANDLER"
 PORT: Final = "ASYA_RUNTIME_PORT"

@@ -29,9 +29,10 @@ from injection.edits import revert_warnings
 from injection.inject import Denied, inject, read_record, uninject
 from injection.kinds import KINDS, Kind
 from injection.ownership import controlling_actor, ownership
-from injection.plan import Object, Plan
+from injection.plan import Plan
 from injection.record import unknown_version, unknown_version_warning
 from injection.refusals import refuse, refuse_mounts
+from kube.objects import Object
 from webhook.patch import Operation, operations
 
 Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]

@@ -19,9 +19,9 @@ import structlog
 
 from crds.shape import METADATA, shape_fault
 from injection.kinds import KINDS
-from injection.plan import Object
 from injection.settings import SidecarDefaults
 from kube.failures import ApiError
+from kube.objects import Object
 from telemetry import tracing
 from telemetry.metrics.describe import OTHER, BoundedLabel
 from telemetry.metrics.webhook import ADMISSION_SECONDS, ADMISSIONS, DENIALS

@@ -11,8 +11,8 @@ from typing import Any
 
 from cryptography import x509
 
-from injection.plan import Object
 from injection.settings import InvalidSetting
+from kube.objects import Object
 
 OPERATIONS = ("CREATE", "UPDATE", "DELETE", "CONNECT")
 _TEXT, _OBJECT = (str, type(None)), (dict, type(None))

@@ -8,8 +8,9 @@ import jsonpatch
 from crds.parse import parse_actor
 from crds.shape import shape_fault
 from injection.inject import inject
-from injection.plan import Object, Plan, make_plan
+from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
+from kube.objects import Object
 from tests.bench.measure import RUNS, Result, median
 from tests.harness.space import actor
 from webhook.patch import operations

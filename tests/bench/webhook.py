@@ -9,8 +9,9 @@ from typing import Literal
 
 from crds.parse import parse_actor
 from injection.inject import inject
-from injection.plan import Object, make_plan
+from injection.plan import make_plan
 from injection.settings import SidecarDefaults
+from kube.objects import Object
 from kube.resources import ASYNC_ACTORS
 from tests.bench.floor import serving
 from tests.bench.load import drive, post

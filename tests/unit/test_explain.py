@@ -5,8 +5,9 @@ from typing import Any
 from cli.explain import Story, lines
 from crds.parse import parse_actor
 from injection.inject import inject
-from injection.plan import Object, make_plan
+from injection.plan import make_plan
 from injection.settings import SidecarDefaults
+from kube.objects import Object
 from tests.harness.space import actor
 
 

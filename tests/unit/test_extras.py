@@ -6,10 +6,10 @@ import pytest
 
 from crds.names import ANNOTATION_INJECTED
 from crds.parse import parse_actor
-from injection.access import Object
 from injection.inject import inject, uninject
 from injection.plan import make_plan
 from injection.settings import InvalidSetting, SidecarDefaults, from_environment
+from kube.objects import Object
 from tests.harness.space import actor
 
 ENVIRONMENT = {
