@@ -32,11 +32,11 @@ __all__ = [
     "COMMAND",
     "Denied",
     "Record",
+    "find_runtime",
     "inject",
     "is_disabled",
     "map_of",
     "read_record",
-    "runtime_container",
     "uninject",
 ]
 
@@ -188,14 +188,16 @@ def _is_removed(container: Any, record: Record) -> bool:
     return is_our_container(container) and (name_of(container) != HOLDER or record.holder)
 
 
-def runtime_container(template: Object) -> str:
-    """Return the name of the container with the user's function.
-
-    Raises:
-        Denied: several containers qualify, or none.
-    """
-    name: str = (template.get("spec") or {})["containers"][runtime_index(template)]["name"]
-    return name
+def find_runtime(template: Object | None) -> Object | None:
+    """Return the container with the user's function. None if there is no template, or injection would refuse it."""
+    if template is None:
+        return None
+    try:
+        index = runtime_index(template)
+    except Denied:
+        return None
+    runtime: Object = template["spec"]["containers"][index]
+    return runtime
 
 
 def _deny_windows(spec: Object) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 from crds.models import AsyncActor
 from injection.access import value_of
 from injection.generations import generation, own_value, sidecar_actor_name
-from injection.inject import Denied, runtime_container
+from injection.inject import find_runtime
 from injection.scaling_risks import TEMPLATE
 from injection.settings import SidecarDefaults
 
@@ -34,18 +34,13 @@ def _retries(actor: AsyncActor) -> Iterator[str]:
 
 
 def _envelope(actor: AsyncActor, defaults: SidecarDefaults) -> Iterator[str]:
-    template = actor.spec.workload.template
-    if template is None or generation(actor, defaults) != "http":
+    runtime = find_runtime(actor.spec.workload.template)
+    if runtime is None or generation(actor, defaults) != "http":
         return
-    try:
-        name = runtime_container(template)
-    except Denied:
-        return  # admission reports this as an error
-    runtime = next(c for c in template["spec"]["containers"] if c["name"] == name)
     if (value_of(runtime, MODE) or "").lower() == "envelope":
         yield (
-            f"{TEMPLATE}.spec.containers[{name}].env[{MODE}]: 'envelope' is for sidecars before 0.5.1; with this "
-            "actor's sidecar, every message ends in an error; remove the variable, and write the function as a "
+            f"{TEMPLATE}.spec.containers[{runtime['name']}].env[{MODE}]: 'envelope' is for sidecars before 0.5.1; with "
+            "this actor's sidecar, every message ends in an error; remove the variable, and write the function as a "
             "generator that reads and changes the message by GET, SET and DEL"
         )
 

@@ -6,7 +6,7 @@ GitOps never see admission's response. The command shows them in ``explain`` and
 
 from crds.models import AsyncActor
 from injection.generations import consumed_queue
-from injection.inject import Denied, runtime_container
+from injection.inject import find_runtime
 from injection.scaling_risks import TEMPLATE, scaling_risks
 from injection.settings import SidecarDefaults
 from injection.sidecar_limits import sidecar_limits
@@ -45,17 +45,10 @@ def _queue(actor: AsyncActor, defaults: SidecarDefaults) -> list[str]:
 
 
 def _resources(actor: AsyncActor) -> list[str]:
-    template = actor.spec.workload.template
-    if template is None:
-        return []
-    try:
-        name = runtime_container(template)
-    except Denied:
-        return []  # admission reports this as an error
-    runtime = next(c for c in template["spec"]["containers"] if c["name"] == name)
-    if (runtime.get("resources") or {}).get("limits"):
+    runtime = find_runtime(actor.spec.workload.template)
+    if runtime is None or (runtime.get("resources") or {}).get("limits"):
         return []
     return [
-        f"{TEMPLATE}.spec.containers[{name}].resources.limits: not set, so one actor may use all memory of a node; "
-        "set a memory limit"
+        f"{TEMPLATE}.spec.containers[{runtime['name']}].resources.limits: not set, so one actor may use all memory of "
+        "a node; set a memory limit"
     ]

@@ -15,7 +15,7 @@ from crds.names import ANNOTATION_ACTOR_GENERATION, KEDA_API_VERSION, KEDA_CONFI
 from crds.scaling import Behavior, ScaledJobs, Trigger
 from crds.transport import SQS, RabbitMQ, SecretKeyRef
 from injection.generations import queue_name
-from injection.inject import Denied, runtime_container
+from injection.inject import find_runtime
 from injection.rabbitmq import DEFAULT_PASSWORD
 from injection.settings import SidecarDefaults
 from kube.objects import Object
@@ -124,13 +124,8 @@ def _with_pause(actor: AsyncActor, metadata: Object) -> Object:
 def _environment_source(actor: AsyncActor) -> Object:
     """Names the runtime container if one of the user's triggers reads a variable; KEDA's default is the first one."""
     reads_variables = any(key.endswith("FromEnv") for t in actor.spec.scaling.triggers or () for key in t.metadata)
-    template = actor.spec.workload.template
-    if not reads_variables or template is None:
-        return {}
-    try:
-        return {"envSourceContainerName": runtime_container(template)}
-    except Denied:
-        return {}  # admission refuses such a template
+    runtime = find_runtime(actor.spec.workload.template) if reads_variables else None
+    return {"envSourceContainerName": runtime["name"]} if runtime is not None else {}
 
 
 # -- triggers ----------------------------------------------------------------------------------------
