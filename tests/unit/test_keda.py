@@ -1,4 +1,4 @@
-"""What KEDA says of its objects, as the condition ScalingReady, with a remedy for each transport."""
+"""KEDA's reports about its objects as the condition ScalingReady, with a remedy for each transport."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -75,12 +75,12 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("message", "cause"), MESSAGES)
-def test_causes_are_told_by_whole_codes(message: str, cause: str | None) -> None:
+def test_causes_are_recognised_by_whole_codes(message: str, cause: str | None) -> None:
     assert cause_of(message) == cause
 
 
 @given(st.text("0123456789abcdef-", min_size=8, max_size=40))
-def test_a_request_id_is_no_code(request_id: str) -> None:
+def test_a_request_id_is_not_a_code(request_id: str) -> None:
     assert (
         cause_of(f"https response error StatusCode: 400, RequestID: 404{request_id}, api error Throttled: slow") is None
     )
@@ -110,13 +110,13 @@ def test_a_remedy_for_each_transport(message: str, transport: str, phase: str, d
     assert do in result.message
 
 
-def test_one_of_several_triggers_that_fails_is_trouble() -> None:
+def test_one_failing_trigger_of_several_is_a_problem() -> None:
     partial = {"type": "Ready", "status": "Unknown", "reason": "PartialTriggerError", "message": "Some triggers"}
     assert _verdict(_live(partial)).status == "False"
     assert keda.is_in_trouble(_live(partial))
 
 
-def test_all_is_well() -> None:
+def test_healthy_scaling() -> None:
     assert (_verdict(_live()).status, _verdict(_live()).reason) == ("True", "ScaledObjectCreated")
     assert not keda.is_in_trouble(_live())
 
@@ -131,7 +131,7 @@ def test_all_is_well() -> None:
         ({}, None),
     ],
 )
-def test_paused_by_whoever(annotations: Object, annotation: str | None) -> None:
+def test_scaling_paused_by_anyone(annotations: Object, annotation: str | None) -> None:
     result = _verdict(_live(annotations=annotations))
     assert result.status == "True"
     assert result.reason == ("ScalingPaused" if annotation else "ScaledObjectCreated")
@@ -140,7 +140,7 @@ def test_paused_by_whoever(annotations: Object, annotation: str | None) -> None:
         assert ("at 3 replicas" in result.message) == (annotation == scalers.PAUSED_REPLICAS)
 
 
-def test_scaling_that_is_paused_one_way_is_told() -> None:
+def test_scaling_paused_in_one_direction_is_reported() -> None:
     result = _verdict(_live(annotations={"autoscaling.keda.sh/paused-scale-in": "true"}))
     assert (result.status, "an annotation pauses scaling down" in result.message) == ("True", True)
 
@@ -154,7 +154,7 @@ def test_fallback() -> None:
 
 
 @pytest.mark.parametrize(("reason", "down"), [("FailedGetExternalMetric", True), ("ScalingDisabled", False)])
-def test_an_autoscaler_that_is_not_active(reason: str, down: bool) -> None:
+def test_an_inactive_autoscaler(reason: str, down: bool) -> None:
     condition = {"type": "HPAActive", "status": "False", "reason": reason, "message": "unable to get external metric"}
     result = _verdict(_live(condition))
     assert result.reason == ("AutoscalerNotActive" if down else "ScaledObjectCreated")
@@ -162,7 +162,7 @@ def test_an_autoscaler_that_is_not_active(reason: str, down: bool) -> None:
 
 
 @pytest.mark.parametrize("known", [{}, {"conditions": [{"type": "Ready", "status": "Unknown"}]}])
-def test_an_object_that_keda_does_not_look_at(known: Object) -> None:
+def test_an_object_that_keda_does_not_process(known: Object) -> None:
     live = {**_live(), "status": known}
     first = _verdict(live)
     assert (first.status, first.reason, first.retry) == ("Unknown", "ScaledObjectNotObserved", 60)

@@ -1,4 +1,4 @@
-"""The keeper of the webhook's certificate, on a cluster, beside others that publish and store certificates there."""
+"""The keeper of the webhook's certificate, on a cluster where others also publish and store certificates."""
 
 import base64
 import threading
@@ -36,7 +36,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def client(api: Any) -> Client:
-    """Of a cluster whose webhook configurations trust nobody, with no Secret."""
+    """A client of a cluster without a Secret, whose webhook configurations trust no CA."""
     made: Client = api.client()
     made.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}, manager="test")
     for name in (SETTINGS.secret, SETTINGS.authority):
@@ -46,7 +46,7 @@ def client(api: Any) -> Client:
 
 
 def publish(client: Client, ca: bytes) -> None:
-    """Install the webhook configurations anew, and have them trust ``ca``."""
+    """Install the webhook configurations again, with ``ca`` as the trusted CA."""
     config = {"url": "https://127.0.0.1:1"} | ({"caBundle": base64.b64encode(ca).decode()} if ca else {})
     for obj in configurations(config, excluded_namespaces=[], match_conditions=False):
         client.delete(WEBHOOKS[obj["kind"]], "", "asya-operator")
@@ -54,7 +54,7 @@ def publish(client: Client, ca: bytes) -> None:
 
 
 def bundle(client: Client) -> bytes:
-    """What the mutating one trusts."""
+    """The CA bundle of the mutating configuration."""
     obj = client.get(WEBHOOKS["MutatingWebhookConfiguration"], "", "asya-operator")
     assert obj is not None
     return base64.b64decode(obj["webhooks"][0]["clientConfig"].get("caBundle") or "")
@@ -67,21 +67,21 @@ def store(client: Client, data: dict[str, str], **annotations: str) -> None:
 
 
 def served(client: Client) -> dict[str, str]:
-    """What the webhook may read."""
+    """The Secret that the webhook can read."""
     obj = client.get(SECRETS, NAMESPACE, SETTINGS.secret) or {}
     data: dict[str, str] = obj.get("data") or {}
     return data
 
 
 def kept(client: Client) -> State | None:
-    """The state in the Secret that controllers alone may read."""
+    """The state in the Secret that only controllers can read."""
     obj = client.get(SECRETS, NAMESPACE, SETTINGS.authority) or {}
     return State.from_secret(obj.get("data") or {})
 
 
 @contextmanager
 def keeping(client: Client, *, leading: bool) -> Iterator[Keeper]:
-    """A keeper for a while."""
+    """A running keeper."""
     keeper = Keeper(client, SETTINGS, lambda: leading)
     keeper.start()
     try:
@@ -92,14 +92,14 @@ def keeping(client: Client, *, leading: bool) -> Iterator[Keeper]:
             informer.stop()
 
 
-def test_a_stored_ca_is_published_where_none_is_without_leading(client: Client) -> None:
+def test_a_keeper_publishes_a_stored_ca_without_leading_if_none_is_published(client: Client) -> None:
     state = advance(None, SETTINGS.names, SETTINGS.policy, 0.0, published=False)
     store(client, state.to_secret())
     with keeping(client, leading=False):
         wait_for("the bundle", lambda: bundle(client) == state.bundle, 10)
         publish(client, OTHER.certificate)
         threading.Event().wait(1.5)
-        assert bundle(client) == OTHER.certificate, "what is published is the leader's to change"
+        assert bundle(client) == OTHER.certificate, "only the leader may change a published bundle"
 
 
 def test_another_ca_stays_trusted_while_its_certificate_is_served(client: Client) -> None:
@@ -119,11 +119,11 @@ def test_another_ca_stays_trusted_while_its_certificate_is_served(client: Client
         assert obj
         stored = kept(client)
         assert stored is not None
-        assert "published" in order, "before it is stored"
+        assert "published" in order, "the new CA must be published before it is stored"
         wait_for("the other to be dropped", lambda: bundle(client) == stored.authority.certificate, 15)
 
 
-def test_a_secret_of_cert_manager_is_left_alone(client: Client) -> None:
+def test_a_secret_of_cert_manager_does_not_change(client: Client) -> None:
     serving = issue(OTHER, ["webhook"], timedelta(days=1))
     data = {"tls.crt": base64.b64encode(serving.certificate).decode()}
     store(client, data, **{"cert-manager.io/certificate-name": "asya-operator-webhook"})
@@ -144,7 +144,7 @@ def test_a_secret_of_cert_manager_is_left_alone(client: Client) -> None:
 
 @pytest.mark.parametrize("following", [False, True])
 def test_the_ca_key_moves_out_of_the_secret_that_the_webhook_reads(client: Client, following: bool) -> None:
-    """As an upgrade finds it: one Secret with everything. CA and certificate stay as they are."""
+    """An upgrade starts with one Secret that has everything. CA and certificate do not change."""
     now = time.time()
     state = replace(advance(None, SETTINGS.names, SETTINGS.policy, now, published=False), since=now + 3600)
     if following:
@@ -161,7 +161,7 @@ def test_the_ca_key_moves_out_of_the_secret_that_the_webhook_reads(client: Clien
         assert "ca key moved" in message[0]["message"]
 
 
-def test_either_secret_is_restored_as_it_was(client: Client) -> None:
+def test_a_deleted_secret_is_restored_unchanged(client: Client) -> None:
     with keeping(client, leading=True):
         state = cast(State, wait_for("the state", lambda: kept(client), 10))
         wait_for("the certificate", lambda: served(client) == state.served(), 10)
@@ -169,12 +169,12 @@ def test_either_secret_is_restored_as_it_was(client: Client) -> None:
             client.delete(SECRETS, NAMESPACE, name)
             wait_for("its return", lambda: kept(client) == state and served(client) == state.served(), 10)
     client.delete(SECRETS, NAMESPACE, SETTINGS.secret)
-    with keeping(client, leading=True):  # by another controller, too, which remembers nothing
+    with keeping(client, leading=True):  # another controller, which has no memory of it, restores it too
         wait_for("its return", lambda: served(client) == state.served(), 10)
         assert kept(client) == state
 
 
-def test_a_controller_that_stopped_between_the_two_is_gone_on_from(client: Client) -> None:
+def test_a_controller_continues_after_a_stop_between_the_two_writes(client: Client) -> None:
     now = time.time()
     before = replace(advance(None, SETTINGS.names, SETTINGS.policy, now, published=False), since=now + 3600)
     after = replace(before, serving=issue(before.authority, SETTINGS.names, timedelta(days=1)))

@@ -1,4 +1,4 @@
-"""Places to roll over in come free, whichever is told first: the answer to a re-injection, or how it went."""
+"""A place for a rollout becomes free, whether the response to the re-injection or the watch is first."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -28,7 +28,7 @@ def deployment(template: Object, generation: int, status: Object) -> Object:
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_one_that_has_rolled_out_before_the_answer_is_read_holds_no_place(gone: bool) -> None:
+def test_a_rollout_that_completes_before_the_response_holds_no_place(gone: bool) -> None:
     rollouts = Rollouts(1, 300, lambda key: None)
     before = deployment(TEMPLATE, 1, {**DONE, "observedGeneration": 1})
     answer = deployment(inject(TEMPLATE, PLAN), 2, {**DONE, "observedGeneration": 1})

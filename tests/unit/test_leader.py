@@ -1,4 +1,4 @@
-"""Who leads: one candidate at a time, whatever the API server answers."""
+"""Leader election: at most one candidate leads, whatever the API server answers."""
 
 import copy
 from typing import Any, cast
@@ -44,7 +44,7 @@ class Api:
 
 
 class Candidate(Election):
-    """An election that counts."""
+    """An election that counts its starts and stops."""
 
     def __init__(self, api: Api, identity: str, clock: Clock) -> None:
         self.started = self.stopped = 0
@@ -62,7 +62,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def test_the_first_leads_and_the_second_waits_for_the_lease_to_run_out(clock: Clock) -> None:
+def test_the_first_leads_and_the_second_waits_until_the_lease_expires(clock: Clock) -> None:
     api = Api()
     first, second = Candidate(api, "first", clock), Candidate(api, "second", clock)
     for _ in range(10):
@@ -72,11 +72,11 @@ def test_the_first_leads_and_the_second_waits_for_the_lease_to_run_out(clock: Cl
         assert first.is_leading
         assert not second.is_leading
     second.step()
-    for _ in range(6):  # the first is paused
+    for _ in range(6):  # the first candidate is paused
         clock.now += 2
         second.step()
         assert not second.is_leading
-    assert not first.is_leading, "by the clock alone, before the second may"
+    assert not first.is_leading, "it must stop by the clock alone, before the second can lead"
     clock.now += 2
     second.step()
     assert second.is_leading
@@ -87,7 +87,7 @@ def test_the_first_leads_and_the_second_waits_for_the_lease_to_run_out(clock: Cl
     assert (first.started, first.stopped) == (1, 1)
 
 
-def test_an_api_server_that_is_away_ends_no_election(clock: Clock) -> None:
+def test_an_unavailable_api_server_ends_no_election(clock: Clock) -> None:
     api = Api()
     only = Candidate(api, "only", clock)
     only.step()
@@ -105,7 +105,7 @@ def test_an_api_server_that_is_away_ends_no_election(clock: Clock) -> None:
     wait_for("both starts", lambda: (only.started, only.stopped) == (2, 1))
 
 
-def test_one_whose_lease_was_taken_stops_at_once(clock: Clock) -> None:
+def test_a_leader_whose_lease_was_taken_stops_at_once(clock: Clock) -> None:
     api = Api()
     only = Candidate(api, "only", clock)
     only.step()
@@ -116,7 +116,7 @@ def test_one_whose_lease_was_taken_stops_at_once(clock: Clock) -> None:
     assert only.stopped == 1
 
 
-def test_one_that_stops_gives_the_lease_back(clock: Clock) -> None:
+def test_a_stopping_leader_releases_the_lease(clock: Clock) -> None:
     api = Api()
     first, second = Candidate(api, "first", clock), Candidate(api, "second", clock)
     first.step()
@@ -127,10 +127,10 @@ def test_one_that_stops_gives_the_lease_back(clock: Clock) -> None:
     assert second.is_leading
     first.step()
     assert api.holder == "second"
-    assert first.stopped == 0, "which is for those that lose it"
+    assert first.stopped == 0, "this is only for leaders that lose it"
 
 
-def test_two_that_create_it_at_once(clock: Clock) -> None:
+def test_two_candidates_that_create_it_at_once(clock: Clock) -> None:
     api = Api()
     first, second = Candidate(api, "first", clock), Candidate(api, "second", clock)
     late = second._client.request
@@ -147,7 +147,7 @@ def test_two_that_create_it_at_once(clock: Clock) -> None:
 
 
 def test_a_lease_of_the_former_release_is_taken_over(clock: Clock) -> None:
-    """Whatever is in it."""
+    """Whatever its content is."""
     api = Api()
     api.lease = {"metadata": {"name": "l", "resourceVersion": "0"}, "spec": {"holderIdentity": "gone"}}
     only = Candidate(api, "only", clock)

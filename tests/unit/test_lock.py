@@ -1,4 +1,4 @@
-"""The locked dependencies are those of the project, each with its hashes."""
+"""The locked dependencies are the project's, each with its hashes."""
 
 import re
 import tomllib
@@ -14,11 +14,11 @@ LOCKED = re.compile(r"^([a-z0-9._-]+)==([^ ;]+)(?: ;[^\\]*)?\s*\\\n((?:    --has
 def locked(file: str) -> dict[str, str]:
     text = (ROOT / file).read_text()
     matches: dict[str, str] = {canonicalize_name(name): version for name, version, _ in LOCKED.findall(text)}
-    assert len(matches) == len(re.findall(r"^[a-z0-9]", text, re.M)), "each has its hashes"
+    assert len(matches) == len(re.findall(r"^[a-z0-9]", text, re.M)), "a requirement has no hashes"
     return matches
 
 
-def test_every_dependency_is_locked_at_a_version_that_fits() -> None:
+def test_every_dependency_is_locked_at_a_suitable_version() -> None:
     versions = locked("requirements.lock")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     for requirement in map(Requirement, project["dependencies"]):
@@ -27,7 +27,7 @@ def test_every_dependency_is_locked_at_a_version_that_fits() -> None:
 
 
 def test_the_image_has_the_same_versions_but_not_the_official_client() -> None:
-    """Which the plugin needs, to read a kubeconfig: its archive has the whole lock."""
+    """The plugin needs this client to read a kubeconfig, so its archive has the whole lock."""
     image, everything = locked("image.lock"), locked("requirements.lock")
     assert image.items() <= everything.items()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

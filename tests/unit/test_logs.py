@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line from every source, and settings that cannot be used are refused."""
+"""Logs: one JSON object on each line from every source, and invalid settings are refused."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ except ValueError:
 
 
 def lines(format: str) -> list[str]:
-    """What the script writes."""
+    """The output of the script."""
     command = [sys.executable, "-c", SCRIPT, format]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr.splitlines()
 
@@ -45,7 +45,7 @@ def test_every_source_writes_json() -> None:
     assert parsed[0]["actor"] == "a"
 
 
-def test_text_is_for_people() -> None:
+def test_the_text_format_is_readable_for_people() -> None:
     text = lines("text")
     assert any("from gunicorn 1" in line for line in text)
     assert not any(line.startswith("{") for line in text)
@@ -55,6 +55,6 @@ def test_text_is_for_people() -> None:
     ("level", "format", "message"),
     [("LOUD", "auto", "ASYA_LOG_LEVEL: .*found 'LOUD'"), ("INFO", "xml", "ASYA_LOG_FORMAT: .*found 'xml'")],
 )
-def test_a_setting_that_cannot_be_used_is_named(level: str, format: str, message: str) -> None:
+def test_an_invalid_setting_is_named(level: str, format: str, message: str) -> None:
     with pytest.raises(logs.InvalidLogSetting, match=message):
         logs.configure(level, format)

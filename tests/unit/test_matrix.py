@@ -1,4 +1,4 @@
-"""Which control planes ``make matrix`` runs on, and what it counts."""
+"""The control planes of ``make matrix``, and how it counts results."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.matrix import ControlPlane, Outcome, control_planes, outcome_of, problem
 
 
-def test_the_environment_names_them_and_the_oldest_is_first() -> None:
+def test_the_environment_names_control_planes_and_the_oldest_is_first() -> None:
     environment = {
         "KUBEBUILDER_ASSETS_1_36": "/b",
         "KUBEBUILDER_ASSETS_1_9": "/a",
@@ -20,7 +20,7 @@ def test_the_environment_names_them_and_the_oldest_is_first() -> None:
 @pytest.mark.parametrize(
     ("printed", "said"), [("Kubernetes v1.29.1", ""), ("Kubernetes v1.2.9", "holds Kubernetes v1.2.9")]
 )
-def test_a_folder_must_hold_the_version_of_its_name(tmp_path: Path, printed: str, said: str) -> None:
+def test_a_folder_must_have_the_version_of_its_name(tmp_path: Path, printed: str, said: str) -> None:
     for name in ("kube-apiserver", "kube-controller-manager", "etcd"):
         (tmp_path / name).write_text(f"#!/bin/sh\necho {printed}\n")
         (tmp_path / name).chmod(0o755)

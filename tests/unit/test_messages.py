@@ -1,4 +1,4 @@
-"""The way to an actor's broker: its target, the short-lived pod, what it prints, and how refusals read."""
+"""The path to an actor's broker: its target, the short-lived pod, its output, and the text of refusals."""
 
 import json
 import subprocess
@@ -53,13 +53,13 @@ def test_the_queues_of_an_actor(image: str, queue: str, sink: str, sump: str) ->
     assert Request.from_json(json.loads(json.dumps(request.to_json()))) == request
 
 
-def test_an_actor_that_names_its_ends_and_its_exchange() -> None:
+def test_an_actor_with_its_own_ends_and_exchange() -> None:
     env = [{"name": n, "value": v} for n, v in (("ASYA_ACTOR_SINK", "s"), ("ASYA_RABBITMQ_EXCHANGE", "e"))]
     made = target(sidecar={"env": env})
     assert (list(made.ends), made.exchange) == (["asya-n-s", "asya-n-x-sump"], "e")
 
 
-def test_a_route_begins_with_its_actor() -> None:
+def test_a_route_starts_with_its_actor() -> None:
     made = target()
     assert [made.route(), made.route(["b"]), made.route(["a", "b"])] == [["a"], ["a", "b"], ["a", "b"]]
 
@@ -72,7 +72,7 @@ TLS = {
 
 
 @pytest.mark.parametrize("rabbitmq", [{"host": "rabbitmq"}, TLS])
-def test_the_pod_is_valid_restricted_and_removed_by_itself(rabbitmq: Any) -> None:
+def test_the_pod_is_valid_and_restricted_and_is_removed(rabbitmq: Any) -> None:
     made = target(transport={"type": "rabbitmq", "rabbitmq": rabbitmq})
     request = made.request(action="send", bodies=["x" * 2_000_000])
     parts = encoded(request, new_key())
@@ -87,14 +87,14 @@ def test_the_pod_is_valid_restricted_and_removed_by_itself(rabbitmq: Any) -> Non
     assert container["securityContext"]["allowPrivilegeEscalation"] is False
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in template["volumes"]}
-    assert "asya.io/actor" not in obj["metadata"]["labels"], "else it would be injected"
+    assert "asya.io/actor" not in obj["metadata"]["labels"], "without this label it would be injected"
     assert len(parts) == 3
     for secret in secrets("asya-messages-1", "n", "uid", parts):
         kubernetes_validate.validate(secret, "1.36", strict=True)
         assert secret["metadata"]["ownerReferences"][0]["uid"] == "uid"
 
 
-def test_no_secret_stands_in_the_pods_manifest() -> None:
+def test_the_pods_manifest_contains_no_secret() -> None:
     request = target(transport={"type": "rabbitmq", "rabbitmq": TLS}).request(action="send", bodies=[MARKED])
     obj = job(target(transport={"type": "rabbitmq", "rabbitmq": TLS}), "j", "i", request, 1)
     assert MARKED not in json.dumps(obj)
@@ -103,7 +103,7 @@ def test_no_secret_stands_in_the_pods_manifest() -> None:
 
 
 @given(st.text(), st.integers(1, 3))
-def test_a_request_arrives_whole_in_parts(body: str, copies: int) -> None:
+def test_a_request_in_parts_is_complete(body: str, copies: int) -> None:
     request = Request("send", bodies=[body] * copies)
     key = new_key()
     parts = encoded(request, key)
@@ -119,7 +119,7 @@ def test_a_request_is_read_from_files(tmp_path: Path) -> None:
     assert read_request(tmp_path) == (request, key)
 
 
-def test_what_a_pod_prints_is_for_its_caller_alone() -> None:
+def test_only_the_caller_can_read_the_pods_output() -> None:
     sealer = Sealer(new_key())
     line = sealer.seal({"kind": "message", "body": MARKED})
     assert line.startswith(MARK)
@@ -156,7 +156,7 @@ def test_a_missing_right_is_named() -> None:
         ({"ASYA_RABBITMQ_URL": "amqps://h"}, ("h", 5671, "/", "guest", "guest")),
     ],
 )
-def test_how_rabbitmq_is_reached(env: dict[str, str], expected: tuple[Any, ...]) -> None:
+def test_the_connection_to_rabbitmq(env: dict[str, str], expected: tuple[Any, ...]) -> None:
     made = parameters(env)
     credentials: Any = made.credentials
     assert (made.host, made.port, made.virtual_host, credentials.username, credentials.password) == expected
@@ -164,7 +164,7 @@ def test_how_rabbitmq_is_reached(env: dict[str, str], expected: tuple[Any, ...])
 
 
 @pytest.mark.parametrize("url", [f"http://u:{MARKED}@h", f"amqp://u:{MARKED}#@h:x/", f"amqp://:{MARKED}@"])
-def test_a_url_that_cannot_be_read_is_not_shown(url: str) -> None:
+def test_an_unreadable_url_is_not_shown(url: str) -> None:
     with pytest.raises(BrokerError) as raised:
         parameters({"ASYA_RABBITMQ_URL": url})
     assert raised.value.problem == "BadSetting"
@@ -218,14 +218,14 @@ def test_requests_are_signed_as_botocore_signs_them() -> None:
 
 
 class Answers:
-    """A pool whose answers are given."""
+    """A pool with prepared responses."""
 
     def __init__(self, *bodies: str, status: int = 200) -> None:
         self._bodies, self._status = list(bodies), status
         self.asked: list[tuple[str, str, dict[str, str]]] = []
 
     def request(self, method: str, url: str, headers: dict[str, str], **_rest: Any) -> Any:
-        """One answer."""
+        """Return the next response."""
         self.asked.append((method, url, headers))
         return type("Answer", (), {"status": self._status, "data": self._bodies.pop(0).encode()})
 
@@ -250,7 +250,7 @@ KEY = json.dumps({"AccessKeyId": "K", "SecretAccessKey": "S", "Token": "T"})
         ({}, ["token", "role", KEY], "http://169.254.169.254/latest/meta-data/iam/security-credentials/role"),
     ],
 )
-def test_aws_credentials_are_found_as_aws_clients_do(
+def test_aws_credentials_are_read_in_the_order_of_aws_clients(
     env: dict[str, str], answers: list[str], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -263,7 +263,7 @@ def test_aws_credentials_are_found_as_aws_clients_do(
     assert "S" not in repr(credentials).removeprefix("Credentials")
 
 
-def test_aws_credentials_of_a_file_and_none(tmp_path: Path) -> None:
+def test_aws_credentials_from_a_file_and_none(tmp_path: Path) -> None:
     file = tmp_path / "credentials"
     file.write_text("[default]\naws_access_key_id = K\naws_secret_access_key = S\n")
     pool: Any = Answers("", status=404)
@@ -274,7 +274,7 @@ def test_aws_credentials_of_a_file_and_none(tmp_path: Path) -> None:
         find_credentials(env, "eu-west-1", pool)
 
 
-def test_the_pods_part_runs_without_the_kubernetes_client() -> None:
-    """The image is without it."""
+def test_the_pods_program_runs_without_the_kubernetes_client() -> None:
+    """The image does not have it."""
     code = "import sys; sys.modules['kubernetes'] = None; import messages.service, messages.connection"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Metrics: their names, whose they are, how many series they make, and what a dead worker leaves behind."""
+"""Metrics: their names, their process, their number of series, and the metrics of a dead worker."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from tests.harness.clusters import ROOT
 MODULES = (controller, shared, webhook)
 
 
-def test_names_follow_the_conventions_of_prometheus() -> None:
+def test_names_follow_prometheus_conventions() -> None:
     assert MODULES
     for metric in described():
         assert metric.name.startswith("asya_"), metric
@@ -25,7 +25,7 @@ def test_names_follow_the_conventions_of_prometheus() -> None:
 
 
 def exported(code: str, *modules: str) -> str:
-    """What a process exports that imports ``modules`` and runs ``code``."""
+    """The metrics of a process that imports ``modules`` and runs ``code``."""
     lines = [*(f"import {module}" for module in modules), code, "from prometheus_client import generate_latest"]
     script = "\n".join([*lines, "print(generate_latest().decode())"])
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -39,7 +39,7 @@ def test_a_process_exports_no_metric_of_the_other() -> None:
     assert "asya_actors" not in text
 
 
-def test_gauges_of_the_leader_are_absent_without_a_source() -> None:
+def test_the_leaders_gauges_are_absent_without_a_source() -> None:
     text = exported("", "controller.process")
     for name in ("asya_actors{", "asya_controller_workqueue_depth ", "asya_controller_reinjections_in_flight "):
         assert f"\n{name}" not in text, name
@@ -47,12 +47,12 @@ def test_gauges_of_the_leader_are_absent_without_a_source() -> None:
 
 
 def status(phase: str, ready: str, outdated: int = 0, reason: str = "x") -> dict[str, object]:
-    """An actor's status, as far as metrics read it."""
+    """The part of an actor's status that metrics read."""
     conditions = [{"type": "Ready", "status": ready}, {"type": "ScalingReady", "status": "False", "reason": reason}]
     return {"phase": phase, "conditions": conditions, "outdatedWorkloads": outdated}
 
 
-def test_a_thousand_actors_make_few_series() -> None:
+def test_a_thousand_actors_give_few_series() -> None:
     metrics = ActorMetrics()
     phases = [("Running", "True"), ("Napping", "True"), ("RuntimeError", "False"), ("Creating", "Unknown")]
     for number in range(1000):
@@ -65,7 +65,7 @@ def test_a_thousand_actors_make_few_series() -> None:
     assert sum(value for _, value in metrics.outdated()) == 500
 
 
-def test_what_is_over_leaves_no_series() -> None:
+def test_a_problem_that_is_solved_leaves_no_series() -> None:
     metrics = ActorMetrics()
     metrics.observe(("a", "x"), status("RuntimeError", "False", 2, "KEDANotInstalled"))
     assert list(metrics.actors()) == [(("a", "RuntimeError", "False"), 1.0)]
@@ -93,7 +93,7 @@ import os; print(os.getpid(), flush=True); input()
 """
 
 
-def test_gauges_of_a_dead_worker_are_forgotten_and_its_counts_are_kept(tmp_path: Path) -> None:
+def test_gauges_of_a_dead_worker_disappear_and_its_counters_stay(tmp_path: Path) -> None:
     environment = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
     workers = []
     for expiry in (100, 200):
@@ -127,7 +127,7 @@ registry = CollectorRegistry(); MultiProcessCollector(registry); print(generate_
             worker.wait()
 
 
-def test_a_command_loads_no_metric_before_the_process_has_named_their_directory() -> None:
-    """``prometheus_client`` keeps a worker's metrics in files only where their directory is named before its import."""
+def test_a_command_loads_no_metric_before_the_process_has_set_their_directory() -> None:
+    """``prometheus_client`` writes a worker's metrics to files only if their directory is set before its import."""
     code = "import sys, cli.main; cli.main.stop_on_bad_setting(int); sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Several informers that look like one, and the settings of the processes that come with them."""
+"""Several informers that act as one, and the settings of the processes for them."""
 
 import threading
 from typing import Any, cast
@@ -18,7 +18,7 @@ from kube.resources import CONFIG_MAPS
 
 
 class Api:
-    """Lists what is in a namespace, and whose watches say nothing until they are told to end."""
+    """Lists the objects of a namespace. Its watches are silent until they are stopped."""
 
     def __init__(self, objects: dict[str, list[Object]]) -> None:
         self.objects, self.asked = objects, list[str]()
@@ -50,7 +50,7 @@ def test_one_cache_over_several_namespaces() -> None:
     try:
         assert several.wait(5)
         assert several.synced
-        assert sorted(api.asked) == ["a", "b"], "and never all namespaces"
+        assert sorted(api.asked) == ["a", "b"], "it must never list all namespaces"
         assert [o["metadata"]["uid"] for o in several.owned_by("b", "o")] == ["b-x", "b-y"]
         assert [o["metadata"]["uid"] for o in several.labelled("a", "1")] == ["a-x"]
         assert len(several.all()) == 3
@@ -66,7 +66,7 @@ def test_one_cache_over_several_namespaces() -> None:
         api.quiet.set()
 
 
-def test_the_one_that_hangs_is_started_anew() -> None:
+def test_only_the_hanging_watch_restarts() -> None:
     class Part:
         resource = CONFIG_MAPS
 
@@ -83,14 +83,14 @@ def test_the_one_that_hangs_is_started_anew() -> None:
     assert (parts["a"].restarts, parts["b"].restarts) == (0, 1)
 
 
-def test_no_names_are_all_namespaces() -> None:
+def test_no_names_mean_all_namespaces() -> None:
     assert type(make_informer(cast(Client, None), CONFIG_MAPS)) is Informer
     assert namespaces("") == ()
     assert namespaces(" a, b,,a") == ("a", "b")
 
 
 @pytest.mark.parametrize("times", [(15, 15, 2), (15, 10, 10), (1, 2, 3)])
-def test_times_that_would_let_two_lead_are_refused(times: tuple[int, int, int]) -> None:
+def test_lease_times_that_allow_two_leaders_are_refused(times: tuple[int, int, int]) -> None:
     with pytest.raises(InvalidLeaseTimes, match="ASYA_LEASE_RETRY_SECONDS < ASYA_LEASE_RENEW_SECONDS"):
         LeaseTimes(*times)
     environment = dict(
@@ -111,13 +111,13 @@ def test_times_that_would_let_two_lead_are_refused(times: tuple[int, int, int]) 
         ("webhook", "ASYA_WEBHOOK_PORT", "70000"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_refused(command: str, variable: str, value: str) -> None:
+def test_an_invalid_setting_is_refused(command: str, variable: str, value: str) -> None:
     message = CliRunner().invoke(app, [command], env={variable: value})
     assert message.exit_code == 2
     assert variable.removeprefix("ASYA_").replace("_", "-").lower().replace("webhook-", "") in message.output
 
 
-def test_the_hook_asks_for_the_namespaces_alone_and_waits_out_the_lease() -> None:
+def test_the_hook_lists_only_the_namespaces_and_waits_for_the_lease() -> None:
     class Cluster:
         def __init__(self) -> None:
             self.listed, self.lease = list[str](), {"holderIdentity": "other", "leaseDurationSeconds": 60}
@@ -139,7 +139,7 @@ def test_the_hook_asks_for_the_namespaces_alone_and_waits_out_the_lease() -> Non
     assert (cluster.listed, slept) == (["a", "b"], [60.0])
 
 
-def test_what_is_left_is_removed_but_for_what_is_somebody_elses() -> None:
+def test_leftovers_are_removed_except_those_of_others() -> None:
     class Cluster:
         def __init__(self) -> None:
             self.there = {"secrets/tls", "leases/mine", "configmaps/asya-keda", "configmaps/asya-runtime"}
