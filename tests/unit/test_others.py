@@ -1,4 +1,4 @@
-"""Others' changes to injected parts: kept where a webhook made them, put back with a warning where a person did."""
+"""Changes by others to injected parts: a webhook's are kept, a person's are undone with a warning."""
 
 import copy
 from typing import Any
@@ -26,7 +26,7 @@ DEPLOYMENT = {
 
 
 def admit(obj: Object, old: Object | None = None, plan: Plan = PLAN) -> tuple[Object, Decision]:
-    """What admission makes of ``obj``."""
+    """The result of admission for ``obj``."""
     request = {
         "operation": "CREATE" if old is None else "UPDATE",
         "namespace": "default",
@@ -44,7 +44,7 @@ def spec(obj: Object) -> Object:
 
 
 def mirrored(obj: Object) -> Object:
-    """What a webhook makes of it that has all images come from a mirror."""
+    """``obj`` after a webhook has changed all images to those of a mirror."""
     obj = copy.deepcopy(obj)
     for container in (*spec(obj)["containers"], *spec(obj)["initContainers"]):
         if not container["image"].startswith("mirror/"):
@@ -66,14 +66,14 @@ INJECTED = admit(DEPLOYMENT)[0]
 MIRRORED = mirrored(INJECTED)
 
 
-def test_another_webhook_in_the_same_admission_is_let_be() -> None:
-    assert admit(MIRRORED)[1].patch == [], "asked again at the create"
-    assert admit(MIRRORED, DEPLOYMENT)[1].patch == [], "asked again at the update that labelled it"
+def test_a_change_by_another_webhook_in_the_same_admission_is_kept() -> None:
+    assert admit(MIRRORED)[1].patch == [], "called again at the create"
+    assert admit(MIRRORED, DEPLOYMENT)[1].patch == [], "called again at the update that labelled it"
     earlier = admit(DEPLOYMENT, plan=make_plan(parse_actor(actor("a")), SidecarDefaults(image="old:1")))[0]
-    assert admit(MIRRORED, mirrored(earlier))[1].patch == [], "asked again after a change of the plan"
+    assert admit(MIRRORED, mirrored(earlier))[1].patch == [], "called again after a change of the plan"
 
 
-def test_what_another_webhook_made_stays_at_the_next_update() -> None:
+def test_another_webhooks_change_stays_at_the_next_update() -> None:
     result, decision = admit(MIRRORED, MIRRORED)
     assert (result, decision.patch, decision.warnings) == (MIRRORED, [], [])
     more = copy.deepcopy(MIRRORED)
@@ -83,15 +83,15 @@ def test_what_another_webhook_made_stays_at_the_next_update() -> None:
     assert admit(other, MIRRORED)[1].patch == []
 
 
-def test_a_mirror_that_is_installed_after_injection_is_let_be() -> None:
+def test_a_mirror_that_is_installed_after_injection_is_kept() -> None:
     result, decision = admit(MIRRORED, INJECTED)
     assert (result, decision.warnings) == (MIRRORED, [])
-    assert admit(result, INJECTED)[1].patch == [], "asked again in the same admission"
+    assert admit(result, INJECTED)[1].patch == [], "called again in the same admission"
     assert admit(result, result)[1].patch == [], "and at the next update"
     assert uninject(result["spec"]["template"])["spec"]["containers"][0]["image"] == "mirror/app:1"
     both = changed(MIRRORED, "sidecar", imagePullPolicy="Never")
     result, decision = admit(both, INJECTED)
-    assert result == MIRRORED, "what else was changed is put back"
+    assert result == MIRRORED, "other changes must be undone"
     assert len(decision.warnings) == 1
 
 
@@ -109,11 +109,11 @@ def test_a_mirror_that_is_installed_after_injection_is_let_be() -> None:
         (None, "ghcr.io/o/sidecar:1", False),
     ],
 )
-def test_which_images_are_a_mirrors(image: object, wanted: object, mirrored_: bool) -> None:
+def test_which_images_count_as_mirrored(image: object, wanted: object, mirrored_: bool) -> None:
     assert is_mirrored(image, wanted) is mirrored_
 
 
-def test_a_new_image_of_the_function_reaches_the_socket_holder_and_keeps_the_mirrored_sidecar() -> None:
+def test_a_new_image_of_the_function_reaches_the_socket_holder_and_the_sidecar_stays_mirrored() -> None:
     result, decision = admit(changed(MIRRORED, "runtime", image="app:2"), MIRRORED)
     images = {c["name"]: c["image"] for c in (*spec(result)["containers"], *spec(result)["initContainers"])}
     assert images["asya-socket"] == "app:2"
@@ -138,26 +138,26 @@ def test_a_new_image_of_the_function_reaches_the_socket_holder_and_keeps_the_mir
         ("runtime", {"command": ["sh"]}, ["containers[runtime].command"]),
     ],
 )
-def test_a_person_s_change_is_put_back_and_told(
+def test_a_persons_change_is_undone_with_a_warning(
     stored: Object, container: str, fields: Object, words: list[str]
 ) -> None:
     result, decision = admit(changed(stored, container, **fields), stored)
     if container == "runtime":
-        return  # the user's command wins: the next test
+        return  # the user's command wins: see the next test
     assert result == stored
     assert len(decision.warnings) == 1
     assert all(word in decision.warnings[0] for word in ["spec.template.spec.", *words])
 
 
-def test_a_command_of_the_users_own_wins() -> None:
+def test_a_users_own_command_wins() -> None:
     result, decision = admit(changed(INJECTED, "runtime", command=["sh"]), INJECTED)
     assert spec(result)["containers"][1]["command"] == ["sh"]
-    assert "initContainers" not in spec(result), "without our script there is nothing to hold a socket for"
+    assert "initContainers" not in spec(result), "without the operator's script, a socket holder has no purpose"
     assert decision.warnings == []
 
 
 @pytest.mark.parametrize("field", ["allowPrivilegeEscalation", "seccompProfile", "capabilities"])
-def test_the_removal_of_a_safety_field_does_not_go_unnoticed(field: str) -> None:
+def test_a_removed_safety_field_is_restored(field: str) -> None:
     context = dict(spec(INJECTED)["containers"][0]["securityContext"])
     del context[field]
     result, decision = admit(changed(INJECTED, "sidecar", securityContext=context), INJECTED)
@@ -165,7 +165,7 @@ def test_the_removal_of_a_safety_field_does_not_go_unnoticed(field: str) -> None
     assert "securityContext" in decision.warnings[0]
 
 
-def test_a_variable_of_the_sockets_is_put_back_and_told() -> None:
+def test_a_changed_variable_of_the_socket_is_restored_with_a_warning() -> None:
     env = [
         {**e, "value": "/else"} if e["name"] == "ASYA_SOCKET_DIR" else e for e in spec(INJECTED)["containers"][1]["env"]
     ]
@@ -175,7 +175,7 @@ def test_a_variable_of_the_sockets_is_put_back_and_told() -> None:
     assert "spec.socket.path" in decision.warnings[0]
 
 
-def test_a_variable_of_the_scripts_is_the_users_from_then_on() -> None:
+def test_a_changed_variable_of_the_script_becomes_the_users() -> None:
     env = [
         {**e, "value": "9999"} if e["name"] == "ASYA_RUNTIME_PORT" else e
         for e in spec(INJECTED)["containers"][1]["env"]
@@ -189,7 +189,7 @@ def test_a_variable_of_the_scripts_is_the_users_from_then_on() -> None:
     assert plain["env"] == [*RUNTIME["env"], {"name": "ASYA_RUNTIME_PORT", "value": "9999"}]
 
 
-def test_a_probe_merged_into_ours_is_the_users() -> None:
+def test_a_probe_that_was_merged_into_the_injected_one_becomes_the_users() -> None:
     mine = {**spec(INJECTED)["containers"][1]["readinessProbe"], "exec": {"command": ["true"]}}
     result, _ = admit(changed(INJECTED, "runtime", readinessProbe=mine), INJECTED)
     runtime = spec(result)["containers"][1]
@@ -198,18 +198,18 @@ def test_a_probe_merged_into_ours_is_the_users() -> None:
     assert "startupProbe" not in runtime
 
 
-def test_our_parts_are_known_without_their_annotation() -> None:
+def test_injected_parts_are_recognised_without_their_annotation() -> None:
     lost = copy.deepcopy(INJECTED)
     del lost["spec"]["template"]["metadata"]["annotations"]
     result, _ = admit(lost, INJECTED)
     assert [c["name"] for c in spec(result)["containers"]] == ["sidecar", "runtime"]
     plain = uninject(result["spec"]["template"])["spec"]
-    assert plain.pop("terminationGracePeriodSeconds") == 330  # nobody knows any more whose it was
+    assert plain.pop("terminationGracePeriodSeconds") == 330  # without the record, the original value is unknown
     assert plain == DEPLOYMENT["spec"]["template"]["spec"]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("keep_annotations", [False, True])
-def test_a_copy_that_kubectl_debug_makes_of_a_pod_is_let_through(keep_annotations: bool) -> None:
+def test_a_pod_copy_of_kubectl_debug_is_allowed(keep_annotations: bool) -> None:
     template = INJECTED["spec"]["template"]
     pod: Object = {
         "metadata": {"name": "copy", "labels": template["metadata"]["labels"]},
@@ -226,7 +226,7 @@ def test_a_copy_that_kubectl_debug_makes_of_a_pod_is_let_through(keep_annotation
     assert (decision.outcome, decision.patch) == ("unchanged", [])
 
 
-def test_a_container_that_only_has_the_name_is_still_refused() -> None:
+def test_a_container_that_only_has_the_name_is_refused() -> None:
     theirs = {"name": "sidecar", "image": "x", "volumeMounts": [{"name": "asya-socket", "mountPath": "/x"}]}
     assert read_record({"spec": {"containers": [theirs, RUNTIME]}}) is None
 
@@ -264,7 +264,7 @@ def variables(container: Object) -> Object:
         ({"runAsNonRoot": False}, {"runAsNonRoot": True, "runAsUser": 9}, 9),
     ],
 )
-def test_a_pod_that_must_not_be_root_has_a_sidecar_with_a_number(
+def test_a_pod_that_must_not_be_root_has_a_sidecar_with_a_numeric_user(
     pods: Object | None, runtimes: Object | None, user: int | None
 ) -> None:
     runtime = {**RUNTIME, **({"securityContext": runtimes} if runtimes else {})}
@@ -285,13 +285,15 @@ def test_a_pod_that_must_not_be_root_has_a_sidecar_with_a_number(
         (RUNTIME, {"socket_activation": False}, False),
     ],
 )
-def test_the_socket_holder_is_there_where_our_script_runs(runtime: Object, settings: Object, there: bool) -> None:
+def test_the_socket_holder_exists_only_with_the_operators_script(
+    runtime: Object, settings: Object, there: bool
+) -> None:
     result = made(pod(runtime), **settings)
     assert ("asya-socket" in result) == there
     assert ("ASYA_SOCKET_HOLDER" in variables(result["runtime"])) == there
 
 
-def test_the_holder_is_the_runtimes_twin() -> None:
+def test_the_holder_is_a_copy_of_the_runtime() -> None:
     env = [*RUNTIME["env"], {"name": "PATH", "value": "/venv/bin"}, {"name": "SECRET", "value": "x"}]
     result = made(pod({**RUNTIME, "imagePullPolicy": "Always", "env": env, "securityContext": {"runAsUser": 4}}))
     holder = result["asya-socket"]
@@ -303,7 +305,7 @@ def test_the_holder_is_the_runtimes_twin() -> None:
     assert variables(holder)["ASYA_SOCKET_HOLDER"] == variables(result["runtime"])["ASYA_SOCKET_HOLDER"]
 
 
-def test_probes_ask_the_script_by_its_port_or_under_host_network_by_a_command() -> None:
+def test_probes_use_the_scripts_port_or_with_host_network_a_command() -> None:
     result = made(pod())
     assert result["runtime"]["startupProbe"]["httpGet"] == {"path": "/ready", "port": 9096, "scheme": "HTTP"}
     assert result["sidecar"]["lifecycle"]["preStop"]["httpGet"]["path"] == "/drain"
@@ -329,7 +331,7 @@ def test_the_users_own_probes_and_variables_win() -> None:
     assert result["sidecar"]["lifecycle"]["preStop"]["httpGet"]["port"] == 8123
 
 
-def test_a_job_ends() -> None:
+def test_a_job_can_complete() -> None:
     result = made(pod(restartPolicy="Never"), job=True)
     assert list(result) == ["asya-socket", "sidecar", "runtime"]
     assert "lifecycle" not in result["sidecar"]
@@ -341,7 +343,7 @@ def test_a_job_ends() -> None:
     assert not any(name.startswith("ASYA_JOB") for name in variables(own["runtime"]))
 
 
-def test_kubectl_means_the_function_unless_the_user_says_so() -> None:
+def test_the_function_is_kubectls_default_container_unless_the_user_sets_another() -> None:
     result = inject(pod(), PLAN)
     assert result["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"] == "runtime"
     mine = {**pod(), "metadata": {"annotations": {"kubectl.kubernetes.io/default-container": "other"}}}
@@ -350,7 +352,7 @@ def test_kubectl_means_the_function_unless_the_user_says_so() -> None:
     assert ANNOTATION_INJECTED in result["metadata"]["annotations"]
 
 
-def test_the_sidecar_is_first_again_after_another_injector_and_keeps_what_that_made_of_it() -> None:
+def test_the_sidecar_is_first_again_after_another_injector_and_keeps_its_changes() -> None:
     later = copy.deepcopy(MIRRORED)
     spec(later)["containers"].insert(0, {"name": "proxy", "image": "proxy:1"})
     for old in (None, DEPLOYMENT):

@@ -1,4 +1,4 @@
-"""What an object is to an actor: the whole table, here and in the manual."""
+"""The relation between an object and an actor: the whole table, here and in the manual."""
 
 from typing import Any, get_args
 
@@ -46,23 +46,23 @@ def test_each_line_of_the_table(result: Object, relation: Ownership) -> None:
     assert ownership(result, "a", "u") == relation
 
 
-def test_the_workload_that_an_actor_brings_along_is_borrowed() -> None:
+def test_a_workload_that_an_actor_names_is_borrowed() -> None:
     assert ownership(obj(), "a", "u", ("Deployment", "w")) == "borrowed"
     assert ownership(obj(), "a", "u", ("StatefulSet", "w")) == "labelled"
     assert ownership(obj(label=None), "a", "u", ("Deployment", "w")) == "foreign"
 
 
-def test_nothing_is_owned_by_an_actor_that_is_gone() -> None:
+def test_a_deleted_actor_owns_nothing() -> None:
     assert ownership(obj(owners=owner("")), "a", "") == "predecessor"
     assert ownership(obj(owners=owner("u")), "a", "") not in RELEASED
 
 
-def test_what_garbage_collection_takes_is_never_let_go() -> None:
+def test_objects_for_garbage_collection_are_never_released() -> None:
     assert set(RELEASED).isdisjoint({"owned", "predecessor", "orphaned", "foreign"})
     assert set(RENEWED).isdisjoint({"predecessor", "foreign"})
 
 
-def test_the_manual_has_a_line_for_each() -> None:
+def test_the_manual_has_a_line_for_each_relation() -> None:
     page = (ROOT / "docs" / "ownership.md").read_text()
     for word in get_args(Ownership):
         assert f"\n| {word} |" in page, word

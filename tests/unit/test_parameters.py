@@ -1,4 +1,4 @@
-"""One ConfigMap a namespace holds KEDA's parameters of all its actors, and nothing else has to be read."""
+"""One ConfigMap in each namespace has KEDA's parameters for all its actors. No other object is read."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +10,7 @@ Object = dict[str, Any]
 
 
 class Fake:
-    """A cluster with the ConfigMap, if there is one, and the TriggerAuthentications of those names."""
+    """A cluster with the ConfigMap, if given, and the TriggerAuthentications with these names."""
 
     def __init__(self, *authentications: str) -> None:
         self.stored: Object | None = None
@@ -35,7 +35,7 @@ def data(fake: Fake) -> Object:
     return (fake.stored or {}).get("data") or {}
 
 
-def test_entries_come_and_go_by_actor() -> None:
+def test_entries_are_added_and_removed_by_actor() -> None:
     fake = Fake()
     parameters = Parameters(cast(Cluster, fake))
     parameters.put("n", "a", {"a.username": "u"})
@@ -51,7 +51,7 @@ def test_entries_come_and_go_by_actor() -> None:
     assert fake.writes == []
 
 
-def test_a_foreign_one_is_left_alone_and_told() -> None:
+def test_a_foreign_config_map_is_not_changed_and_is_reported() -> None:
     fake = Fake()
     fake.stored = {"metadata": {"namespace": "n", "name": "asya-keda"}, "data": {"a.username": "theirs"}}
     parameters = Parameters(cast(Cluster, fake))
@@ -71,14 +71,14 @@ def test_entries_of_an_orphaned_authentication_stay() -> None:
     assert data(fake) == {"orphan.username": "u"}
 
 
-def test_a_change_by_hand_is_noticed() -> None:
+def test_a_manual_change_is_noticed() -> None:
     made = parameters_map("n", {"a.username": "u", "b.username": "v"})
     assert is_intact(made)
     assert not is_intact({**made, "data": {"a.username": "u"}})
     assert not is_intact({**made, "metadata": {**made["metadata"], "annotations": None}})
 
 
-def test_there_may_be_no_keda() -> None:
+def test_a_cluster_without_keda() -> None:
     fake = Fake()
     fake.keda = None
     parameters = Parameters(cast(Cluster, fake))

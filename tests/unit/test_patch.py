@@ -1,4 +1,4 @@
-"""Patches make the one version from the other, whatever the versions."""
+"""Patches turn the old version into the new one, for any two versions."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ OBJECTS = st.dictionaries(st.sampled_from(["a", "b/c", "~d"]), JSON, max_size=3)
 
 
 @given(OBJECTS, OBJECTS)
-def test_the_patch_makes_the_new_version(old: Any, new: Any) -> None:
+def test_the_patch_gives_the_new_version(old: Any, new: Any) -> None:
     result = jsonpatch.apply_patch(old, operations(old, new))
     assert result == new
     assert repr(result) == repr(new) or result == new
@@ -30,11 +30,11 @@ def test_the_same_object_needs_no_patch(obj: Any) -> None:
     assert operations(obj, obj) == []
 
 
-def test_true_is_not_one() -> None:
+def test_true_differs_from_one() -> None:
     assert operations({"a": 1}, {"a": True}) == [{"op": "replace", "path": "/a", "value": True}]
 
 
-def test_an_element_in_front_is_one_operation() -> None:
+def test_an_inserted_first_element_is_one_operation() -> None:
     old = [{"name": "a"}, {"name": "b"}]
     assert operations({"l": old}, {"l": [{"name": "s"}, *old]}) == [
         {"op": "add", "path": "/l/0", "value": {"name": "s"}}

@@ -1,4 +1,4 @@
-"""One word for how an actor is, row by row; and why pods are not ready."""
+"""The phase of an actor, row by row, and the reason why pods are not ready."""
 
 from datetime import UTC, datetime
 from typing import Any, get_args
@@ -61,7 +61,7 @@ def test_phase(word: Phase, replicas: Replicas | None, rest: dict[str, Any]) -> 
     assert phase(replicas, **rest) == word
 
 
-def test_every_word_has_a_row_and_a_meaning() -> None:
+def test_every_phase_has_a_row_and_a_meaning() -> None:
     assert {word for word, *_ in ROWS} == set(get_args(Phase)) == set(MEANINGS)
     assert len(ROWS) >= 30
 
@@ -168,11 +168,11 @@ def test_trouble(pod: dict[str, Any], cause: Phase, message: str) -> None:
         },
     ],
 )
-def test_no_trouble(pod: dict[str, Any]) -> None:
+def test_healthy_pods(pod: dict[str, Any]) -> None:
     assert pods.trouble([pod], now=NOW) is None
 
 
-def test_of_two_troubles_the_one_to_mend_first_is_told() -> None:
+def test_of_two_problems_the_one_to_fix_first_is_reported() -> None:
     crashing, pulling = _pod(_waits("CrashLoopBackOff", name="sidecar")), _pod(_waits("ErrImagePull"))
     result = pods.trouble([crashing, pulling], now=NOW)
     assert result is not None
@@ -187,7 +187,7 @@ def test_of_two_troubles_the_one_to_mend_first_is_told() -> None:
         ("AttachVolume.Attach failed: disk is attached elsewhere", "VolumeError"),
     ],
 )
-def test_trouble_with_volumes_is_told_by_events(message: str, cause: Phase) -> None:
+def test_problems_with_volumes_come_from_events(message: str, cause: Phase) -> None:
     event = {"reason": "FailedMount", "message": message, "involvedObject": {"name": "p-1"}}
     pod = _pod(_waits("ContainerCreating"))
     assert pods.starting([pod]) == ["p-1"]
@@ -196,7 +196,7 @@ def test_trouble_with_volumes_is_told_by_events(message: str, cause: Phase) -> N
     assert (result.phase, message in result.message) == (cause, True)
 
 
-def test_what_a_workload_says_of_itself() -> None:
+def test_a_workloads_own_conditions_are_reported() -> None:
     refused = [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}]
     result = pods.own_trouble(_live("Deployment", {}, {"conditions": refused}))
     assert result is not None
@@ -224,7 +224,7 @@ def _says(reason: str, message: str, uid: str = "u") -> dict[str, Any]:
         ([{"reason": "FailedCreate"}], False),
     ],
 )
-def test_pods_that_are_refused_are_told_by_events(messages: list[dict[str, Any]], refused: bool) -> None:
+def test_refused_pods_come_from_events(messages: list[dict[str, Any]], refused: bool) -> None:
     live = {"kind": "StatefulSet", "metadata": {"name": "x", "uid": "u"}}
     result = pods.refused(live, messages)
     assert (result is not None) == refused
@@ -232,7 +232,7 @@ def test_pods_that_are_refused_are_told_by_events(messages: list[dict[str, Any]]
         assert (result.phase, "exceeded quota. Change" in result.message) == ("WorkloadError", True)
 
 
-def test_how_long_pods_have_not_been_ready() -> None:
+def test_the_time_for_which_pods_have_not_been_ready() -> None:
     ready = {"type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}
     waits = {"type": "Ready", "status": "False", "lastTransitionTime": "2026-01-01T00:04:00Z"}
     late = _pod(creationTimestamp="2026-01-01T00:09:00Z")

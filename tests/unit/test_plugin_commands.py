@@ -1,4 +1,4 @@
-"""The plugin's commands that need no cluster: lint, completion, and how the others fail; and logs that are merged."""
+"""The plugin's commands that need no cluster: lint, completion, errors of the others, and merged logs."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def invoke(*arguments: str, stdin: str | None = None) -> Any:
 
 
 def linted(tmp_path: Path, *objects: Any) -> tuple[int, list[dict[str, str]]]:
-    """Exit code and findings of files."""
+    """Exit code and findings for files."""
     file = tmp_path / "objects.yaml"
     file.write_text("---\n".join(yaml.safe_dump(obj) for obj in objects))
     result = invoke("lint", "-f", str(file), "-o", "json")
@@ -36,7 +36,7 @@ def test_good_files_have_no_errors() -> None:
     assert "1 actors: 0 errors" in result.stderr
 
 
-def test_lint_says_what_admission_denies(tmp_path: Path) -> None:
+def test_lint_reports_denials_of_admission(tmp_path: Path) -> None:
     taken = {"name": "sidecar", "image": "other"}
     broken = actor("broken", transport={"type": "rabbitmq"})
     clash = actor("clash")
@@ -53,7 +53,7 @@ def test_lint_says_what_admission_denies(tmp_path: Path) -> None:
     assert any("warning:" in m and "spec.scalling: an AsyncActor has no such field" in m for m in messages)
 
 
-def test_lint_says_what_the_status_would(tmp_path: Path) -> None:
+def test_lint_reports_problems_of_the_status(tmp_path: Path) -> None:
     elsewhere = actor("a", queueName="other", sidecar={"image": "ghcr.io/deliveryhero/asya-sidecar:1.1.3"})
     code, findings = linted(tmp_path, elsewhere)
     assert code == 1
@@ -96,7 +96,7 @@ def test_completion(words: list[str], expected: list[str], monkeypatch: pytest.M
     assert [value for value, _ in candidates_of(app, words)] == expected
 
 
-def test_kubectl_is_answered_as_cobra_answers() -> None:
+def test_the_output_for_kubectl_is_cobras() -> None:
     result = invoke("complete", "--", "dlq", "li")
     assert result.stdout == "list\tList failed messages\n:4\n"
     assert invoke("complete", "--", "send", "--filename", "").stdout == ":0\n"
@@ -130,7 +130,7 @@ def test_a_script_for_each_shell(shell: str) -> None:
         (["report"], 1, "no cluster to connect to"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_sentence(
+def test_a_failing_command_prints_one_sentence(
     arguments: list[str], code: int, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
@@ -151,7 +151,7 @@ def pod(name: str, *containers: str, native: str = "") -> Any:
 
 
 class Logs:
-    """A client whose pods and logs are given."""
+    """A client with prepared pods and logs."""
 
     def __init__(self, pods: list[Any], logs: dict[tuple[str, str], list[bytes]]) -> None:
         self._pods, self._logs = pods, logs
@@ -190,7 +190,7 @@ def test_logs_of_all_pods_are_merged_by_time() -> None:
         list(read(nothing, "n", "a"))
 
 
-def test_which_containers_are_meant() -> None:
+def test_the_selected_containers() -> None:
     job = pod("p", "work", native="sidecar")
     assert containers_of(job) == ["sidecar", "work"]
     assert containers_of(job, "runtime") == ["work"]

@@ -1,4 +1,4 @@
-"""The rules by which podrun does as a kubelet does."""
+"""podrun follows the rules of a kubelet."""
 
 import sys
 import time
@@ -13,7 +13,7 @@ from tests.podrun.pod import CreateContainerConfigError, Image, InitContainerErr
 
 
 class Store:
-    """An API that has one Secret and one ConfigMap."""
+    """An API with one Secret and one ConfigMap."""
 
     def get(self, resource: Any, namespace: str, name: str) -> Any:
         data = {"Secret": {"k": "c2VjcmV0"}, "ConfigMap": {"app.py": "import os, sys; print(os.environ['PLACE'])"}}
@@ -29,11 +29,11 @@ def pod(directory: Path, *containers: dict[str, Any], **spec: Any) -> Pod:
     ("text", "expanded"),
     [("$(A)-$(B)", "1-$(B)"), ("$$(A)", "$(A)"), ("$A", "$A"), ("$(", "$("), ("$$$(A)", "$1"), ("$(A)$(A)", "11")],
 )
-def test_references_are_expanded_as_kubernetes_documents_it(text: str, expanded: str) -> None:
+def test_references_are_expanded_as_in_kubernetes(text: str, expanded: str) -> None:
     assert expand(text, {"A": "1"}) == expanded
 
 
-def test_variables_see_only_those_before_them(tmp_path: Path) -> None:
+def test_variables_refer_only_to_earlier_ones(tmp_path: Path) -> None:
     env = [
         {"name": "EARLY", "value": "$(LATE)"},
         {"name": "LATE", "value": "x"},
@@ -56,7 +56,7 @@ def test_a_missing_secret_or_key_is_an_error(tmp_path: Path, reference: dict[str
         pod(tmp_path).environment({"env": [{"name": "A", "valueFrom": {"secretKeyRef": reference}}]})
 
 
-def test_mounts_are_mapped_and_what_ends_is_started_again(tmp_path: Path) -> None:
+def test_mounts_are_mapped_and_ended_containers_restart(tmp_path: Path) -> None:
     container = {
         "name": "c",
         "image": "python",
@@ -117,7 +117,7 @@ def test_native_sidecars_start_first_and_end_last_in_reverse_order(tmp_path: Pat
     assert running.containers["once"].exits == [0]
 
 
-def test_a_failed_init_container_starts_nothing_more(tmp_path: Path) -> None:
+def test_a_failed_init_container_starts_no_other_container(tmp_path: Path) -> None:
     running = pod(tmp_path, script("main", SAYS), initContainers=[script("init", "import sys; sys.exit(3)")])
     with pytest.raises(InitContainerError, match="init"):
         running.start()
@@ -138,7 +138,7 @@ def test_the_pod_of_a_job_ends_with_its_main_containers(tmp_path: Path) -> None:
     assert running.containers["sidecar"].exits == [0]
 
 
-def test_probes_gate_readiness_hooks_come_before_sigterm_and_each_pod_has_its_own_ports(tmp_path: Path) -> None:
+def test_probes_gate_readiness_hooks_precede_sigterm_and_each_pod_has_its_own_ports(tmp_path: Path) -> None:
     def get(path: str) -> dict[str, Any]:
         return {"httpGet": {"path": path, "port": 9096}}
 
@@ -166,7 +166,7 @@ def test_probes_gate_readiness_hooks_come_before_sigterm_and_each_pod_has_its_ow
         assert [ready for _, ready in running.containers["c"].readiness] == [True, False]
 
 
-def test_what_does_not_end_in_the_grace_period_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+def test_processes_that_outlive_the_grace_period_are_killed_with_their_children(tmp_path: Path) -> None:
     code = """
 import os, signal, time
 signal.signal(15, signal.SIG_IGN)

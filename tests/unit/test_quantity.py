@@ -1,4 +1,4 @@
-"""Quantities, held against the official client's reading of them."""
+"""Quantities, compared with the official client's reading."""
 
 from decimal import Decimal
 
@@ -26,6 +26,6 @@ def test_other_forms(text: str | int, value: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "m", "1 Gi", "1gi", "1KB", "Gi1", "1e", "--1", "1.2.3", "½"])
-def test_what_is_none_is_refused(text: str) -> None:
+def test_invalid_quantities_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="must be a quantity"):
         parse_quantity(text)
