@@ -6,7 +6,7 @@
 from collections.abc import Iterator
 
 from crds.models import AsyncActor
-from crds.scaling import RESOURCE_TRIGGERS
+from crds.triggers import RESOURCE_TRIGGERS
 
 TEMPLATE = "spec.workload.template"
 

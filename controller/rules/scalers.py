@@ -12,8 +12,9 @@ from typing import Final
 from controller.rules.desired import metadata_of, pod_template, with_digest, workload_name
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_ACTOR_GENERATION, KEDA_API_VERSION, KEDA_CONFIGMAP
-from crds.scaling import Behavior, ScaledJobs, Trigger
+from crds.scaling import Behavior, ScaledJobs
 from crds.transport import SQS, RabbitMQ, SecretKeyRef
+from crds.triggers import Trigger
 from injection.generations import queue_name
 from injection.inject import find_runtime
 from injection.rabbitmq import DEFAULT_PASSWORD
