@@ -1,4 +1,4 @@
-"""The condition QueueConsumed, over images, settings and names of queues."""
+"""The condition QueueConsumed for different images, settings and names of queues."""
 
 from typing import Any
 
@@ -43,7 +43,7 @@ def test_which_queue_is_consumed(queue: str | None, sidecar: dict[str, Any], rea
         assert "Remove spec.queueName or set it to 'asya-ns-a'" in message
 
 
-def test_an_actor_whose_queue_nobody_consumes_does_not_look_well() -> None:
+def test_an_actor_with_an_unconsumed_queue_is_not_ready() -> None:
     obj = actor("a", queueName="orders")
     obj["metadata"]["namespace"] = "ns"
     queue = queue_verdict(parse_actor(obj), SidecarDefaults())

@@ -1,4 +1,4 @@
-"""The condition PodsReady, by example and over every course that a crash loop may take."""
+"""The condition PodsReady, by example and for every course of a crash loop."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -66,33 +66,33 @@ def _verdict(live: Object, *pods: Object, seconds: float = 60) -> Verdict:
     return pods_verdict(WorkloadView(live, replicas_of(live), pods), START + timedelta(seconds=seconds))
 
 
-def test_pods_that_are_ready() -> None:
+def test_ready_pods() -> None:
     assert _verdict(_deployment(1, 1), _pod("p", _runs(), ready=True)) == true("PodsReady", "1 of 1 pods are ready")
 
 
-def test_no_pods_are_wanted() -> None:
+def test_no_pods_are_desired() -> None:
     assert _verdict(_deployment(0, 0)).reason == "NoPodsWanted"
 
 
 @pytest.mark.parametrize("current", [0, 1])
-def test_before_any_pod_is_ready_nothing_is_known(current: int) -> None:
+def test_before_any_pod_is_ready_the_condition_is_unknown(current: int) -> None:
     pods = [_pod("p", _runs(ready=False), ready=False)] * current
     result = _verdict(_deployment(1, 0, current=current), *pods)
     assert (result.status, result.reason, result.message) == ("Unknown", "PodsStarting", "0 of 1 pods are ready")
 
 
-def test_a_pod_that_its_workload_still_calls_ready_is_not() -> None:
+def test_a_broken_pod_that_its_workload_still_counts_as_ready() -> None:
     result = _verdict(_deployment(2, 2), _pod("p", ready=True), _pod("q", ready=False))
     assert (result.status, result.message) == ("Unknown", "1 of 2 pods are ready")
 
 
-def test_a_roll_out_that_goes_well_is_no_trouble() -> None:
+def test_a_rollout_in_progress_is_no_problem() -> None:
     pods = [_pod("p", _runs(), ready=True, revision=OLD), _pod("q", _runs(ready=False), ready=False)]
     result = _verdict(_deployment(1, 1, updated=1, current=2), *pods)
     assert (result.status, result.reason) == ("Unknown", "RollingOut")
 
 
-def test_a_roll_out_that_is_stuck_is_false_and_says_that_the_pods_before_work() -> None:
+def test_a_stuck_rollout_is_false_and_reports_that_the_old_pods_work() -> None:
     broken = _pod("q", {"name": "runtime", "state": WAITS, "lastState": _ended()}, ready=False)
     old = [_pod(name, _runs(), ready=True, revision=OLD) for name in "op"]
     result = _verdict(_deployment(2, 2, updated=1, current=3), broken, *old)
@@ -101,13 +101,13 @@ def test_a_roll_out_that_is_stuck_is_false_and_says_that_the_pods_before_work() 
     assert "exit code 3" in result.message
 
 
-def test_what_is_wrong_with_pods_that_are_being_replaced_does_not_matter() -> None:
+def test_problems_of_pods_that_are_being_replaced_do_not_count() -> None:
     broken = _pod("o", {"name": "runtime", "state": WAITS, "lastState": _ended()}, ready=False, revision=OLD)
     result = _verdict(_deployment(1, 0, updated=1, current=2), broken, _pod("p", _runs(ready=False), ready=False))
     assert (result.status, result.reason) == ("Unknown", "RollingOut")
 
 
-def test_pods_that_run_and_are_never_ready_are_degraded() -> None:
+def test_running_pods_that_never_become_ready_are_degraded() -> None:
     pod = _pod("p", _runs(), _runs("sidecar", ready=False), ready=False)
     assert _verdict(_deployment(1, 0), pod, seconds=299).status == "Unknown"
     result = _verdict(_deployment(1, 0), pod, seconds=300)
@@ -119,7 +119,7 @@ def test_pods_that_run_and_are_never_ready_are_degraded() -> None:
     assert "kubectl logs p -c sidecar" in result.message
 
 
-def test_a_look_is_due_when_a_pod_becomes_degraded() -> None:
+def test_a_requeue_is_due_when_a_pod_becomes_degraded() -> None:
     assert _verdict(_deployment(1, 0), _pod("p", _runs(ready=False), ready=False), seconds=100).retry == 200
 
 
@@ -133,7 +133,7 @@ def test_a_container_that_was_killed_for_its_memory() -> None:
     assert _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS).status == "True"
 
 
-def test_a_container_that_the_kubelet_lost_with_its_node_is_in_no_trouble_once_it_runs() -> None:
+def test_a_container_that_the_kubelet_lost_with_its_node_is_no_problem_once_it_runs() -> None:
     lost = {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown", "finishedAt": None}}
     pod = _pod("p", _runs(restartCount=1, lastState=lost), ready=True)
     assert _verdict(_deployment(1, 1), pod, seconds=5).status == "True"
@@ -141,7 +141,7 @@ def test_a_container_that_the_kubelet_lost_with_its_node_is_in_no_trouble_once_i
     assert _verdict(_deployment(1, 0), waiting, seconds=5).status == "False"
 
 
-def test_a_container_that_was_stopped_long_ago_and_runs_only_since_a_moment_is_not_stable_yet() -> None:
+def test_a_container_that_restarted_a_moment_ago_is_not_stable_yet() -> None:
     started = START + timedelta(seconds=300)
     pod = _pod("p", _runs(started=started, restartCount=9, lastState=_ended()), ready=True)
     assert _verdict(_deployment(1, 1), pod, seconds=STABLE_SECONDS + 200).status == "False"
@@ -163,7 +163,7 @@ def test_native_sidecars_and_init_containers_count(container: str, phase: str) -
     assert (result.status, result.phase) == ("False", phase)
 
 
-def test_an_init_container_that_succeeded_at_last_is_no_trouble() -> None:
+def test_an_init_container_that_finally_succeeded_is_no_problem() -> None:
     pod = _pod(
         "p", _runs(), ready=True, initContainerStatuses=[{"name": "init", "state": _ended(0), "lastState": _ended()}]
     )
@@ -193,13 +193,13 @@ def test_a_failed_pod_of_a_job_counts_for_ten_minutes() -> None:
     assert _verdict(live, failed, good, seconds=STABLE_SECONDS).status == "True"
 
 
-def test_the_last_words_of_a_container_are_in_the_message() -> None:
+def test_the_message_has_the_last_output_of_a_container() -> None:
     words = "Traceback ...\nModuleNotFoundError: No module named 'processor'"
     pod = _pod("p", {"name": "runtime", "state": WAITS, "lastState": _ended(1, message=words)}, ready=False)
     assert "No module named 'processor'. Read its log: kubectl logs" in _verdict(_deployment(1, 0), pod).message
 
 
-def test_which_pods_are_of_a_workload() -> None:
+def test_the_pods_of_a_workload() -> None:
     live = _deployment(1, 1)
     ours, other = _pod("p", ready=True), {"metadata": {"name": "q", "labels": {"app": "b"}}}
     assert of_workload(live, [], [ours, other]) == (ours,)
@@ -207,13 +207,13 @@ def test_which_pods_are_of_a_workload() -> None:
     assert [selects(live, pod) for pod in (ours, other)] == [False, True]
 
 
-def test_pods_of_a_scaled_job_are_those_of_its_jobs_finished_ones_too() -> None:
+def test_pods_of_a_scaled_job_are_those_of_its_jobs_including_completed_ones() -> None:
     owner = {"ownerReferences": [{"controller": True, "kind": "Job", "name": "j", "uid": "u"}]}
     pods = [slim.slim_pod({"metadata": {"name": "p", **owner}}), slim.slim_pod({"metadata": {"name": "q"}})]
     finished = {"kind": "Job", "metadata": {"name": "j", "uid": "u"}, "spec": {}}
     scaled = {"kind": "ScaledJob", "metadata": {"name": "a"}, "spec": {}}
     assert of_workload(scaled, [finished], pods) == (pods[0],)
-    assert of_workload({**scaled, "kind": "Deployment"}, [], pods) == (), "an empty selector takes none"
+    assert of_workload({**scaled, "kind": "Deployment"}, [], pods) == (), "an empty selector must select nothing"
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_deployment_names_the_replica_set_of_its_present_template(message: str
 
 @dataclass
 class Step:
-    """What a container does next, and for how long: run, or wait after it has ended."""
+    """The next states of a container, with durations: it runs, or it waits after it has ended."""
 
     up: float
     exit_code: int
@@ -261,7 +261,7 @@ STEPS = st.lists(
 
 
 def _course(name: str, steps: list[Step]) -> list[tuple[float, Object]]:
-    """When each state of a crash-looping container begins, and the state."""
+    """Each state of a crash-looping container, with the time at which it starts."""
     course: list[tuple[float, Object]] = []
     clock = 0.0
     last: Object = {}
@@ -280,7 +280,7 @@ def _course(name: str, steps: list[Step]) -> list[tuple[float, Object]]:
 
 
 @given(STEPS, st.sampled_from(["runtime", "sidecar", "asya-socket"]), st.floats(0, 1))
-def test_from_its_first_end_on_a_crash_loop_is_told_at_every_second(
+def test_after_its_first_end_a_crash_loop_is_reported_at_every_second(
     steps: list[Step], container: str, when: float
 ) -> None:
     native = container == "asya-socket"
@@ -316,7 +316,7 @@ def test_from_its_first_end_on_a_crash_loop_is_told_at_every_second(
         verdict = pods_verdict(WorkloadView(live, replicas_of(live), (pod,)), up + timedelta(seconds=seconds))
         assert verdict.status == "False"
         messages.add(verdict.message)
-    assert len(messages) == 1, "a message that changes by itself is a write at rest"
+    assert len(messages) == 1, "a message that changes by itself causes writes at rest"
     assert (
         pods_verdict(WorkloadView(live, replicas_of(live), (pod,)), up + timedelta(seconds=STABLE_SECONDS)).status
         == "True"

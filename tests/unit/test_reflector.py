@@ -1,4 +1,4 @@
-"""The copy of a resource: what a list and a watch bring, and what becomes of it when they fail."""
+"""The local copy of a resource: the effect of lists and watches, and of their failures."""
 
 import json
 import threading
@@ -26,7 +26,7 @@ def event(kind: str, about: Object) -> bytes:
 
 
 class Watch:
-    """An open watch: its chunks, then silence until it is shut down, or an error."""
+    """An open watch. It yields its chunks, then stays silent until it is shut down, or raises an error."""
 
     def __init__(self, *chunks: bytes, error: Exception | None = None, ends: bool = False) -> None:
         self._chunks, self._error, self._ends = chunks, error, ends
@@ -48,7 +48,7 @@ class Watch:
 
 
 class Api:
-    """Answers lists and watches, each with the next of what it is given; the last list again and again."""
+    """Answers lists and watches with prepared responses. The last list is repeated."""
 
     list_all: Any = Client.list_all
 
@@ -95,7 +95,7 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
         made.stop()
         assert made.thread is not None
         made.thread.join(5)
-        assert not made.thread.is_alive(), "it ends at once, whatever it waits for"
+        assert not made.thread.is_alive(), "it must end at once, whatever it waits for"
 
 
 def test_a_list_and_a_watch(run: Run) -> None:
@@ -107,7 +107,7 @@ def test_a_list_and_a_watch(run: Run) -> None:
     assert made.objects == {("n", "a"): {"apiVersion": "v1", "kind": "ConfigMap", **obj("a", 12)}}
 
 
-def test_a_bookmark_is_how_far_it_has_come(run: Run) -> None:
+def test_a_bookmark_sets_the_version(run: Run) -> None:
     _, api, observed = run([[]], [Watch(event("BOOKMARK", {"metadata": {"resourceVersion": "77"}}), ends=True)])
     wait_for("the next watch", lambda: api.asked[-1] == "watch 77")
     assert observed == []
@@ -119,15 +119,17 @@ EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too o
 @pytest.mark.parametrize(
     "watch", [ApiError(410, "Expired", "too old"), Watch(event("ERROR", EXPIRED))], ids=["refused", "event"]
 )
-def test_a_version_that_is_too_old_asks_for_a_new_list(run: Run, watch: Watch | ApiError) -> None:
+def test_an_expired_version_causes_a_new_list(run: Run, watch: Watch | ApiError) -> None:
     before, after = [obj("a", 1), obj("b", 2), obj("c", 3)], [obj("a", 1), obj("b", 5), obj("c", 6, uid="new")]
     made, api, observed = run([before, after], [watch])
     wait_for("the second list", lambda: api.asked[2:] == ["list", "watch 10"])
-    assert observed[3:] == ["-c@3", "+b@5", "+new@6"], "what is as it was is not told of, and a successor is another"
+    assert observed[3:] == ["-c@3", "+b@5", "+new@6"], (
+        "unchanged objects cause no event, and a successor is a new object"
+    )
     assert len(made.objects) == 3
 
 
-def test_what_went_between_two_lists_is_told_of(run: Run) -> None:
+def test_an_object_that_disappeared_between_two_lists_is_reported(run: Run) -> None:
     _, api, observed = run([[obj("a", 1), obj("b", 2)], [obj("b", 2)]], [ApiError(404, "NotFound", "no such resource")])
     wait_for("the second list", lambda: api.asked[2:] == ["list", "watch 10"])
     assert observed[2:] == ["-a@1"]
@@ -143,20 +145,20 @@ def test_what_went_between_two_lists_is_told_of(run: Run) -> None:
     ],
     ids=["cut off", "half an event", "no event", "an error"],
 )
-def test_a_watch_that_breaks_goes_on_where_it_was(run: Run, watch: Watch) -> None:
+def test_a_broken_watch_continues_at_its_version(run: Run, watch: Watch) -> None:
     _, api, observed = run([[]], [watch])
     wait_for("the next watch", lambda: api.asked == ["list", "watch 10", "watch 11"])
     assert observed == ["+b@11"]
 
 
-def test_a_handler_that_fails_does_not_end_the_watch(run: Run) -> None:
+def test_a_failing_handler_does_not_end_the_watch(run: Run) -> None:
     _, _, observed = run(
         [[obj("trouble", 1)]], [Watch(event("MODIFIED", obj("trouble", 11)), event("ADDED", obj("b", 12)))]
     )
     wait_for("what comes after", lambda: observed == ["+trouble@1", "+trouble@11", "+b@12"])
 
 
-def test_a_server_that_fails_is_asked_ever_more_rarely(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_server_gets_fewer_requests(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reflector, "MAX_BACKOFF", 15.0)
     made, api, _ = run([[]], [ApiError(503, "", "no")] * 50)
     assert made.synced.wait(5)
@@ -164,7 +166,7 @@ def test_a_server_that_fails_is_asked_ever_more_rarely(run: Run, monkeypatch: py
     assert 3 <= len(api.asked) <= 6
 
 
-def test_a_run_that_was_replaced_changes_nothing(run: Run) -> None:
+def test_a_replaced_thread_changes_nothing(run: Run) -> None:
     slow = Watch(event("ADDED", obj("b", 11)), ends=True)
     waiting, let = threading.Event(), threading.Event()
     stream = slow.stream

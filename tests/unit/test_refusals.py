@@ -1,4 +1,4 @@
-"""What could not run is refused, and a label that does nothing is told."""
+"""Objects that cannot run are refused, and a useless label gives a warning."""
 
 from pathlib import PurePosixPath
 from typing import Any
@@ -39,7 +39,7 @@ def affinity(*terms: list[Any]) -> Any:
         ({"resources": {"limits": {"memory": "100Mi"}}}, "spec.resources.limits.memory: 100Mi .*256Mi; raise it"),
     ],
 )
-def test_what_could_not_run_is_refused(spec: Any, field: str) -> None:
+def test_an_object_that_cannot_run_is_refused(spec: Any, field: str) -> None:
     with pytest.raises(Denied, match=f"^{field}"):
         refuse({"spec": spec}, PLAN)
 
@@ -55,7 +55,7 @@ def test_what_could_not_run_is_refused(spec: Any, field: str) -> None:
         {"resources": {"limits": {"memory": "unreadable"}}},
     ],
 )
-def test_what_can_run_is_not(spec: Any) -> None:
+def test_an_object_that_can_run_is_accepted(spec: Any) -> None:
     refuse({"spec": spec}, PLAN)
 
 
@@ -82,34 +82,34 @@ def mounting(path: str, *more: Any) -> Any:
         ("/opt/asya/asya_runtime.py/x", "hides /opt/asya/asya_runtime.py"),
     ],
 )
-def test_a_mount_over_a_parent_of_ours_or_on_the_socket_is_refused(path: str, message: str) -> None:
+def test_a_mount_over_a_parent_of_the_operators_mounts_or_on_the_socket_is_refused(path: str, message: str) -> None:
     with pytest.raises(Denied, match=rf"^spec.containers\[0\].volumeMounts\[0\].mountPath: .*{message}.*elsewhere"):
         refuse_mounts(mounting(path), PLAN)
 
 
 @pytest.mark.parametrize("path", ["/opt/asya2", "/opt/asya/models", "/var/run/as", "/run/asya/cache", "/v", "/runs"])
-def test_a_mount_beside_ours_is_not(path: str) -> None:
+def test_a_mount_beside_the_operators_is_accepted(path: str) -> None:
     refuse_mounts(mounting(path), PLAN)
 
 
 SEGMENTS = st.lists(st.sampled_from(["var", "run", "asya", "opt", "asya_runtime.py", "x"]), max_size=4)
-"""Parts of paths, of which many lead to ours."""
+"""Parts of paths. Many combinations lead to the operator's paths."""
 SOCKETS = ["/var/run/asya/a.sock", "/run/asya/a.sock", "/var/run/a.sock", "/srv/x/a.sock"]
 
 
 def resolved(path: str) -> PurePosixPath:
-    """A clean path with the link ``/var/run`` -> ``/run`` followed, by its parts and so another way than the code."""
+    """A normalised path after the link ``/var/run`` -> ``/run``, computed from its parts, unlike in the code."""
     parts = PurePosixPath(path).parts
     return PurePosixPath("/", *parts[2:]) if parts[1:3] == ("var", "run") else PurePosixPath(path)
 
 
 def spelled(parts: list[str], noise: list[str]) -> str:
-    """A path in another spelling of the same place."""
+    """Another spelling of the same path."""
     return "/" + "/".join(f"{part}{more}" for part, more in zip(parts, noise, strict=False))
 
 
 @given(SEGMENTS, st.lists(st.sampled_from(["", "/", "/.", "/y/.."]), min_size=4, max_size=4), st.sampled_from(SOCKETS))
-def test_a_mount_is_refused_exactly_where_it_is_above_ours_or_in_its_place(
+def test_a_mount_is_refused_exactly_if_it_covers_the_operators_path(
     parts: list[str], noise: list[str], socket: str
 ) -> None:
     plan = plan_with_socket(socket)
@@ -138,7 +138,7 @@ def plan_with_socket(path: str) -> Plan:
 
 
 @given(st.sampled_from(["/var/run/asya", "/run/asya"]), st.sampled_from(["/var/run/asya", "/run/asya"]))
-def test_our_own_volume_may_be_at_both_ends_of_the_link(ours: str, theirs: str) -> None:
+def test_the_operators_own_volume_may_be_at_both_ends_of_the_link(ours: str, theirs: str) -> None:
     plan = plan_with_socket(f"{ours}/a.sock")
     template = mounting(theirs)
     template["spec"]["containers"][0]["volumeMounts"][0]["name"] = "asya-socket"
@@ -150,7 +150,7 @@ def test_our_own_volume_may_be_at_both_ends_of_the_link(ours: str, theirs: str) 
     assert uninject(made) == template
 
 
-def test_what_another_container_mounts_is_its_own() -> None:
+def test_mounts_of_other_containers_do_not_matter() -> None:
     more = {"name": "web", "image": "i", "volumeMounts": [{"name": "data", "mountPath": "/var/run"}]}
     refuse_mounts(mounting("/data", more), PLAN)
 
@@ -164,7 +164,7 @@ def review(new: Any, old: Any = None, *, kind: str = "deployments") -> Decision:
     return decide({**request, "resource": {"group": "apps", "resource": kind}}, lambda wanted: PLAN)
 
 
-def test_a_workload_that_runs_with_such_a_mount_goes_on_until_its_template_changes() -> None:
+def test_a_workload_that_runs_with_such_a_mount_is_accepted_until_its_template_changes() -> None:
     running = inject(mounting("/var/run"), PLAN)
     assert review(running, running).outcome == "unchanged"
     assert review(mounting("/var/run")).outcome == "denied"
@@ -172,7 +172,7 @@ def test_a_workload_that_runs_with_such_a_mount_goes_on_until_its_template_chang
 
 
 @pytest.mark.parametrize("kind", ["pods", "deployments"])
-def test_admission_tells_of_an_empty_label(kind: str) -> None:
+def test_admission_warns_of_an_empty_label(kind: str) -> None:
     metadata = {"name": "web", "labels": {"asya.io/actor": ""}}
     spec: Any = mounting("/data")["spec"] if kind == "pods" else {"template": mounting("/data")}
     resource = {"group": "" if kind == "pods" else "apps", "resource": kind}
@@ -190,7 +190,7 @@ def test_admission_tells_of_an_empty_label(kind: str) -> None:
         ("apps/v1/Deployment", "''", "is empty, so nothing is injected"),
     ],
 )
-def test_a_label_in_vain_is_told(kind: str, label: str, message: str) -> None:
+def test_a_useless_label_gives_a_warning(kind: str, label: str, message: str) -> None:
     version, _, name = kind.rpartition("/")
     text = (
         f"apiVersion: {version}\nkind: {name}\nmetadata: {{name: web, labels: {{asya.io/actor: {label}}}}}\n"

@@ -1,4 +1,4 @@
-"""A write that was refused for what it is, is not made again before it, or what it changes, is another."""
+"""A refused write is not repeated until the write itself, or the object that it changes, differs."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,7 +18,7 @@ DENIED = 'admission webhook "inject.asya.io" denied the request: spec.template.s
 TERMINAL, PASSING = false("InvalidWorkload", "wrong", 300.0), false("WorkloadForbidden", "no", 10.0)
 
 
-def test_it_is_remembered_until_it_is_another_or_has_aged() -> None:
+def test_a_refusal_is_remembered_until_the_write_changes_or_time_passes() -> None:
     now = [0.0]
     refused = Refused(lambda: now[0])
     refused.remember("u", ("a",), TERMINAL)
@@ -31,10 +31,10 @@ def test_it_is_remembered_until_it_is_another_or_has_aged() -> None:
     assert refused.find("u", ("a",)) is None
     refused.remember("u", ("a",), TERMINAL)
     assert refused.find("u", ("b",)) is None
-    assert refused.find("u", ("a",)) is None, "it was forgotten with the change"
+    assert refused.find("u", ("a",)) is None, "the change must clear the refusal"
 
 
-def test_what_may_pass_without_a_change_is_tried_again() -> None:
+def test_a_refusal_that_may_pass_by_itself_is_tried_again() -> None:
     refused = Refused()
     refused.remember("u", ("a",), PASSING)
     assert refused.find("u", ("a",)) is None
@@ -43,14 +43,14 @@ def test_what_may_pass_without_a_change_is_tried_again() -> None:
 @pytest.mark.parametrize(
     "change", [{"generation": 2}, {"labels": {"b": ""}}, {"annotations": {"a": "b"}}, {"uid": "v"}]
 )
-def test_a_change_of_what_it_is_about_lifts_it(change: Object) -> None:
+def test_a_change_of_the_object_clears_the_refusal(change: Object) -> None:
     before: Object = {"metadata": {"uid": "u", "generation": 1}, "status": {}}
     after = {"metadata": {**before["metadata"], **change}, "status": {}}
     assert state_of(before) != state_of(after)
     assert state_of(before) == state_of({**before, "status": {"replicas": 1}})
 
 
-def test_a_labelled_workload_that_is_denied_is_shown_to_admission_once() -> None:
+def test_a_denied_labelled_workload_is_sent_to_admission_once() -> None:
     obj, calls = deployment(TEMPLATE, 1, DONE), []
 
     def merge_patch(*what: Any, **_how: Any) -> Object:

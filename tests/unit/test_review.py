@@ -1,4 +1,4 @@
-"""Who sends what no API server sends, or shows no certificate where one is needed, is told nothing of an actor."""
+"""A client whose request is not an API server's, or that lacks a required certificate, learns nothing about actors."""
 
 import copy
 import ssl
@@ -49,7 +49,7 @@ OURS, OTHERS = (create_authority(name, timedelta(days=1)) for name in ("front-pr
         (("request", "name"), "other", "request.name: must be that of the object"),
     ],
 )
-def test_what_no_api_server_sends_is_not_answered(path: tuple[str, ...], value: Any, message: str) -> None:
+def test_a_request_that_no_api_server_sends_is_refused(path: tuple[str, ...], value: Any, message: str) -> None:
     body = copy.deepcopy(envelope(review(deployment(namespace="ns"))))
     client = create_app(Handler(lookup, SidecarDefaults())).test_client()
     assert "patch" in client.post("/mutate", json=body).get_json()["response"]
@@ -75,7 +75,7 @@ def test_a_wrong_setting_is_named(env: dict[str, str], named: str) -> None:
 
 
 def client_certificate(authority: Pair, name: str, directory: Path) -> ssl.SSLContext:
-    """The context of a client that shows a certificate, or none if its name is empty."""
+    """The TLS context of a client with a certificate of this name, or without one if the name is empty."""
     context = ssl._create_unverified_context()
     if name:
         ca = x509.load_pem_x509_certificate(authority.certificate)
@@ -105,7 +105,7 @@ def serving(**environment: str) -> Iterator[Operator]:
         yield operator
 
 
-def test_only_who_shows_the_certificate_of_an_api_server_is_answered(tmp_path: Path) -> None:
+def test_only_a_client_with_the_api_servers_certificate_is_answered(tmp_path: Path) -> None:
     authority = OURS.certificate.decode()
     with serving(ASYA_WEBHOOK_CLIENT_CA=authority, ASYA_WEBHOOK_CLIENT_NAMES="front-proxy-client") as operator:
 

@@ -1,4 +1,4 @@
-"""Places to roll over in, and when a workload has rolled out."""
+"""Places for rollouts, and when the rollout of a workload is complete."""
 
 from functools import partial
 from typing import Any
@@ -21,28 +21,28 @@ def deployment(uid: str = "u", generation: int = 2, **status: Any) -> Object:
     }
 
 
-def test_places_are_limited_and_those_who_wait_are_woken() -> None:
+def test_places_are_limited_and_waiting_workloads_are_woken() -> None:
     woken: list[tuple[str, str]] = []
     rollouts = Rollouts(2, 60, woken.append)
     assert rollouts.take("u", ("ns", "a"))
     assert rollouts.take("v", ("ns", "a"))
-    assert rollouts.take("u", ("ns", "a")), "it has one already"
+    assert rollouts.take("u", ("ns", "a")), "it already has a place"
     assert not rollouts.take("w", ("ns", "b"))
     rollouts.started(deployment(observedGeneration=1))
     assert (rollouts.in_flight, woken) == (2, [])
     rollouts.observe(deployment(generation=1))
-    assert rollouts.in_flight == 2, "that was how it was before"
+    assert rollouts.in_flight == 2, "it had no rollout"
     rollouts.observe(deployment())
     assert (rollouts.in_flight, woken) == (1, [("ns", "b")])
 
 
-def test_a_workload_that_never_comes_up_is_not_waited_for_for_ever() -> None:
+def test_a_rollout_that_never_completes_holds_its_place_for_a_limited_time() -> None:
     rollouts = Rollouts(1, 0, lambda key: None)
     assert rollouts.take("u", ("ns", "a"))
     assert rollouts.take("v", ("ns", "a"))
 
 
-def test_a_deleted_workload_gives_its_place_back() -> None:
+def test_a_deleted_workload_releases_its_place() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
     rollouts.take("u", ("ns", "a"))
     rollouts.started(deployment(observedGeneration=1))
@@ -50,7 +50,7 @@ def test_a_deleted_workload_gives_its_place_back() -> None:
     assert rollouts.in_flight == 0
 
 
-def test_what_rolls_over_at_the_start_holds_its_place() -> None:
+def test_a_rollout_at_the_start_holds_its_place() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
     rollouts.resume([deployment("u"), deployment("v", availableReplicas=0)])
     assert rollouts.in_flight == 1
@@ -100,7 +100,7 @@ def of_kind(kind: str, status: Object, **spec: Any) -> Object:
         (of_kind("ScaledJob", {}), True),
     ],
 )
-def test_rolled_out(workload: Object, done: bool) -> None:
+def test_when_a_rollout_is_complete(workload: Object, done: bool) -> None:
     assert rolled_out(workload) is done
 
 
@@ -121,7 +121,7 @@ def full() -> Rollouts:
     return rollouts
 
 
-def test_a_write_that_rolls_pods_waits_for_a_place() -> None:
+def test_a_write_that_replaces_pods_waits_for_a_place() -> None:
     written: list[int] = []
 
     def write() -> Object:
@@ -133,7 +133,7 @@ def test_a_write_that_rolls_pods_waits_for_a_place() -> None:
     assert not written
 
 
-def test_a_write_that_rolls_nothing_needs_none() -> None:
+def test_a_write_that_replaces_no_pods_needs_no_place() -> None:
     rollouts, answer = full(), with_template("1", 3)
     result = rollouts.write(with_template("1"), ACTOR, lambda: answer, rolls=lambda: False, latest=lambda: answer)
     assert result is answer
@@ -141,13 +141,13 @@ def test_a_write_that_rolls_nothing_needs_none() -> None:
 
 
 @pytest.mark.parametrize("live", [None, {**with_template("1"), "spec": {"replicas": 0}, "status": {}}])
-def test_what_has_no_pods_needs_none(live: Object | None) -> None:
+def test_a_workload_without_pods_needs_no_place(live: Object | None) -> None:
     rollouts = full()
     assert rollouts.write(live, ACTOR, lambda: with_template("2"), latest=lambda: None)
     assert rollouts.in_flight == 1
 
 
-def test_a_place_is_held_until_the_pods_are_there_and_given_back_by_what_rolled_nothing() -> None:
+def test_a_place_is_held_until_the_pods_are_ready_and_released_if_none_was_replaced() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
     same = with_template("1", 3)
     rollouts.write(with_template("1"), ACTOR, lambda: same, latest=lambda: same)
@@ -155,7 +155,7 @@ def test_a_place_is_held_until_the_pods_are_there_and_given_back_by_what_rolled_
     rolling = with_template("2", 3, observedGeneration=2)
     rollouts.write(with_template("1"), ACTOR, lambda: rolling, latest=lambda: rolling)
     assert rollouts.in_flight == 1
-    # A second write while it rolls, which changes nothing or fails, takes nothing from it.
+    # A second write during the rollout, which changes nothing or fails, does not release the place.
     rollouts.write(rolling, ACTOR, lambda: rolling, latest=lambda: rolling)
     assert rollouts.in_flight == 1
     with pytest.raises(ValueError, match="refused"):
@@ -169,17 +169,17 @@ def _refuse() -> Object:
     raise ValueError("refused")
 
 
-def test_one_that_leaves_the_watch_holds_its_place_until_somebody_looks() -> None:
+def test_a_workload_that_leaves_the_watch_holds_its_place_until_the_next_reconcile() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
     rolling = with_template("2", 3, observedGeneration=2)
     rollouts.write(with_template("1"), ACTOR, lambda: rolling, latest=None)
-    rollouts.observe(rolling, deleted=True)  # by the watch, whose selection it left
+    rollouts.observe(rolling, deleted=True)  # by the watch, because the workload left its selection
     assert rollouts.holds("u")
     rollouts.observe(with_template("2", 3))
     assert not rollouts.holds("u")
 
 
-def test_of_those_who_wait_the_first_are_woken() -> None:
+def test_the_first_waiting_workloads_are_woken_first() -> None:
     woken: list[tuple[str, str]] = []
     rollouts = Rollouts(1, 60, woken.append)
     rollouts.take("u", ACTOR)
@@ -201,7 +201,7 @@ def job(uid: str = "j", generation: str = "1", finished: bool = False, **status:
 RUNNING: Any = {"active": 1, "ready": 1}
 
 
-def test_a_running_job_is_replaced_in_a_place_that_its_successor_keeps_until_it_runs() -> None:
+def test_the_place_of_a_replaced_job_is_held_until_its_successor_runs() -> None:
     woken: list[tuple[str, str]] = []
     rollouts = Rollouts(1, 60, woken.append)
     rollouts.replace(job("j", **RUNNING), ACTOR, lambda: None)
@@ -226,7 +226,7 @@ def _cannot() -> None:
     raise ValueError("refused")
 
 
-def test_a_job_that_cannot_be_deleted_or_whose_actor_goes_holds_no_place() -> None:
+def test_a_job_that_cannot_be_deleted_or_whose_actor_is_deleted_holds_no_place() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
     with pytest.raises(ValueError, match="refused"):
         rollouts.replace(job(**RUNNING), ACTOR, _cannot)
@@ -243,7 +243,7 @@ def scaled_job(strategy: str | None, generation: int = 1) -> Object:
     return {"kind": "ScaledJob", "metadata": {"uid": "s", "generation": generation}, "spec": spec}
 
 
-def test_a_scaled_job_whose_running_jobs_end_by_themselves_needs_no_place() -> None:
+def test_a_scaled_job_whose_running_jobs_complete_needs_no_place() -> None:
     after = scaled_job("gradual", 2)
     rollouts = full()
     assert rollouts.write(scaled_job("gradual"), ACTOR, lambda: after, latest=lambda: after) is after
@@ -251,7 +251,7 @@ def test_a_scaled_job_whose_running_jobs_end_by_themselves_needs_no_place() -> N
 
 
 @pytest.mark.parametrize("strategy", ["immediate", "default", None])
-def test_a_scaled_job_whose_running_jobs_are_deleted_holds_a_place_until_they_have_gone(strategy: str | None) -> None:
+def test_a_scaled_job_whose_running_jobs_are_deleted_holds_a_place_until_they_are_gone(strategy: str | None) -> None:
     jobs = [job("done", finished=True), job("j", "1", **RUNNING)]
     rollouts = Rollouts(1, 60, lambda key: None, lambda scaled: jobs)
     after = scaled_job(strategy, 2)
@@ -267,7 +267,7 @@ def test_a_scaled_job_whose_running_jobs_are_deleted_holds_a_place_until_they_ha
     assert rollouts.in_flight == 0
 
 
-def test_a_scaled_job_that_has_no_jobs_or_does_not_change_gives_its_place_back_at_once() -> None:
+def test_a_scaled_job_without_jobs_or_without_a_change_releases_its_place_at_once() -> None:
     rollouts = Rollouts(1, 60, lambda key: None)
     for after in (scaled_job("immediate"), scaled_job("immediate", 2)):
         rollouts.write(scaled_job("immediate"), ACTOR, partial(dict, after), latest=partial(dict, after))

@@ -1,4 +1,4 @@
-"""Certificates for ever: at every moment the API server trusts what the webhook serves."""
+"""Rotation of certificates: at every moment the API server trusts the served certificate."""
 
 import base64
 import time
@@ -23,7 +23,7 @@ DAY = 86400.0
 
 
 class Clock:
-    """Time as the certificate library sees it, too."""
+    """A clock that the certificate library uses too."""
 
     def __init__(self, monkeypatch: Any) -> None:
         from datetime import UTC, datetime
@@ -57,8 +57,8 @@ def trusts(bundle: bytes, certificate: bytes) -> bool:
     step=st.floats(0.05, 0.6),
     lag=st.floats(0.0, 0.9),
 )
-def test_what_is_served_is_always_trusted(ca_days: int, leaf_days: int, step: float, lag: float) -> None:
-    """Replicas load a certificate, and API servers a bundle, up to ``lag`` of the overlap late."""
+def test_the_served_certificate_is_always_trusted(ca_days: int, leaf_days: int, step: float, lag: float) -> None:
+    """Replicas load a certificate, and API servers load a bundle, with a delay of up to ``lag`` of the overlap."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         clock = Clock(monkeypatch)
         overlap = min(ca_days, leaf_days) * DAY * 0.02
@@ -82,7 +82,7 @@ def test_what_is_served_is_always_trusted(ca_days: int, leaf_days: int, step: fl
                 for other in observed:
                     assert trusts(other.bundle, one.serving.certificate)
             history = [h for h in history if h[0] > late - overlap]
-        assert len(authorities) >= 3, "it rotated"
+        assert len(authorities) >= 3, "no rotation happened"
         assert state.to_secret() == (State.from_secret(state.to_secret()) or state).to_secret()
 
 
@@ -93,10 +93,10 @@ def test_what_is_served_is_always_trusted(ca_days: int, leaf_days: int, step: fl
     overlap=st.integers(1, 10**5),
     looks=st.lists(st.tuples(st.floats(-1.0, 1.5), st.booleans()), min_size=5, max_size=40),
 )
-def test_what_is_issued_is_bounded_by_how_far_time_goes(
+def test_the_number_of_issued_certificates_is_bounded_by_time(
     ca: int, leaf: int, overlap: int, looks: list[tuple[float, bool]]
 ) -> None:
-    """Under any policy and a clock that goes any way: as many looks at the same moment issue nothing more."""
+    """For any policy and any clock. Repeated checks at the same moment issue no more certificates."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         clock = Clock(monkeypatch)
         policy = Policy(timedelta(seconds=ca), timedelta(seconds=leaf), timedelta(seconds=overlap))
@@ -109,18 +109,18 @@ def test_what_is_issued_is_bounded_by_how_far_time_goes(
                 before, state = state, advance(state, NAMES, policy, clock.now, published=published)
                 issued += before.serving != state.serving
                 issued += state.following is not None and before.following != state.following
-        # Of each life two thirds go by before there is a successor, and whole seconds are all that a certificate knows.
+        # A successor comes after two thirds of each lifetime, and certificates have a resolution of whole seconds.
         shortest = max(1.0, min(ca, leaf) * 2 / 3 - 1)
         assert issued <= 2 + 3 * (1 + (last - first) / shortest)
 
 
-def test_a_certificate_that_ends_with_its_ca_is_not_issued_for_ever() -> None:
+def test_a_certificate_that_ends_with_its_ca_is_not_issued_repeatedly() -> None:
     policy = Policy(ca_lifetime=timedelta(days=30), lifetime=timedelta(days=90))
     state = advance(None, NAMES, policy, time.time(), published=True)
     assert advance(state, NAMES, policy, time.time(), published=True) is state
 
 
-def test_an_expired_certificate_of_a_good_ca_is_renewed_by_that_ca() -> None:
+def test_a_valid_ca_renews_an_expired_certificate() -> None:
     ca = create_authority("ca", timedelta(days=30))
     old = State(ca, issue(ca, NAMES, timedelta(seconds=1)), 1.0)
     state = advance(old, NAMES, Policy(), time.time() + 2, published=True)
@@ -128,7 +128,7 @@ def test_an_expired_certificate_of_a_good_ca_is_renewed_by_that_ca() -> None:
     assert state.serving != old.serving
 
 
-def test_a_ca_of_somebody_else_is_trusted_for_a_while() -> None:
+def test_a_foreign_ca_stays_trusted_for_a_while() -> None:
     other = create_authority("cert-manager", timedelta(days=30)).certificate
     state = advance(None, NAMES, Policy(), 0.0, published=False, trusted=other)
     assert other in state.bundle
@@ -145,7 +145,7 @@ def test_a_ca_of_somebody_else_is_trusted_for_a_while() -> None:
         ({"SECRET": "a", "AUTHORITY_SECRET": "a"}, "certs.authoritySecretName.: must differ from certs.secretName"),
     ],
 )
-def test_settings_that_cannot_work_are_refused(values: dict[str, str], named: str) -> None:
+def test_impossible_settings_are_refused(values: dict[str, str], named: str) -> None:
     env = {f"ASYA_CERTS_{name}": value for name, value in values.items()}
     with pytest.raises(InvalidCertificateSetting, match=named):
         from_environment({"ASYA_CERTS_MODE": "self", **env}, "ns")
@@ -157,7 +157,7 @@ def state() -> State:
     return State(ca, issue(ca, NAMES, timedelta(days=3)), 1.0, create_authority("next", timedelta(days=30)))
 
 
-def test_a_secret_holds_the_whole_state(state: State) -> None:
+def test_a_secret_contains_the_whole_state(state: State) -> None:
     assert State.from_secret(state.to_secret()) == state
     assert base64.b64decode(state.to_secret()["ca.crt"]) == state.bundle
 
@@ -173,19 +173,19 @@ def test_damage_of_any_part_is_noticed(state: State, part: str, damage: str | No
     assert State.from_secret(data) is None
 
 
-def test_parts_that_do_not_belong_together_are_damage(state: State) -> None:
+def test_parts_that_do_not_fit_together_are_damage(state: State) -> None:
     other = create_authority("other", timedelta(days=3))
     assert State.from_secret(replace(state, authority=other).to_secret()) is None
     mixed = Pair(state.serving.certificate, other.key)
     assert State.from_secret(replace(state, serving=mixed).to_secret()) is None
 
 
-def test_a_new_authority_is_not_used_before_it_is_published(state: State) -> None:
+def test_a_new_ca_is_not_used_before_it_is_published(state: State) -> None:
     policy = Policy(overlap=timedelta(seconds=1))
     assert advance(state, NAMES, policy, 100.0, published=False) is state
 
 
-def test_other_names_make_another_certificate() -> None:
+def test_other_names_cause_another_certificate() -> None:
     first = advance(None, NAMES, Policy(), 0.0, published=True)
     second = advance(first, ["other.ns.svc"], Policy(), 0.0, published=True)
     assert second.authority == first.authority

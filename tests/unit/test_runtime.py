@@ -1,4 +1,4 @@
-"""The runtime script and messages of the frames generations."""
+"""The runtime script with messages of the frames generations."""
 
 import ast
 import signal
@@ -52,7 +52,7 @@ def any(payload):
 """
 
 
-def test_it_is_small_and_every_python_from_3_7_reads_it() -> None:
+def test_the_script_is_small_and_valid_for_every_python_from_3_7() -> None:
     text = SCRIPT.read_text()
     ast.parse(text, feature_version=(3, 7))
     assert len(text.encode()) < 64 * 1024
@@ -60,7 +60,7 @@ def test_it_is_small_and_every_python_from_3_7_reads_it() -> None:
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One script for many messages, so that what one leaves behind meets the next."""
+    """One script for many messages, so that effects of one message on the next appear."""
     script = Script(tmp_path_factory.mktemp("frames"), HANDLERS, "handlers.any", ASYA_SOCKET_MAX_SIZE="10000000")
     yield script
     script.process.kill()
@@ -111,7 +111,9 @@ def test_envelope_mode(scripts: Any) -> None:
     ("handler", "kind"),
     [("fail", "ValueError"), ("leave", "SystemExit"), ("interrupted", "KeyboardInterrupt"), ("command", "TypeError")],
 )
-def test_a_handlers_fault_is_an_answer_and_the_next_message_is_served(one: Script, handler: str, kind: str) -> None:
+def test_an_error_of_the_handler_is_an_answer_and_the_next_message_is_served(
+    one: Script, handler: str, kind: str
+) -> None:
     for _ in range(2):
         (answer,) = one.call([handler, "x"])
         assert answer["error"] == "processing_error"
@@ -120,7 +122,7 @@ def test_a_handlers_fault_is_an_answer_and_the_next_message_is_served(one: Scrip
         assert "handlers.py" in answer["details"]["traceback"]
 
 
-def test_bad_messages_are_answered(scripts: Any) -> None:
+def test_invalid_messages_are_answered(scripts: Any) -> None:
     script = scripts(HANDLERS, "handlers.echo", ASYA_SOCKET_MAX_SIZE="1000")
     assert script.send(b"\xff{")[0]["error"] == "msg_parsing_error"
     assert script.send(b"[]")[0]["error"] == "msg_parsing_error"
@@ -128,7 +130,7 @@ def test_bad_messages_are_answered(scripts: Any) -> None:
     assert script.call("still there")[0]["payload"] == "still there"
 
 
-def test_the_link_the_mode_and_the_clean_up(scripts: Any, tmp_path: Path) -> None:
+def test_the_link_its_mode_and_its_removal(scripts: Any, tmp_path: Path) -> None:
     script = scripts(HANDLERS, "handlers.echo", ASYA_SOCKET_CHMOD="0o600")
     assert (tmp_path / "app.sock").stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "asya-runtime.sock").readlink() == Path("app.sock")
@@ -137,7 +139,7 @@ def test_the_link_the_mode_and_the_clean_up(scripts: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("handler", ["nan", "unserialisable"])
-def test_a_result_that_is_no_json_is_an_error(one: Script, handler: str) -> None:
+def test_a_result_that_is_not_json_is_an_error(one: Script, handler: str) -> None:
     for _ in range(2):
         assert one.call([handler, "x"])[0]["error"] == "processing_error"
 
@@ -153,7 +155,7 @@ def test_sigterm_lets_the_message_in_hand_finish(scripts: Any) -> None:
     assert answers[0][0]["payload"] == "x"
 
 
-def test_stale_files_of_a_process_that_was_killed_are_no_hindrance(scripts: Any, tmp_path: Path) -> None:
+def test_files_of_a_killed_process_do_not_matter(scripts: Any, tmp_path: Path) -> None:
     scripts(HANDLERS, "handlers.echo").stop(signal.SIGKILL)
     assert (tmp_path / "app.sock").exists()
     (tmp_path / "runtime-ready").unlink()
@@ -180,7 +182,7 @@ def test_large_messages(one: Script) -> None:
         ({"ASYA_SOCKET_CHMOD": "rw"}, ["ASYA_SOCKET_CHMOD", "'rw'", "0o660"]),
     ],
 )
-def test_what_keeps_it_from_starting_is_said_in_the_last_line(
+def test_the_last_line_gives_the_reason_for_a_failed_start(
     tmp_path: Path, environment: dict[str, str], words: list[str]
 ) -> None:
     (tmp_path / "handlers.py").write_text(HANDLERS)

@@ -1,4 +1,4 @@
-"""How a pod's last runtime leaves its sidecar, and how a stream ends."""
+"""The end of a pod's last runtime for its sidecar, and the end of a stream."""
 
 import json
 import os
@@ -53,14 +53,14 @@ def client(path: Path) -> socket.socket:
 
 
 def hung_up(connection: socket.socket) -> bool:
-    """Whether the other end closes it without a byte."""
+    """Whether the other end closes the connection without sending a byte."""
     try:
         return connection.recv(4) == b""
     except ConnectionResetError:
         return True
 
 
-def test_a_frame_that_waits_when_no_runtime_comes_any_more_is_turned_away(tmp_path: Path) -> None:
+def test_a_waiting_frame_is_refused_when_no_further_runtime_comes(tmp_path: Path) -> None:
     holder, port = str(tmp_path / "holder.sock"), str(free_port())
     data = json.dumps(MESSAGE).encode()
     frame = struct.pack(">I", len(data)) + data
@@ -77,7 +77,7 @@ def test_a_frame_that_waits_when_no_runtime_comes_any_more_is_turned_away(tmp_pa
                 assert hung_up(second)
 
 
-def test_a_frame_that_waits_for_the_next_runtime_is_kept(tmp_path: Path) -> None:
+def test_a_waiting_frame_is_kept_for_the_next_runtime(tmp_path: Path) -> None:
     holder, port = str(tmp_path / "holder.sock"), str(free_port())
     data = json.dumps(MESSAGE).encode()
     frame = struct.pack(">I", len(data)) + data
@@ -101,7 +101,7 @@ def test_a_frame_that_waits_for_the_next_runtime_is_kept(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_sidecar_that_hangs_up_after_the_last_event_is_nothing_to_log(tmp_path: Path, fails: bool) -> None:
+def test_a_sidecar_that_closes_after_the_last_event_is_not_logged(tmp_path: Path, fails: bool) -> None:
     route = {"prev": [], "curr": "a", "next": []}
     message = {"id": "1", "route": route, "payload": {"parts": 2, "fails": fails}}
     with process(tmp_path, ASYA_HANDLER="handlers.parts"):
