@@ -1,4 +1,4 @@
-"""The runtime script is a guest in the user's process: what functions do there neither stops it nor is stopped."""
+"""The runtime script in the user's process: the user's code cannot stop it, and it does not disturb the user's code."""
 
 import os
 import signal
@@ -147,12 +147,12 @@ def any(payload):
 
 @pytest.fixture
 def script(scripts: Any) -> Any:
-    """A script for whatever is asked of it."""
+    """A script for several tests."""
     return scripts(HANDLERS, "handlers.any")
 
 
 def ask(script: Any, name: str, payload: Any = None) -> Any:
-    """What a function returns, by HTTP."""
+    """Call a function by HTTP. Return its result."""
     status, answer = script.post([name, payload])
     assert status == 200, answer
     return answer["frames"][0]["payload"]
@@ -174,7 +174,7 @@ def test_multiprocessing_subprocess_and_asyncio(scripts: Any, python: str) -> No
 @pytest.mark.parametrize("name", ["fork_and_return", "fork_and_raise"])
 def test_a_forked_child_that_returns_does_not_answer(script: Any, name: str) -> None:
     for _ in range(3):
-        assert gone(ask(script, name)["child"]), "the child serves"
+        assert gone(ask(script, name)["child"]), "the child process serves messages"
     assert ask(script, "echo", 1) == 1
     assert ("in the child" in script.log()) == (name == "fork_and_raise")
 
@@ -182,7 +182,7 @@ def test_a_forked_child_that_returns_does_not_answer(script: Any, name: str) -> 
 def test_a_forked_child_ends_on_sigterm_and_holds_nothing(script: Any, tmp_path: Path) -> None:
     child = ask(script, "fork_and_sleep")["child"]
     os.kill(child, signal.SIGTERM)
-    assert gone(child), "the child ignores SIGTERM"
+    assert gone(child), "the child process ignores SIGTERM"
     child = ask(script, "fork_and_sleep")["child"]
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
     ours = {f"socket:[{line[6]}]" for line in lines if str(tmp_path) in line[-1]}
@@ -190,7 +190,7 @@ def test_a_forked_child_ends_on_sigterm_and_holds_nothing(script: Any, tmp_path:
     def held() -> set[str]:
         matches = set()
         for link in Path(f"/proc/{child}/fd").iterdir():
-            with suppress(FileNotFoundError):  # closed while we look
+            with suppress(FileNotFoundError):  # it may close while the test looks
                 matches.add(str(link.readlink()))
         return matches
 
@@ -213,21 +213,21 @@ def test_signal_handlers_of_the_function_are_called_and_sigterm_still_ends_the_r
 
 
 @pytest.mark.parametrize("name", ["chains", "chains_looked_up"])
-def test_a_signal_handler_that_calls_the_one_before_is_called_once(script: Any, name: str) -> None:
+def test_a_signal_handler_that_calls_the_previous_one_is_called_once(script: Any, name: str) -> None:
     for n in range(2):
         assert ask(script, name, n) == n
     assert script.stop() == 0
-    assert script.log().count("theirs") in (1, 2), "it calls itself"
+    assert script.log().count("theirs") in (1, 2), "the handler calls itself"
 
 
-def test_a_client_of_the_loop_works_in_later_messages_and_tasks_go_on_between(script: Any) -> None:
+def test_a_client_of_the_event_loop_works_in_later_messages_and_tasks_continue(script: Any) -> None:
     ticks = []
     for _ in range(3):
         answer, ticked = ask(script, "use_client")
         assert answer == "hello\n"
         ticks.append(ticked)
         time.sleep(0.2)
-    assert ticks[1] > ticks[0] + 5, "no task went on between the messages"
+    assert ticks[1] > ticks[0] + 5, "no task ran between the messages"
     assert ask(script, "own_loop", 1) == 1
     assert ask(script, "use_client")[0] == "hello\n"
     assert ask(script, "background_exit", 1) == 1
@@ -239,12 +239,12 @@ def test_print_appears_at_once(script: Any) -> None:
     caller = threading.Thread(target=script.post, args=(["say", "words"],))
     caller.start()
     wait_for("the words", lambda: "words" in script.log())
-    assert caller.is_alive(), "it appeared after the message"
+    assert caller.is_alive(), "the output appeared only after the message"
     caller.join()
 
 
 def test_the_working_directory_is_searched_for_modules(scripts: Any, tmp_path: Path) -> None:
-    """Each test here relies on it; this one has a package without PYTHONPATH."""
+    """All tests here rely on it. This one has a package without PYTHONPATH."""
     package = tmp_path / "app"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -252,7 +252,7 @@ def test_the_working_directory_is_searched_for_modules(scripts: Any, tmp_path: P
     assert [r["payload"] for r in scripts(HANDLERS, "app.work.run").call(1)] == [1, "app.work"]
 
 
-def test_exits_and_left_over_threads_do_not_hold_it_up(script: Any) -> None:
+def test_exits_and_remaining_threads_do_not_delay_it(script: Any) -> None:
     status, answer = script.post(["leave", 1])
     assert (status, answer["details"]["type"]) == (500, "SystemExit")
     assert ask(script, "thread", 1) == 1
@@ -271,11 +271,11 @@ def test_print_of_a_child_appears_at_once(script: Any) -> None:
     caller = threading.Thread(target=script.post, args=(["say_in_a_child", ["words"]],))
     caller.start()
     wait_for("the words", lambda: "words" in script.log())
-    assert caller.is_alive(), "it appeared after the message"
+    assert caller.is_alive(), "the output appeared only after the message"
     caller.join()
 
 
-def test_a_failure_whose_text_cannot_be_made_is_answered(script: Any) -> None:
+def test_an_exception_without_text_is_answered(script: Any) -> None:
     status, answer = script.post(["raise_wordless", 1])
     assert (status, answer["details"]["type"].rpartition(".")[2]) == (500, "Wordless")
 
@@ -310,7 +310,7 @@ def holds_the_lock(payload):
 
 
 @pytest.mark.parametrize("name", ["sleep", "block", "holds_the_lock"])
-def test_a_function_that_hangs_ends_the_process_with_its_place_in_the_log(
+def test_a_hanging_function_ends_the_process_and_the_log_has_its_position(
     scripts: Any, tmp_path: Path, name: str
 ) -> None:
     impatient = tmp_path / "impatient.py"
@@ -324,7 +324,7 @@ def test_a_function_that_hangs_ends_the_process_with_its_place_in_the_log(
     assert f"in {name}" in script.log()
 
 
-def test_the_containers_own_arguments_are_left_to_the_function(scripts: Any) -> None:
+def test_the_containers_own_arguments_reach_the_function(scripts: Any) -> None:
     code = "import sys\ndef arguments(payload): return sys.argv[1:]\n"
     script = scripts(code, "handlers.arguments", arguments=("--verbose", "2"))
     assert script.post(None)[1]["frames"][0]["payload"] == ["--verbose", "2"]

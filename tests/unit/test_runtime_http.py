@@ -1,4 +1,4 @@
-"""The runtime script and the http generation of the sidecar."""
+"""The runtime script with the http generation of the sidecar."""
 
 import collections
 import json
@@ -17,7 +17,7 @@ ONWARD = {"prev": ["a"], "curr": "b", "next": ["c"]}
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One script for many messages, so that what one leaves behind meets the next."""
+    """One script for many messages, so that effects of one message on the next appear."""
     script = Script(tmp_path_factory.mktemp("http"), HANDLERS, "handlers.any", ASYA_SOCKET_MAX_SIZE="100000")
     yield script
     script.process.kill()
@@ -25,7 +25,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def down(payload: Any, **more: Any) -> tuple[str, Any]:
-    """An event that carries a frame."""
+    """An event with a frame."""
     return "downstream", {"payload": payload, "route": ONWARD, **more}
 
 
@@ -51,7 +51,7 @@ def test_none_is_204(one: Script) -> None:
         (FRAMES_ROUTE, {"actors": ["a", "b"], "current": 1}),
     ],
 )
-def test_the_route_moves_on_in_the_shape_that_it_has(one: Script, route: Any, onward: Any) -> None:
+def test_the_route_advances_and_keeps_its_form(one: Script, route: Any, onward: Any) -> None:
     assert one.post(["echo", 1], route=route)[1]["frames"] == [{"payload": 1, "route": onward}]
 
 
@@ -76,7 +76,7 @@ def test_a_generator_is_a_stream_of_frames(one: Script) -> None:
         ("absent", "KeyError", None),
     ],
 )
-def test_a_fault_is_500_with_its_class_and_bases(one: Script, handler: str, kind: str, mro: Any) -> None:
+def test_an_error_is_500_with_its_class_and_bases(one: Script, handler: str, kind: str, mro: Any) -> None:
     status, answer = one.post([handler, 1])
     assert (status, answer["error"], answer["details"]["type"]) == (500, "processing_error", kind)
     assert mro in (None, answer["details"]["mro"])
@@ -91,11 +91,11 @@ def test_a_fault_is_500_with_its_class_and_bases(one: Script, handler: str, kind
         ("wrong", [1], "yield dicts"),
     ],
 )
-def test_a_fault_after_frames_is_an_event(one: Script, handler: str, argument: Any, words: str) -> None:
+def test_an_error_after_frames_is_an_event(one: Script, handler: str, argument: Any, words: str) -> None:
     status, (first, (event, failure)) = one.post([handler, argument])
     assert (status, first, event, failure["error"]) == (200, down({"i": 0}), "error", "processing_error")
     assert words in failure["details"]["message"]
-    assert "handlers.py" in failure["details"]["traceback"], "the place of the yield is not in the traceback"
+    assert "handlers.py" in failure["details"]["traceback"], "the traceback lacks the line of the yield"
 
 
 def test_commands(one: Script) -> None:
@@ -149,20 +149,18 @@ def test_commands(one: Script) -> None:
         ["ADD", ".id"],
     ],
 )
-def test_a_command_that_is_not_allowed_raises_where_it_is_yielded_and_changes_nothing(
-    one: Script, command: Any
-) -> None:
+def test_a_forbidden_command_raises_at_its_yield_and_changes_nothing(one: Script, command: Any) -> None:
     _status, stream = one.post(["commands", [command]])
     (answer,) = stream[0][1].pop("payload")["answers"]
     assert answer.startswith(("ValueError: ", "TypeError: "))
     assert stream == [("downstream", {"route": ONWARD}), ("done", {})]
 
 
-def test_what_get_answers_is_a_copy(one: Script) -> None:
+def test_the_answer_of_get_is_a_copy(one: Script) -> None:
     assert one.post(["copies", 1])[1][0] == down({"next": ["b", "c"]})
 
 
-def test_common_classes_have_a_form_in_json(one: Script) -> None:
+def test_common_classes_have_a_json_form(one: Script) -> None:
     assert one.post(["shapes", 1])[1]["frames"][0]["payload"] == {
         "model": [{"a": 1}, {"mode": "json"}],
         "point": {"x": 1, "when": "2026-01-02"},
@@ -179,7 +177,7 @@ def test_common_classes_have_a_form_in_json(one: Script) -> None:
     }
 
 
-def test_a_client_that_goes_away_stops_the_generator(one: Script) -> None:
+def test_a_client_that_disconnects_stops_the_generator(one: Script) -> None:
     connection = UnixConnection(one.path)
     connection.request("POST", "/invoke", http_message(["endless", 1]))
     connection.getresponse().read(10)
@@ -189,7 +187,7 @@ def test_a_client_that_goes_away_stops_the_generator(one: Script) -> None:
     assert (one.directory / "closed").exists()
 
 
-def test_health_and_what_it_does_not_know(one: Script) -> None:
+def test_health_and_unknown_paths(one: Script) -> None:
     assert one.request("GET", "/healthz") == (200, "application/json", b'{"status":"ok"}')
     for method, path in (("GET", "/invoke"), ("POST", "/other"), ("PUT", "/invoke"), ("DELETE", "/")):
         status, _kind, body = one.request(method, path)
@@ -225,13 +223,13 @@ def test_chunks_and_expectations(one: Script) -> None:
         b'{"payload": "%s"}' % (b"x" * 200000),
     ],
 )
-def test_a_body_that_is_no_message_is_400(one: Script, body: bytes) -> None:
+def test_an_invalid_body_is_400(one: Script, body: bytes) -> None:
     status, _kind, answer = one.request("POST", "/invoke", body)
     failure = json.loads(answer)
     assert (status, failure["error"], "traceback" in failure["details"]) == (400, "msg_parsing_error", True)
 
 
-def test_connections_without_a_byte_are_silent_and_hold_nobody_up(one: Script) -> None:
+def test_connections_without_a_byte_are_not_logged_and_block_nothing(one: Script) -> None:
     before = one.log()
     with socket.socket(socket.AF_UNIX) as idle, socket.socket(socket.AF_UNIX) as other:
         idle.connect(str(one.path))
@@ -246,7 +244,7 @@ def test_connections_without_a_byte_are_silent_and_hold_nobody_up(one: Script) -
 
 
 def _malformed(randomness: random.Random, whole: list[bytes]) -> bytes:
-    """A message of one kind with something done to it."""
+    """A message of one kind with one defect."""
     data = bytearray(randomness.choice(whole))
     for _ in range(randomness.randint(1, 3)):
         at, what = randomness.randrange(len(data) or 1), randomness.randrange(5)
@@ -264,7 +262,7 @@ def _malformed(randomness: random.Random, whole: list[bytes]) -> bytes:
 
 
 def _is_answer(data: bytes) -> bool:
-    """Whether ``data`` is nothing, or a whole answer that says what it is."""
+    """Whether ``data`` is empty, or a complete response with a correct length."""
     if not data:
         return True
     if not data.startswith(b"HTTP/1.1 "):
@@ -278,9 +276,7 @@ def _is_answer(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["frames", "http"])
-def test_10_000_malformed_messages_of_a_kind_are_answered_or_closed_and_the_next_is_served(
-    one: Script, kind: str
-) -> None:
+def test_10_000_malformed_messages_are_answered_or_closed_and_the_next_is_served(one: Script, kind: str) -> None:
     body = http_message(["echo", "x"])
     frame = len(body).to_bytes(4, "big") + body
     head = b"POST /invoke HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"

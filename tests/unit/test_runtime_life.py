@@ -1,4 +1,4 @@
-"""How a runtime starts, drains and ends, and what the socket holder keeps when one dies."""
+"""Start, drain and end of a runtime, and what the socket holder keeps when a runtime dies."""
 
 import contextlib
 import http.client
@@ -51,12 +51,12 @@ def holder(tmp_path: Path) -> Iterator[HolderProcess]:
 
 
 def held(tmp_path: Path) -> dict[str, Any]:
-    """What tells a runtime that there is a holder."""
+    """The variable that tells a runtime about the holder."""
     return {"ASYA_SOCKET_HOLDER": str(tmp_path / "asya-holder.sock")}
 
 
 def in_background(work: Any) -> tuple[threading.Thread, list[Any]]:
-    """A thread that does ``work``, and where its result will be."""
+    """Run ``work`` on a thread. Return the thread, and a list for its result."""
     results: list[Any] = []
     thread = threading.Thread(target=lambda: results.append(work()))
     thread.start()
@@ -67,7 +67,7 @@ def in_background(work: Any) -> tuple[threading.Thread, list[Any]]:
 
 
 def status(script: Any, path: str) -> int:
-    """What the script's port answers; 0 where it does not."""
+    """The status of a response on the script's port, or 0 without a response."""
     try:
         return int(script.probe(path))
     except OSError:
@@ -92,7 +92,7 @@ def test_sigterm_while_loading_ends_at_once(scripts: Any) -> None:
     assert script.stop() == 0
 
 
-def test_drain_waits_for_the_message_in_hand_and_what_comes_later_waits(scripts: Any) -> None:
+def test_drain_waits_for_the_message_in_hand_and_later_messages_wait(scripts: Any) -> None:
     script = scripts(HANDLERS, "handlers.wait", port=True)
     first, answers = in_background(lambda: (script.post(1.0)[0], time.monotonic()))
     time.sleep(0.3)
@@ -123,7 +123,7 @@ def test_sigterm_answers_drain_and_waits_for_the_sidecar(scripts: Any) -> None:
     assert (answers, drained) == ([200], [200])
 
 
-def test_without_a_sigterm_it_goes_on(scripts: Any, tmp_path: Path) -> None:
+def test_without_a_sigterm_it_continues(scripts: Any, tmp_path: Path) -> None:
     impatient = tmp_path / "impatient.py"
     impatient.write_text(SCRIPT.read_text().replace("RESUME_SECONDS = 30.0", "RESUME_SECONDS = 0.3"))
     script = scripts(HANDLERS, "handlers.wait", script=impatient, port=True)
@@ -158,7 +158,7 @@ def test_a_job_ends_after_its_messages(scripts: Any) -> None:
     assert time.monotonic() - began > 0.8, "the sidecar has no time to acknowledge"
 
 
-def test_a_job_ends_when_nothing_comes(scripts: Any) -> None:
+def test_a_job_ends_when_no_message_arrives(scripts: Any) -> None:
     script = scripts(HANDLERS, "handlers.wait", ASYA_JOB_IDLE_SECONDS="1")
     for _ in range(3):
         time.sleep(0.5)
@@ -184,7 +184,7 @@ def test_the_exec_probe(scripts: Any, tmp_path: Path, holder: HolderProcess) -> 
 # -- the socket holder ---------------------------------------------------------------------------------------
 
 
-def test_connections_wait_while_no_runtime_is_there(scripts: Any, tmp_path: Path, holder: HolderProcess) -> None:
+def test_connections_wait_while_no_runtime_runs(scripts: Any, tmp_path: Path, holder: HolderProcess) -> None:
     connections = [UnixConnection(tmp_path / "asya-runtime.sock", timeout=20) for _ in range(20)]
     for n, connection in enumerate(connections):
         connection.request("POST", "/invoke", http_message(n / 1000))
@@ -196,10 +196,8 @@ def test_connections_wait_while_no_runtime_is_there(scripts: Any, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir() if path.suffix == ".sock" or path.name == "runtime-ready"] == []
 
 
-def test_a_sidecar_that_starts_while_no_runtime_is_there_waits(
-    scripts: Any, tmp_path: Path, holder: HolderProcess
-) -> None:
-    """It would take a message and let it time out: the ready file goes with its runtime, and comes with the next."""
+def test_a_sidecar_that_starts_without_a_runtime_waits(scripts: Any, tmp_path: Path, holder: HolderProcess) -> None:
+    """Otherwise it would take a message until its timeout. Each runtime creates and removes its own ready file."""
     script = scripts(HANDLERS, "handlers.wait", **held(tmp_path))
     ready = tmp_path / "runtime-ready"
     assert ready.exists()
@@ -211,7 +209,7 @@ def test_a_sidecar_that_starts_while_no_runtime_is_there_waits(
     assert ready.exists()
 
 
-def test_a_runtime_without_its_holder_says_what_to_do(tmp_path: Path) -> None:
+def test_a_runtime_without_its_holder_logs_the_remedy(tmp_path: Path) -> None:
     impatient = tmp_path / "impatient.py"
     impatient.write_text(SCRIPT.read_text().replace("HOLDER_SECONDS = 60.0", "HOLDER_SECONDS = 0.3"))
     script = Script(tmp_path, HANDLERS, "handlers.wait", script=impatient, ready=False, **held(tmp_path))
@@ -220,11 +218,11 @@ def test_a_runtime_without_its_holder_says_what_to_do(tmp_path: Path) -> None:
     assert "spec.socket.activation" in script.log()
 
 
-def test_a_holder_that_is_replaced_loses_nothing(scripts: Any, tmp_path: Path, holder: HolderProcess) -> None:
+def test_a_replaced_holder_loses_nothing(scripts: Any, tmp_path: Path, holder: HolderProcess) -> None:
     script = scripts(HANDLERS, "handlers.wait", **held(tmp_path))
     for _ in range(3):
         holder.stop(signal.SIGKILL)
-        assert script.post(1)[0] == 200, "the socket was gone with its holder"
+        assert script.post(1)[0] == 200, "the socket must outlive its holder"
         holder.process = HolderProcess(tmp_path).process
         assert script.post(2)[0] == 200
         assert script.call(0)[0]["payload"] == 0
@@ -249,7 +247,7 @@ def test_a_flood_on_the_holders_socket(scripts: Any, tmp_path: Path, holder: Hol
 
 
 @pytest.mark.parametrize("kind", ["frames", "http"])
-def test_20_kills_among_1000_messages_cost_a_message_each_at_most(
+def test_20_kills_among_1000_messages_lose_at_most_one_message_each(
     tmp_path: Path, holder: HolderProcess, kind: str
 ) -> None:
     (tmp_path / "calls").touch()

@@ -1,4 +1,4 @@
-"""Which script a new controller goes by while its source has none."""
+"""The script of a new controller while its source has none."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -15,7 +15,7 @@ SCRIPT = "print('good')\n"
 
 
 class Held:
-    """A cluster that holds the ConfigMap of one namespace, and what is written to others."""
+    """A cluster with the ConfigMap of one namespace. It records writes to others."""
 
     def __init__(self, stored: Object | None) -> None:
         self.stored, self.written = stored, list[Object]()
@@ -34,7 +34,7 @@ def maps(held: Held, script: str | None = None, problem: str = "no answer") -> R
     return RuntimeMaps(cast(Any, held), cast(Any, source), "home")
 
 
-def test_what_was_stored_is_the_last_good_one() -> None:
+def test_the_stored_script_is_the_last_good_one() -> None:
     held = Held(runtime_config_map("home", SCRIPT))
     verdict = maps(held).ensure("new")
     assert (verdict.status, verdict.reason) == ("False", "RuntimeSourceFailed")
@@ -42,28 +42,28 @@ def test_what_was_stored_is_the_last_good_one() -> None:
     assert maps(held).script == script_hash(SCRIPT)
 
 
-def test_the_sources_own_goes_before() -> None:
+def test_the_sources_script_overrides_the_stored_one() -> None:
     held = Held(runtime_config_map("home", SCRIPT))
     assert maps(held, "print()\n", "").ensure("new").status == "True"
     assert held.written == [runtime_config_map("new", "print()\n")]
 
 
 @pytest.mark.parametrize("data", [{RUNTIME_KEY: "import evil\n"}, {}, None])
-def test_what_somebody_has_changed_since_is_spread_nowhere(data: Object | None) -> None:
+def test_a_changed_config_map_is_not_copied(data: Object | None) -> None:
     held = Held({**runtime_config_map("home", SCRIPT), "data": data})
     verdict = maps(held).ensure("new")
     assert verdict.reason == "RuntimeUnavailable"
     assert "no answer" in verdict.message
     assert held.written == []
-    assert maps(held).script == script_hash(SCRIPT), "admission goes by the annotation still, so nothing rolls over"
+    assert maps(held).script == script_hash(SCRIPT), "admission still uses the annotation, so no rollout may start"
 
 
-def test_nothing_stored() -> None:
+def test_no_stored_script() -> None:
     assert maps(Held(None)).ensure("new").reason == "RuntimeUnavailable"
     assert maps(Held(None)).script == ""
 
 
-def test_a_release_that_may_move_moves_only_on_purpose() -> None:
+def test_an_unpinned_release_changes_only_with_the_settings() -> None:
     source = SimpleNamespace(script="print(1)\n", problem="", how_to_pin="set x", identity="url", origin="url")
     held = Held(None)
     kept = RuntimeMaps(cast(Any, held), cast(Any, source), "home")
@@ -74,7 +74,7 @@ def test_a_release_that_may_move_moves_only_on_purpose() -> None:
     source.script = "print(2)\n"
     assert "the source has a newer one, which the operator does not take by itself" in kept.ensure("a").message
     assert kept.script == script_hash("print(1)\n")
-    # Nor by a restart of the controller, but by another setting.
+    # Not by a restart of the controller either, only by another setting.
     after = Held(runtime_config_map("home", "print(1)\n", "url"))
     assert RuntimeMaps(cast(Any, after), cast(Any, source), "home").script == script_hash("print(1)\n")
     source.identity = "another url"

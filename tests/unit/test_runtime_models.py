@@ -1,4 +1,4 @@
-"""Results that are pydantic models, of both major versions, by pydantic itself."""
+"""Results that are pydantic models of both major versions, with pydantic itself."""
 
 from typing import Any
 
@@ -88,7 +88,7 @@ OLD = {
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One script for all."""
+    """One script for all tests."""
     one = Script(tmp_path_factory.mktemp("models"), HANDLERS, "handlers.model")
     yield one
     one.process.kill()
@@ -105,14 +105,14 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Any:
         ("old", OLD),
     ],
 )
-def test_a_model_has_the_form_that_pydantic_gives_it(script: Script, name: str, result: Any) -> None:
+def test_a_model_has_pydantics_json_form(script: Script, name: str, result: Any) -> None:
     assert script.post(name)[1]["frames"][0]["payload"] == result
     frames = script.call(name)
     assert [frame["payload"] for frame in frames] == [result]
 
 
 @pytest.mark.parametrize("name", ["nan", "old_nan"])
-def test_a_model_without_a_form_in_json_is_an_error(script: Script, name: str) -> None:
+def test_a_model_without_a_json_form_is_an_error(script: Script, name: str) -> None:
     status, failure = script.post(name)
     assert (status, failure["error"]) == (500, "processing_error")
     assert script.call(name)[0]["error"] == "processing_error"

@@ -1,4 +1,4 @@
-"""The runtime script from a file and from a release, whatever the file or the server does."""
+"""The runtime script from a file and from a release, with all faults of file and server."""
 
 import hashlib
 import time
@@ -39,7 +39,7 @@ def test_the_asset_of_a_release(github: GitHub) -> None:
     assert github.paths[-1] == "/owner/name/releases/latest/download/asya_runtime.py"
 
 
-def test_what_has_not_changed_is_not_sent_again(github: GitHub) -> None:
+def test_an_unchanged_script_is_not_sent_again(github: GitHub) -> None:
     one = source(github)
     one.load()
     assert not one.load()
@@ -62,7 +62,9 @@ def test_what_has_not_changed_is_not_sent_again(github: GitHub) -> None:
         ({"delay": 2.0, "body": BETTER}, "cannot be fetched"),
     ],
 )
-def test_a_fault_keeps_the_last_good_script_and_heals(github: GitHub, fault: dict[str, Any], message: str) -> None:
+def test_a_fault_keeps_the_last_good_script_until_the_source_recovers(
+    github: GitHub, fault: dict[str, Any], message: str
+) -> None:
     one = source(github)
     one.load()
     before = vars(github).copy()
@@ -72,7 +74,7 @@ def test_a_fault_keeps_the_last_good_script_and_heals(github: GitHub, fault: dic
     assert one.load()
     assert message in one.problem
     assert one.script == GOOD.decode()
-    assert not one.load(), "the same fault is told once"
+    assert not one.load(), "the same fault must be logged once"
     vars(github).update({k: before[k] for k in ("status", "short", "delay")}, body=BETTER)
     assert one.load()
     assert (one.script, one.problem) == (BETTER.decode(), "")
@@ -88,7 +90,7 @@ def test_the_checksum(github: GitHub) -> None:
     assert "has the SHA-256" in wrong.problem
 
 
-def test_retries_come_later_each_time(github: GitHub) -> None:
+def test_retries_have_a_growing_backoff(github: GitHub) -> None:
     one = source(github)
     github.status = 500
     pauses = []
@@ -102,7 +104,7 @@ def test_retries_come_later_each_time(github: GitHub) -> None:
     assert one.pause() > 200
 
 
-def test_it_heals_by_itself(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_recovers_by_itself(github: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime_source, "FIRST_RETRY_SECONDS", 0.05)
     changes: list[int] = []
     one = GithubSource("owner/name", "v1", lambda: changes.append(1), base=github.url)
@@ -132,7 +134,7 @@ def test_a_file(tmp_path: Path) -> None:
     wait_for("the word", lambda: len(changes) >= 3)
 
 
-def test_a_file_that_is_being_written_is_not_taken_by_halves(tmp_path: Path) -> None:
+def test_a_partly_written_file_is_not_used(tmp_path: Path) -> None:
     file = tmp_path / "script.py"
     file.write_bytes(GOOD)
     observed: list[str | None] = []

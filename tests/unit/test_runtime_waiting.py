@@ -1,4 +1,4 @@
-"""Clients of the runtime script that stop half way, that have gone, or that hand over bytes that are not text."""
+"""Clients of the runtime script that stop half way, that have disconnected, or that send bytes that are not text."""
 
 import json
 import signal
@@ -49,19 +49,19 @@ Kind = Callable[[Any], bytes]
 
 
 def frame(payload: Any) -> bytes:
-    """A whole frame."""
+    """A complete frame."""
     data = json.dumps({"id": "1", "route": FRAMES_ROUTE, "payload": payload}).encode()
     return struct.pack(">I", len(data)) + data
 
 
 def request(payload: Any) -> bytes:
-    """A whole request by its length."""
+    """A complete request with its length."""
     data = http_message(payload)
     return b"POST /invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data)
 
 
 def chunks(payload: Any) -> bytes:
-    """A whole request in chunks."""
+    """A complete request in chunks."""
     data = http_message(payload)
     head = b"POST /invoke HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"9\r\n%s\r\n%x\r\n%s\r\n0\r\n\r\n" % (data[:9], len(data) - 9, data[9:])
@@ -80,7 +80,7 @@ def connected(path: Path) -> Iterator[socket.socket]:
 
 
 def answer(client: socket.socket) -> bytes:
-    """All that comes until the script hangs up."""
+    """Everything that the script sends until it closes the connection."""
     received = b""
     while part := client.recv(65536):
         received += part
@@ -88,13 +88,13 @@ def answer(client: socket.socket) -> bytes:
 
 
 def calls(script: Script) -> list[str]:
-    """The payloads that the function was called with."""
+    """The payloads with which the function was called."""
     path = script.directory / "calls"
     return path.read_text().split() if path.exists() else []
 
 
 @KINDS
-def test_half_a_message_holds_nobody_up_and_is_answered_once_it_is_whole(scripts: Any, kind: Kind) -> None:
+def test_half_a_message_blocks_nothing_and_is_answered_when_complete(scripts: Any, kind: Kind) -> None:
     script = scripts(HANDLERS, "handlers.note")
     whole = kind("patient")
     for at in (1, 3, 30, len(whole) // 2, len(whole) - 1):
@@ -104,13 +104,13 @@ def test_half_a_message_holds_nobody_up_and_is_answered_once_it_is_whole(scripts
             began = time.monotonic()
             assert script.call("quick")[0]["payload"] == "quick"
             assert script.post("quick")[0] == 200
-            assert time.monotonic() - began < 2, f"{at} bytes held others up"
+            assert time.monotonic() - began < 2, f"half a message of {at} bytes blocked others"
             half.sendall(whole[at:])
             assert b"patient" in answer(half)
 
 
 @pytest.mark.parametrize("python", interpreters(), ids=lambda path: Path(path).name)
-def test_every_python_at_hand_lets_halves_wait_and_leaves_dead_clients(scripts: Any, python: str) -> None:
+def test_every_python_at_hand_lets_halves_wait_and_ignores_dead_clients(scripts: Any, python: str) -> None:
     script = scripts(HANDLERS, "handlers.note", python)
     with connected(script.path) as half, connected(script.path) as busy:
         half.sendall(frame("patient")[:30])
@@ -127,7 +127,7 @@ def test_every_python_at_hand_lets_halves_wait_and_leaves_dead_clients(scripts: 
 
 
 @KINDS
-def test_halves_are_closed_oldest_first_when_there_are_too_many(scripts: Any, kind: Kind) -> None:
+def test_the_oldest_halves_are_closed_when_there_are_too_many(scripts: Any, kind: Kind) -> None:
     script = scripts(HANDLERS, "handlers.note")
     halves = []
     for _ in range(70):
@@ -144,7 +144,7 @@ def test_halves_are_closed_oldest_first_when_there_are_too_many(scripts: Any, ki
         client.close()
 
 
-def test_large_halves_do_not_add_up_in_memory(scripts: Any) -> None:
+def test_large_halves_do_not_accumulate_in_memory(scripts: Any) -> None:
     script = scripts(HANDLERS, "handlers.note", ASYA_SOCKET_MAX_SIZE="4000000")
     data = frame("x" * 3_900_000)
     halves = []
@@ -164,7 +164,7 @@ def test_large_halves_do_not_add_up_in_memory(scripts: Any) -> None:
 
 
 @KINDS
-def test_a_message_whose_client_has_gone_is_not_handled(scripts: Any, kind: Kind) -> None:
+def test_a_message_of_a_disconnected_client_is_not_handled(scripts: Any, kind: Kind) -> None:
     script = scripts(HANDLERS, "handlers.note")
     with connected(script.path) as busy:
         busy.sendall(kind("slow"))
@@ -183,7 +183,7 @@ def test_a_message_whose_client_has_gone_is_not_handled(scripts: Any, kind: Kind
     assert "disconnected before the call" in script.log()
 
 
-def test_a_message_whose_client_has_gone_does_not_end_a_job(scripts: Any) -> None:
+def test_a_message_of_a_disconnected_client_does_not_end_a_job(scripts: Any) -> None:
     script = scripts(HANDLERS, "handlers.note", ready=False, ASYA_JOB_MESSAGES="2")
     wait_for("the script", (script.directory / "runtime-ready").exists)
     with connected(script.path) as busy:
@@ -199,7 +199,7 @@ def test_a_message_whose_client_has_gone_does_not_end_a_job(scripts: Any) -> Non
 
 
 @KINDS
-def test_a_message_that_is_being_sent_at_sigterm_is_handled(scripts: Any, kind: Kind) -> None:
+def test_a_message_that_arrives_during_sigterm_is_handled(scripts: Any, kind: Kind) -> None:
     script = scripts(HANDLERS, "handlers.note")
     with connected(script.path) as half, connected(script.path) as idle:
         half.sendall(kind("x")[:-1])
@@ -212,7 +212,7 @@ def test_a_message_that_is_being_sent_at_sigterm_is_handled(scripts: Any, kind: 
         assert idle.recv(1) == b""
 
 
-def test_a_client_that_reads_slowly_gets_all(scripts: Any) -> None:
+def test_a_slow_client_gets_everything(scripts: Any) -> None:
     script = scripts(HANDLERS, "handlers.parts")
     for kind in (frame, request):
         with connected(script.path) as client:

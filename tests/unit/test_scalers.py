@@ -1,4 +1,4 @@
-"""KEDA's objects of every valid actor are such that KEDA takes them."""
+"""KEDA accepts the objects of every valid actor."""
 
 from functools import cache
 from pathlib import Path
@@ -111,7 +111,7 @@ RULES = merged(
 
 
 def triggers(*, jobs: bool) -> st.SearchStrategy[list[Object]]:
-    """Further triggers, such as KEDA has for Jobs or for what has replicas."""
+    """Additional triggers, of the kinds that KEDA has for Jobs or for workloads with replicas."""
     queue = optional("metricType", st.sampled_from(["AverageValue", "Value"])) if not jobs else st.just({})
     kinds = [
         st.just({"type": "cron", "metadata": CRON}),
@@ -130,7 +130,7 @@ def triggers(*, jobs: bool) -> st.SearchStrategy[list[Object]]:
 
 @st.composite
 def actors(draw: st.DrawFn) -> AsyncActor:
-    """A valid actor that is scaled."""
+    """A valid actor with scaling."""
     kind = draw(st.sampled_from(["Deployment", "StatefulSet", "Job"]))
     jobs, transport = kind == "Job", draw(TRANSPORTS)
     least = draw(st.integers(0, 4))
@@ -177,12 +177,12 @@ def actors(draw: st.DrawFn) -> AsyncActor:
     )
 
 
-# -- what must hold ------------------------------------------------------------------------------
+# -- properties ----------------------------------------------------------------------------------
 
 
 @settings(max_examples=120, deadline=None)
 @given(actors())
-def test_keda_would_take_the_objects_of_every_valid_actor(one: AsyncActor) -> None:
+def test_keda_would_accept_the_objects_of_every_valid_actor(one: AsyncActor) -> None:
     made = objects(one)
     assert refusals(made) == []
     assert "usernameFromEnv" not in str(made)
@@ -200,7 +200,7 @@ def schemas() -> dict[str, Object]:
 
 
 def _closed(node: Any) -> Any:
-    """A structural schema as the API server's strict field validation takes it: no field that is not in it."""
+    """A structural schema that allows no unknown fields, as in the API server's strict validation."""
     if isinstance(node, list):
         return [_closed(n) for n in node]
     if not isinstance(node, dict):
@@ -217,7 +217,7 @@ def _closed(node: Any) -> Any:
 @pytest.mark.skipif(not REAL_KEDA.is_dir(), reason="KEDA's own CRDs are not at hand")
 @settings(max_examples=40, deadline=None)
 @given(actors())
-def test_kedas_schemas_take_the_objects_of_every_valid_actor(one: AsyncActor) -> None:
+def test_kedas_schemas_accept_the_objects_of_every_valid_actor(one: AsyncActor) -> None:
     for obj in objects(one):
         schema = schemas().get(obj["kind"])
         if schema is not None:
@@ -226,7 +226,7 @@ def test_kedas_schemas_take_the_objects_of_every_valid_actor(one: AsyncActor) ->
 
 @settings(max_examples=40, deadline=None)
 @given(actors())
-def test_sidecar_and_keda_are_told_of_the_same_queue_and_broker(one: AsyncActor) -> None:
+def test_sidecar_and_keda_use_the_same_queue_and_broker(one: AsyncActor) -> None:
     env = {e["name"]: e.get("value") for e in make_plan(one, DEFAULTS).sidecar["env"]}
     metadata = scalers.trigger(one, DEFAULTS)["metadata"]
     queue = queue_name(one, DEFAULTS)
@@ -250,7 +250,7 @@ def job(**spec: Any) -> AsyncActor:
     return parsed(workload=workload, **{"scaling": {"enabled": True}, **spec})
 
 
-def test_the_smallest_actor_logs_in_as_guest_and_names_no_user_without_a_password() -> None:
+def test_the_smallest_actor_logs_in_as_guest_and_sets_no_user_without_a_password() -> None:
     smallest = parsed(scaling={"enabled": True})
     trigger = scalers.trigger(smallest, DEFAULTS)
     assert trigger["metadata"]["host"] == "amqp://rabbitmq:5672/"
@@ -283,7 +283,7 @@ def test_a_scaled_job_needs_no_variable_of_its_sidecar_and_keeps_running_jobs() 
         ({"type": "sqs", "sqs": {"region": REGION, "queueBaseUrl": f"http://localstack:4566/{ACCOUNT}"}}, 300, 60),
     ],
 )
-def test_the_cooldown_outlasts_a_message_where_only_waiting_ones_are_counted(
+def test_the_cooldown_is_longer_than_a_message_if_only_waiting_ones_are_counted(
     transport: Object, processing: int, cooldown: int
 ) -> None:
     timeout = {"processing": processing}
@@ -294,7 +294,7 @@ def test_the_cooldown_outlasts_a_message_where_only_waiting_ones_are_counted(
     assert scalers.scaled_object(given_one, DEFAULTS)["spec"]["cooldownPeriod"] == 7
 
 
-def test_what_cannot_be_safe_is_said() -> None:
+def test_an_unsafe_combination_gives_a_warning() -> None:
     short = parsed(scaling={"enabled": True, "cooldownPeriod": 60})
     assert [risk.partition(":")[0] for risk in scaling_risks(short)] == ["spec.scaling.cooldownPeriod"]
     sqs = {"region": REGION, "queueBaseUrl": f"http://localstack:4566/{ACCOUNT}", "visibilityTimeout": 299}
@@ -308,14 +308,14 @@ def test_what_cannot_be_safe_is_said() -> None:
     assert scaling_risks(parsed(scaling={"enabled": True})) == []
 
 
-def test_variables_of_further_triggers_are_the_runtime_containers() -> None:
+def test_variables_of_additional_triggers_are_the_runtime_containers() -> None:
     further = {"type": "redis", "metadata": {"addressFromEnv": "REDIS", "listName": "l"}}
     spec = scalers.scaled_object(parsed(scaling={"enabled": True, "triggers": [further]}), DEFAULTS)["spec"]
     assert spec["scaleTargetRef"]["envSourceContainerName"] == "runtime"
     assert spec["triggers"][1] == further
 
 
-def test_tls_reaches_keda_by_parameters_and_the_sidecar_by_files() -> None:
+def test_keda_gets_tls_by_parameters_and_the_sidecar_by_files() -> None:
     refs = {part: {"name": part, "key": "pem"} for part in ("ca", "cert", "key")}
     tls = {f"{part}SecretRef": ref for part, ref in refs.items()}
     one = parsed(transport=rabbitmq(vhost="a/b", tls=tls))
