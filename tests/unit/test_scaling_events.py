@@ -1,4 +1,4 @@
-"""Events about KEDA's objects are read every now and then, and not at each change of their status."""
+"""Events about KEDA's objects are read from time to time, and not at each change of their status."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -40,7 +40,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-def test_thirty_changes_of_a_status_are_one_list(clock: list[float]) -> None:
+def test_thirty_changes_of_a_status_cause_one_list(clock: list[float]) -> None:
     api = Api()
     made = Scaling(cast(Any, SimpleNamespace(client=api, keda=None)), SidecarDefaults())
     for count in range(30):
@@ -51,7 +51,7 @@ def test_thirty_changes_of_a_status_are_one_list(clock: list[float]) -> None:
     assert made._read_events(scaled_object(31)).messages == ["told 2"]
 
 
-def test_another_reason_is_looked_at_soon(clock: list[float]) -> None:
+def test_another_reason_is_read_soon(clock: list[float]) -> None:
     api = Api()
     made = Scaling(cast(Any, SimpleNamespace(client=api, keda=None)), SidecarDefaults())
     made._read_events(scaled_object(1))

@@ -1,4 +1,4 @@
-"""What ``certs show`` says of what is served and who trusts it."""
+"""The output of ``certs show`` about the served certificate and who trusts it."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ NAME = "asya-operator-webhook.asya-system.svc"
 
 
 def shown(config: Object, *names: str, ca: bytes = AUTHORITY.certificate) -> list[Row]:
-    """The rows for a certificate for ``names`` and a webhook that is called as ``config`` says."""
+    """The rows for a certificate for ``names`` and a webhook whose clientConfig is ``config``."""
     serving = issue(AUTHORITY, list(names), timedelta(days=1)).certificate
     hook = {"name": "inject.asya.io", "clientConfig": {"caBundle": base64.b64encode(ca).decode(), **config}}
     secret = {"data": {"tls.crt": base64.b64encode(serving).decode()}}
@@ -36,7 +36,7 @@ SERVICE = {"service": {"name": "asya-operator-webhook", "namespace": "asya-syste
         ({"url": "https://[fd00::1]:8443/mutate"}, [NAME, "fd00::2"], "fd00::1"),
     ],
 )
-def test_a_name_that_the_certificate_lacks_is_told(config: Object, names: list[str], called: str) -> None:
+def test_a_name_that_the_certificate_lacks_is_reported(config: Object, names: list[str], called: str) -> None:
     wrong = [row for row in shown(config, *names) if row.verdict]
     assert [row.subject for row in wrong] == [called]
     assert f"calls the webhook as {called}" in wrong[0].verdict
@@ -51,11 +51,11 @@ def test_a_name_that_the_certificate_lacks_is_told(config: Object, names: list[s
         ({"url": "https://hook.example.com/mutate"}, ["hook.example.com"]),
     ],
 )
-def test_a_name_that_fits_is_well(config: Object, names: list[str]) -> None:
+def test_a_matching_name_is_no_fault(config: Object, names: list[str]) -> None:
     assert [row.verdict for row in shown(config, *names)] == ["", ""]
 
 
-def test_a_certificate_without_a_subject_is_named_all_the_same() -> None:
+def test_a_certificate_without_a_subject_has_a_name_in_the_output() -> None:
     key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
     nobody = x509.Name([])
     builder = x509.CertificateBuilder(nobody, nobody, key.public_key(), 255, now, now + timedelta(days=1))
@@ -63,13 +63,13 @@ def test_a_certificate_without_a_subject_is_named_all_the_same() -> None:
     assert [row.subject for row in shown({}, NAME, ca=AUTHORITY.certificate + nameless)][-1] == "serial number ff"
 
 
-def test_an_expired_ca_counts_only_where_it_signed_what_is_served() -> None:
+def test_an_expired_ca_is_a_fault_only_if_it_signed_the_served_certificate() -> None:
     old = create_authority("old", timedelta(seconds=-60)).certificate
     assert [row.verdict for row in shown(SERVICE, NAME, ca=AUTHORITY.certificate + old)] == ["", "", ""]
     assert [row.verdict for row in shown(SERVICE, NAME, ca=old)] == ["", "expired"]
 
 
-def test_the_secret_is_cert_managers_where_its_ca_is_injected() -> None:
+def test_the_secret_is_cert_managers_if_its_ca_is_injected() -> None:
     injected = {"metadata": {"annotations": {"cert-manager.io/inject-ca-from": "asya-system/asya-operator-webhook"}}}
     assert served_from("asya-operator", [injected]) == "asya-operator-webhook-cert-manager"
     assert served_from("asya-operator", [{"metadata": {}}]) == "asya-operator-webhook-cert"

@@ -1,4 +1,4 @@
-"""What the sidecar finds in its environment beyond what every generation reads, and what is refused for one."""
+"""Variables of the sidecar that only some generations read, and fields that are refused for a generation."""
 
 import json
 from typing import Any
@@ -43,7 +43,7 @@ def test_retries_and_error_routes_are_json() -> None:
 
 
 @pytest.mark.parametrize("setting", ["frames", "frames-namespaced"])
-def test_what_the_generation_does_not_read_is_refused_everywhere(setting: GenerationSetting) -> None:
+def test_fields_that_the_generation_does_not_read_are_refused_everywhere(setting: GenerationSetting) -> None:
     obj, defaults = actor("a", resiliency=RESILIENCY), SidecarDefaults(generation=setting)
     with pytest.raises(InvalidActor, match=r"spec\.resiliency: .* generation"):
         make_plan(parse_actor(obj), defaults)
@@ -54,7 +54,7 @@ def test_what_the_generation_does_not_read_is_refused_everywhere(setting: Genera
     assert validate(obj, SidecarDefaults())[0] == []
 
 
-def test_the_rest_of_the_newer_variables() -> None:
+def test_the_other_newer_variables() -> None:
     env = variables({"timeout": {"processing": 61}, "sidecar": {"endActor": True}})
     assert env["ASYA_RUNTIME_TIMEOUT"] == env["ASYA_RESILIENCY_ACTOR_TIMEOUT"] == "61s"
     assert env["ASYA_IS_END_ACTOR"] == "true"
@@ -74,7 +74,7 @@ def test_the_rest_of_the_newer_variables() -> None:
         ({"ASYA_METRICS_ENABLED": "false"}, None),
     ],
 )
-def test_the_sidecar_is_asked_where_it_answers(env: dict[str, str], probe: int | None) -> None:
+def test_the_probe_uses_the_sidecars_port(env: dict[str, str], probe: int | None) -> None:
     own = [{"name": name, "value": value} for name, value in env.items()]
     sidecar = make_plan(parse_actor(actor("a", sidecar={"env": own})), SidecarDefaults()).sidecar
     assert sidecar.get("readinessProbe", {}).get("httpGet", {}).get("port") == probe
@@ -94,12 +94,12 @@ def test_the_sidecar_is_asked_where_it_answers(env: dict[str, str], probe: int |
         ("ASYA_OTEL_PROTOCOL", "udp"),
     ],
 )
-def test_a_wrong_setting_is_told_by_its_name(name: str, value: str) -> None:
+def test_a_wrong_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(InvalidSetting, match=name):
         from_environment({name: value})
 
 
-def test_settings_reach_the_plan() -> None:
+def test_the_plan_has_the_settings() -> None:
     read = from_environment(
         {
             "ASYA_SIDECAR_GENERATION": "frames",
@@ -113,7 +113,7 @@ def test_settings_reach_the_plan() -> None:
     plan = make_plan(parse_actor(actor("a")), read)
     assert (plan.holder, plan.port, plan.run_as_user, read.generation) == (False, 9200, 7, "frames")
     on = make_plan(parse_actor(actor("a", socket={"activation": True})), read)
-    assert on.holder, "the actor's word wins"
+    assert on.holder, "the actor's setting must override"
     assert plan.digest != on.digest
 
 

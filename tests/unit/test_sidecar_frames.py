@@ -1,4 +1,4 @@
-"""The test sidecar of the frames generations does with each answer what the released ones do."""
+"""The test sidecar of the frames generations handles each answer as the released ones do."""
 
 import json
 import socket
@@ -21,7 +21,7 @@ FAILED = {"error": "processing_error", "details": {"message": "no", "type": "Bad
 
 
 class Broker:
-    """Keeps what is sent."""
+    """Keeps the messages that were sent."""
 
     def __init__(self) -> None:
         self.sent: list[tuple[str, Object]] = []
@@ -42,7 +42,7 @@ class Broker:
 
 
 class Runtime:
-    """Answers the next connections with what it is told to."""
+    """Answers the next connections with prepared answers."""
 
     def __init__(self, path: Path) -> None:
         self.answers: list[bytes] = []
@@ -98,7 +98,7 @@ def framed(body: Any) -> bytes:
         (b"", ["asya-error-end"]),
     ],
 )
-def test_what_goes_where(tmp_path: Path, runtime: Runtime, answer: bytes, sent: list[str]) -> None:
+def test_the_target_of_each_answer(tmp_path: Path, runtime: Runtime, answer: bytes, sent: list[str]) -> None:
     runtime.answers, broker = [answer], Broker()
     sidecar(tmp_path, broker).handle(Received(1, json.dumps(MESSAGE).encode()))
     assert [queue for queue, _ in broker.sent] == sent
@@ -122,13 +122,13 @@ def test_children_of_a_fan_out_and_failed_messages(tmp_path: Path, runtime: Runt
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"payload": 1}', json.dumps({**MESSAGE, "route": NEXT}).encode()])
-def test_what_it_cannot_handle_goes_to_the_error_end(tmp_path: Path, body: bytes) -> None:
+def test_a_message_that_it_cannot_handle_goes_to_the_error_end(tmp_path: Path, body: bytes) -> None:
     broker = Broker()
     sidecar(tmp_path, broker).handle(Received(1, body))
     assert [queue for queue, _ in broker.sent] == ["asya-error-end"]
 
 
-def test_what_is_in_hand_at_sigterm_comes_again(tmp_path: Path, runtime: Runtime) -> None:
+def test_the_message_in_hand_at_sigterm_is_delivered_again(tmp_path: Path, runtime: Runtime) -> None:
     runtime.answers, broker = [framed([{"payload": 1, "route": NEXT}])], Broker()
     tried = sidecar(tmp_path, broker)
     tried.cancelled = True
@@ -151,7 +151,7 @@ def test_a_timeout_ends_the_sidecar(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "seconds"), [("5s", 5), ("1h2m3s", 3723), ("500ms", 0.5), ("1.5m", 90), ("5", 7), ("", 7), ("5 s", 7)]
 )
-def test_durations_are_those_of_go(text: str, seconds: float) -> None:
+def test_durations_are_gos(text: str, seconds: float) -> None:
     assert duration(text, 7) == seconds
 
 

@@ -1,4 +1,4 @@
-"""Which generation a sidecar is, which queue it consumes, and that one place says which sidecar is the default."""
+"""The generation of a sidecar and its queue. Only one place defines the default sidecar."""
 
 from typing import Any
 
@@ -49,7 +49,7 @@ CASES = [(f"{tag}", wanted) for wanted, tags in TAGS.items() for tag in tags]
 
 @pytest.mark.parametrize("registry", ["", "ghcr.io/deliveryhero/", "localhost:5000/", "[::1]:5000/a/0.1.0/"])
 @pytest.mark.parametrize(("tag", "wanted"), CASES)
-def test_the_tag_tells_the_generation(registry: str, tag: str, wanted: str) -> None:
+def test_the_generation_follows_from_the_tag(registry: str, tag: str, wanted: str) -> None:
     assert generation_of_image(f"{registry}asya-sidecar:{tag}") == wanted
     assert generation_of_image(f"{registry}asya-sidecar:{tag}{DIGEST}") == wanted
 
@@ -62,7 +62,7 @@ def test_an_image_without_a_tag_counts_as_the_newest(image: str) -> None:
 
 
 @given(st.text(max_size=60))
-def test_no_image_is_too_strange(image: str) -> None:
+def test_any_image_is_accepted(image: str) -> None:
     assert generation_of_image(image) in TAGS
 
 
@@ -78,7 +78,7 @@ def test_no_image_is_too_strange(image: str) -> None:
         ({"generation": "frames"}, "http", "s:1.1.3", "frames"),
     ],
 )
-def test_a_setting_wins_over_the_tag_and_the_actors_over_the_operators(
+def test_a_setting_overrides_the_tag_and_the_actors_setting_overrides_the_operators(
     sidecar: dict[str, Any], setting: GenerationSetting, image: str, wanted: str
 ) -> None:
     parsed = parse_actor(actor("a", sidecar=sidecar))
@@ -126,7 +126,7 @@ def test_the_queue_follows_from_the_generation(
     assert queue_name(parsed, defaults) == spec.get("queueName", consumed)
 
 
-def test_one_place_says_which_sidecar_is_the_default() -> None:
+def test_one_place_defines_the_default_sidecar() -> None:
     assert generation_of_image(DEFAULT_IMAGE) == "http"
     assert DEFAULT_IMAGE.rpartition(":")[2] not in ("latest", "")
     values = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -139,7 +139,7 @@ def test_one_place_says_which_sidecar_is_the_default() -> None:
 # -- an upgrade ----------------------------------------------------------------------------------
 
 RELEASED = "406b5b990d96850b"
-"""Digest of the Job below, as the first release wrote it."""
+"""Digest of the Job below in the first release."""
 FULL = {
     "queueName": "asya-a",
     "sidecar": {"image": "s:1", "env": [{"name": "A", "value": "b"}]},
@@ -152,8 +152,8 @@ FULL = {
 }
 
 
-def test_an_upgrade_makes_no_job_anew() -> None:
+def test_an_upgrade_replaces_no_job() -> None:
     obj = actor("a", **FULL)
-    obj["spec"]["sidecar"]["endActor"] = False  # as the new CustomResourceDefinition defaults it
+    obj["spec"]["sidecar"]["endActor"] = False  # the default of the new CustomResourceDefinition
     made = workload(parse_actor(obj), keda=False)
     assert made["metadata"]["annotations"]["asya.io/applied"] == RELEASED

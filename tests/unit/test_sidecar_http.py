@@ -1,4 +1,4 @@
-"""The test sidecar of the http generation does with each answer what the released one does."""
+"""The test sidecar of the http generation handles each answer as the released one does."""
 
 import json
 import socket
@@ -38,7 +38,7 @@ class Sent:
 
 @dataclass
 class Broker:
-    """Keeps what is sent."""
+    """Keeps the messages that were sent."""
 
     delays: bool = True
     sent: list[Sent] = field(default_factory=list)
@@ -60,20 +60,20 @@ class Broker:
         raise AssertionError("nothing is requeued here")
 
     def outcome(self) -> list[tuple[str, str]]:
-        """Where to, and with which phase."""
+        """The target and the phase of the message."""
         return [(sent.actor, sent.message["status"]["phase"]) for sent in self.sent]
 
 
 @dataclass
 class Rig:
-    """A sidecar between the two."""
+    """A sidecar with a runtime and a broker."""
 
     settings: Settings
     runtime: Runtime
     broker: Broker = field(default_factory=Broker)
 
     def handle(self, *messages: Object | bytes) -> None:
-        """Handle messages by one sidecar."""
+        """Handle messages with one sidecar."""
         sidecar = Envelopes(self.settings, self.broker, lambda _text: None)
         for n, message in enumerate(messages):
             body = message if isinstance(message, bytes) else json.dumps(message).encode()
@@ -94,7 +94,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 
 def answer(body: Any, status: int = 200, connection: str = "close") -> bytes:
-    """An HTTP answer of known length."""
+    """An HTTP response of known length."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(data)}\r\n"
     return f"{head}Connection: {connection}\r\n\r\n".encode() + data
@@ -106,13 +106,13 @@ def event(name: str, data: Any) -> bytes:
 
 
 def stream(*events: bytes, end: bool = True) -> bytes:
-    """A chunked stream of events, each a chunk."""
+    """A chunked stream of events, one in each chunk."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + b"".join(b"%x\r\n%b\r\n" % (len(e), e) for e in events) + (b"0\r\n\r\n" if end else b"")
 
 
 def frame(payload: Any, **more: Any) -> Object:
-    """A frame whose route is shifted."""
+    """A frame with an advanced route."""
     return {"payload": payload, "route": SHIFTED, **more}
 
 
@@ -163,7 +163,7 @@ ROWS: dict[str, tuple[bytes, list[tuple[str, str]]]] = {
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_what_goes_where(rig: Rig, row: str) -> None:
+def test_the_target_of_each_answer(rig: Rig, row: str) -> None:
     raw, outcome = ROWS[row]
     rig.runtime.answers = [raw]
     rig.handle(MESSAGE)
@@ -201,7 +201,7 @@ def test_the_request(rig: Rig) -> None:
     }
 
 
-def test_what_is_sent_on(rig: Rig) -> None:
+def test_the_sent_messages(rig: Rig) -> None:
     rig.runtime.answers = [
         answer({"frames": [frame(1), frame(2, headers={}), frame(3, headers={"own": 1}), frame(4, headers=None)]})
     ]
@@ -214,7 +214,7 @@ def test_what_is_sent_on(rig: Rig) -> None:
     assert all(m["route"] == SHIFTED and m["status"]["actor"] == "b" for m in messages)
 
 
-def test_a_message_without_an_answer_goes_to_the_sink_as_it_was(rig: Rig) -> None:
+def test_a_message_without_an_answer_goes_to_the_sink_unchanged(rig: Rig) -> None:
     rig.runtime.answers = [b"HTTP/1.1 204 No Content\r\n\r\n"]
     rig.handle(MESSAGE)
     (sent,) = rig.broker.sent
@@ -231,7 +231,7 @@ def test_a_failed_message_keeps_its_payload_and_loses_its_headers(rig: Rig) -> N
 
 
 @pytest.mark.parametrize(("keep", "connections"), [(True, 1), (False, 3)])
-def test_a_connection_is_used_again_while_the_runtime_keeps_it(rig: Rig, keep: bool, connections: int) -> None:
+def test_a_connection_is_reused_while_the_runtime_keeps_it_open(rig: Rig, keep: bool, connections: int) -> None:
     rig.runtime.keep = keep
     rig.runtime.answers = [
         answer({"frames": [frame(n)]}, connection="keep-alive" if keep else "close") for n in range(3)
@@ -241,7 +241,7 @@ def test_a_connection_is_used_again_while_the_runtime_keeps_it(rig: Rig, keep: b
     assert rig.runtime.connections == connections
 
 
-def test_frames_of_a_stream_are_sent_on_as_they_come(rig: Rig) -> None:
+def test_frames_of_a_stream_are_sent_on_as_they_arrive(rig: Rig) -> None:
     arrived = threading.Event()
     send = rig.broker.send
 
@@ -262,7 +262,7 @@ def test_frames_of_a_stream_are_sent_on_as_they_come(rig: Rig) -> None:
     assert rig.broker.outcome() == [("b", "pending")]
 
 
-def test_a_timeout_ends_the_sidecar_and_the_message_comes_again(rig: Rig) -> None:
+def test_a_timeout_ends_the_sidecar_and_the_message_is_delivered_again(rig: Rig) -> None:
     gate = threading.Event()
     rig.settings = replace(rig.settings, timeout=0.2)
     rig.runtime.answers = [lambda _connection: assert_set(gate)]
@@ -278,7 +278,7 @@ def assert_set(gate: threading.Event) -> None:
     assert gate.wait(5)
 
 
-def test_a_runtime_that_is_away(rig: Rig) -> None:
+def test_a_missing_runtime(rig: Rig) -> None:
     rig.runtime.close()
     (Path(rig.settings.directory) / "asya-runtime.sock").unlink()
     rig.handle(MESSAGE)
@@ -295,7 +295,7 @@ def test_a_runtime_that_is_away(rig: Rig) -> None:
         {"id": "1", "route": {"actors": ["a"], "current": 0}, "payload": 1},
     ],
 )
-def test_what_it_cannot_handle_goes_to_the_sump_and_the_runtime_is_not_asked(rig: Rig, message: Any) -> None:
+def test_an_unreadable_message_goes_to_the_sump_without_a_call_of_the_runtime(rig: Rig, message: Any) -> None:
     rig.handle(message)
     assert rig.broker.outcome() == [("x-sump", "failed")]
     assert (rig.broker.acknowledged, rig.runtime.requests) == ([0], [])
@@ -355,7 +355,7 @@ def test_policies_and_rules(rig: Rig, rules: list[Object], attempt: int, outcome
         assert (sent.message["payload"], sent.message["headers"]) == (MESSAGE["payload"], MESSAGE["headers"])
 
 
-def test_where_the_broker_cannot_hold_a_message_back_the_first_error_is_the_last(rig: Rig) -> None:
+def test_without_delays_in_the_broker_the_first_error_is_final(rig: Rig) -> None:
     rig.broker.delays = False
     rig.settings = replace(rig.settings, policies=json.dumps(POLICIES))
     rig.runtime.answers = [answer(FAILED, 500)]
@@ -363,7 +363,7 @@ def test_where_the_broker_cannot_hold_a_message_back_the_first_error_is_the_last
     assert rig.broker.outcome() == [("x-sink", "failed")]
 
 
-def test_what_could_not_be_parsed_is_not_tried_again(rig: Rig) -> None:
+def test_an_unreadable_message_is_not_tried_again(rig: Rig) -> None:
     rig.settings = replace(rig.settings, policies=json.dumps(POLICIES))
     rig.runtime.answers = [answer({**FAILED, "error": "msg_parsing_error"}, 400)]
     rig.handle(MESSAGE)

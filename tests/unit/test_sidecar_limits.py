@@ -1,4 +1,4 @@
-"""Warnings of what a sidecar does not do, wherever warnings are shown."""
+"""Warnings about features that a sidecar lacks, in every place that shows warnings."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ENVELOPE = [{"name": "ASYA_HANDLER", "value": "app.handle"}, {"name": "ASYA_HAND
 
 
 def policies(**attempts: int) -> dict[str, Any]:
-    """A resiliency of policies with so many attempts."""
+    """A resiliency of policies with this number of attempts."""
     return {"policies": {name: {"maxAttempts": n, "onExhausted": ["late"]} for name, n in attempts.items()}}
 
 
@@ -28,12 +28,12 @@ def workload(env: list[dict[str, str]], **container: Any) -> dict[str, Any]:
 
 
 def fields(name: str = "a", settings: dict[str, Any] | None = None, **spec: Any) -> list[str]:
-    """The fields of the warnings, but for that of the limits."""
+    """The fields of the warnings, without the warning about limits."""
     warnings = warnings_of(parse_actor(actor(name, **spec)), SidecarDefaults(**(settings or {})))
     return [w.partition(": ")[0] for w in warnings if ".resources.limits" not in w]
 
 
-def test_more_than_one_attempt_by_rabbitmq() -> None:
+def test_more_than_one_attempt_with_rabbitmq() -> None:
     obj = actor("a", resiliency=policies(slow=3, default=2, final=1))
     errors, warnings = validate(obj, SidecarDefaults())
     (warning,) = (w for w in warnings if "resiliency" in w)

@@ -1,4 +1,4 @@
-"""Releases that meet: an upgrade reads what the one before it left, and a roll-back leaves what it cannot read."""
+"""Several releases together: an upgrade reads an older record, and a rollback does not change a newer one."""
 
 import copy
 from pathlib import Path
@@ -45,13 +45,13 @@ def request(resource: tuple[str, str], obj: Object, old: Object | None = None) -
     }
 
 
-def test_each_released_form_is_kept() -> None:
+def test_each_released_form_is_recorded() -> None:
     kept = {int(path.parent.name) for path in CASES}
     assert kept == set(records.READABLE) - {CONTRACT}
 
 
 @pytest.mark.parametrize(("before", "after"), pairs())
-def test_an_earlier_injection_is_taken_out_exactly(before: Object, after: Object) -> None:
+def test_an_earlier_injection_is_removed_exactly(before: Object, after: Object) -> None:
     kind = RESOURCES[before["kind"]][1]
     template = kind.template(after)
     assert template is not None
@@ -60,7 +60,7 @@ def test_an_earlier_injection_is_taken_out_exactly(before: Object, after: Object
 
 
 @pytest.mark.parametrize(("before", "after"), pairs())
-def test_an_upgrade_makes_an_earlier_injection_the_present_one(before: Object, after: Object) -> None:
+def test_an_upgrade_turns_an_earlier_injection_into_the_present_one(before: Object, after: Object) -> None:
     (_, kind) = RESOURCES[before["kind"]]
     plan = plan_of(after["metadata"]["labels"]["asya.io/actor"])
     assert plan is not None
@@ -69,10 +69,10 @@ def test_an_upgrade_makes_an_earlier_injection_the_present_one(before: Object, a
 
 
 @pytest.mark.parametrize(("before", "after"), pairs())
-def test_a_release_that_cannot_read_the_record_leaves_all_in_place(
+def test_a_release_that_cannot_read_the_record_changes_nothing(
     before: Object, after: Object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Old to new to old: the roll-back changes nothing and says so, labelled or not; the next upgrade goes on."""
+    """Old to new to old: the rollback changes nothing and reports it, labelled or not. The next upgrade continues."""
     resource, kind = RESOURCES[before["kind"]]
     plan = plan_of(after["metadata"]["labels"]["asya.io/actor"])
     assert plan is not None
@@ -96,7 +96,7 @@ def test_a_release_that_cannot_read_the_record_leaves_all_in_place(
     assert uninject(template) == kind.template(before)
 
 
-def test_a_record_of_the_future_is_left_in_place() -> None:
+def test_a_record_of_a_future_release_is_not_changed() -> None:
     obj = objects(FOLDER / "1" / "deployment.injected.yaml")[0]
     annotations = obj["spec"]["template"]["metadata"]["annotations"]
     annotations[ANNOTATION_INJECTED] = annotations[ANNOTATION_INJECTED].replace('"version":1', '"version":99')
@@ -107,7 +107,7 @@ def test_a_record_of_the_future_is_left_in_place() -> None:
     assert "upgrade the operator" in decision.warnings[0]
 
 
-def test_a_wanted_actor_is_still_asked_for_where_the_record_is_known() -> None:
+def test_a_missing_actor_is_still_read_if_the_record_is_known() -> None:
     asked: list[Wanted] = []
 
     def lookup(wanted: Wanted) -> Any:

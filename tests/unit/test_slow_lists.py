@@ -1,4 +1,4 @@
-"""An API server that takes long over ten thousand actors: lists come in pages, with a time limit of their own."""
+"""An API server that is slow with ten thousand actors: lists come in pages, each with a time limit of its own."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ COUNT = 10_000
 
 
 class Server(Pages):
-    """Lists actors in pages, ``seconds`` over all of them; each of the first ``expires`` further pages is too old."""
+    """Lists actors in pages, in ``seconds`` for all. It answers 410 for the first ``expires`` further pages."""
 
     def __init__(self, seconds: float, *, expires: int = 0, pages: bool = True) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Server(Pages):
 
 @pytest.fixture(scope="module")
 def api() -> Api:
-    """Ten thousand actors, put past admission, which would take its time."""
+    """Ten thousand actors, stored without admission, which would take too long."""
     made = Api()
     made.create(made.type("apiextensions.k8s.io", "v1", CRDS.plural), "", manifest(), Call())
     for n in range(COUNT):
@@ -63,7 +63,7 @@ def serving(api: Api, server: Server) -> Iterator[Client]:
         sandbox.shutdown()
 
 
-def test_ten_thousand_actors_of_a_slow_server_come_in_pages(api: Api) -> None:
+def test_ten_thousand_actors_of_a_slow_server_are_read_in_pages(api: Api) -> None:
     server = Server(2.0)
     with serving(api, server) as client:
         informer = Informer(client, ASYNC_ACTORS)
@@ -74,18 +74,18 @@ def test_ten_thousand_actors_of_a_slow_server_come_in_pages(api: Api) -> None:
     assert set(server.limits) == {500}
 
 
-def test_one_that_knows_no_pages_has_the_time_that_it_needs(api: Api) -> None:
+def test_a_server_without_pages_gets_enough_time(api: Api) -> None:
     with serving(api, Server(1.5, pages=False)) as client:
         assert len(client.list(ASYNC_ACTORS)) == COUNT
 
 
-def test_a_list_that_the_server_has_forgotten_starts_anew(api: Api) -> None:
+def test_an_expired_list_starts_again(api: Api) -> None:
     with serving(api, Server(0.1, expires=1)) as client:
         objects = client.list(ASYNC_ACTORS)
     assert len({o["metadata"]["uid"] for o in objects}) == len(objects) == COUNT
 
 
-def test_one_that_is_always_forgotten_is_an_error(api: Api) -> None:
+def test_a_list_that_always_expires_is_an_error(api: Api) -> None:
     with serving(api, Server(0.1, expires=99)) as client, pytest.raises(ApiError) as caught:
         client.list(ASYNC_ACTORS)
     assert caught.value.code == 410
