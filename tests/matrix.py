@@ -36,8 +36,8 @@ class ControlPlane:
 
 def control_planes(environment: dict[str, str]) -> list[ControlPlane]:
     """The control planes in the environment, the oldest first."""
-    matches = ((NAME.fullmatch(name), folder) for name, folder in environment.items() if folder)
-    named = [ControlPlane(int(match[1]), int(match[2]), Path(folder)) for match, folder in matches if match]
+    candidates = ((NAME.fullmatch(name), folder) for name, folder in environment.items() if folder)
+    named = [ControlPlane(int(match[1]), int(match[2]), Path(folder)) for match, folder in candidates if match]
     return sorted(named, key=lambda plane: (plane.major, plane.minor))
 
 
@@ -81,10 +81,10 @@ def run(plane: ControlPlane, arguments: list[str]) -> Outcome:
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "tests/cluster", "-k", "kube-apiserver", f"--junitxml={report}", "-q"]
     environment = {**os.environ, "KUBEBUILDER_ASSETS": str(plane.folder)}
-    begun = time.monotonic()
+    start_time = time.monotonic()
     subprocess.run([*command, *arguments], cwd=ROOT, env=environment, check=False)
     if not report.exists():
-        return Outcome(0, 1, 0, time.monotonic() - begun)
+        return Outcome(0, 1, 0, time.monotonic() - start_time)
     return outcome_of(report.read_text())
 
 

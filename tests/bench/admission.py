@@ -67,21 +67,23 @@ def _measure(operator: Operator, threads: int) -> list[Result]:
 
 def quantile(buckets: Buckets, share: float) -> float:
     """The quantile as in Prometheus' ``histogram_quantile``: values are spread evenly within a bucket."""
-    wanted = share * buckets[float("inf")]
+    target_count = share * buckets[float("inf")]
     lower, below = 0.0, 0
     for le, count in sorted(buckets.items()):
-        if count >= wanted:
-            return lower if le == float("inf") else lower + (le - lower) * (wanted - below) / max(1, count - below)
+        if count >= target_count:
+            return (
+                lower if le == float("inf") else lower + (le - lower) * (target_count - below) / max(1, count - below)
+            )
         lower, below = le, count
     raise AssertionError("the last bucket holds all")
 
 
 def _buckets(operator: Operator) -> dict[str, Buckets]:
     response = operator.client.request("GET", "/metrics", stream=True)
-    matches: dict[str, Buckets] = {}
+    buckets: dict[str, Buckets] = {}
     for name, le, count in _BUCKET.findall(response.read().decode()):
-        matches.setdefault(name, {})[float(le)] = int(count)
-    return matches
+        buckets.setdefault(name, {})[float(le)] = int(count)
+    return buckets
 
 
 def _create(operator: Operator, prefix: str, count: int, threads: int) -> None:

@@ -64,7 +64,7 @@ def run() -> list[Result]:
 
 
 def _results(runs: list[Converged], *, limits: bool) -> list[Result]:
-    matches = [
+    results = [
         Result("converge", "create to status", _of(runs, "seconds"), "s", _of(runs, "floor_seconds"), BARE, SECONDS),
         Result("converge", "CPU of the controller", _of(runs, "cpu"), "s", _of(runs, "floor_cpu"), BARE, CPU_SECONDS),
         Result("converge", "resident", _of(runs, "resident"), "MB"),
@@ -73,7 +73,7 @@ def _results(runs: list[Converged], *, limits: bool) -> list[Result]:
         _an_actor(runs, "writes", ALL - {"GET"}, WRITES + 1 / runs[0].actors),
         *(_an_actor(runs, verb, {verb}) for verb in sorted(ALL)),
     ]
-    return [replace(r, case=f"{runs[0].actors} actors, {r.case}", limit=r.limit if limits else None) for r in matches]
+    return [replace(r, case=f"{runs[0].actors} actors, {r.case}", limit=r.limit if limits else None) for r in results]
 
 
 def _of(runs: list[Converged], field: str) -> float:
@@ -86,12 +86,12 @@ def _an_actor(runs: list[Converged], what: str, verbs: set[str], limit: float | 
 
 
 def _growth(small: list[Converged], large: list[Converged]) -> list[Result]:
-    matches = []
+    results = []
     for what, field in (("time", "seconds"), ("CPU", "cpu")):
         cost, before = _of(large, field) / LARGE * 1000, _of(small, field) / SMALL * 1000
         case = f"{what} an actor at {LARGE} and at {SMALL}"
-        matches.append(Result("converge", case, cost, "ms", before, f"at {SMALL}", GROWTH, "ratio"))
-    return matches
+        results.append(Result("converge", case, cost, "ms", before, f"at {SMALL}", GROWTH, "ratio"))
+    return results
 
 
 def _restart(runs: list[Converged]) -> list[Result]:
@@ -151,14 +151,14 @@ def _converge(client: Client, actors: list[Object]) -> float:
     informer = Informer(client, ASYNC_ACTORS, changed)
     informer.start()
     assert informer.wait(10), "the operator lists no actors"
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(lambda obj: client.create(ASYNC_ACTORS, obj), actors))
     if not done.wait(300):
         raise AssertionError(f"not ready: {sorted(missing)[:5]} and {len(missing)} in all")
-    taken = time.perf_counter() - began
+    elapsed = time.perf_counter() - start_time
     informer.stop()
-    return taken
+    return elapsed
 
 
 def _full(obj: Object) -> bool:
@@ -200,13 +200,13 @@ def _floor(client: Client, actors: list[Object]) -> tuple[float, float]:
 
 def _start_anew(operator: Operator, run: Converged) -> None:
     operator.stop_webhook()
-    began = time.perf_counter()
+    start_time = time.perf_counter()
     operator.start_webhook()
-    run.start_webhook = time.perf_counter() - began
-    began = time.perf_counter()
+    run.start_webhook = time.perf_counter() - start_time
+    start_time = time.perf_counter()
     controller = operator.start_controller()
     wait_for("the controller to be ready", lambda: controller.get("/readyz") == "ok\n", pause=0.02)
-    run.start_controller = time.perf_counter() - began
+    run.start_controller = time.perf_counter() - start_time
     wait_for("the queue to be empty", lambda: "asya_controller_workqueue_depth 0.0" in controller.get("/metrics"))
     time.sleep(2)
     run.resident = resident(controller.process.pid)

@@ -48,7 +48,7 @@ def post(body: bytes) -> bytes:
 
 def drive(port: int, request: bytes, connections: int, seconds: float) -> list[float]:
     """Milliseconds of each request, with this number of connections for this number of seconds."""
-    taken: list[list[float]] = [[] for _ in range(connections)]
+    latencies: list[list[float]] = [[] for _ in range(connections)]
     failures: list[BaseException] = []
 
     def go(mine: list[float]) -> None:
@@ -64,11 +64,11 @@ def drive(port: int, request: bytes, connections: int, seconds: float) -> list[f
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=go, args=(mine,)) for mine in taken]
+    threads = [threading.Thread(target=go, args=(mine,)) for mine in latencies]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     if failures:
         raise failures[0]
-    return [value for mine in taken for value in mine]
+    return [value for mine in latencies for value in mine]

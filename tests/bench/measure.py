@@ -35,8 +35,8 @@ class Result:
     @property
     def held(self) -> bool | None:
         """Whether the value is within the limit. None without a limit."""
-        matches = {"value": self.value, "ratio": self.ratio, "excess": self.value - (self.baseline or 0)}[self.limits]
-        return None if self.limit is None or matches is None else matches <= self.limit
+        measured = {"value": self.value, "ratio": self.ratio, "excess": self.value - (self.baseline or 0)}[self.limits]
+        return None if self.limit is None or measured is None else measured <= self.limit
 
     def json(self) -> dict[str, Any]:
         """The figure with its ratio and verdict."""

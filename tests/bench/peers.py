@@ -78,13 +78,13 @@ def _measure(port: int, pid: int, script: Path, connections: int) -> dict[str, f
         "--latency",
         f"--script={script}",
     ]
-    done = subprocess.run(
+    completed = subprocess.run(
         ["wrk", *options, f"https://127.0.0.1:{port}/mutate"], capture_output=True, text=True, check=True, timeout=60
     )
-    total, p50 = _TOTAL.search(done.stdout), _P50.search(done.stdout)
-    assert total is not None, done.stdout
-    assert p50 is not None, done.stdout
-    assert "Non-2xx" not in done.stdout, done.stdout
+    total, p50 = _TOTAL.search(completed.stdout), _P50.search(completed.stdout)
+    assert total is not None, completed.stdout
+    assert p50 is not None, completed.stdout
+    assert "Non-2xx" not in completed.stdout, completed.stdout
     count = int(total[1])
     return {
         "CPU ms": (cpu_seconds(pids) - before) * 1000 / count,

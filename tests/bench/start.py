@@ -33,17 +33,17 @@ def run() -> list[Result]:
     with alone() as operator:
         operator.install()
         for _ in range(RUNS):
-            began = time.perf_counter()
+            start_time = time.perf_counter()
             operator.start_webhook()
-            webhook.append(time.perf_counter() - began)
-            began = time.perf_counter()
+            webhook.append(time.perf_counter() - start_time)
+            start_time = time.perf_counter()
             leader = operator.start_controller()
             wait_for("it to be ready", partial(_ready, leader), pause=0.02)
-            controller.append(time.perf_counter() - began)
+            controller.append(time.perf_counter() - start_time)
             assert operator.webhook is not None
-            began = time.perf_counter()
+            start_time = time.perf_counter()
             with serving(operator.directory) as (_, bare):
-                floor.append(time.perf_counter() - began)
+                floor.append(time.perf_counter() - start_time)
                 worker, least = (max(map(resident, family(pid)[1:])) for pid in (operator.webhook.pid, bare))
             weights.append((resident(leader.process.pid), worker, least))
             operator.stop_webhook()
@@ -64,8 +64,8 @@ def _ready(controller: Controller) -> bool:
 
 def _imports(code: str) -> float:
     def once() -> float:
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         subprocess.run([sys.executable, "-c", code], check=True)
-        return time.perf_counter() - began
+        return time.perf_counter() - start_time
 
     return median(once() for _ in range(RUNS))

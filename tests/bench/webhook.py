@@ -119,11 +119,11 @@ def _measure(result: dict[str, tuple[int, int]], case: str, review: bytes, conne
         for server, (port, pid) in result.items():
             pids = family(pid)
             before, began = cpu_seconds(pids), time.perf_counter()
-            taken = drive(port, post(review), connections, SECONDS)
-            figures["requests/s"][server].append(len(taken) / (time.perf_counter() - began))
-            figures["CPU ms"][server].append((cpu_seconds(pids) - before) * 1000 / len(taken))
-            figures["p50 ms"][server].append(percentile(taken, 0.5))
-            figures["p99 ms"][server].append(percentile(taken, 0.99))
+            latencies = drive(port, post(review), connections, SECONDS)
+            figures["requests/s"][server].append(len(latencies) / (time.perf_counter() - began))
+            figures["CPU ms"][server].append((cpu_seconds(pids) - before) * 1000 / len(latencies))
+            figures["p50 ms"][server].append(percentile(latencies, 0.5))
+            figures["p99 ms"][server].append(percentile(latencies, 0.99))
     limits = LIMITS if case in FULL_INJECTIONS and connections == 1 else {}
     title = f"{case} ({len(review) / 1000:.1f} kB), {connections} connections"
     results = []

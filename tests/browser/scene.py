@@ -191,8 +191,13 @@ def populate(space: Space) -> None:
     message = "404 NOT_FOUND no queue 'asya-translator' in vhost '/'"
     condition = {"type": "Ready", "status": "False", "reason": "ScaledObjectCheckFailed", "message": message}
     space.patch("ScaledObject", "translator", {"status": {"conditions": [condition]}}, "status")
-    wanted = {"broken": "ImagePullError", "translator": "QueueMissing", "web": "WorkloadError", "nightly": "Paused"}
-    for name, phase in wanted.items():
+    expected_phases = {
+        "broken": "ImagePullError",
+        "translator": "QueueMissing",
+        "web": "WorkloadError",
+        "nightly": "Paused",
+    }
+    for name, phase in expected_phases.items():
         wait_for(phase, lambda n=name, p=phase: (space.get("AsyncActor", n) or {})["status"]["phase"] == p)  # type: ignore[misc]
 
 

@@ -83,7 +83,7 @@ def _length(scene: Scene, name: str) -> Any:
 def test_changes_appear_without_a_request_for_each_actor(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, "", "summarizer")
     browser.run("window.kept = document.querySelector('[data-key$=\"/intake\"]')")
-    began = time.monotonic()
+    start_time = time.monotonic()
     scene.space.apply(actor("newcomer"))
     browser.until_text("newcomer")
     autoscaler(scene.space, "language", 777)
@@ -91,8 +91,8 @@ def test_changes_appear_without_a_request_for_each_actor(browser: Browser, scene
     scene.space.delete("AsyncActor", "newcomer")
     browser.until("it to go", lambda: "newcomer" not in browser.text())
     assert browser.run("return window.kept.isConnected"), "a row that did not change was drawn again"
-    asked = [a.path for a in scene.proxy.since(began) if a.path not in ("/version",)]
-    assert asked == [], "the page sent requests for single actors"
+    paths = [a.path for a in scene.proxy.since(start_time) if a.path not in ("/version",)]
+    assert paths == [], "the page sent requests for single actors"
 
 
 def test_an_actors_page_shows_injection_problems_and_remedies(browser: Browser, scene: Scene) -> None:

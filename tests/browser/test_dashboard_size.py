@@ -118,15 +118,16 @@ def test_ctrl_c_ends_the_command_at_once(scene: Scene, cluster: Cluster) -> None
             assert url.startswith(f"http://127.0.0.1:{port}/")
             with urllib3.request("GET", f"{url}events", preload_content=False) as stream:
                 assert any(b"summarizer" in part for part in stream.stream(1 << 20))
-                taken = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
-                assert (taken.returncode, taken.stdout) == (1, "")
+                completed = subprocess.run([*command, *options], capture_output=True, text=True, timeout=60)
+                assert (completed.returncode, completed.stdout) == (1, "")
                 assert (
-                    taken.stderr == f"error: --port: {port} of 127.0.0.1 is taken; choose another, or omit the option\n"
+                    completed.stderr
+                    == f"error: --port: {port} of 127.0.0.1 is taken; choose another, or omit the option\n"
                 )
-                began = time.monotonic()
+                start_time = time.monotonic()
                 os.kill(running.pid, signal.SIGINT)
                 assert running.wait(10) == 0
-                assert time.monotonic() - began < 2
+                assert time.monotonic() - start_time < 2
         finally:
             running.kill()
         assert running.stderr is not None

@@ -137,14 +137,14 @@ def _queue_scaler(trigger: Object, authentication: Object | None, config_map: Ob
         foreign = authentication is None or reference["name"] != authentication["metadata"]["name"]
     if reference is not None and not foreign and authentication is not None:
         spec = authentication["spec"]
-        matches = {entry["parameter"]: "secret" for entry in spec.get("secretTargetRef", ())}
+        from_secrets = {entry["parameter"]: "secret" for entry in spec.get("secretTargetRef", ())}
         for entry in spec.get("configMapTargetRef", ()):
             data = config_map["data"] if config_map and config_map["metadata"]["name"] == entry["name"] else {}
             if not data.get(entry["key"]):
                 yield f"the ConfigMap {entry['name']} has no {entry['key']}"
-            matches[entry["parameter"]] = data.get(entry["key"], "")
-        yield from (f"the scaler does not read {key} of its authentication" for key in set(matches) - _known(kind))
-        given = {**matches, **given}
+            from_secrets[entry["parameter"]] = data.get(entry["key"], "")
+        yield from (f"the scaler does not read {key} of its authentication" for key in set(from_secrets) - _known(kind))
+        given = {**from_secrets, **given}
     yield from (_rabbitmq if kind == "rabbitmq" else _sqs)(given, foreign)
 
 

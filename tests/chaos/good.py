@@ -24,10 +24,10 @@ class Good(threading.Thread):
     """A client like an API server: one review at a time, on a kept-alive connection or on a new one each time."""
 
     def __init__(
-        self, port: int, until: float, *, fresh: bool = False, actor: str = "actor-0", namespace: str = "load"
+        self, port: int, until: float, *, reconnects: bool = False, actor: str = "actor-0", namespace: str = "load"
     ) -> None:
         super().__init__(daemon=True)
-        self._port, self._until, self._fresh = port, until, fresh
+        self._port, self._until, self._reconnects = port, until, reconnects
         self.seconds: list[float] = []
         self.problems: list[str] = []
         pod = {
@@ -50,15 +50,15 @@ class Good(threading.Thread):
         connection = None
         try:
             while time.monotonic() < self._until:
-                began = time.perf_counter()
+                start_time = time.perf_counter()
                 connection = connection or self._connect()
                 connection.sendall(self._request)
                 answer = _answer(connection)
-                self.seconds.append(time.perf_counter() - began)
+                self.seconds.append(time.perf_counter() - start_time)
                 if b"200 OK" not in answer or b'"patch"' not in answer:
                     self.problems.append(answer[:200].decode(errors="replace"))
                     return
-                if self._fresh:
+                if self._reconnects:
                     connection.close()
                     connection = None
                 time.sleep(PAUSE_SECONDS)
@@ -92,7 +92,7 @@ def _answer(connection: ssl.SSLSocket) -> bytes:
 class Met:
     """The results of the good clients during a crowd."""
 
-    come: int
+    connected: int
     """Number of rude connections."""
     seconds: list[float]
     """Milliseconds of each admission, the fastest first."""
@@ -104,7 +104,9 @@ class Met:
 
     def __str__(self) -> str:
         figures = f"p50 {self.share(0.5):.1f}, p99 {self.share(0.99):.1f}, most {self.share(1):.1f} ms"
-        return f"{self.come} rude connections, {len(self.seconds)} admissions, {len(self.problems)} failed: {figures}"
+        return (
+            f"{self.connected} rude connections, {len(self.seconds)} admissions, {len(self.problems)} failed: {figures}"
+        )
 
 
 def meet_a_crowd(
@@ -118,11 +120,12 @@ def meet_a_crowd(
     crowd = subprocess.Popen(arguments, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     assert crowd.stdout is not None
     try:
-        come = int(crowd.stdout.readline().split()[0])
+        connected = int(crowd.stdout.readline().split()[0])
         arrived()
         until = time.monotonic() + seconds
         good = [
-            Good(port, until, fresh=n % 2 == 0, actor=actor, namespace=namespace) for n in range(CROWD_GOOD_CLIENTS)
+            Good(port, until, reconnects=n % 2 == 0, actor=actor, namespace=namespace)
+            for n in range(CROWD_GOOD_CLIENTS)
         ]
         for client in good:
             client.start()
@@ -132,7 +135,7 @@ def meet_a_crowd(
         crowd.terminate()
         crowd.wait(10)
     return Met(
-        come,
+        connected,
         sorted(s for client in good for s in client.seconds),
         [problem for client in good for problem in client.problems],
     )

@@ -71,28 +71,28 @@ class Plant:
         """Objects that are not yet in the expected state."""
         actors = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in self.client.list(ASYNC_ACTORS)}
         deployments = {(o["metadata"]["namespace"], o["metadata"]["name"]): o for o in self._deployments()}
-        wrong = [f"{key} is missing" for key in self.expected.keys() - actors.keys()]
+        differences = [f"{key} is missing" for key in self.expected.keys() - actors.keys()]
         for key, timeout in self.expected.items():
             obj, deployment = actors.get(key, {}), deployments.get(key, {})
             status = obj.get("status") or {}
             conditions = {c["type"]: c for c in status.get("conditions") or ()}
             ready = conditions.get("Ready") or {}
             if ready.get("status") == "False" or ready.get("observedGeneration") != obj["metadata"]["generation"]:
-                wrong.append(f"{key} is {ready}")
+                differences.append(f"{key} is {ready}")
             elif f'"{timeout}s"' not in _text(deployment):
-                wrong.append(f"the Deployment of {key} is not as wanted")
-        return wrong
+                differences.append(f"the Deployment of {key} is not as wanted")
+        return differences
 
     def duplicates(self) -> list[str]:
         """Deployments without an actor, and rollouts beyond one for each change."""
         uids = {(o["metadata"]["namespace"], o["metadata"]["name"]): o["metadata"]["uid"] for o in self._deployments()}
-        matches = [f"a Deployment {key}" for key in uids.keys() - self.expected.keys()]
+        surplus = [f"a Deployment {key}" for key in uids.keys() - self.expected.keys()]
         replica_sets = self.client.list(REPLICA_SETS)
         counted = Counter(o["uid"] for r in replica_sets for o in r["metadata"].get("ownerReferences") or ())
         for key in self.expected:
             if counted[uids[key]] > 1 + self.changes[key]:
-                matches.append(f"{counted[uids[key]]} ReplicaSets of {key} after {self.changes[key]} changes")
-        return matches
+                surplus.append(f"{counted[uids[key]]} ReplicaSets of {key} after {self.changes[key]} changes")
+        return surplus
 
     def _deployments(self) -> list[Object]:
         return self.client.list(DEPLOYMENTS)
@@ -101,9 +101,9 @@ class Plant:
         """The operator's processes, by name."""
         assert self.operator.webhook is not None
         master = self.operator.webhook.pid
-        matches = {f"controller-{n}": c.process.pid for n, c in enumerate(self.operator.controllers)}
+        pids = {f"controller-{n}": c.process.pid for n, c in enumerate(self.operator.controllers)}
         children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-        return matches | {f"webhook-{n}": int(pid) for n, pid in enumerate(children)}
+        return pids | {f"webhook-{n}": int(pid) for n, pid in enumerate(children)}
 
     def usage(self) -> dict[str, tuple[int, float]]:
         """Threads and resident megabytes of each process."""

@@ -27,7 +27,7 @@ FAULTS = ("cut", "black-hole", "slow", "429", "500", "503", "truncated", "watch-
 
 
 @dataclass(frozen=True)
-class Asked:
+class RecordedRequest:
     """A request that arrived."""
 
     at: float
@@ -56,7 +56,7 @@ class Proxy:
         """Answers for a path instead of the API server, unless it returns None."""
         self.epoch = 0
         """Counts black holes. A connection from before a black hole stays silent for ever."""
-        self.asked: list[Asked] = []
+        self.requests: list[RecordedRequest] = []
         self.connections: set[socket.socket] = set()
         authority = trustme.CA()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -87,13 +87,13 @@ class Proxy:
         self._http.shutdown()
         self._cut()
 
-    def since(self, began: float) -> list[Asked]:
+    def since(self, began: float) -> list[RecordedRequest]:
         """The requests since a moment."""
-        return [asked for asked in self.asked if asked.at >= began]
+        return [request for request in self.requests if request.at >= began]
 
     def note(self, method: str, path: str) -> None:
         """Record a request, or an attempt to connect."""
-        self.asked.append(Asked(time.monotonic(), method, path))
+        self.requests.append(RecordedRequest(time.monotonic(), method, path))
 
     def _cut(self) -> None:
         for connection in list(self.connections):
@@ -209,8 +209,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
-        began = time.monotonic()
-        threading.Thread(target=self._end_watch, args=(answer, began), daemon=True).start()
+        start_time = time.monotonic()
+        threading.Thread(target=self._end_watch, args=(answer, start_time), daemon=True).start()
         for chunk in answer.stream(amt=None):
             if self._lost():
                 return

@@ -10,7 +10,7 @@ import pytest
 from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, EVENTS
 from tests.chaos import FULL
 from tests.chaos.plant import Plant, Traffic, planted
-from tests.chaos.proxy import Asked, Proxy
+from tests.chaos.proxy import Proxy, RecordedRequest
 from tests.harness.clusters import Process, wait_for, why_not_real
 from tests.harness.operator import leads
 
@@ -49,9 +49,9 @@ def traffic(plant: Plant) -> Iterator[Traffic]:
     started.stop()
 
 
-def rate(asked: list[Asked], began: float, seconds: float) -> float:
+def rate(requests: list[RecordedRequest], began: float, seconds: float) -> float:
     """Requests per second, starting soon after ``began``."""
-    late = [a for a in asked if a.at > began + SETTLING_SECONDS]
+    late = [a for a in requests if a.at > began + SETTLING_SECONDS]
     return len(late) / (seconds - SETTLING_SECONDS)
 
 
@@ -74,19 +74,19 @@ def converge(plant: Plant) -> None:
 def test_a_fault_of_the_api(plant: Plant, traffic: Traffic, fault: str) -> None:
     seconds = (LONG if FULL else SHORT)[fault]
     before = plant.usage()
-    began = time.monotonic()
+    start_time = time.monotonic()
     plant.proxy.start(fault)
     time.sleep(0.5)
     plant.disturb(list(LONG).index(fault))
-    time.sleep(max(0.0, began + seconds - time.monotonic()))
-    asked = plant.proxy.since(began)
+    time.sleep(max(0.0, start_time + seconds - time.monotonic()))
+    requests = plant.proxy.since(start_time)
     created = traffic.created
     plant.proxy.end()
     converge(plant)
     assert traffic.failures == []
     assert created > seconds / 2, "no pod was created during the fault"
     if fault not in ("slow", "truncated", "watch-410", "watch-ends"):  # the server runs for this long
-        assert rate(asked, began, seconds) <= REQUESTS_A_SECOND
+        assert rate(requests, start_time, seconds) <= REQUESTS_A_SECOND
     no_leak(plant, before)
 
 
@@ -129,9 +129,9 @@ def test_a_restart_of_the_api_server_or_of_etcd(plant: Plant, which: str) -> Non
 def test_another_writer_that_insists(plant: Plant, traffic: Traffic) -> None:
     seconds = 30 if FULL else 6
     key = (NAMESPACES[1], "actor-1")
-    began = time.monotonic()
+    start_time = time.monotonic()
     rewritten = 0
-    while time.monotonic() - began < seconds:
+    while time.monotonic() - start_time < seconds:
         environment = [{"name": "runtime", "image": f"python:3.{rewritten % 2 + 13}"}]
         plant.client.merge_patch(DEPLOYMENTS, *key, {"spec": {"template": {"spec": {"containers": environment}}}})
         rewritten += 1
@@ -139,7 +139,9 @@ def test_another_writer_that_insists(plant: Plant, traffic: Traffic) -> None:
             plant.put((NAMESPACES[2], "actor-2"), 77)
         time.sleep(0.1)
     writes = [
-        a for a in plant.proxy.since(began) if a.writes and a.path.partition("?")[0].endswith("deployments/actor-1")
+        a
+        for a in plant.proxy.since(start_time)
+        if a.writes and a.path.partition("?")[0].endswith("deployments/actor-1")
     ]
     assert rewritten > seconds * 2
     assert 3 <= len(writes) <= 14, f"{len(writes)} restorations of {rewritten} changes"
@@ -161,7 +163,7 @@ def test_there_are_never_two_writers(plant: Plant, tmp_path: Path, how: str) -> 
     first = plant.operator.controllers[0]
     try:
         wait_for("the second to be ready", lambda: second.get("/readyz").startswith("ok"))
-        began = time.monotonic()
+        start_time = time.monotonic()
         if how == "killed":
             first.process.stop(signal.SIGKILL)
         else:
@@ -170,13 +172,13 @@ def test_there_are_never_two_writers(plant: Plant, tmp_path: Path, how: str) -> 
         wait_for("the second to lead", lambda: leads(second), 25)
         converge(plant)
         if how == "paused":
-            time.sleep(max(0.0, began + 30 - time.monotonic()))
+            time.sleep(max(0.0, start_time + 30 - time.monotonic()))
             first.process.send(signal.SIGCONT)
             plant.disturb(40)
             time.sleep(5)
             converge(plant)
-        taken = min(a.at for a in second_proxy.asked if a.writes)
-        assert [a for a in plant.proxy.since(taken) if a.writes] == []
+        takeover_time = min(a.at for a in second_proxy.requests if a.writes)
+        assert [a for a in plant.proxy.since(takeover_time) if a.writes] == []
         if how == "paused":
             assert not leads(first)
     finally:

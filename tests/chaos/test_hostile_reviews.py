@@ -69,11 +69,11 @@ def lookup(wanted: Wanted) -> Plan | None:
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Every path in a JSON value."""
-    matches = [at]
+    all_paths = [at]
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
-        matches += paths(inner, (*at, key))
-    return matches
+        all_paths += paths(inner, (*at, key))
+    return all_paths
 
 
 def replaced(value: Any, path: tuple[Any, ...], junk: Any) -> Any:

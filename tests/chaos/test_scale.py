@@ -29,29 +29,29 @@ def plant(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_a_thousand_actors(plant: Plant) -> None:
-    began = time.monotonic()
+    start_time = time.monotonic()
     plant.create([f"chaos-{n}" for n in range(NAMESPACES)], ACTORS)
     wait_for("all actors", lambda: not plant.unconverged(), 300, pause=2)
-    print(f"converged {time.monotonic() - began:.1f} s after the first create")
+    print(f"converged {time.monotonic() - start_time:.1f} s after the first create")
     # A start through a proxy that records every request.
     plant.operator.stop_controllers()
     plant.operator.stop_webhook()
     plant.operator.kubeconfig = plant.proxy.kubeconfig
-    began = time.monotonic()
+    start_time = time.monotonic()
     plant.operator.start_webhook()
     controller = plant.operator.start_controller()
     wait_for("the controller to be ready", lambda: controller.get("/readyz") == "ok\n", READY_SECONDS)
     empty = "asya_controller_workqueue_depth 0.0"
     wait_for("the queue to be empty", lambda: empty in controller.get("/metrics"), READY_SECONDS)
-    started = time.monotonic() - began
+    started = time.monotonic() - start_time
     assert started < READY_SECONDS
     time.sleep(5)
     rest = time.monotonic()
     time.sleep(REST_SECONDS)
-    asked = plant.proxy.since(rest)
+    requests = plant.proxy.since(rest)
     usage = plant.usage()
-    print(f"started in {started:.1f} s; at rest {len(asked) / REST_SECONDS:.2f} requests a second; {usage}")
-    assert [a for a in asked if a.writes] == []
-    assert len(asked) / REST_SECONDS < REQUESTS_A_SECOND
+    print(f"started in {started:.1f} s; at rest {len(requests) / REST_SECONDS:.2f} requests a second; {usage}")
+    assert [a for a in requests if a.writes] == []
+    assert len(requests) / REST_SECONDS < REQUESTS_A_SECOND
     assert all(memory < MEGABYTES for _, memory in usage.values())
     assert plant.duplicates() == []

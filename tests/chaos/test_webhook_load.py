@@ -62,11 +62,11 @@ def test_a_crowd_of_half_sent_requests_costs_no_admission(plant: Plant) -> None:
     ``make bench`` measures the response times.
     """
     processes, before = plant.processes(), plant.usage()
-    met = meet_a_crowd(plant.operator.port, CROWD_SECONDS, arrived=lambda: before.update(plant.usage()))
-    print(met)
-    assert met.problems == []
-    assert met.come == CROWD
-    assert len(met.seconds) > CROWD_SECONDS * CROWD_GOOD_CLIENTS
+    meeting = meet_a_crowd(plant.operator.port, CROWD_SECONDS, arrived=lambda: before.update(plant.usage()))
+    print(meeting)
+    assert meeting.problems == []
+    assert meeting.connected == CROWD
+    assert len(meeting.seconds) > CROWD_SECONDS * CROWD_GOOD_CLIENTS
     assert plant.processes() == processes, "a worker died"
     for name, (threads, memory) in plant.usage().items():
         assert threads <= before[name][0] + 4 * CROWD_GOOD_CLIENTS, (name, "rude clients hold threads")

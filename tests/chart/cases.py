@@ -29,11 +29,11 @@ def nested(key: str, value: Any) -> Object:
 
 def merged(values: Object, more: Object) -> Object:
     """Both maps of values in one."""
-    made = dict(values)
+    result_values = dict(values)
     for key, value in more.items():
-        both = isinstance(value, dict) and isinstance(made.get(key), dict)
-        made[key] = merged(made[key], value) if both else value
-    return made
+        are_maps = isinstance(value, dict) and isinstance(result_values.get(key), dict)
+        result_values[key] = merged(result_values[key], value) if are_maps else value
+    return result_values
 
 
 def values_of(case: Case) -> Object:

@@ -73,7 +73,7 @@ def _of_process(name: str, target: str) -> list[Case]:
     budget = {"controller": {"podDisruptionBudget": True}}
     account = f"ServiceAccount/{name}-account"
     named = {name: {"serviceAccount": {"name": f"{name}-account"}}}
-    matches: list[Any] = [
+    cases: list[Any] = [
         ("replicas", 3, target, "spec.replicas", 3),
         ("resources.requests", {"cpu": "2"}, target, f"{container}.resources.requests.cpu", "2"),
         ("resources.limits", {"cpu": "3"}, target, f"{container}.resources.limits.cpu", "3"),
@@ -104,7 +104,7 @@ def _of_process(name: str, target: str) -> list[Case]:
         ("serviceAccount.annotations", {"role": name}, account, "metadata.annotations.role", name, named),
         ("serviceAccount.create", False, f"ServiceAccount/{target.split('/')[1]}", "", None),
     ]
-    return [Case(f"{name}.{key}", *rest) for key, *rest in matches]
+    return [Case(f"{name}.{key}", *rest) for key, *rest in cases]
 
 
 PROCESSES = [*_of_process("controller", CONTROLLER), *_of_process("webhook", WEBHOOK)]

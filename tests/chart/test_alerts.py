@@ -166,8 +166,8 @@ def test_a_certificate_is_not_renewed(operator: Operator, prometheus: Prometheus
     try:
         prometheus.set_targets([*targets(operator), f"127.0.0.1:{port}"])
         with fires(prometheus, "AsyaCertificateExpires", severity="critical"):
-            fresh = certificate(timedelta(0), timedelta(hours=10))
-            operator.client.merge_patch(SECRETS, NAMESPACE, "old", {"data": fresh})
+            renewed = certificate(timedelta(0), timedelta(hours=10))
+            operator.client.merge_patch(SECRETS, NAMESPACE, "old", {"data": renewed})
     finally:
         prometheus.set_targets(targets(operator))
         webhook.stop()

@@ -142,20 +142,20 @@ def test_values_of_the_original_stay_valid(helm: Helm) -> None:
 @pytest.mark.parametrize(("version", "conditions"), [("1.29.0", False), ("1.30.0", True)])
 def test_the_webhook_configurations_match_the_code(helm: Helm, version: str, conditions: bool) -> None:
     url = "https://webhook.example.com"
-    matches = [
+    rendered = [
         o
         for o in helm.template({"webhook": {"url": url}}, "--kube-version", version)
         if o["kind"].endswith("WebhookConfiguration")
     ]
-    wanted = configurations({"url": url}, excluded_namespaces=["asya-system"], match_conditions=conditions)
-    for obj in (*matches, *wanted):
+    expected = configurations({"url": url}, excluded_namespaces=["asya-system"], match_conditions=conditions)
+    for obj in (*rendered, *expected):
         obj["metadata"] = {}
         for hook in obj["webhooks"]:
             hook["rules"] = sorted(
                 ({k: sorted(v) if isinstance(v, list) else v for k, v in rule.items()} for rule in hook["rules"]),
                 key=str,
             )
-    assert matches == wanted
+    assert rendered == expected
 
 
 def test_no_configuration_has_a_ca_bundle_that_an_upgrade_could_clear(helm: Helm) -> None:
@@ -226,7 +226,7 @@ def test_packages_are_complete_and_run_as_any_user(tmp_path: Path) -> None:
             "cli.main.app()",
         ]
     )
-    done = subprocess.run(
+    completed = subprocess.run(
         [
             sys.executable,
             "-I",
@@ -241,8 +241,8 @@ def test_packages_are_complete_and_run_as_any_user(tmp_path: Path) -> None:
         check=False,
         cwd="/",
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == rendered()
+    assert completed.returncode == 0, completed.stderr
+    assert completed.stdout == rendered()
 
 
 def test_make_release_builds_everything(tmp_path: Path) -> None:

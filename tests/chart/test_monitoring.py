@@ -42,8 +42,8 @@ def test_every_alert_fires_only_when_it_must(tmp_path: Path) -> None:
     rule_file.write_text(alerts())
     test.write_text(Path(__file__).with_name("alerts.test.yaml").read_text())
     for command in (["check", "rules", str(rule_file)], ["test", "rules", str(test)]):
-        ran = subprocess.run(["promtool", *command], capture_output=True, text=True)
-        assert ran.returncode == 0, ran.stdout + ran.stderr
+        completed = subprocess.run(["promtool", *command], capture_output=True, text=True)
+        assert completed.returncode == 0, completed.stdout + completed.stderr
     tried = {
         t["alertname"] for case in yaml.safe_load(test.read_text())["tests"] for t in case.get("alert_rule_test", ())
     }
@@ -75,18 +75,18 @@ def test_grafana_knows_every_field_of_the_dashboard() -> None:
     assert_within(json.loads(text), understood, "dashboard")
 
 
-def assert_within(wanted: Any, result: Any, path: str) -> None:
+def assert_within(expected: Any, actual: Any, path: str) -> None:
     """All of ``wanted`` is in ``found``."""
-    if isinstance(wanted, dict):
-        for key, value in wanted.items():
-            assert key in result, f"{path}.{key}"
-            assert_within(value, result[key], f"{path}.{key}")
-    elif isinstance(wanted, list):
-        assert len(wanted) == len(result), path
-        for index, (one, other) in enumerate(zip(wanted, result, strict=True)):
+    if isinstance(expected, dict):
+        for key, value in expected.items():
+            assert key in actual, f"{path}.{key}"
+            assert_within(value, actual[key], f"{path}.{key}")
+    elif isinstance(expected, list):
+        assert len(expected) == len(actual), path
+        for index, (one, other) in enumerate(zip(expected, actual, strict=True)):
             assert_within(one, other, f"{path}[{index}]")
     else:
-        assert wanted == result, path
+        assert expected == actual, path
 
 
 def test_the_chart_includes_alerts_and_dashboard_when_enabled() -> None:

@@ -109,8 +109,8 @@ def test_the_installed_plugin_runs(dist: Path, tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "plugin" / "kubectl-asya")  # krew makes such a link
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "ASYA_PYTHON": str(fake)}
     for _ in range(2):
-        ran = subprocess.run([str(link), "doctor"], env=environment, text=True, capture_output=True, check=True)
-        assert ran.stdout == "ran doctor\n"
+        completed = subprocess.run([str(link), "doctor"], env=environment, text=True, capture_output=True, check=True)
+        assert completed.stdout == "ran doctor\n"
     message = (tmp_path / "pip.log").read_text()
     assert message.count("--require-hashes") == 1, "dependencies were installed after the first run"
     assert f"asya_operator-{VERSION}-py3-none-any.whl" in message
@@ -158,12 +158,12 @@ def test_an_image_without_a_tag_or_digest_is_refused(image: str) -> None:
 
 def test_an_unusable_image_is_refused_with_one_sentence(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "release", "--dist", str(tmp_path), "--image", "asya-operator", "--url", URL]
-    ran = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
-    assert ran.returncode == 2
-    assert ran.stderr.splitlines()[-1].endswith(
+    completed = subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=False)
+    assert completed.returncode == 2
+    assert completed.stderr.splitlines()[-1].endswith(
         "error: IMAGE: must be NAME:TAG or NAME@sha256:DIGEST; found 'asya-operator'"
     )
-    assert "Traceback" not in ran.stderr
+    assert "Traceback" not in completed.stderr
 
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -240,10 +240,10 @@ def test_cluster_install_says_to_which_cluster_it_applies(tmp_path: Path) -> Non
         (tmp_path / tool).write_text(script)
         (tmp_path / tool).chmod(0o755)
     environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    ran = subprocess.run(
+    completed = subprocess.run(
         ["make", "cluster-install"], cwd=ROOT, env=environment, text=True, capture_output=True, check=True
     )
-    assert ran.stdout.startswith("applying to the context platform-1\n")
+    assert completed.stdout.startswith("applying to the context platform-1\n")
     calls = (tmp_path / "calls").read_text()
     assert calls.count("kubectl apply -f -") == 2
     assert "--show-only templates/crd.yaml --show-only templates/rbac.yaml" in calls

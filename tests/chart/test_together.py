@@ -155,9 +155,9 @@ def _nulls(values: Object, depth: int) -> Object:
 def test_null_means_the_default() -> None:
     """Helm removes a value that is null. A template that expects the value must not fail on nil."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    wanted = rendered({})
+    expected = rendered({})
     for depth in range(4):
-        assert rendered(_nulls(values, depth)) == wanted, depth
+        assert rendered(_nulls(values, depth)) == expected, depth
 
 
 def test_null_empties_lists_and_maps_of_the_user() -> None:

@@ -41,11 +41,11 @@ def test_each_value_has_its_effect(case: Case) -> None:
 
 def leaves(values: Object, path: str = "") -> set[str]:
     """Dotted keys of values that are not maps, or are empty maps."""
-    matches = set()
+    keys = set()
     for key, value in values.items():
         here = f"{path}{key}"
-        matches |= leaves(value, f"{here}.") if isinstance(value, dict) and value else {here}
-    return matches
+        keys |= leaves(value, f"{here}.") if isinstance(value, dict) and value else {here}
+    return keys
 
 
 def test_the_table_has_every_value() -> None:
@@ -101,13 +101,13 @@ def test_rendered_objects_are_valid_for_every_kubernetes(rendering: str, version
         for obj in rendered(values, rendering):
             if not is_foreign(obj):
                 objects.setdefault(json.dumps(obj, sort_keys=True), (name, obj))
-    matches = [
+    errors = [
         f"{version}: {name}: {complaint}"
         for version in versions
         for name, obj in objects.values()
         for complaint in complaints(obj, version)
     ]
-    assert matches == []
+    assert errors == []
 
 
 # -- refusals --------------------------------------------------------------------------------------
@@ -178,13 +178,13 @@ def test_a_name_of_ones_own_is_used_everywhere() -> None:
     text = HELM.run("template", "theirs", str(CHART), "--kube-version", "1.36.0", values=values)
     objects = [obj for obj in yaml.safe_load_all(text) if obj]
     command = r"asya-operator (doctor|certs show) --name ours"
-    matches = [
+    wrong_names = [
         (obj["metadata"]["name"], path)
         for obj in objects
         for path, part in _texts(obj)
         if "asya-operator" in re.sub(command, "", part) and not path.endswith(NAMED_AFTER_THE_PROJECT)
     ]
-    assert matches == []
+    assert wrong_names == []
     assert reached(objects, "PrometheusRule/ours", "spec.groups.0.rules.2.expr") == 'up{job=~"ours.*"} == 0'
 
 
@@ -218,13 +218,13 @@ def test_the_processes_read_every_variable_that_the_chart_sets() -> None:
 
 
 def _pods(objects: list[Object]) -> dict[str, Object]:
-    matches = {}
+    pods = {}
     for obj in objects:
         spec = obj.get("spec") or {}
         pod = spec if obj["kind"] == "Pod" else (spec.get("template") or {}).get("spec")
         if pod is not None and "containers" in pod:
-            matches[f"{obj['kind']}/{obj['metadata']['name']}"] = pod
-    return matches
+            pods[f"{obj['kind']}/{obj['metadata']['name']}"] = pod
+    return pods
 
 
 def test_the_cluster_can_choose_users_and_groups() -> None:

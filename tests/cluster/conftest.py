@@ -16,8 +16,8 @@ from tests.harness.space import Space
 @pytest.fixture
 def empty(tier: str, tmp_path: Path) -> Iterator[Cluster]:
     """An empty cluster of its own."""
-    with running(tmp_path / "cluster", real=tier != "sandbox") as fresh:
-        yield fresh
+    with running(tmp_path / "cluster", real=tier != "sandbox") as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ def label(space: Space, kind: str, name: str, value: str | None) -> Object:
 
 def sidecar_of(obj: Object) -> Object | None:
     pod = template_of(obj)["spec"] if "template" in str(obj["spec"].keys()) or obj["kind"] == "CronJob" else obj["spec"]
-    matches = [*(pod.get("initContainers") or ()), *pod["containers"]]
-    return next((c for c in matches if c["name"] == "sidecar"), None)
+    containers = [*(pod.get("initContainers") or ()), *pod["containers"]]
+    return next((c for c in containers if c["name"] == "sidecar"), None)
 
 
 def roll_overs(space: Space, name: str) -> int:

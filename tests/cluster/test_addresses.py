@@ -72,8 +72,8 @@ def test_both_processes_answer_with_ipv6_alone(node: str, tmp_path: Path) -> Non
         start("-m", "cli", "webhook", *certificate, "--workers", "1", "--kubeconfig", str(kubeconfig))
         start("-m", "cli", "controller", "--metrics-port", "8081", "--kubeconfig", str(kubeconfig))
         command = [*inside, "-c", ASK, str(kubeconfig)]
-        asked = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=60)
-        assert asked.returncode == 0, asked.stderr + (tmp_path / "log").read_text()
+        completed = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=ROOT, timeout=60)
+        assert completed.returncode == 0, completed.stderr + (tmp_path / "log").read_text()
     finally:
         for process in started:
             process.terminate()

@@ -63,9 +63,9 @@ def test_of_two_applies_that_create_one_gets_a_conflict(bare: Space) -> None:
 
 def test_a_dry_run_of_an_apply_shows_the_result(bare: Space) -> None:
     made = bare.apply(deployment("a"))
-    wanted = bare.here(deployment("a"))
-    wanted["spec"]["template"]["spec"]["containers"][0]["image"] = "app:2"
-    message = bare.client.apply(BY_KIND["Deployment"], wanted, uid=made["metadata"]["uid"], dry_run=True)
+    manifest = bare.here(deployment("a"))
+    manifest["spec"]["template"]["spec"]["containers"][0]["image"] = "app:2"
+    message = bare.client.apply(BY_KIND["Deployment"], manifest, uid=made["metadata"]["uid"], dry_run=True)
     assert message["spec"]["template"] != made["spec"]["template"]
     assert bare.wait("Deployment", "a")["spec"]["template"] == made["spec"]["template"]
 
@@ -86,8 +86,8 @@ def test_apply_without_force_conflicts_and_with_force_takes_the_field(bare: Spac
         bare.client.request("PATCH", path, query={"fieldManager": "two"}, body=body, content_type=kind)
     assert (caught.value.code, caught.value.reason) == (409, "Conflict")
     assert 'conflict with "one"' in caught.value.message
-    taken = bare.apply(config_map("a", k="2"), "two")
-    assert ("one", "Apply") not in managers(taken)
+    applied = bare.apply(config_map("a", k="2"), "two")
+    assert ("one", "Apply") not in managers(applied)
     # The first manager no longer owns these fields, so dropping them removes nothing.
     assert bare.apply(config_map("a"), "one")["data"] == {"k": "2"}
 

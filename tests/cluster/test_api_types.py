@@ -84,9 +84,9 @@ def test_a_custom_resource_disappears_with_its_definition(bare: Space) -> None:
 
 
 def test_a_selector_must_match_and_cannot_change(bare: Space) -> None:
-    wrong = deployment("a")
-    wrong["spec"]["selector"]["matchLabels"] = {"app": "another"}
-    assert "`selector` does not match template `labels`" in bare.refused(wrong)
+    invalid = deployment("a")
+    invalid["spec"]["selector"]["matchLabels"] = {"app": "another"}
+    assert "`selector` does not match template `labels`" in bare.refused(invalid)
     bare.apply(deployment("a"))
     changed = deployment("a")
     changed["spec"]["selector"]["matchLabels"] = changed["spec"]["template"]["metadata"]["labels"] = {"app": "b"}

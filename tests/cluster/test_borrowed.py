@@ -32,11 +32,11 @@ def test_bring_your_own(space: Space) -> None:
     space.delete("AsyncActor", "a")
     space.wait_gone("AsyncActor", "a")
     space.wait_gone("ScaledObject", "a")
-    left = space.wait("Deployment", "x")
-    assert left["metadata"]["uid"] == uid
-    assert containers(left) == ["app"]
-    assert LABEL not in (left["metadata"].get("labels") or {})
-    assert left["spec"]["replicas"] == 2
+    released = space.wait("Deployment", "x")
+    assert released["metadata"]["uid"] == uid
+    assert containers(released) == ["app"]
+    assert LABEL not in (released["metadata"].get("labels") or {})
+    assert released["spec"]["replicas"] == 2
     reasons = {e["reason"] for e in space.all("Event") if e["involvedObject"]["kind"] == "AsyncActor"}
     assert {"WorkloadReleased", "ReplicasRestored"} <= reasons
 
@@ -81,9 +81,9 @@ def test_a_workload_that_replaces_a_borrowed_one_keeps_its_replicas(space: Space
     space.delete("Deployment", "x")
     space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotFound", timeout=20)
     space.wait_gone("ScaledObject", "a")
-    fresh = workload("Deployment", "x")
-    fresh["spec"]["replicas"] = 1
-    space.apply(fresh)
+    successor = workload("Deployment", "x")
+    successor["spec"]["replicas"] = 1
+    space.apply(successor)
     space.wait_condition("a", "WorkloadReady", "False", "WorkloadNotLabelled", timeout=20)
     space.apply(own(scaling={"enabled": False}))
     settle(space)
@@ -137,9 +137,9 @@ def test_a_deleted_actor_releases_what_it_does_not_own(space: Space) -> None:
     space.delete("AsyncActor", "a")
     space.wait_gone("AsyncActor", "a")
     for kind in ("Deployment", "CronJob", "DaemonSet"):
-        left = space.wait(kind, "x")
-        assert not sidecar_of(left)
-        assert LABEL not in (left["metadata"].get("labels") or {})
+        released = space.wait(kind, "x")
+        assert not sidecar_of(released)
+        assert LABEL not in (released["metadata"].get("labels") or {})
     space.wait_gone("Deployment", "a")
 
 

@@ -159,8 +159,8 @@ def test_an_image_mirror_that_is_installed_after_injection(space: Space, cluster
         wait_until_called(space)
         command = [str(binary("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name]
         restart = [*command, "rollout", "restart", "deployment/x"]
-        done = subprocess.run(restart, capture_output=True, text=True, timeout=60, check=True)
-        assert "reverted" not in done.stderr
+        completed = subprocess.run(restart, capture_output=True, text=True, timeout=60, check=True)
+        assert "reverted" not in completed.stderr
         assert all(image.startswith("mirror/") for image in images(space.wait("Deployment", "x")))
         space.apply(actor("a", timeout={"processing": 77}))  # both are injected again
 

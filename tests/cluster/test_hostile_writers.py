@@ -28,9 +28,9 @@ def kubectl(space: Space, cluster: Cluster) -> Kubectl:
     def run(*arguments: str, stdin: Any = None) -> subprocess.CompletedProcess[str]:
         command = [str(binary("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name]
         text = yaml.safe_dump(stdin) if stdin is not None else ""
-        done = subprocess.run([*command, *arguments], input=text, capture_output=True, text=True, timeout=90)
-        assert done.returncode == 0, done.stderr
-        return done
+        completed = subprocess.run([*command, *arguments], input=text, capture_output=True, text=True, timeout=90)
+        assert completed.returncode == 0, completed.stderr
+        return completed
 
     return run
 
@@ -58,9 +58,9 @@ def test_kubectl_edits_of_an_owned_workload(space: Space, kubectl: Kubectl) -> N
     kubectl("label", "deployment/a", "team=b")
     kubectl("set", "env", "deployment/a", "-c", "runtime", "EXTRA=1")  # the actor does not set it, so it stays
     plan_holds(space, "a", 3)
-    left = space.wait("Deployment", "a")
-    assert left["metadata"]["labels"]["team"] == left["metadata"]["annotations"]["team"] == "b"
-    assert "EXTRA" in str(left["spec"])
+    edited = space.wait("Deployment", "a")
+    assert edited["metadata"]["labels"]["team"] == edited["metadata"]["annotations"]["team"] == "b"
+    assert "EXTRA" in str(edited["spec"])
     sets = roll_overs(space, "a")
     kubectl("label", "--overwrite", "deployment/a", f"{LABEL}=other")
     wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"][LABEL] == "a")

@@ -44,9 +44,9 @@ class Kubectl:
         self._command = [str(path), "--kubeconfig", str(cluster.kubeconfig), "--namespace", namespace]
 
     def __call__(self, *words: str, code: int = 0) -> str:
-        done = subprocess.run([*self._command, *words], capture_output=True, text=True, timeout=60)
-        assert done.returncode == code, done.stderr or done.stdout
-        return done.stdout + done.stderr
+        completed = subprocess.run([*self._command, *words], capture_output=True, text=True, timeout=60)
+        assert completed.returncode == code, completed.stderr or completed.stdout
+        return completed.stdout + completed.stderr
 
     def json(self, *words: str) -> Object:
         made: Object = json.loads(self(*words, "--output", "json"))
@@ -70,12 +70,12 @@ def test_create_stores_the_object_that_kubectl_sends(kubectl: Kubectl, bare: Spa
         words = ["create", *line.format(name=bare.name).split()]
         separator = words.index("--") if "--" in words else len(words)
         options = ["--dry-run=client", "--output=json"]
-        wanted = without_nulls(json.loads(kubectl(*words[:separator], *options, *words[separator:])))
+        printed = without_nulls(json.loads(kubectl(*words[:separator], *options, *words[separator:])))
         kubectl(*words)
-        stored = kubectl.json("get", wanted["kind"].lower(), wanted["metadata"]["name"])
-        wanted["metadata"].pop("namespace", None)
-        wanted.pop("status", None)
-        assert contains(stored, wanted), line
+        stored = kubectl.json("get", printed["kind"].lower(), printed["metadata"]["name"])
+        printed["metadata"].pop("namespace", None)
+        printed.pop("status", None)
+        assert contains(stored, printed), line
     kubectl("create", "job", "now", "--from=cronjob/often")
     kubectl("delete", "namespace", f"{bare.name}-more", "--wait=false")
 

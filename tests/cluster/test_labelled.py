@@ -38,9 +38,9 @@ def test_labelling_injects_at_once_and_unlabelling_restores(space: Space, kind: 
     path: Object = {"template": {"spec": {"containers": edited}}}
     space.patch(kind, "x", {"spec": {"jobTemplate": {"spec": path}} if kind == "CronJob" else path})
     unlabelled = label(space, kind, "x", None)
-    wanted = copy.deepcopy(template_of(before))
-    wanted["spec"]["containers"][0]["image"] = "app:2"
-    assert template_of(unlabelled) == wanted
+    expected = copy.deepcopy(template_of(before))
+    expected["spec"]["containers"][0]["image"] = "app:2"
+    assert template_of(unlabelled) == expected
     assert unlabelled["metadata"]["generation"] == before["metadata"]["generation"] + 3
 
 
@@ -69,11 +69,11 @@ def test_labelling_a_deployment_starts_one_rollout_and_relabelling_another(space
     settle(space)
     assert roll_overs(space, "x") == 3
     label(space, "Deployment", "x", None)
-    fresh = space.apply(workload("Deployment", "y", "b"))
-    left, right = (copy.deepcopy(template_of(o)) for o in (relabelled, fresh))
-    for template in (left, right):
+    labelled = space.apply(workload("Deployment", "y", "b"))
+    first_template, second_template = (copy.deepcopy(template_of(o)) for o in (relabelled, labelled))
+    for template in (first_template, second_template):
         template["metadata"]["labels"].pop("app")
-    assert left == right, "a part of the first actor remains"
+    assert first_template == second_template, "a part of the first actor remains"
 
 
 def test_a_label_in_the_template_alone_injects_the_pods_and_not_the_object(space: Space) -> None:

@@ -182,14 +182,14 @@ def test_an_unavailable_release_keeps_the_last_good_one(space: Space, operator: 
         space.wait_condition("b", "WorkloadReady", "True")
         server.status = 200
         # A newer release reaches no actor unless the settings name it, not even after a restart of the controller.
-        wanted = hashlib.sha256(BETTER).hexdigest()
+        digest = hashlib.sha256(BETTER).hexdigest()
         space.wait_condition("a", "RuntimeReady", "True", "RuntimeNotPinned")
-        wait_for("the news", lambda: wanted in space.condition("a", "RuntimeReady")["message"])
+        wait_for("the news", lambda: digest in space.condition("a", "RuntimeReady")["message"])
         assert has(GOOD)
         operator.restart_controller()
-        wait_for("the news again", lambda: wanted in space.condition("a", "RuntimeReady")["message"])
+        wait_for("the news again", lambda: digest in space.condition("a", "RuntimeReady")["message"])
         assert has(GOOD)
-        operator.environment["ASYA_RUNTIME_SHA256"] = wanted
+        operator.environment["ASYA_RUNTIME_SHA256"] = digest
         operator.restart_controller()
         wait_for("the script of the next release", lambda: has(BETTER))
         space.wait_condition("a", "RuntimeReady", "True", "ConfigMapCreated")

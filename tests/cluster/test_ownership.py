@@ -56,10 +56,10 @@ def wait_for_orphaning(space: Space) -> None:
         path = BY_KIND["ConfigMap"].path(space.name, "probe")
         space.client.request("DELETE", path, body={"propagationPolicy": "Orphan"})
         space.wait_gone("ConfigMap", "probe")
-        left = space.wait("ScaledObject", "ignored-probe")
+        live = space.wait("ScaledObject", "ignored-probe")
         space.delete("ScaledObject", "ignored-probe")
         space.wait_gone("ScaledObject", "ignored-probe")
-        return not left["metadata"].get("ownerReferences")
+        return not live["metadata"].get("ownerReferences")
 
     wait_for("garbage collection to know ScaledObjects", collected, pause=2)
 

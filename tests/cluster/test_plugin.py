@@ -221,12 +221,12 @@ def test_doctor_without_a_cluster(tmp_path: Path) -> None:
     config = {"clusters": [cluster], "contexts": [context], "users": [{"name": "u", "user": {}}]}
     nothing.write_text(yaml.safe_dump({"apiVersion": "v1", "kind": "Config", "current-context": "c", **config}))
     command = [sys.executable, "-m", "cli", "doctor", "--kubeconfig", str(nothing)]
-    began = time.monotonic()
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 1
-    assert "✘ the API server" in ran.stdout
-    assert ran.stdout.count("✘") == 1
-    assert time.monotonic() - began < 30
+    start_time = time.monotonic()
+    completed = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert completed.returncode == 1
+    assert "✘ the API server" in completed.stdout
+    assert completed.stdout.count("✘") == 1
+    assert time.monotonic() - start_time < 30
     missing = subprocess.run([*command[:-1], str(tmp_path / "no")], capture_output=True, text=True, timeout=60)
     assert missing.returncode == 1
     assert "no cluster to connect to" in missing.stderr
@@ -234,8 +234,10 @@ def test_doctor_without_a_cluster(tmp_path: Path) -> None:
 
 def test_wait(space: Space, cluster: Cluster) -> None:
     space.apply(actor("a"))
-    met = run(cluster, "wait", "a", "-n", space.name, "--timeout", "60")
-    assert (met.returncode, met.stdout) == (0, "asyncactor.asya.io/a condition=Ready met\n"), met.stderr
+    completed = run(cluster, "wait", "a", "-n", space.name, "--timeout", "60")
+    assert (completed.returncode, completed.stdout) == (0, "asyncactor.asya.io/a condition=Ready met\n"), (
+        completed.stderr
+    )
     space.apply(actor("b", workload={"name": "nobody"}))
     late = run(cluster, "wait", "b", "-n", space.name, "--timeout", "1.5")
     assert late.returncode == 1
@@ -269,15 +271,15 @@ def test_a_report_has_everything_but_secrets(space: Space, cluster: Cluster, tmp
     space.apply(obj)
     space.wait_condition("text-processor", "Ready", "True")
     archive = tmp_path / "report.tar.gz"
-    ran = run(cluster, "report", "-n", space.name, "-o", str(archive))
-    assert (ran.returncode, ran.stdout) == (0, f"{archive}\n"), ran.stderr
+    completed = run(cluster, "report", "-n", space.name, "-o", str(archive))
+    assert (completed.returncode, completed.stdout) == (0, f"{archive}\n"), completed.stderr
     with tarfile.open(archive) as opened:
         files = {m.name.partition("/")[2]: opened.extractfile(m).read().decode() for m in opened}  # type: ignore[union-attr]
     assert {"versions.json", "events.json", "explain/text-processor.txt"} <= files.keys()
     assert {"objects/AsyncActor-text-processor.yaml", "objects/Deployment-text-processor.yaml"} <= files.keys()
     assert any(name.startswith("objects/Pod-text-processor") for name in files)
     assert not any("Secret" in name for name in files)
-    everything = "\n".join(files.values()) + ran.stderr
+    everything = "\n".join(files.values()) + completed.stderr
     for value in (*marked.values(), data["password"]):
         assert value not in everything, value
     assert "***" in files["objects/AsyncActor-text-processor.yaml"]

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.only("sandbox")
 def test_commands_that_need_a_pod_report_that_none_runs_and_clean_up(space: Space, cluster: Cluster) -> None:
     space.apply(actor("a"))
     space.wait_condition("a", "Ready", "True")
-    began = time.monotonic()
+    start_time = time.monotonic()
     peeked = run(cluster, "peek", "a", "--namespace", space.name, "--image", "none")
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - start_time < 20
     assert peeked.returncode == 1
     assert "the sandbox runs no containers" in peeked.stderr
     assert "--local" in peeked.stderr

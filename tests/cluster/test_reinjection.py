@@ -97,10 +97,10 @@ def test_a_new_default_image_reaches_two_hundred_workloads(space: Space, upgrade
     upgraded.start_webhook()
     upgraded.start_controller()
     wait_for("half of them", lambda: observer.done() > COUNT / 2, 120)
-    left = sum((space.get("AsyncActor", n) or {})["status"]["outdatedWorkloads"] for n in actors)
+    outdated_count = sum((space.get("AsyncActor", n) or {})["status"]["outdatedWorkloads"] for n in actors)
     upgraded.stop_controllers(signal.SIGKILL)
     expire_lease(upgraded)
-    assert 0 < left < COUNT
+    assert 0 < outdated_count < COUNT
     upgraded.start_controller()
     wait_for("all of them", lambda: observer.done() == COUNT, 120)
     assert not outdated(space)

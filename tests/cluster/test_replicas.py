@@ -122,8 +122,8 @@ def test_the_replicas_of_a_borrowed_workload_survive_the_loss_of_the_status(spac
     assert space.wait("Deployment", "x")["spec"]["replicas"] == 6
     space.delete("AsyncActor", "a")
     space.wait_gone("AsyncActor", "a")
-    left = space.wait("Deployment", "x")
-    assert left["spec"]["replicas"] == 2
+    live = space.wait("Deployment", "x")
+    assert live["spec"]["replicas"] == 2
     assert _note(space) is None
 
 

@@ -163,10 +163,10 @@ def another_image_for_the_sidecar(space: Space, cluster: Cluster, stack: ExitSta
     space.apply(actor("edited"))
     ready(space, "edited")
     command = [str(binary("kubectl")), "--kubeconfig", str(cluster.kubeconfig), "--namespace", space.name]
-    done = subprocess.run(
+    completed = subprocess.run(
         [*command, "set", "image", "deployment/edited", "sidecar=other:9"], capture_output=True, text=True, timeout=60
     )
-    assert "was reverted" in done.stderr, done.stderr
+    assert "was reverted" in completed.stderr, completed.stderr
     return "the image is the operator's", lambda: "other:9" not in str(space.wait("Deployment", "edited")["spec"])
 
 
@@ -260,13 +260,13 @@ def overheard(operator: Operator, directory: Path) -> Iterator[Proxy]:
 
 def assert_rest(proxy: Proxy) -> None:
     """Wait until no more is written, then check that nothing is written for the whole window."""
-    began = time.monotonic()
+    start_time = time.monotonic()
     while True:
         now = time.monotonic()
-        last = max((asked.at for asked in proxy.since(began) if asked.writes), default=began)
+        last = max((request.at for request in proxy.since(start_time) if request.writes), default=start_time)
         if now - last >= REST_SECONDS:
             return
-        if now > began + PATIENCE:
+        if now > start_time + PATIENCE:
             recent = Counter(f"{a.method} {a.path}" for a in proxy.since(now - REST_SECONDS) if a.writes)
             raise AssertionError(f"written in the last {REST_SECONDS:g} s: {dict(recent)}")
         time.sleep(min(1.0, REST_SECONDS - (now - last)))

@@ -54,10 +54,10 @@ def labels_of(obj: Object) -> Any:
 
 def as_before(obj: Object, *, template: bool) -> Object:
     """The workload of an actor from an older operator that labels workloads, or also their templates, differently."""
-    wanted = copy.deepcopy(desired.workload(parse_actor(obj), keda=False))
-    for labels in (wanted["metadata"]["labels"], *([labels_of(wanted)] if template else [])):
+    old_workload = copy.deepcopy(desired.workload(parse_actor(obj), keda=False))
+    for labels in (old_workload["metadata"]["labels"], *([labels_of(old_workload)] if template else [])):
         labels[BEFORE] = "yes"
-    return desired.with_digest(wanted)
+    return desired.with_digest(old_workload)
 
 
 def test_an_upgrade_that_changes_metadata_of_all_workloads_rolls_out_a_few_at_a_time(
@@ -88,8 +88,8 @@ def test_an_upgrade_that_changes_metadata_of_all_workloads_rolls_out_a_few_at_a_
     assert 1 <= most_at_once([v for v in history.stop() if v["metadata"]["name"] in names], is_new) <= PLACES
     after = {d["metadata"]["name"]: d["metadata"]["generation"] for d in space.all("Deployment")}
     assert {after[name] - before[name] for name in names} == {1}, "a workload was written more than once"
-    left = {r["metadata"]["name"] for r in space.all("ReplicaSet")}
-    assert left == sets, "a change of workload labels alone must replace no pods"
+    replica_sets = {r["metadata"]["name"] for r in space.all("ReplicaSet")}
+    assert replica_sets == sets, "a change of workload labels alone must replace no pods"
 
 
 # -- changed actors ------------------------------------------------------------------------------

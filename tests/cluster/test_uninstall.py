@@ -39,13 +39,13 @@ class Creating:
 
     def _run(self) -> None:
         for n in itertools.count():
-            began = time.monotonic()
+            start_time = time.monotonic()
             try:
                 made = self._space.create_object(workload("Pod", f"pod-{n}", self._actor))
                 outcome = "injected" if containers_of(made)[0] == "sidecar" else "plain"
             except ApiError:
                 outcome = "refused"
-            self.outcomes.append((began, outcome))
+            self.outcomes.append((start_time, outcome))
             if self._stop.wait(0.1):
                 return
 

@@ -100,8 +100,8 @@ def main() -> None:
         with Space.create(operator.client, "messaging") as space:
             time.sleep(SECONDS / 3)
             populate(space)
-            wanted = {"Running", "Napping", "QueueMissing", "ImagePullError", "WorkloadError"}
-            wait_for("the phases", lambda: wanted <= phases(space))
+            expected_phases = {"Running", "Napping", "QueueMissing", "ImagePullError", "WorkloadError"}
+            wait_for("the phases", lambda: expected_phases <= phases(space))
             draw_status(operator.client.list(ASYNC_ACTORS))
             for number in range(int(SECONDS / 2)):
                 space.apply(actor(f"batch-{number}", scaling={"enabled": number % 2 == 0}))

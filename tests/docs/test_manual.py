@@ -65,27 +65,27 @@ class Block:
 
 def blocks(language: str) -> list[Block]:
     """All fenced parts in a language, with the files that they include."""
-    matches = []
+    parts = []
     for page in PAGES:
         for kind, text in FENCE.findall(page.read_text()):
             if kind == language:
                 whole = SNIPPET.sub(lambda m: (ROOT / m[1]).read_text(), text)
-                matches.append(Block(str(page.relative_to(ROOT)), language, whole))
-    return matches
+                parts.append(Block(str(page.relative_to(ROOT)), language, whole))
+    return parts
 
 
 def commands() -> list[tuple[str, str]]:
     """Each command after a ``$`` or in a sentence, with its page."""
-    matches = []
+    all_commands = []
     for block in blocks("console"):
         for line in block.text.splitlines():
             if line.startswith("$ "):
-                matches.append((block.page, re.sub(r"\s+#.*$", "", line[2:])))
+                all_commands.append((block.page, re.sub(r"\s+#.*$", "", line[2:])))
     for page in PAGES:
         prose = FENCE.sub("", page.read_text())
-        matches += [(str(page.relative_to(ROOT)), command) for command in INLINE.findall(prose)]
+        all_commands += [(str(page.relative_to(ROOT)), command) for command in INLINE.findall(prose)]
     # A command on several pages is tested once.
-    return [(page, command) for command, page in {command: page for page, command in reversed(matches)}.items()]
+    return [(page, command) for command, page in {command: page for page, command in reversed(all_commands)}.items()]
 
 
 def of(tool: str) -> list[tuple[str, str]]:
@@ -217,9 +217,9 @@ def test_every_command_of_kubectl_runs(furnished: Space, cluster: Cluster, page:
         run.append("--dry-run=server")  # the operator of these tests needs them
     if "create secret" in command:
         run.append("--dry-run=client")  # the object exists already
-    ran = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=90)
+    completed = subprocess.run(run, capture_output=True, text=True, env=environment, cwd=ROOT, timeout=90)
     allowed = (0, 1) if "doctor" in words else (0,)
-    assert ran.returncode in allowed, f"{page}: {command}\n{ran.stdout}{ran.stderr}"
+    assert completed.returncode in allowed, f"{page}: {command}\n{completed.stdout}{completed.stderr}"
 
 
 def _kubeconfig(cluster: Cluster, space: Space) -> Path:

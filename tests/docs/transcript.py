@@ -71,7 +71,7 @@ def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], t
     script = ["set -e", "exec 2>&1", mark]
     for step in steps:
         script += [step.command, mark]
-    ran = subprocess.run(
+    completed = subprocess.run(
         ["bash", "-c", "\n".join(script)],
         cwd=directory,
         env=environment,
@@ -79,8 +79,10 @@ def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], t
         text=True,
         timeout=timeout,
     )
-    outputs, times = _split(ran.stdout)
-    assert ran.returncode == 0, f"exit code {ran.returncode}: {steps[len(outputs) - 1].command}\n{outputs[-1]}"
+    outputs, times = _split(completed.stdout)
+    assert completed.returncode == 0, (
+        f"exit code {completed.returncode}: {steps[len(outputs) - 1].command}\n{outputs[-1]}"
+    )
     compared = ((step, compare(step.output, text.splitlines())) for step, text in zip(steps, outputs, strict=False))
     differences = [f"$ {step.command}\n{difference}" for step, difference in compared if difference]
     assert not differences, "\n\n".join(differences)

@@ -100,11 +100,11 @@ def test_the_plugin_waits_for_the_answer_and_takes_no_message_of_others(
     for name, payload, failed in (("w1", {"n": 91}, False), ("w2", {"n": 92, "do": "fail"}, True)):
         body = json.dumps(envelope(target.generation, ["a", "b"], payload, name))
         request = target.request(action="send", bodies=[body], wait_for=[name], seconds=30)
-        began = time.monotonic()
+        start_time = time.monotonic()
         sent, answer = LocalSession(route.space.client, target).run(request)
         message = Message(answer["body"].encode(), answer["is_dead"])
         assert (sent["id"], message.message_id, bool(message.error)) == (name, name, failed)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - start_time < 15
     ended = [m["id"] for end in (route.dialect.sink, route.dialect.sump) for m in route.receive(end, 0)]
     assert sorted(ended) == sorted([other["id"], "w1", "w2"])
 
@@ -263,7 +263,7 @@ def test_a_pod_that_is_deleted_finishes_the_message_in_hand(route: Route) -> Non
     received = [m["payload"]["n"] for m in route.receive(route.dialect.sink, 1)]
     assert sorted(received) == sorted(route.calls("b"))
     assert len(set(received)) == len(received)
-    left = [m["payload"]["n"] for m in route.poll("b")]
-    assert sorted(received + left) == list(range(count)), pod.logs()
+    waiting = [m["payload"]["n"] for m in route.poll("b")]
+    assert sorted(received + waiting) == list(range(count)), pod.logs()
     assert route.poll(route.dialect.sump) == []
     assert {c.exits[-1] for c in pod.containers.values()} == {0}, pod.logs()

@@ -123,9 +123,9 @@ def test_a_replay_that_dies_doubles_at_most_one_message_and_loses_none(
     monkeypatch.setattr(Amqp, "remove", die)
     with pytest.raises(ConnectionError):
         at.ask(action="replay", count=100)
-    replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
+    replayed, remaining = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
     assert [m["id"] for m in replayed] == ["m0", "m1", "m2", "m3"]
-    assert [m["id"] for m in left] == ["m3", "m4", "m5"], "the messages must be in their places"
+    assert [m["id"] for m in remaining] == ["m3", "m4", "m5"], "the messages must be in their places"
     assert len(sent) == 6
 
 
@@ -175,16 +175,16 @@ def test_the_dashboard_cleans_up_when_it_ends_during_a_request(at: Desk, pods: P
         assert running.stdout is not None
         url = running.stdout.readline().decode().split()[-1]
         origin = "/".join(url.split("/")[:3])
-        asked = ("POST", f"{url}actors/{at.space.name}/a/replay", {"Origin": origin}, {"all": True})
-        threading.Thread(target=_ask, args=asked, daemon=True).start()
+        arguments = ("POST", f"{url}actors/{at.space.name}/a/replay", {"Origin": origin}, {"all": True})
+        threading.Thread(target=_ask, args=arguments, daemon=True).start()
         wait_for("the replay", lambda: replayed_so_far(at))
         running.send_signal(signal.SIGINT)
-        _, said = running.communicate(timeout=60)
-    assert (running.returncode, said) == (0, b"")
+        _, output = running.communicate(timeout=60)
+    assert (running.returncode, output) == (0, b"")
     assert at.left_over() == [], "it ended before it had removed its objects"
     wait_for("its pod to end", lambda: all(pod.complete for pod in pods.pods.values()))
-    replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
-    assert sorted(m["id"] for m in [*replayed, *left]) == sorted(m["id"] for m in sent)
+    replayed, remaining = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
+    assert sorted(m["id"] for m in [*replayed, *remaining]) == sorted(m["id"] for m in sent)
 
 
 def replayed_so_far(at: Desk) -> int | None:
@@ -216,9 +216,9 @@ def test_a_signal_cleans_up_and_loses_nothing(at: Desk, pods: ProcessNode, numbe
     assert running.returncode == 128 + number
     at.wait_clean()
     wait_for("its pod to end", lambda: all(pod.complete for pod in pods.pods.values()))
-    replayed, left = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
+    replayed, remaining = (at.broker.receive(at.queue(name), 0) for name in ("a", at.dialect.failed))
     assert len(replayed) < 600, "the plugin ended before the signal"
-    assert sorted(m["id"] for m in [*replayed, *left]) == sorted(m["id"] for m in sent)
+    assert sorted(m["id"] for m in [*replayed, *remaining]) == sorted(m["id"] for m in sent)
 
 
 @by_pod

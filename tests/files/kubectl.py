@@ -24,8 +24,8 @@ def why_not() -> str:
     result = path()
     if result is None:
         return f"there is no kubectl in {ASSETS}, in {CACHE} or on the PATH"
-    done = subprocess.run([result, "version", "--client", "--output", "json"], capture_output=True, check=True)
-    version = json.loads(done.stdout)["clientVersion"]
+    completed = subprocess.run([result, "version", "--client", "--output", "json"], capture_output=True, check=True)
+    version = json.loads(completed.stdout)["clientVersion"]
     number = int(version["major"]), int("".join(c for c in version["minor"] if c.isdigit()))
     return (
         ""
@@ -44,10 +44,10 @@ def objects(data: bytes) -> list[Any] | str:
     with tempfile.TemporaryDirectory() as home:
         command = [str(path()), "label", "--local", "-f", "-", "-o", "json", f"{MARK}=yes"]
         environment = {"HOME": home, "KUBECONFIG": str(Path(home) / "none")}
-        done = subprocess.run(command, input=data, capture_output=True, env=environment, timeout=60)
-    if done.returncode:
-        return done.stderr.decode()
-    text, at, matches = done.stdout.decode(), 0, []
+        completed = subprocess.run(command, input=data, capture_output=True, env=environment, timeout=60)
+    if completed.returncode:
+        return completed.stderr.decode()
+    text, at, matches = completed.stdout.decode(), 0, []
     decoder = json.JSONDecoder()
     while at < len(text):
         value, at = decoder.raw_decode(text, at)

@@ -31,12 +31,12 @@ def is_plain(text: str) -> bool:
 
 def drawn(rnd: random.Random, number: int) -> list[str]:
     """Scalars of characters that occur in numbers."""
-    matches: set[str] = set()
-    while len(matches) < number:
+    scalars: set[str] = set()
+    while len(scalars) < number:
         text = "".join(rnd.choice(rnd.choice(ALPHABETS)) for _ in range(rnd.randint(1, 7)))
         if is_plain(text):
-            matches.add(text)
-    return sorted(matches)
+            scalars.add(text)
+    return sorted(scalars)
 
 
 def ours(text: str) -> tuple[Any, str | None]:

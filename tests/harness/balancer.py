@@ -52,10 +52,10 @@ class Balancer:
         client.close()
 
     @staticmethod
-    def _pump(left: socket.socket, right: socket.socket) -> None:
-        with left, right, selectors.DefaultSelector() as selector:
-            selector.register(left, selectors.EVENT_READ, right)
-            selector.register(right, selectors.EVENT_READ, left)
+    def _pump(client: socket.socket, backend: socket.socket) -> None:
+        with client, backend, selectors.DefaultSelector() as selector:
+            selector.register(client, selectors.EVENT_READ, backend)
+            selector.register(backend, selectors.EVENT_READ, client)
             try:
                 while True:
                     for key, _ in selector.select():

@@ -68,17 +68,17 @@ class Broker(ABC):
 
     def receive(self, queue: str, count: int) -> list[Any]:
         """At least ``count`` messages, and those that arrive within half a second after."""
-        matches: list[Any] = []
+        messages: list[Any] = []
 
         def enough() -> bool:
-            matches.extend(self.poll(queue))
-            return len(matches) >= count
+            messages.extend(self.poll(queue))
+            return len(messages) >= count
 
         wait_for(f"{count} messages in {queue}", enough)
         time.sleep(0.5)
         while more := self.poll(queue):
-            matches.extend(more)
-        return matches
+            messages.extend(more)
+        return messages
 
     @abstractmethod
     def stop(self) -> None:
@@ -165,16 +165,16 @@ class RabbitMQ(Broker):
 
     def poll(self, queue: str) -> list[Any]:
         """Take the messages that are in the queue now, decoded. Empty if there is no such queue."""
-        matches: list[Any] = []
+        messages: list[Any] = []
         with self._channel() as channel:
             while True:
                 try:
                     method, _properties, body = channel.basic_get(queue, auto_ack=True)
                 except ChannelClosedByBroker:
-                    return matches
+                    return messages
                 if method is None or body is None:
-                    return matches
-                matches.append(json.loads(body))
+                    return messages
+                messages.append(json.loads(body))
 
     def stop(self) -> None:
         """Stop the server."""

@@ -28,8 +28,8 @@ NAMESPACES = Resource("v1", "Namespace", "namespaces")
 
 def why_no_cert_manager() -> str:
     """The missing files. Empty if there are none."""
-    wanted = [*(f"cert-manager-{name}" for name in PROCESSES), "cert-manager.crds.yaml"]
-    missing = [name for name in wanted if not (FOLDER / name).exists()]
+    required = [*(f"cert-manager-{name}" for name in PROCESSES), "cert-manager.crds.yaml"]
+    missing = [name for name in required if not (FOLDER / name).exists()]
     return f"no {', no '.join(missing)} in {FOLDER}; CERT_MANAGER_ASSETS names another folder" if missing else ""
 
 
@@ -89,8 +89,8 @@ class CertManager:
         assert live is not None, name
         before = live["status"].get("revision", 0)
         kept = [c for c in live["status"].get("conditions") or () if c["type"] != "Issuing"]
-        wanted = {"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "a test"}
-        patch = {"status": {"conditions": [*kept, {**wanted, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}
+        issuing = {"type": "Issuing", "status": "True", "reason": "ManuallyTriggered", "message": "a test"}
+        patch = {"status": {"conditions": [*kept, {**issuing, "lastTransitionTime": "2026-01-01T00:00:00Z"}]}}
         self._client.merge_patch(CERTIFICATES, namespace, name, patch, subresource="status")
 
         def revision() -> int:
@@ -103,14 +103,14 @@ class CertManager:
         assert all(process.running for process in self.processes.values()), {
             name: process.tail() for name, process in self.processes.items() if not process.running
         }
-        wrong: Object = {
+        invalid: Object = {
             "apiVersion": CERTIFICATES.api_version,
             "kind": CERTIFICATES.kind,
             "metadata": {"name": "asked", "namespace": NAMESPACE},
             "spec": {"secretName": "x", "dnsNames": ["x"], "duration": "1m", "issuerRef": {"name": "x"}},
         }
         try:
-            self._client.request("POST", CERTIFICATES.path(NAMESPACE), query={"dryRun": "All"}, body=wrong)
+            self._client.request("POST", CERTIFICATES.path(NAMESPACE), query={"dryRun": "All"}, body=invalid)
         except ApiError as error:
             return "spec.duration" in error.message
         return False

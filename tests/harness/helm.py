@@ -45,12 +45,12 @@ class Helm:
             "HELM_DATA_HOME": self._home,
             "KUBECONFIG": str(self.kubeconfig or "/nonexistent"),
         }
-        done = subprocess.run(
+        completed = subprocess.run(
             command, env=environment, input=yaml.safe_dump(values or {}), text=True, capture_output=True, check=False
         )
-        if done.returncode:
-            raise HelmError(done.stderr or done.stdout)
-        return done.stdout
+        if completed.returncode:
+            raise HelmError(completed.stderr or completed.stdout)
+        return completed.stdout
 
     def template(self, values: dict[str, Any] | None = None, *arguments: str) -> list[dict[str, Any]]:
         """The rendered objects."""

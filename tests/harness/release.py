@@ -141,9 +141,9 @@ class Release:
         kubeconfig = self._kubeconfig(name, spec["serviceAccountName"])
         command = [sys.executable, "-m", "cli", *spec["containers"][0]["args"], "--kubeconfig", str(kubeconfig)]
         environment = {**os.environ, **_environment(spec["containers"][0], name)}
-        done = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, cwd=ROOT)
-        (self.directory / f"{name}.log").write_text(done.stdout + done.stderr)
-        status = {"status": {"phase": "Failed" if done.returncode else "Succeeded"}}
+        completed = subprocess.run(command, env=environment, text=True, capture_output=True, check=False, cwd=ROOT)
+        (self.directory / f"{name}.log").write_text(completed.stdout + completed.stderr)
+        status = {"status": {"phase": "Failed" if completed.returncode else "Succeeded"}}
         self.client.merge_patch(PODS, NAMESPACE, name, status, subresource="status")
 
     def _start(self, deployment: str, name: str, *more: str) -> Replica:

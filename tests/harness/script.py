@@ -21,14 +21,14 @@ HTTP_ROUTE: dict[str, Any] = {"prev": None, "curr": "a", "next": ["b", "c"]}
 
 def interpreters() -> list[str]:
     """Every available Python that the script supports, the oldest first."""
-    matches = {}
+    versions = {}
     for folder in [*os.get_exec_path(), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]:
         for path in Path(folder).glob("python3.[0-9]*"):
             minor = path.name.removeprefix("python3.")
             if minor.isdecimal() and int(minor) >= 7 and os.access(path, os.X_OK):
-                matches[int(minor)] = str(path)
+                versions[int(minor)] = str(path)
     works = [
-        p for p in matches.values() if not subprocess.run([p, "-c", ""], check=False, capture_output=True).returncode
+        p for p in versions.values() if not subprocess.run([p, "-c", ""], check=False, capture_output=True).returncode
     ]
     return sorted(works, key=lambda path: int(path.rpartition(".")[2])) or [sys.executable]
 

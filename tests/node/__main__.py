@@ -53,9 +53,9 @@ def shared() -> set[str]:
 
 def helm(*arguments: str) -> None:
     """Run helm."""
-    done = subprocess.run(["helm", *arguments], capture_output=True, text=True, check=False, timeout=600)
-    if done.returncode:
-        raise SystemExit(f"helm {' '.join(arguments)} failed:\n{done.stderr}")
+    completed = subprocess.run(["helm", *arguments], capture_output=True, text=True, check=False, timeout=600)
+    if completed.returncode:
+        raise SystemExit(f"helm {' '.join(arguments)} failed:\n{completed.stderr}")
 
 
 def put_images(context: str) -> None:
@@ -133,12 +133,12 @@ def main() -> int:
         kubectl("delete", "namespace", "asya-system", "--ignore-not-found", timeout=300)
         if made_keda:
             kubectl("delete", "--ignore-not-found", "--filename", os.environ["E2E_KEDA"], timeout=300)
-    left = wait_gone(before)
+    remaining = wait_gone(before)
     print_table(table)
-    for name in sorted(left):
+    for name in sorted(remaining):
         print(f"left behind: {name}")
-    say(f"{'FAILED' if failed or left else 'all passed'} after {(time.monotonic() - begun) / 60:.0f} min")
-    return int(bool(failed or left))
+    say(f"{'FAILED' if failed or remaining else 'all passed'} after {(time.monotonic() - begun) / 60:.0f} min")
+    return int(bool(failed or remaining))
 
 
 def wait_gone(before: set[str]) -> set[str]:

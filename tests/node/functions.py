@@ -28,6 +28,6 @@ def work(payload):
 
 def busy(payload):
     """Work for the time in the payload, and return start and end."""
-    begun = time.time()
+    start_time = time.time()
     time.sleep(payload.get("seconds", 0))
-    return {**payload, "by": os.environ.get("HOSTNAME", ""), "begun": begun, "ended": time.time()}
+    return {**payload, "by": os.environ.get("HOSTNAME", ""), "begun": start_time, "ended": time.time()}

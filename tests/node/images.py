@@ -70,6 +70,6 @@ def put_user(context: str, name: str) -> None:
 
 
 def _run(*command: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
-    if done.returncode:
-        raise SystemExit(f"{shlex.join(command)} failed:\n{(done.stderr or done.stdout)[-2000:]}")
+    completed = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1800)
+    if completed.returncode:
+        raise SystemExit(f"{shlex.join(command)} failed:\n{(completed.stderr or completed.stdout)[-2000:]}")

@@ -17,11 +17,13 @@ Object = dict[str, Any]
 
 def kubectl(*arguments: str, stdin: str = "", timeout: float = 120, check: bool = True) -> str:
     """Run kubectl. Return its output. An error includes its message."""
-    done = subprocess.run(
+    completed = subprocess.run(
         ["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=timeout, check=False
     )
-    assert not check or done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr or done.stdout}"
-    return done.stdout
+    assert not check or completed.returncode == 0, (
+        f"kubectl {' '.join(arguments)}: {completed.stderr or completed.stdout}"
+    )
+    return completed.stdout
 
 
 def get(*arguments: str) -> Any:

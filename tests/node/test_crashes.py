@@ -24,7 +24,7 @@ def test_killed_runtimes_lose_one_message_each(site: Site, host: Host, report: R
     route = site.start(obj)
     site.wait_ready("crash", REPLICAS)
     ooms = set(random.Random(1).sample(range(MESSAGES // 10, MESSAGES * 9 // 10), OOMS))
-    begun = time.monotonic()
+    start_time = time.monotonic()
     route.send({"seconds": 0.25, "memory": n in ooms} for n in range(MESSAGES))
     killed = 0
     while killed < KILLS and route.collect().missing:
@@ -34,7 +34,7 @@ def test_killed_runtimes_lose_one_message_each(site: Site, host: Host, report: R
         time.sleep(1)
     counted = route.wait_all(timeout=900)
     deaths = sum(restarts(p) for p in site.pods("crash"))
-    report(f"{counted}, {killed} SIGKILLs, {OOMS} OOMs, {deaths} restarts, {time.monotonic() - begun:.0f} s")
+    report(f"{counted}, {killed} SIGKILLs, {OOMS} OOMs, {deaths} restarts, {time.monotonic() - start_time:.0f} s")
     assert killed == KILLS
     assert not counted.doubled
     assert sum(counted.failed.values()) <= killed + OOMS

@@ -53,7 +53,7 @@ def test_the_example_of_a_scaled_job(site: Site, report: Report) -> None:
     obj["spec"]["scaling"]["pollingInterval"] = 5
     name = obj["metadata"]["name"]
     route, jobs = site.start(obj), Jobs(site)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     for number in range(1, ROUNDS + 1):
         route.send({"seconds": 2} for _ in range(MESSAGES))
 
@@ -67,7 +67,7 @@ def test_the_example_of_a_scaled_job(site: Site, report: Report) -> None:
     counted = route.collect()
     report(
         f"{ROUNDS} rounds: {counted}, {jobs.count('Complete')} Jobs complete, {jobs.count('Failed')} failed, "
-        f"{time.monotonic() - begun:.0f} s",
+        f"{time.monotonic() - start_time:.0f} s",
     )
     assert not counted.failed
     assert not counted.doubled
@@ -79,11 +79,11 @@ def test_the_example_of_a_scaled_job(site: Site, report: Report) -> None:
 def test_a_job_of_its_own_ends(site: Site, report: Report) -> None:
     route = site.route("once")
     route.send({"seconds": 0.2} for _ in range(5))
-    begun = time.monotonic()
+    start_time = time.monotonic()
     site.apply(site.actor("once", workload={"type": "Job", "job": {"messages": 5}}))
     jobs = Jobs(site)
     wait_for("the Job to complete", lambda: jobs.count("Complete") == 1, timeout=180, pause=1)
-    took, counted = time.monotonic() - begun, route.wait_all(timeout=10)
+    took, counted = time.monotonic() - start_time, route.wait_all(timeout=10)
     report(f"{counted}, complete after {took:.0f} s")
     assert len(counted.answered) == 5
     assert not counted.doubled
@@ -93,11 +93,11 @@ def test_a_job_of_its_own_ends(site: Site, report: Report) -> None:
 def test_a_job_ends_when_its_queue_is_empty(site: Site, report: Report) -> None:
     route = site.route("drain")
     route.send({"seconds": 0.2} for _ in range(5))
-    begun = time.monotonic()
+    start_time = time.monotonic()
     site.apply(site.actor("drain", workload={"type": "Job", "job": {"idleSeconds": 10}}))
     jobs = Jobs(site)
     wait_for("the Job to complete", lambda: jobs.count("Complete") == 1, timeout=180, pause=1)
-    took, counted = time.monotonic() - begun, route.wait_all(timeout=10)
+    took, counted = time.monotonic() - start_time, route.wait_all(timeout=10)
     report(f"{counted}, complete after {took:.0f} s")
     assert len(counted.answered) == 5
     assert not counted.doubled

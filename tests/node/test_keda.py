@@ -51,7 +51,7 @@ def target(kind: str, name: str) -> Object:
 
 
 def test_kedas_admission_accepts_the_objects_of_every_valid_actor(site: Site, report: Report) -> None:
-    refused, asked, observed = list[str](), dict[str, int](), 0
+    refused, counts, observed = list[str](), dict[str, int](), 0
     there = set[tuple[str, str]]()
 
     @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
@@ -64,13 +64,13 @@ def test_kedas_admission_accepts_the_objects_of_every_valid_actor(site: Site, re
             apply(target(kind, name), namespace=site.name)
             there.add((kind, name))
         for obj in objects(one):
-            asked[obj["kind"]] = asked.get(obj["kind"], 0) + 1
+            counts[obj["kind"]] = counts.get(obj["kind"], 0) + 1
             why = dry_run(site, obj)
             if why and len(refused) < 10:
                 refused.append(f"{why} {obj.get('spec', '')}")
 
     every()
-    report(f"{observed} actors, {asked}, {len(refused)} refused")
+    report(f"{observed} actors, {counts}, {len(refused)} refused")
     assert not refused, "\n".join(refused)
 
 

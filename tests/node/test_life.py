@@ -63,15 +63,15 @@ def own_deployment(name: str, label: str = "") -> Object:
 def test_a_life(site: Site, report: Report, kind: str) -> None:
     """Create, send, scale by hand, change, delete: no message is lost, and no object remains."""
     said = []
-    begun = time.monotonic()
+    start_time = time.monotonic()
     route = site.start(site.actor("life", workload={"type": kind}))
-    said.append(f"ready {time.monotonic() - begun:.0f} s")
+    said.append(f"ready {time.monotonic() - start_time:.0f} s")
     route.send({"seconds": 0.05} for _ in range(20))
     route.wait_all(60)
     site.scale(kind, "life", 3)
     site.wait_ready("life", 3)
     route.send({"seconds": 0.1} for _ in range(150))
-    begun = time.monotonic()
+    start_time = time.monotonic()
     changed = site.actor("life", workload={"type": kind}, timeout={"processing": 50})
     site.apply(changed)
     wait_for("the change to arrive", lambda: site.get("AsyncActor", "life")["status"]["observedGeneration"] == 2)  # type: ignore[index]
@@ -87,13 +87,13 @@ def test_a_life(site: Site, report: Report, kind: str) -> None:
         return values == ["50s"] * 3
 
     wait_for("three pods of the new template", rolled, timeout=240, pause=0.5)
-    said.append(f"rolled over {time.monotonic() - begun:.0f} s")
+    said.append(f"rolled over {time.monotonic() - start_time:.0f} s")
     counted = route.wait_all(120)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     site.delete("AsyncActor", "life")
     site.wait_gone(kind, "life")
     wait_for("its pods to go", lambda: not site.all("Pod"), timeout=180, pause=0.5)
-    said.append(f"gone {time.monotonic() - begun:.0f} s")
+    said.append(f"gone {time.monotonic() - start_time:.0f} s")
     report(f"{counted}; {', '.join(said)}")
     assert not counted.failed
     assert not counted.doubled

@@ -32,11 +32,11 @@ MINIKUBE = ROOT / "examples/minikube"
 
 def helm(*arguments: str) -> str:
     """Run helm. Return its output."""
-    done = subprocess.run(
+    completed = subprocess.run(
         ["helm", *arguments, "--namespace", SYSTEM], capture_output=True, text=True, check=False, timeout=400
     )
-    assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stderr}"
-    return done.stdout
+    assert completed.returncode == 0, f"helm {' '.join(arguments)}: {completed.stderr}"
+    return completed.stdout
 
 
 def rolled_out(*names: str) -> None:
@@ -146,7 +146,7 @@ def test_changed_defaults_reach_every_actor(site: Site, report: Report) -> None:
     obj = site.actor("defaults")
     del obj["spec"]["sidecar"]["resources"]
     route = site.start(obj)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     try:
         helm("upgrade", "asya-operator", CHART, "--reuse-values", "--set", "sidecar.logLevel=DEBUG")
         route.send({"seconds": 0.1} for _ in range(200))
@@ -165,7 +165,7 @@ def test_changed_defaults_reach_every_actor(site: Site, report: Report) -> None:
 
         wait_for("the new log level in a ready pod", reached, timeout=240, pause=1)
         counted = route.wait_all(120)
-        report(f"{counted}; reached after {time.monotonic() - begun:.0f} s")
+        report(f"{counted}; reached after {time.monotonic() - start_time:.0f} s")
     finally:
         helm("upgrade", "asya-operator", CHART, "--reuse-values", "--set", "sidecar.logLevel=INFO")
         rolled_out()
@@ -224,10 +224,10 @@ def test_a_node_that_restarts(site: Site, kept: Broker, report: Report) -> None:
     wait_for("the first answers", lambda: len(route.collect().answered) > 5, timeout=60)
     before = len(route.counted.answered)
     subprocess.run(["bash", "-c", os.environ["E2E_RESTART"]], check=True, timeout=300)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     wait_for("the broker", lambda: is_reachable(kept, route.queue), timeout=180, pause=2)
     counted = route.wait_all(300)
-    took = time.monotonic() - begun
+    took = time.monotonic() - start_time
     rolled_out()
     site.wait_condition("again", "Ready", "True", timeout=600)
     report(f"{counted}, {before} of them before; the rest after {took:.0f} s")
@@ -246,7 +246,7 @@ def test_the_minikube_example(report: Report, tmp_path: Path) -> None:
     }
     try:
         for script in ("deploy.sh", "test-e2e.sh"):
-            done = subprocess.run(
+            completed = subprocess.run(
                 ["bash", str(MINIKUBE / script)],
                 env=environment,
                 capture_output=True,
@@ -254,8 +254,8 @@ def test_the_minikube_example(report: Report, tmp_path: Path) -> None:
                 check=False,
                 timeout=900,
             )
-            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-        report(" ".join(done.stdout.split("Nothing lost")[1].split()))
+            assert completed.returncode == 0, completed.stdout[-2000:] + completed.stderr[-2000:]
+        report(" ".join(completed.stdout.split("Nothing lost")[1].split()))
     finally:
         kubectl("delete", "namespace", "demo", "messaging", "--ignore-not-found", timeout=300)
 
@@ -289,9 +289,9 @@ def test_uninstalled_and_installed_again(site: Site, report: Report) -> None:
         counted = route.wait_all(120)
         assert uids(site, "stays") == before
     finally:
-        begun = time.monotonic()
+        start_time = time.monotonic()
         helm("upgrade", "--install", "asya-operator", CHART, "--wait", *settings)
-    installed = time.monotonic() - begun
+    installed = time.monotonic() - start_time
     time.sleep(2)  # kube-proxy refuses connections to a Service until it knows the ready pods
     with Creating(site.client, site.name, "stays") as creating:
         site.wait_condition("stays", "Ready", "True", timeout=120)

@@ -24,9 +24,9 @@ FORMS = [pytest.param((), id="pod"), pytest.param(("--local",), id="local")]
 def asya(site: Site, *arguments: str, stdin: str = "", code: int = 0) -> str:
     """Run the plugin. Return its output. Its image is the operator's."""
     command = [sys.executable, "-m", "cli", *arguments, "--namespace", site.name]
-    ran = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=240, check=False)
-    assert ran.returncode == code, f"{' '.join(arguments)}: {ran.stdout}{ran.stderr}"
-    return ran.stdout
+    completed = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=240, check=False)
+    assert completed.returncode == code, f"{' '.join(arguments)}: {completed.stdout}{completed.stderr}"
+    return completed.stdout
 
 
 def wait_clean(site: Site) -> None:
@@ -52,9 +52,9 @@ def test_send_peek_and_replay(site: Site, report: Report, form: tuple[str, ...])
         "runAsUser": 4711,
     }
     route = site.start(site.actor("acted", container={"securityContext": strict}))
-    begun = time.monotonic()
+    start_time = time.monotonic()
     answer = json.loads(asya(site, "send", "acted", "-f", "-", "--wait", *form, stdin='{"word": "hello"}'))
-    said = [f"answered in {time.monotonic() - begun:.1f} s"]
+    said = [f"answered in {time.monotonic() - start_time:.1f} s"]
     assert answer["word"] == "hello"
     failed = asya(site, "send", "acted", "-f", "-", "--wait", *form, stdin='{"error": "no good"}', code=1)
     assert json.loads(failed)["error"] == "processing_error"
@@ -73,9 +73,9 @@ def test_send_peek_and_replay(site: Site, report: Report, form: tuple[str, ...])
     listed = wait_for("all to fail", lambda: _listed(site, form), timeout=120, pause=2)
     asya(site, "pause", "acted")
     kubectl("-n", site.name, "wait", "--for=delete", "pod", "-l", "asya.io/actor=acted", "--timeout=90s")
-    begun = time.monotonic()
+    start_time = time.monotonic()
     replayed = asya(site, "dlq", "replay", "acted", "--error", "valueerror", *form)
-    said.append(f"{len(listed)} replayed in {time.monotonic() - begun:.1f} s")
+    said.append(f"{len(listed)} replayed in {time.monotonic() - start_time:.1f} s")
     assert len(replayed.splitlines()) == COUNT
     back = route.broker.take(route.queue)
     assert sorted(m["payload"]["n"] for m in back) == list(range(COUNT))
@@ -110,9 +110,9 @@ def test_ctrl_c_leaves_nothing(site: Site, report: Report) -> None:
             running.send_signal(signal.SIGINT)
             _, said = running.communicate(timeout=60)
         assert running.returncode == 130, said.decode()
-        begun = time.monotonic()
+        start_time = time.monotonic()
         wait_clean(site)
-        took.append(f"{time.monotonic() - begun:.0f} s")
+        took.append(f"{time.monotonic() - start_time:.0f} s")
     report(f"gone after {', '.join(took)}")
 
 

@@ -113,14 +113,14 @@ class Container:
     def _keep(self) -> None:
         pause = BACKOFF_SECONDS
         while True:
-            began = time.monotonic()
+            start_time = time.monotonic()
             code = self._process.wait()
             self.exits.append(code)
             self._kill_the_rest()
             self._note_ready(False)
             if not self._starts_again(code):
                 break
-            if time.monotonic() - began > STEADY_SECONDS:
+            if time.monotonic() - start_time > STEADY_SECONDS:
                 pause = BACKOFF_SECONDS
             self.started.clear()
             if self._stopping.wait(pause):
@@ -180,7 +180,7 @@ class Container:
             return "ok"
         command = [self.recipe.local(part) for part in action["exec"]["command"]]
         try:
-            done = subprocess.run(
+            completed = subprocess.run(
                 command,
                 env=self.recipe.environment,
                 cwd=self.recipe.working_directory,
@@ -190,4 +190,8 @@ class Container:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             return f"failed: {error}"
-        return "ok" if done.returncode == 0 else f"exit {done.returncode}: {done.stderr.decode(errors='replace')}"
+        return (
+            "ok"
+            if completed.returncode == 0
+            else f"exit {completed.returncode}: {completed.stderr.decode(errors='replace')}"
+        )

@@ -74,7 +74,7 @@ class Envelopes:
 
     def _process(self, received: Received, message: Object, limit: float) -> None:
         route = message["route"]
-        asked = {
+        request = {
             "id": message["id"],
             **({"parent_id": message["parent_id"]} if message.get("parent_id") else {}),
             "route": {"prev": route.get("prev"), "curr": route["curr"], "next": route.get("next")},
@@ -84,7 +84,7 @@ class Envelopes:
         }
         count = 0
         try:
-            for count, frame in enumerate(self._client.invoke(json.dumps(asked).encode(), limit), 1):
+            for count, frame in enumerate(self._client.invoke(json.dumps(request).encode(), limit), 1):
                 if frame.get("error"):
                     self._fail(message, frame)
                     return
