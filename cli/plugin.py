@@ -31,7 +31,7 @@ def status(
     output: Annotated[str, typer.Option("--output", "-o", help="wide, json or yaml. Default: a table.")] = "",
     kubeconfig: Kubeconfig = None,
 ) -> None:
-    """Show actors, their queues and pods, and what is wrong."""
+    """Show actors, their queues and pods, and their problems."""
     if output not in ("", "wide", "json", "yaml"):
         fail(f"--output: must be wide, json or yaml; found {output!r}", 2)
     if watch and output in ("json", "yaml"):

@@ -125,7 +125,7 @@ def _run(count: int, *, restart: bool = False) -> Converged:
         operator.stop_controllers()
         run.floor_seconds, run.floor_cpu = _floor(client, actors)
         if restart:
-            _start_anew(operator, run)
+            _restart_processes(operator, run)
         return run
 
 
@@ -198,7 +198,7 @@ def _floor(client: Client, actors: list[Object]) -> tuple[float, float]:
     return time.perf_counter() - began, time.process_time() - cpu
 
 
-def _start_anew(operator: Operator, run: Converged) -> None:
+def _restart_processes(operator: Operator, run: Converged) -> None:
     operator.stop_webhook()
     start_time = time.perf_counter()
     operator.start_webhook()

@@ -31,7 +31,7 @@ class Crowd:
     """The clients, and how many of them have connected once."""
 
     def __init__(self, port: int, size: int, seconds: float) -> None:
-        self._port, self._size, self._seconds, self._come = port, size, seconds, 0
+        self._port, self._size, self._seconds, self._connected = port, size, seconds, 0
         self._context = ssl._create_unverified_context()
         self._few = asyncio.Semaphore(400)
 
@@ -40,9 +40,9 @@ class Crowd:
         kinds = ["handshake", "head", "handshake", "body", "handshake", "reader"]
         tasks = [asyncio.create_task(self._one(kinds[n % len(kinds)])) for n in range(self._size)]
         began = time.monotonic()
-        while self._come < self._size and time.monotonic() < began + COMING_SECONDS:
+        while self._connected < self._size and time.monotonic() < began + COMING_SECONDS:
             await asyncio.sleep(0.05)
-        print(f"{self._come} connections", flush=True)
+        print(f"{self._connected} connections", flush=True)
         await asyncio.sleep(self._seconds)
         for task in tasks:
             task.cancel()
@@ -54,7 +54,7 @@ class Crowd:
                 async with self._few:
                     reader, writer = await self._open(kind)
                     writer.write(SENT[kind])
-                self._come += first
+                self._connected += first
                 first = False
                 if kind == "reader":
                     writer.transport.pause_reading()  # type: ignore[attr-defined]

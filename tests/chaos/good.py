@@ -89,7 +89,7 @@ def _answer(connection: ssl.SSLSocket) -> bytes:
 
 
 @dataclass(frozen=True)
-class Met:
+class Meeting:
     """The results of the good clients during a crowd."""
 
     connected: int
@@ -111,7 +111,7 @@ class Met:
 
 def meet_a_crowd(
     port: int, seconds: float, actor: str = "actor-0", namespace: str = "load", arrived: Callable[[], None] = print
-) -> Met:
+) -> Meeting:
     """Run good clients for this many seconds among :data:`CROWD` rude ones.
 
     Half of the good clients connect anew for each request. ``arrived`` is called when the whole crowd has connected.
@@ -134,7 +134,7 @@ def meet_a_crowd(
     finally:
         crowd.terminate()
         crowd.wait(10)
-    return Met(
+    return Meeting(
         connected,
         sorted(s for client in good for s in client.seconds),
         [problem for client in good for problem in client.problems],

@@ -154,7 +154,7 @@ def test_a_warning_of_admission_is_one_event_per_generation(space: Space) -> Non
         space.wait_condition("a", "Ready", "True")
     assert [e["count"] for e in _warned(space)] == [1]
     _gitops(space, sidecar={"imagePullPolicy": "Always"})
-    wait_for("it to be told again", lambda: sum(e["count"] for e in _warned(space)) == 2)
+    wait_for("the warning to be repeated", lambda: sum(e["count"] for e in _warned(space)) == 2)
 
 
 def test_the_next_controller_repeats_no_warning(space: Space, operator: Operator) -> None:

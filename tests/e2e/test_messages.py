@@ -61,7 +61,7 @@ def route(
 
 
 @pytest.fixture(autouse=True)
-def _begin_anew(route: Route) -> None:
+def _clear(route: Route) -> None:
     route.forget()
 
 

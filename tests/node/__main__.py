@@ -1,18 +1,18 @@
-"""``make e2e``: the project on the cluster of the current context, tried, and taken away again.
+"""``make e2e``: installs the project on the cluster of the current context, tests it, and uninstalls it.
 
-Environment, all of it optional:
+Environment variables, all optional:
 
-``E2E_CONTEXT``        the context's name, where it is neither kind nor minikube
-``E2E_IMAGE_COMMAND``  command that takes NAME:TAG and a folder with a Dockerfile and puts the image onto the node
-``E2E_IMAGE_LOADED``   1: every image is on the node already, the operator's under the name ``E2E_IMAGE``
+``E2E_CONTEXT``        the context's name, if it is neither kind nor minikube
+``E2E_IMAGE_COMMAND``  command with the arguments NAME:TAG and a folder with a Dockerfile; puts the image onto the node
+``E2E_IMAGE_LOADED``   1: all images are already on the node, the operator's with the name ``E2E_IMAGE``
 ``E2E_IMAGE``          the operator's image (asya-operator:e2e)
 ``E2E_KEDA``           file, folder or URL of KEDA's manifests, for a cluster without KEDA
 ``E2E_SIDECAR_FRAMES`` and ``E2E_SIDECAR_HTTP``  images of the sidecar's two generations
 ``E2E_TEST_SIDECAR``   1: the http sidecar is built from tests/podrun
 ``E2E_PREVIOUS``       folder of an older chart, to upgrade from
 ``E2E_RESTART``        command that stops the node and starts it again
-``E2E_FULL``           1: the numbers and durations of the claims, about three times as long
-``E2E_WORKERS``        tests at a time (3)
+``E2E_FULL``           1: the full numbers and durations of the claims; takes about three times as long
+``E2E_WORKERS``        number of tests at the same time (3)
 """
 
 import json
@@ -107,11 +107,11 @@ def main() -> int:
     """Install, test, uninstall, report."""
     if why := refusal():
         raise SystemExit(f"make e2e: {why}")
-    context, begun = current(), time.monotonic()
+    context, start_time = current(), time.monotonic()
     installed = kubectl("get", "namespace", "asya-system", "--ignore-not-found")
     if installed and os.environ.get("E2E_UPGRADE") != "1":
         raise SystemExit(
-            "make e2e: namespace asya-system exists; uninstall what is there (helm uninstall asya-operator "
+            "make e2e: namespace asya-system exists; uninstall it first (helm uninstall asya-operator "
             "--namespace asya-system; kubectl delete namespace asya-system)"
         )
     before = shared()
@@ -137,7 +137,7 @@ def main() -> int:
     print_table(table)
     for name in sorted(remaining):
         print(f"left behind: {name}")
-    say(f"{'FAILED' if failed or remaining else 'all passed'} after {(time.monotonic() - begun) / 60:.0f} min")
+    say(f"{'FAILED' if failed or remaining else 'all passed'} after {(time.monotonic() - start_time) / 60:.0f} min")
     return int(bool(failed or remaining))
 
 

@@ -49,13 +49,13 @@ class Forward:
         self._child = subprocess.Popen(
             self._command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
         )
-        self._said: list[str] = []
+        self._output: list[str] = []
         threading.Thread(target=self._read, daemon=True).start()
         try:
             wait_for(f"port-forward to {target}", self._there, timeout=30)
         except AssertionError as error:
             self.stop()
-            raise AssertionError(f"{error}\n{''.join(self._said)}") from None
+            raise AssertionError(f"{error}\n{''.join(self._output)}") from None
 
     def _there(self) -> bool:
         assert self._child.poll() is None, "kubectl ended"
@@ -66,8 +66,8 @@ class Forward:
         for line in self._child.stdout:
             if match := self.LINE.match(line):
                 self.ports[int(match[2])] = int(match[1])
-            elif len(self._said) < 20:
-                self._said.append(line)
+            elif len(self._output) < 20:
+                self._output.append(line)
 
     @property
     def alive(self) -> bool:

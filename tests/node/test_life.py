@@ -62,10 +62,10 @@ def own_deployment(name: str, label: str = "") -> Object:
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet"])
 def test_a_life(site: Site, report: Report, kind: str) -> None:
     """Create, send, scale by hand, change, delete: no message is lost, and no object remains."""
-    said = []
+    parts = []
     start_time = time.monotonic()
     route = site.start(site.actor("life", workload={"type": kind}))
-    said.append(f"ready {time.monotonic() - start_time:.0f} s")
+    parts.append(f"ready {time.monotonic() - start_time:.0f} s")
     route.send({"seconds": 0.05} for _ in range(20))
     route.wait_all(60)
     site.scale(kind, "life", 3)
@@ -87,14 +87,14 @@ def test_a_life(site: Site, report: Report, kind: str) -> None:
         return values == ["50s"] * 3
 
     wait_for("three pods of the new template", rolled, timeout=240, pause=0.5)
-    said.append(f"rolled over {time.monotonic() - start_time:.0f} s")
+    parts.append(f"rolled over {time.monotonic() - start_time:.0f} s")
     counted = route.wait_all(120)
     start_time = time.monotonic()
     site.delete("AsyncActor", "life")
     site.wait_gone(kind, "life")
     wait_for("its pods to go", lambda: not site.all("Pod"), timeout=180, pause=0.5)
-    said.append(f"gone {time.monotonic() - start_time:.0f} s")
-    report(f"{counted}; {', '.join(said)}")
+    parts.append(f"gone {time.monotonic() - start_time:.0f} s")
+    report(f"{counted}; {', '.join(parts)}")
     assert not counted.failed
     assert not counted.doubled
 

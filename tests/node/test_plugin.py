@@ -54,7 +54,7 @@ def test_send_peek_and_replay(site: Site, report: Report, form: tuple[str, ...])
     route = site.start(site.actor("acted", container={"securityContext": strict}))
     start_time = time.monotonic()
     answer = json.loads(asya(site, "send", "acted", "-f", "-", "--wait", *form, stdin='{"word": "hello"}'))
-    said = [f"answered in {time.monotonic() - start_time:.1f} s"]
+    parts = [f"answered in {time.monotonic() - start_time:.1f} s"]
     assert answer["word"] == "hello"
     failed = asya(site, "send", "acted", "-f", "-", "--wait", *form, stdin='{"error": "no good"}', code=1)
     assert json.loads(failed)["error"] == "processing_error"
@@ -75,12 +75,12 @@ def test_send_peek_and_replay(site: Site, report: Report, form: tuple[str, ...])
     kubectl("-n", site.name, "wait", "--for=delete", "pod", "-l", "asya.io/actor=acted", "--timeout=90s")
     start_time = time.monotonic()
     replayed = asya(site, "dlq", "replay", "acted", "--error", "valueerror", *form)
-    said.append(f"{len(listed)} replayed in {time.monotonic() - start_time:.1f} s")
+    parts.append(f"{len(listed)} replayed in {time.monotonic() - start_time:.1f} s")
     assert len(replayed.splitlines()) == COUNT
     back = route.broker.take(route.queue)
     assert sorted(m["payload"]["n"] for m in back) == list(range(COUNT))
     wait_clean(site)
-    report(", ".join(said))
+    report(", ".join(parts))
 
 
 def _listed(site: Site, form: tuple[str, ...]) -> list[object]:
@@ -108,8 +108,8 @@ def test_ctrl_c_leaves_nothing(site: Site, report: Report) -> None:
             running.stdin = None
             time.sleep(1.5 + pause)
             running.send_signal(signal.SIGINT)
-            _, said = running.communicate(timeout=60)
-        assert running.returncode == 130, said.decode()
+            _, output = running.communicate(timeout=60)
+        assert running.returncode == 130, output.decode()
         start_time = time.monotonic()
         wait_clean(site)
         took.append(f"{time.monotonic() - start_time:.0f} s")

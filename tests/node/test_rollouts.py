@@ -52,29 +52,29 @@ def test_a_broken_template_never_replaces_good_pods(site: Site, report: Report, 
 def test_the_status_at_every_second_of_a_crash_loop(site: Site, report: Report) -> None:
     """If no pod is ready, or one died in the last minutes, the actor is not ready and gives the reason."""
     route = site.start(site.actor("dying"))
-    begun, said = time.monotonic(), list[tuple[int, str]]()
+    start_time, texts = time.monotonic(), list[tuple[int, str]]()
     wrong: list[str] = []
     unready_since: float | None = None
     died: float | None = None
     route.send([{"exit": 3, "seconds": 1}] * 4)
-    while time.monotonic() - begun < 100:
+    while time.monotonic() - start_time < 100:
         pods = site.pods("dying")
         ready = sum(condition(p, "Ready") == "True" for p in pods)
         value = site.get("AsyncActor", "dying") or {}
         status = value.get("status") or {}
         text = f"{status.get('phase')} Ready={condition(value, 'Ready')} {status.get('reason') or ''}"
-        if not said or said[-1][1] != text:
-            said.append((round(time.monotonic() - begun), text))
+        if not texts or texts[-1][1] != text:
+            texts.append((round(time.monotonic() - start_time), text))
         unready_since = None if ready else (unready_since or time.monotonic())
         if died is None and any(has_ended(p) for p in pods):
             died = time.monotonic()
         now = time.monotonic()
         if unready_since is not None and now - unready_since > 2 and condition(value, "Ready") == "True":
-            wrong.append(f"{now - begun:.0f} s: {text}, no pod ready")
+            wrong.append(f"{now - start_time:.0f} s: {text}, no pod ready")
         if died is not None and now - died > 2 and (status.get("phase"), condition(value, "Ready")) != EXPECTED:
-            wrong.append(f"{now - begun:.0f} s: {text}, its runtime died {now - died:.0f} s ago")
+            wrong.append(f"{now - start_time:.0f} s: {text}, its runtime died {now - died:.0f} s ago")
         time.sleep(0.5)
-    report("; ".join(f"{seconds}s {text}" for seconds, text in said))
+    report("; ".join(f"{seconds}s {text}" for seconds, text in texts))
     assert died is not None
     assert not wrong, wrong
 

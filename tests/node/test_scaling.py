@@ -26,32 +26,32 @@ class Replicas:
     """The replicas of a Deployment over time."""
 
     def __init__(self, site: Site, name: str) -> None:
-        self._site, self._name, self._begun = site, name, time.monotonic()
+        self._site, self._name, self._start_time = site, name, time.monotonic()
         self.steps: list[tuple[int, int]] = []
 
     def look(self) -> int:
         """The present replicas in its spec."""
-        wanted = int((self._site.get("Deployment", self._name) or {"spec": {}})["spec"].get("replicas", -1))
-        if not self.steps or self.steps[-1][1] != wanted:
-            self.steps.append((round(time.monotonic() - self._begun), wanted))
-        return wanted
+        replicas = int((self._site.get("Deployment", self._name) or {"spec": {}})["spec"].get("replicas", -1))
+        if not self.steps or self.steps[-1][1] != replicas:
+            self.steps.append((round(time.monotonic() - self._start_time), replicas))
+        return replicas
 
     @property
     def most(self) -> int:
         """The largest number."""
-        return max(wanted for _, wanted in self.steps)
+        return max(replicas for _, replicas in self.steps)
 
     def __str__(self) -> str:
-        return " ".join(f"{wanted}@{seconds}s" for seconds, wanted in self.steps)
+        return " ".join(f"{replicas}@{seconds}s" for seconds, replicas in self.steps)
 
 
 def up_and_down(route: Route, replicas: Replicas, timeout: float) -> None:
     """Wait until all messages are answered and no pod runs."""
 
     def over() -> bool:
-        wanted = replicas.look()
+        desired = replicas.look()
         assert not route.collect().missing, f"{route.counted}; {replicas}"
-        assert wanted == 0, f"{replicas}"
+        assert desired == 0, f"{replicas}"
         return True
 
     wait_for("answers, and zero replicas", over, timeout=timeout, pause=0.5)
@@ -140,10 +140,10 @@ def test_from_zero_to_five_and_back_by_sqs(site: Site, sqs: Queues, report: Repo
         sqs.send(queue, {"id": str(n), "route": route, "headers": {}, "payload": {"seconds": 1}})
 
     def over() -> bool:
-        wanted = replicas.look()
+        desired = replicas.look()
         received.update(message["id"] for message in sqs.take(done))
         assert len(received) == count, f"{len(received)} of {count}; {replicas}"
-        assert wanted == 0, f"{replicas}"
+        assert desired == 0, f"{replicas}"
         return True
 
     wait_for("answers, and zero replicas", over, timeout=400, pause=0.5)
