@@ -105,8 +105,9 @@ generate: $(READY) ## Regenerate the CRD manifest, the manual's tables and docs/
 	$(BIN)/python -m cli.manual
 	$(BIN)/python -m tests.docs.llms
 
+# Not --quiet: mkdocs then counts no warnings, so --strict has no effect.
 docs: $(READY) ## Build the manual into build/site
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 # mike starts mkdocs by its name.
 docs-version: $(READY) ## Commit this version's manual to the local branch gh-pages, as the latest one; nothing is pushed

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -81,6 +82,7 @@ def test_the_table_of_other_names_is_that_of_the_chart() -> None:
     assert {name for name in made if name.startswith("asya-operator")} == set()
 
 
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
 def test_each_version_of_the_manual_has_its_folder(tmp_path: Path) -> None:
     """``make docs-version`` commits to the branch gh-pages. This test uses an empty repository."""
     identity = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
