@@ -1,4 +1,4 @@
-"""Where the webhook keeps temporary files when its root file system is read-only."""
+"""The directory of the webhook's temporary files if its root file system is read-only."""
 
 import tempfile
 from pathlib import Path
@@ -10,7 +10,7 @@ from webhook.server import choose_temporary_directory
 
 @pytest.fixture
 def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No directory that Python knows of is writable; that of the test exists already."""
+    """Make every directory that Python knows read-only. The test's own directory exists already."""
     assert tmp_path.is_dir()
 
     def fail() -> str:
@@ -21,18 +21,18 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("read_only")
-def test_memory_takes_the_place_of_a_directory_that_is_not_writable(tmp_path: Path) -> None:
+def test_memory_replaces_a_read_only_directory(tmp_path: Path) -> None:
     choose_temporary_directory(tmp_path)
     assert tempfile.tempdir == str(tmp_path)
 
 
 @pytest.mark.usefixtures("read_only")
-def test_without_any_it_says_what_to_mount(tmp_path: Path) -> None:
+def test_without_a_writable_directory_the_error_names_the_mount(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="mount an emptyDir at /tmp"):
         choose_temporary_directory(tmp_path / "missing")
 
 
-def test_an_ordinary_directory_stays(tmp_path: Path) -> None:
+def test_a_writable_directory_is_used(tmp_path: Path) -> None:
     before = tempfile.gettempdir()
     choose_temporary_directory(tmp_path)
     assert tempfile.gettempdir() == before

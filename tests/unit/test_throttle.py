@@ -1,4 +1,4 @@
-"""How requests are held back: hardly, while the API server is well; nearly all, while it is not."""
+"""Throttling of requests: hardly any while the API server is healthy, almost all while it is not."""
 
 import threading
 import time
@@ -6,14 +6,14 @@ import time
 from kube.throttle import Throttle
 
 
-def test_nothing_is_held_back_while_all_is_well() -> None:
+def test_nothing_is_delayed_while_the_server_is_healthy() -> None:
     throttle = Throttle()
     began = time.monotonic()
     assert all(throttle.wait(0) for _ in range(300))
     assert time.monotonic() - began < 0.2
 
 
-def test_a_flood_is_slowed_to_the_limit() -> None:
+def test_a_flood_is_limited() -> None:
     throttle = Throttle(normal=100, burst=10)
     began = time.monotonic()
     for _ in range(30):
@@ -43,7 +43,7 @@ def test_after_a_failure_requests_go_one_by_one_until_one_succeeds() -> None:
     assert time.monotonic() - began < 2
 
 
-def test_a_turn_that_is_too_far_away_is_given_up_at_once() -> None:
+def test_a_request_with_a_too_long_wait_fails_at_once() -> None:
     throttle = Throttle()
     throttle.failed(retry_after=20)
     began = time.monotonic()
@@ -51,7 +51,7 @@ def test_a_turn_that_is_too_far_away_is_given_up_at_once() -> None:
     assert time.monotonic() - began < 0.1
 
 
-def test_retry_after_is_kept_but_not_for_ever() -> None:
+def test_retry_after_is_respected_up_to_a_limit() -> None:
     throttle = Throttle(failing=1000)
     throttle.failed(retry_after=0.3)
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""Tracing: off without a variable, exported with one, and clear about what is missing."""
+"""Tracing: off without its variable, exported with it, and a clear error for a missing package."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ from tests.harness.clusters import ROOT
 
 @pytest.fixture
 def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
-    """An OTLP collector: its address, and what it was sent."""
+    """An OTLP collector: its address, and the data that it received."""
     received: list[ExportTraceServiceRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -61,7 +61,7 @@ def test_a_span_arrives_with_actor_and_outcome(collector: tuple[str, list[Export
     assert ("service.name", "asya-operator") in {(a.key, a.value.string_value) for a in resource.resource.attributes}
 
 
-def test_it_is_off_by_default_and_opentelemetry_is_not_imported() -> None:
+def test_it_is_off_by_default_and_does_not_import_opentelemetry() -> None:
     code = "import sys, controller.process, webhook.app; sys.exit('opentelemetry' in str(list(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert not tracing.is_enabled({})

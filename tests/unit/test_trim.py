@@ -1,4 +1,4 @@
-"""Of finished Jobs only what is read is kept."""
+"""The cache keeps only the needed fields of completed Jobs."""
 
 import copy
 import sys
@@ -33,7 +33,7 @@ def job(owner: str, *, finished: bool) -> Object:
     }
 
 
-def test_a_finished_job_of_keda_keeps_a_twentieth_of_its_size() -> None:
+def test_a_completed_job_of_keda_keeps_a_twentieth_of_its_size() -> None:
     whole = job("ScaledJob", finished=True)
     kept = trim_job(copy.deepcopy(whole))
     assert len(orjson.dumps(kept)) < len(orjson.dumps(whole)) / 20

@@ -1,4 +1,4 @@
-"""A misspelt field of an actor in a file is found without a cluster, as kubectl finds it with one."""
+"""A misspelt field of an actor in a file is reported without a cluster, as kubectl does with one."""
 
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ def test_examples_have_no_unknown_fields(example: Path) -> None:
         (None, []),
     ],
 )
-def test_each_is_named_by_its_path(spec: Any, paths: list[str]) -> None:
+def test_each_field_is_named_by_its_path(spec: Any, paths: list[str]) -> None:
     assert unknown_fields({"spec": spec}) == paths
 
 

@@ -20,11 +20,11 @@ def test_invalid_actor_has_an_error_that_names_the_field(changes: list[tuple[str
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_examples_are_valid_and_wise(name: str) -> None:
+def test_examples_are_valid_and_give_no_warnings(name: str) -> None:
     assert validate(example(name), SidecarDefaults()) == ([], [])
 
 
-def test_every_fault_is_told_at_once() -> None:
+def test_all_errors_are_reported_at_once() -> None:
     errors, _ = validate(
         invalid([("spec.queueName", ""), ("spec.timeout", {"processing": 0}), ("spec.socket", {"maxSize": "x"})]),
         SidecarDefaults(),
@@ -32,12 +32,12 @@ def test_every_fault_is_told_at_once() -> None:
     assert {e.partition(":")[0] for e in errors} == {"spec.queueName", "spec.timeout.processing", "spec.socket.maxSize"}
 
 
-def test_what_was_found_is_told() -> None:
+def test_the_message_has_the_value() -> None:
     errors, _ = validate(invalid([("spec.transport.rabbitmq.port", 70000)]), SidecarDefaults())
     assert errors == ["spec.transport.rabbitmq.port: input should be less than or equal to 65535; found 70000"]
 
 
-def test_null_is_absent() -> None:
+def test_null_counts_as_absent() -> None:
     obj = actor("a")
     obj["spec"]["scaling"] = None
     obj["spec"]["transport"]["rabbitmq"]["port"] = None
@@ -50,6 +50,6 @@ def test_null_is_absent() -> None:
 @pytest.mark.parametrize(
     "obj", [{}, {"metadata": {"name": "a"}}, {"metadata": {"name": "a"}, "spec": []}, {"spec": None}]
 )
-def test_what_is_no_actor_at_all_is_invalid(obj: dict[str, Any]) -> None:
+def test_an_object_that_is_not_an_actor_is_invalid(obj: dict[str, Any]) -> None:
     errors, _ = validate(obj, SidecarDefaults())
     assert errors

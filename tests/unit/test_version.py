@@ -1,4 +1,4 @@
-"""Kubernetes' version in what API servers answer."""
+"""The Kubernetes version in responses of API servers."""
 
 from typing import Any
 
@@ -22,6 +22,6 @@ def test_versions(info: dict[str, Any], version: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("info", [{}, {"major": "", "minor": ""}, {"gitVersion": None}, {"gitVersion": "unknown"}])
-def test_an_answer_without_a_version_is_an_error_of_the_server(info: dict[str, Any]) -> None:
+def test_a_response_without_a_version_is_a_server_error(info: dict[str, Any]) -> None:
     with pytest.raises(ApiError, match="contains no version"):
         version_of(info)

@@ -1,4 +1,4 @@
-"""A watch that hangs is started anew, and one that cannot be helped is reported."""
+"""A hanging watch is restarted, and one that cannot recover is reported."""
 
 import json
 import threading
@@ -17,9 +17,9 @@ from tests.harness.clusters import wait_for
 
 
 class Api:
-    """An API of ConfigMaps whose watches end at once, and whose requests may hang where no time limit reaches."""
+    """An API of ConfigMaps. Its watches end at once, and its requests may hang beyond every time limit."""
 
-    list_all: Any = Client.list_all  # the real one, over this request
+    list_all: Any = Client.list_all  # the real method, with this class's request
 
     def __init__(self) -> None:
         self.names = ["a", "b"]
@@ -41,7 +41,7 @@ class Api:
 
 
 class Eventful(Api):
-    """Each of its watches brings one event, and ends."""
+    """Each of its watches yields one event, and ends."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class Eventful(Api):
 
 
 class Silent:
-    """A watch that ends after what it is given, or without an event."""
+    """A watch that ends after the given event, or without one."""
 
     status = 200
     connection = None
@@ -82,13 +82,13 @@ def make(api: Api, gone: list[str]) -> Informer:
     )
 
 
-def test_a_watch_goes_on_where_the_last_one_ended() -> None:
+def test_a_watch_continues_where_the_last_one_ended() -> None:
     api = Eventful()
     informer = make(api, [])
     informer.start()
     wait_for("some watches", lambda: len(api.versions) > 3)
     informer.stop()
-    assert api.versions[:4] == ["5", "101", "102", "103"], "nothing is brought twice, and nothing old comes back"
+    assert api.versions[:4] == ["5", "101", "102", "103"], "no event occurs twice, and no old one returns"
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None:
+def test_a_hanging_watch_restarts_and_finds_what_it_missed() -> None:
     api, gone = Api(), list[str]()
     informer = make(api, gone)
     informer.start()
@@ -117,7 +117,7 @@ def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None
     assert [o["metadata"]["name"] for o in informer.all()] == ["b"]
     assert not dog.dead_watches()
     second = informer.thread
-    api.let_go.set()  # the first thread wakes up, and finds that it has been replaced
+    api.let_go.set()  # the first thread continues, and notices that it was replaced
     time.sleep(0.5)
     wait_for("the first thread to end", lambda: first and not first.is_alive())
     dog.check()
@@ -127,7 +127,7 @@ def test_a_watch_that_hangs_is_started_anew_and_notices_what_it_missed() -> None
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_hangs_again_and_again_is_beyond_help() -> None:
+def test_a_watch_that_hangs_repeatedly_cannot_recover() -> None:
     api = Api()
     informer = make(api, [])
     api.hanging.set()
@@ -145,13 +145,13 @@ def test_what_hangs_again_and_again_is_beyond_help() -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_watchdog_that_does_not_look_is_told_of() -> None:
+def test_a_watchdog_that_stops_checking_is_reported() -> None:
     dog = Watchdog(lambda: [])
     time.sleep(1.1)
     assert "has not run" in dog.dead_watches()
 
 
-def test_a_thread_that_fails_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_thread_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "_failed", [])
     assert not threads.failed_threads()
     threads.start("good", lambda: None).join()

@@ -1,4 +1,4 @@
-"""The work queue's promises: each key once, in one pair of hands, and again after a failure."""
+"""The work queue: each key is queued once, has one worker at a time, and is requeued after a failure."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ import time
 from kube.workqueue import WorkQueue
 
 
-def test_a_key_waits_once_however_often_it_is_added() -> None:
+def test_a_key_is_queued_once_however_often_it_is_added() -> None:
     queue: WorkQueue[str] = WorkQueue()
     for _ in range(3):
         queue.add("a")
@@ -15,7 +15,7 @@ def test_a_key_waits_once_however_often_it_is_added() -> None:
     assert (queue.depth, queue.in_flight) == (0, 1)
 
 
-def test_a_key_added_while_it_is_worked_on_is_worked_on_once_more_and_not_at_the_same_time() -> None:
+def test_a_key_that_is_added_during_its_work_is_processed_again_afterwards() -> None:
     queue: WorkQueue[str] = WorkQueue()
     queue.add("a")
     queue.get()
@@ -26,7 +26,7 @@ def test_a_key_added_while_it_is_worked_on_is_worked_on_once_more_and_not_at_the
     assert queue.get() == "a"
 
 
-def test_retries_come_later_each_time_until_the_key_is_forgotten() -> None:
+def test_retries_have_a_growing_backoff_until_the_key_is_forgotten() -> None:
     queue: WorkQueue[str] = WorkQueue(base=0.01, limit=0.05)
     pauses = [queue.retry("a") for _ in range(6)]
     assert 0.007 <= pauses[0] <= 0.0126
@@ -36,12 +36,12 @@ def test_retries_come_later_each_time_until_the_key_is_forgotten() -> None:
     assert queue.get() == "a"
 
 
-def test_a_retry_has_a_limit_of_its_own() -> None:
+def test_a_retry_can_have_its_own_limit() -> None:
     queue: WorkQueue[str] = WorkQueue(base=10)
     assert queue.retry("a", 0.02) <= 0.025
 
 
-def test_looks_come_later_each_time_and_are_no_failures() -> None:
+def test_requeues_come_later_each_time_and_are_no_failures() -> None:
     queue: WorkQueue[str] = WorkQueue(base=0.01, limit=100)
     for _ in range(20):
         queue.recheck_later("a", 60)
@@ -51,7 +51,7 @@ def test_looks_come_later_each_time_and_are_no_failures() -> None:
     assert queue.retry("a") <= 0.0126, "it has succeeded meanwhile"
 
 
-def test_closing_lets_all_workers_go() -> None:
+def test_closing_releases_all_workers() -> None:
     queue: WorkQueue[str] = WorkQueue()
     got: list[str | None] = []
     workers = [threading.Thread(target=lambda: got.append(queue.get())) for _ in range(3)]
