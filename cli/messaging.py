@@ -2,7 +2,7 @@
 
 import json
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 from uuid import uuid4
@@ -31,6 +31,15 @@ Error = Annotated[str, typer.Option(help="Only errors with this text in their co
 MessageId = Annotated[str, typer.Argument(help="Id of one message.")]
 Queue = Annotated[list[str] | None, typer.Option(help="Another dead-letter queue to search. May be repeated.")]
 ALL = 1_000_000
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Options that select failed messages."""
+
+    of: OfActor = ""
+    error: Error = ""
+    queue: Queue = None
 
 
 def register(app: typer.Typer) -> None:
@@ -138,20 +147,18 @@ def peek(
 @grouped
 def list_dead(
     actor: Actor,
-    of: OfActor = "",
-    error: Error = "",
     limit: Annotated[int, typer.Option(min=1, help="Most messages to list.")] = 100,
     results: Annotated[bool, typer.Option("--results", help="List results without an error too.")] = False,
-    queue: Queue = None,
     output: Output = "",
     *,
+    selection: Selection,
     where: Where,
 ) -> None:
     """List failed messages."""
     as_json = output_is_json(output)
     with interruptible():
         desk = Desk(actor, where)
-        request = _request(desk, "dead", of, error, "", queue, count=limit, results_too=results)
+        request = _request(desk, "dead", selection, count=limit, results_too=results)
         events = _messages(desk, request)
     _show_messages(events, as_json, "no such messages")
 
@@ -170,7 +177,9 @@ def show(
 
     with interruptible():
         desk = Desk(actor, where)
-        events = _messages(desk, _request(desk, "dead", of, "", message_id, queue, count=1, results_too=True))
+        events = _messages(
+            desk, _request(desk, "dead", Selection(of, "", queue), message_id, count=1, results_too=True)
+        )
     if not events:
         fail(f"no message {message_id!r} at the end of a route or in a dead-letter queue")
     message = Message(events[0]["body"].encode(), events[0]["is_dead"])
@@ -184,17 +193,15 @@ def show(
 def replay(
     actor: Actor,
     message_id: MessageId = "",
-    of: OfActor = "",
-    error: Error = "",
     limit: Annotated[int, typer.Option(min=1, help="Most messages to replay.")] = ALL,
-    queue: Queue = None,
     *,
+    selection: Selection,
     where: Where,
 ) -> None:
     """Send failed messages, as they were, to the actors where they failed. Exit code 1 if one is skipped."""
     with interruptible():
         desk = Desk(actor, where)
-        counts = _act(desk, _request(desk, "replay", of, error, message_id, queue, count=limit), "replayed")
+        counts = _act(desk, _request(desk, "replay", selection, message_id, count=limit), "replayed")
     raise typer.Exit(int(counts["skipped"] > 0))
 
 
@@ -202,12 +209,10 @@ def replay(
 def drop(
     actor: Actor,
     message_id: MessageId = "",
-    of: OfActor = "",
-    error: Error = "",
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     limit: Annotated[int, typer.Option(min=1, help="Most messages to drop.")] = ALL,
-    queue: Queue = None,
     *,
+    selection: Selection,
     where: Where,
 ) -> None:
     """Delete failed messages for ever."""
@@ -216,28 +221,27 @@ def drop(
     with interruptible():
         desk = Desk(actor, where)
         if not yes:
-            listed = _messages(desk, _request(desk, "dead", of, error, message_id, queue, count=limit))
+            listed = _messages(desk, _request(desk, "dead", selection, message_id, count=limit))
             if not listed or not typer.confirm(f"Drop {len(listed)} messages for ever?", err=True):
                 typer.echo("nothing was dropped", err=True)
                 raise typer.Exit(0 if not listed else 1)
             limit = min(limit, len(listed))  # the question did not count messages that arrived after it
-        _act(desk, _request(desk, "drop", of, error, message_id, queue, count=limit), "dropped")
+        _act(desk, _request(desk, "drop", selection, message_id, count=limit), "dropped")
 
 
 def _request(
     desk: Desk,
     action: str,
-    of: str,
-    error: str,
-    message_id: str,
-    queues: list[str] | None,
+    selection: Selection,
+    message_id: str = "",
     **more: Any,
 ) -> Any:
-    """A request about the failed messages of ACTOR, of the actor ``of``, or of all actors."""
+    """A request about the failed messages of ACTOR, of the actor ``selection.of``, or of all actors."""
     from messages.requests import Filter
 
-    actor = "" if of == "all" else of or desk.target.actor_name
-    return desk.target.request(action=action, filter=Filter(actor, error, message_id), extra=queues or [], **more)
+    actor = "" if selection.of == "all" else selection.of or desk.target.actor_name
+    message_filter = Filter(actor, selection.error, message_id)
+    return desk.target.request(action=action, filter=message_filter, extra=selection.queue or [], **more)
 
 
 def _messages(desk: Desk, request: Any) -> list[Event]:

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -256,19 +256,7 @@ class Sqs(Broker):
         self._process.stop()
 
     def _call(self, action: str, **parameters: Any) -> Any:
-        scope = f"test/20260101/{self.REGION}/sqs/aws4_request"
-        answer = self._pool.request(
-            "POST",
-            self.endpoint,
-            body=json.dumps(parameters),
-            headers={
-                "X-Amz-Target": f"AmazonSQS.{action}",
-                "Content-Type": "application/x-amz-json-1.0",
-                "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none",
-            },
-        )
-        assert answer.status == 200, answer.data
-        return json.loads(answer.data or b"{}")
+        return call_sqs(self._pool, self.endpoint, self.REGION, action, parameters)
 
     def _up(self) -> bool:
         assert self._process.running, "moto ended"
@@ -276,6 +264,23 @@ class Sqs(Broker):
             return bool(self._pool.request("GET", f"{self.endpoint}/moto-api/", retries=False).status == 200)
         except urllib3.exceptions.HTTPError:
             return False
+
+
+def call_sqs(pool: urllib3.PoolManager, endpoint: str, region: str, action: str, parameters: Mapping[str, Any]) -> Any:
+    """Call an action of moto's SQS by its JSON protocol. moto does not check the signature."""
+    scope = f"test/20260101/{region}/sqs/aws4_request"
+    response = pool.request(
+        "POST",
+        endpoint,
+        body=json.dumps(parameters),
+        headers={
+            "X-Amz-Target": f"AmazonSQS.{action}",
+            "Content-Type": "application/x-amz-json-1.0",
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none",
+        },
+    )
+    assert response.status == 200, response.data
+    return json.loads(response.data or b"{}")
 
 
 def sidecar_environment() -> dict[str, str]:

@@ -5,6 +5,7 @@ import os
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -17,6 +18,8 @@ from tests.node.host import Host
 from tests.node.kubectl import kubectl
 from tests.node.queues import Queues
 from tests.node.site import Site
+
+Server = TypeVar("Server", Broker, Queues, Host)
 
 HERE = Path(__file__).parent
 FULL = os.environ.get("E2E_FULL") == "1"
@@ -52,12 +55,16 @@ def worker(worker_id: str) -> str:
     return f"e2e-{secrets.token_hex(2)}-{worker_id.replace('master', 'w')}"
 
 
+def _until_stopped(server: Server) -> Iterator[Server]:
+    """Yield a server to the tests, then stop it."""
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def broker(worker: str) -> Iterator[Broker]:
     """A RabbitMQ of this worker alone, so that all messages in an end queue are this test's."""
-    started = Broker(f"{worker}-broker")
-    yield started
-    started.stop()
+    yield from _until_stopped(Broker(f"{worker}-broker"))
 
 
 @pytest.fixture(scope="session")
@@ -70,17 +77,13 @@ def keda() -> None:
 @pytest.fixture(scope="session")
 def sqs(worker: str) -> Iterator[Queues]:
     """An SQS server of this worker alone."""
-    started = Queues(f"{worker}-sqs")
-    yield started
-    started.stop()
+    yield from _until_stopped(Queues(f"{worker}-sqs"))
 
 
 @pytest.fixture(scope="session")
 def host(worker: str) -> Iterator[Host]:
     """The node's processes."""
-    started = Host(f"{worker}-host")
-    yield started
-    started.stop()
+    yield from _until_stopped(Host(f"{worker}-host"))
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from typing import Any
 
 import urllib3
 
+from tests.harness.brokers import call_sqs
 from tests.node.images import MOTO
 from tests.node.kubectl import Forward, apply, kubectl
 
@@ -60,21 +61,10 @@ class Queues:
         return matches
 
     def _call(self, action: str, **parameters: Any) -> Any:
-        scope = f"test/20260101/{self.REGION}/sqs/aws4_request"
         if not self._forward.alive:
             self._forward = Forward(self.namespace, "deployment/moto", PORT)
-        answer = self._pool.request(
-            "POST",
-            f"http://127.0.0.1:{self._forward.ports[PORT]}",
-            body=json.dumps(parameters),
-            headers={
-                "X-Amz-Target": f"AmazonSQS.{action}",
-                "Content-Type": "application/x-amz-json-1.0",
-                "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none",
-            },
-        )
-        assert answer.status == 200, answer.data
-        return json.loads(answer.data or b"{}")
+        endpoint = f"http://127.0.0.1:{self._forward.ports[PORT]}"
+        return call_sqs(self._pool, endpoint, self.REGION, action, parameters)
 
     def stop(self) -> None:
         """Delete the server."""

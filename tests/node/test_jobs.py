@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kube.objects import Object
 from kube.resources import JOBS
 from tests.harness.clusters import wait_for
 from tests.harness.space import example
@@ -76,25 +77,12 @@ def test_the_example_of_a_scaled_job(site: Site, report: Report) -> None:
 
 
 @GENERATIONS
-def test_a_job_of_its_own_ends(site: Site, report: Report) -> None:
+@pytest.mark.parametrize("job", [{"messages": 5}, {"idleSeconds": 10}], ids=["after-its-messages", "when-idle"])
+def test_a_job_of_its_own_ends(site: Site, report: Report, job: Object) -> None:
     route = site.route("once")
     route.send({"seconds": 0.2} for _ in range(5))
     start_time = time.monotonic()
-    site.apply(site.actor("once", workload={"type": "Job", "job": {"messages": 5}}))
-    jobs = Jobs(site)
-    wait_for("the Job to complete", lambda: jobs.count("Complete") == 1, timeout=180, pause=1)
-    took, counted = time.monotonic() - start_time, route.wait_all(timeout=10)
-    report(f"{counted}, complete after {took:.0f} s")
-    assert len(counted.answered) == 5
-    assert not counted.doubled
-
-
-@GENERATIONS
-def test_a_job_ends_when_its_queue_is_empty(site: Site, report: Report) -> None:
-    route = site.route("drain")
-    route.send({"seconds": 0.2} for _ in range(5))
-    start_time = time.monotonic()
-    site.apply(site.actor("drain", workload={"type": "Job", "job": {"idleSeconds": 10}}))
+    site.apply(site.actor("once", workload={"type": "Job", "job": job}))
     jobs = Jobs(site)
     wait_for("the Job to complete", lambda: jobs.count("Complete") == 1, timeout=180, pause=1)
     took, counted = time.monotonic() - start_time, route.wait_all(timeout=10)
