@@ -27,7 +27,7 @@ from kube.resources import Resource
 Object = dict[str, Any]
 Verdict = Literal["good", "bad", "warning", "unknown"]
 
-OLDEST_KUBERNETES, OLDEST_KEDA = (1, 23), (2, 16)
+OLDEST_KUBERNETES, OLDEST_KEDA = (1, 25), (2, 16)
 LEASE_SECONDS = 30
 """Age of a Lease above which no controller leads. A leader renews every few seconds."""
 RELEASE_NAME = "meta.helm.sh/release-name"

@@ -91,6 +91,7 @@ def test_paused_scaling_is_a_phase_whoever_paused_it(space: Space) -> None:
     wait_for("the phase", lambda: _phase(space, "a") != "Paused")
 
 
+@pytest.mark.only("sandbox")  # it takes a minute, and KEDA runs on neither tier
 def test_a_scaled_object_without_a_status_from_keda(space: Space) -> None:
     space.apply(actor("ignored", scaling={"enabled": True}))
     space.wait_condition("ignored", "ScalingReady", "Unknown", "ScaledObjectNotObserved")
