@@ -86,7 +86,7 @@ class Deletion:
             log.info("released", kind=kind, namespace=obj["metadata"]["namespace"], name=name)
             message = (
                 f"the AsyncActor is deleted, so the operator took the label {LABEL_ACTOR} and the sidecar off the "
-                f"{kind} {name!r}; its pods keep running"
+                f"{kind} {name!r}, which keeps running"
             )
             self._reporter.event(obj, "WorkloadReleased", message)
 

@@ -115,7 +115,7 @@ class RuntimeMaps:
         if how_to_pin:
             message = f"the runtime script of {self._source.origin} is not pinned"
             if self._source.script not in (None, script):
-                message += ", and the source has a newer one, which the operator does not take by itself"
+                message += ", and the source has a different one now, which the operator does not take by itself"
             return true("RuntimeNotPinned", f"{message}. To pin the script that the source has now: {how_to_pin}")
         return true("ConfigMapCreated", f"the ConfigMap {RUNTIME_CONFIGMAP!r} holds the runtime script")
 

@@ -69,8 +69,8 @@ class Workloads:
             live = self._cluster.get(informer, actor.metadata.namespace, desired.workload_name(actor))
             result = self._apply(actor, informer, desired_workload(actor, live, keda=keda), plan_digest)
             if live is None and result.live is not None and starts_asleep(actor, keda=keda):
-                # The first apply sets no replicas and owns the field. The second one hands it to KEDA, so that no
-                # pod starts in between.
+                # The first apply set zero replicas. The second one gives the field to KEDA. Without the first one,
+                # the default of one replica would start a pod.
                 result = self._apply(actor, informer, desired_workload(actor, result.live, keda=keda), plan_digest)
         if result.verdict.status == "True" and not result.is_waiting and result.live is not None:
             remaining = self._prune(actor, result.live)

@@ -72,7 +72,7 @@ def test_an_unpinned_release_changes_only_with_the_settings() -> None:
     assert verdict.message.endswith("set x")
     assert held.written == [runtime_config_map("a", "print(1)\n", "url")]
     source.script = "print(2)\n"
-    assert "the source has a newer one, which the operator does not take by itself" in kept.ensure("a").message
+    assert "the source has a different one now, which the operator does not take by itself" in kept.ensure("a").message
     assert kept.script == script_hash("print(1)\n")
     # Not by a restart of the controller either, only by another setting.
     after = Held(runtime_config_map("home", "print(1)\n", "url"))
