@@ -19,16 +19,16 @@ def ask(contests: Contests, uid: str = "u", wanted: str = "d", version: int = 2*
 
 def fail(contests: Contests, error: ApiError, version: int = 2**60) -> bool:
     """Let the API server answer with ``error``. Return whether it was called."""
-    asked = False
+    was_called = False
 
     def write() -> Object:
-        nonlocal asked
-        asked = True
+        nonlocal was_called
+        was_called = True
         raise error
 
     with pytest.raises(ApiError, match=error.message):
         contests.restore("u", "d", _of(version), write)
-    return asked
+    return was_called
 
 
 def _of(version: int) -> Object:

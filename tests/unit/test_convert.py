@@ -147,7 +147,7 @@ def test_replicas_count_only_without_scaling() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "said"),
+    ("spec", "message"),
     [
         ({"transport": "kafka"}, "spec.transport: 'kafka' is not in the file of --transports"),
         ({"workload": {"template": {"spec": {"containers": "x"}}}}, "spec.workload.template.spec.containers: must be"),
@@ -155,10 +155,10 @@ def test_replicas_count_only_without_scaling() -> None:
         ({"timeout": {"processing": "long"}}, "spec.timeout.processing: "),
     ],
 )
-def test_inconvertible_fields_are_named(spec: dict[str, Any], said: str) -> None:
+def test_inconvertible_fields_are_named(spec: dict[str, Any], message: str) -> None:
     actor, _, problems = converted(of_go(**spec), TRANSPORTS)
     assert not actor
-    assert problems[0].startswith(said)
+    assert problems[0].startswith(message)
 
 
 def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

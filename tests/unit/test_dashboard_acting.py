@@ -33,10 +33,10 @@ class Session:
     """Answers with events, and records the requests."""
 
     def __init__(self, *events: Any) -> None:
-        self.events, self.asked = events, list[Request]()
+        self.events, self.requests = events, list[Request]()
 
     def run(self, request: Request) -> Iterator[Any]:
-        self.asked.append(request)
+        self.requests.append(request)
         for event in self.events:
             if isinstance(event, Exception):
                 raise event
@@ -51,12 +51,12 @@ class Endless(Session):
 
     def __init__(self) -> None:
         super().__init__()
-        self.begun, self.abandoned, self.closed = threading.Event(), threading.Event(), False
+        self.started, self.abandoned, self.closed = threading.Event(), threading.Event(), False
 
     def run(self, request: Request) -> Iterator[Any]:
         try:
             while not self.abandoned.wait(0.01):
-                self.begun.set()
+                self.started.set()
                 yield {"kind": "progress"}
         finally:
             self.closed = True
@@ -83,20 +83,20 @@ def test_dead_letters_of_the_actor_are_listed_with_their_errors() -> None:
     assert "ValueError: no" in first.error
     assert json.loads(first.text) == DEAD
     assert (second.id, second.text) == ("", "no JSON")
-    assert (session.asked[0].action, session.asked[0].filter.actor) == ("dead", "a")
+    assert (session.requests[0].action, session.requests[0].filter.actor) == ("dead", "a")
 
 
 def test_running_sessions_are_abandoned_before_the_dashboard_ends() -> None:
     session = Endless()
-    asked = letters(session)
-    thread = threading.Thread(target=asked.replay, args=("ns", "a", None))
+    dead_letters = letters(session)
+    thread = threading.Thread(target=dead_letters.replay, args=("ns", "a", None))
     thread.start()
-    assert session.begun.wait(5)
-    asked.close()
+    assert session.started.wait(5)
+    dead_letters.close()
     assert session.closed
     thread.join(5)
     with pytest.raises(Refused, match="the dashboard is closing"):
-        asked.list("ns", "a")
+        dead_letters.list("ns", "a")
 
 
 def test_an_error_during_a_request_closes_the_session() -> None:
@@ -110,15 +110,15 @@ def test_an_error_during_a_request_closes_the_session() -> None:
 def test_lengths_are_read_once() -> None:
     session = Session({"kind": "length", "queue": "q", "length": 3}, {"kind": "length", "queue": "r", "length": None})
     assert letters(session).lengths("ns", "a") == {"q": 3, "r": None}
-    assert (session.asked[0].action, session.asked[0].every) == ("lengths", 0.0)
+    assert (session.requests[0].action, session.requests[0].every) == ("lengths", 0.0)
 
 
 def test_one_request_replays_one_or_all_messages() -> None:
     session = Session({"kind": "replayed", "id": "1"}, {"kind": "skipped", "id": "2", "why": "at no actor"})
     assert letters(session).replay("ns", "a", ["1", "2"]) == "1 replayed; 1 not replayed: at no actor"
     assert letters(session).replay("ns", "a", None).startswith("1 replayed")
-    assert [asked.filter.message_ids for asked in session.asked] == [["1", "2"], []]
-    assert {asked.action for asked in session.asked} == {"replay"}
+    assert [request.filter.message_ids for request in session.requests] == [["1", "2"], []]
+    assert {request.action for request in session.requests} == {"replay"}
 
 
 @pytest.mark.parametrize(

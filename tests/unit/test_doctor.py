@@ -97,11 +97,11 @@ class Api:
             "version": (1, 36),
         }
         self.objects |= {name: result() if callable(result) else result for name, result in other.items()}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
         self.reviews: list[Object] = []
 
     def _answer(self, *names: str) -> Any:
-        self.asked.append("/".join(names))
+        self.requests.append("/".join(names))
         match = next((self.objects[name] for name in names if name in self.objects), None)
         if isinstance(match, ApiError):
             raise match
@@ -172,9 +172,9 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
     ],
 )
 def test_each_problem_has_a_remedy(other: dict[str, Any], verdict: str, message: str) -> None:
-    matches = [c for c in checks(**other) if c.verdict == verdict]
-    assert any(message in c.what for c in matches), matches
-    assert all(c.remedy for c in matches if c.verdict == "bad")
+    results = [c for c in checks(**other) if c.verdict == verdict]
+    assert any(message in c.what for c in results), results
+    assert all(c.remedy for c in results if c.verdict == "bad")
 
 
 def test_the_version_of_keda_is_also_in_its_image() -> None:
@@ -188,10 +188,10 @@ def test_rights_are_checked_in_the_operators_namespaces_with_its_own_names() -> 
         **{"Deployment/ours": limited[0], "Deployment/ours-webhook": limited[1], "ours": None, "Lease/ours": lease(1)}
     )
     list(Doctor(cast(Client, api), "asya-system", name="ours").run())
-    asked = [review for review in api.reviews if "resourceAttributes" in review]
-    assert {review["user"].rpartition(":")[2] for review in asked} == {"mine", "other"}
-    assert {review["resourceAttributes"]["namespace"] for review in asked} == {"one", "two"}
-    names = {r["resourceAttributes"]["name"] for r in asked if r["resourceAttributes"]["resource"] == "configmaps"}
+    rights = [review for review in api.reviews if "resourceAttributes" in review]
+    assert {review["user"].rpartition(":")[2] for review in rights} == {"mine", "other"}
+    assert {review["resourceAttributes"]["namespace"] for review in rights} == {"one", "two"}
+    names = {r["resourceAttributes"]["name"] for r in rights if r["resourceAttributes"]["resource"] == "configmaps"}
     assert names == {"asya-runtime", "asya-keda"}
 
 
@@ -212,7 +212,7 @@ def test_remedies_use_the_operators_name() -> None:
 def test_nothing_is_read_twice() -> None:
     api = Api()
     list(Doctor(cast(Client, api), "asya-system").run())
-    read = [name for name in api.asked if name != "SubjectAccessReview"]
+    read = [name for name in api.requests if name != "SubjectAccessReview"]
     assert sorted(read) == sorted(set(read))
 
 

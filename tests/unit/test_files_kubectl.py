@@ -17,7 +17,7 @@ from tests.files.manifests import FILES, SEEDS
 from tests.files.table import FILE, drawn, ours, theirs
 from tests.golden import offline
 
-asked = pytest.mark.skipif(bool(kubectl.why_not()), reason=kubectl.why_not())
+needs_kubectl = pytest.mark.skipif(bool(kubectl.why_not()), reason=kubectl.why_not())
 C = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n"
 J = '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"%s"}}'
 A, B, JA, JB = C % "a", C % "b", J % "a", J % "b"
@@ -34,7 +34,7 @@ def test_every_scalar_of_the_recorded_table() -> None:
     assert matches == {t: as_numbers((BadScalar if v == "refused" else v["is"], k)) for t, (v, k) in rows.items()}
 
 
-@asked
+@needs_kubectl
 @settings(max_examples=5)
 @given(SEEDS)
 def test_every_scalar_in_every_place(rnd: random.Random) -> None:
@@ -42,7 +42,7 @@ def test_every_scalar_in_every_place(rnd: random.Random) -> None:
     assert [as_numbers(ours(t)) for t in texts] == [as_numbers(t) for t in theirs(texts)]
 
 
-@asked
+@needs_kubectl
 @settings(max_examples=12)
 @given(FILES)
 def test_whole_files_before_and_after_injection(file: tuple[bytes, list[Any]]) -> None:

@@ -46,7 +46,7 @@ class Proxy:
 
     def __init__(self) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
-        self.url, self.asked = f"http://127.0.0.1:{self._server.getsockname()[1]}", list[str]()
+        self.url, self.targets = f"http://127.0.0.1:{self._server.getsockname()[1]}", list[str]()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -58,8 +58,8 @@ class Proxy:
         head = b""
         while b"\r\n\r\n" not in head:
             head += client.recv(4096)
-        self.asked.append(head.split()[1].decode())
-        host, _, port = self.asked[-1].rpartition(":")
+        self.targets.append(head.split()[1].decode())
+        host, _, port = self.targets[-1].rpartition(":")
         there = socket.create_connection((host, int(port)))
         client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
         threading.Thread(target=self._copy, args=(there, client), daemon=True).start()
@@ -79,7 +79,7 @@ def test_through_a_proxy(github: GitHub) -> None:
     one = source(github, proxy=proxy.url)
     one.load()
     assert one.script == GOOD.decode()
-    assert proxy.asked == [github.url.removeprefix("https://")]
+    assert proxy.targets == [github.url.removeprefix("https://")]
 
 
 def test_a_token_is_sent_to_the_api_and_not_to_redirects(github: GitHub, tmp_path: Path) -> None:
@@ -124,14 +124,14 @@ def test_wrong_settings_are_refused_by_name(name: str, value: str) -> None:
 
 
 def test_the_public_server_has_another_api_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = list[str]()
+    urls = list[str]()
 
     def opened(self: Access, url: str, headers: Any, timeout: float) -> Any:
-        asked.append(url)
+        urls.append(url)
         raise OSError("no")
 
     monkeypatch.setattr(Access, "open", opened)
     with pytest.raises(OSError, match="no"):
         Access(token=tmp_path).asset("https://github.com", "o/r", "", "a", 1)
-    assert asked == ["https://api.github.com/repos/o/r/releases/latest"]
+    assert urls == ["https://api.github.com/repos/o/r/releases/latest"]
     assert Access().asset("https://github.com", "o/r", "v1", "a", 1) == "https://github.com/o/r/releases/download/v1/a"

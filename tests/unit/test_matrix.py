@@ -18,15 +18,15 @@ def test_the_environment_names_control_planes_and_the_oldest_is_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("printed", "said"), [("Kubernetes v1.29.1", ""), ("Kubernetes v1.2.9", "holds Kubernetes v1.2.9")]
+    ("printed", "message"), [("Kubernetes v1.29.1", ""), ("Kubernetes v1.2.9", "holds Kubernetes v1.2.9")]
 )
-def test_a_folder_must_have_the_version_of_its_name(tmp_path: Path, printed: str, said: str) -> None:
+def test_a_folder_must_have_the_version_of_its_name(tmp_path: Path, printed: str, message: str) -> None:
     for name in ("kube-apiserver", "kube-controller-manager", "etcd"):
         (tmp_path / name).write_text(f"#!/bin/sh\necho {printed}\n")
         (tmp_path / name).chmod(0o755)
     result = problem(ControlPlane(1, 29, tmp_path))
-    assert said in result
-    assert bool(said) == bool(result)
+    assert message in result
+    assert bool(message) == bool(result)
 
 
 def test_a_missing_binary_is_named(tmp_path: Path) -> None:

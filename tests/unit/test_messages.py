@@ -222,11 +222,11 @@ class Answers:
 
     def __init__(self, *bodies: str, status: int = 200) -> None:
         self._bodies, self._status = list(bodies), status
-        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
 
     def request(self, method: str, url: str, headers: dict[str, str], **_rest: Any) -> Any:
         """Return the next response."""
-        self.asked.append((method, url, headers))
+        self.requests.append((method, url, headers))
         return type("Answer", (), {"status": self._status, "data": self._bodies.pop(0).encode()})
 
 
@@ -259,7 +259,7 @@ def test_aws_credentials_are_read_in_the_order_of_aws_clients(
     pool: Any = Answers(*answers)
     credentials = find_credentials(env, "eu-west-1", pool)
     assert (credentials.access_key, credentials.secret_key, credentials.session_token) == ("K", "S", "T")
-    assert (pool.asked[-1][1] if pool.asked else "") == where
+    assert (pool.requests[-1][1] if pool.requests else "") == where
     assert "S" not in repr(credentials).removeprefix("Credentials")
 
 

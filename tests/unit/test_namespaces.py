@@ -21,13 +21,13 @@ class Api:
     """Lists the objects of a namespace. Its watches are silent until they are stopped."""
 
     def __init__(self, objects: dict[str, list[Object]]) -> None:
-        self.objects, self.asked = objects, list[str]()
+        self.objects, self.namespaces = objects, list[str]()
         self.quiet = threading.Event()
 
     def list_all(
         self, resource: Any, namespace: str, query: Any, *, each: Any, on_page: Any
     ) -> tuple[list[Object], str]:
-        self.asked.append(namespace)
+        self.namespaces.append(namespace)
         return [each(obj) for obj in self.objects[namespace]], "1"
 
     def request(self, *_: Any, **__: Any) -> Any:
@@ -50,7 +50,7 @@ def test_one_cache_over_several_namespaces() -> None:
     try:
         assert several.wait(5)
         assert several.synced
-        assert sorted(api.asked) == ["a", "b"], "it must never list all namespaces"
+        assert sorted(api.namespaces) == ["a", "b"], "it must never list all namespaces"
         assert [o["metadata"]["uid"] for o in several.owned_by("b", "o")] == ["b-x", "b-y"]
         assert [o["metadata"]["uid"] for o in several.labelled("a", "1")] == ["a-x"]
         assert len(several.all()) == 3

@@ -54,16 +54,16 @@ class Api:
 
     def __init__(self, lists: list[list[Object]], watches: list[Watch | ApiError]) -> None:
         self._lists, self._watches = lists, watches
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def request(self, method: str, path: str, *, query: Any, stream: bool = False, **_: Any) -> Any:
         if stream:
-            self.asked.append(f"watch {query['resourceVersion']}")
+            self.requests.append(f"watch {query['resourceVersion']}")
             result = self._watches.pop(0) if self._watches else Watch()
             if isinstance(result, ApiError):
                 raise result
             return result
-        self.asked.append("list")
+        self.requests.append("list")
         items = self._lists.pop(0) if len(self._lists) > 1 else self._lists[0]
         return {"items": items, "metadata": {"resourceVersion": "10"}}
 
@@ -101,15 +101,15 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
 def test_a_list_and_a_watch(run: Run) -> None:
     chunks = event("ADDED", obj("b", 11)) + event("MODIFIED", obj("a", 12)) + event("DELETED", obj("b", 13))
     made, api, observed = run([[obj("a", 9)]], [Watch(chunks[:70], chunks[70:], ends=True)])
-    wait_for("the next watch", lambda: len(api.asked) > 2)
+    wait_for("the next watch", lambda: len(api.requests) > 2)
     assert observed == ["+a@9", "+b@11", "+a@12", "-b@13"]
-    assert api.asked == ["list", "watch 10", "watch 13"]
+    assert api.requests == ["list", "watch 10", "watch 13"]
     assert made.objects == {("n", "a"): {"apiVersion": "v1", "kind": "ConfigMap", **obj("a", 12)}}
 
 
 def test_a_bookmark_sets_the_version(run: Run) -> None:
     _, api, observed = run([[]], [Watch(event("BOOKMARK", {"metadata": {"resourceVersion": "77"}}), ends=True)])
-    wait_for("the next watch", lambda: api.asked[-1] == "watch 77")
+    wait_for("the next watch", lambda: api.requests[-1] == "watch 77")
     assert observed == []
 
 
@@ -122,7 +122,7 @@ EXPIRED = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too o
 def test_an_expired_version_causes_a_new_list(run: Run, watch: Watch | ApiError) -> None:
     before, after = [obj("a", 1), obj("b", 2), obj("c", 3)], [obj("a", 1), obj("b", 5), obj("c", 6, uid="new")]
     made, api, observed = run([before, after], [watch])
-    wait_for("the second list", lambda: api.asked[2:] == ["list", "watch 10"])
+    wait_for("the second list", lambda: api.requests[2:] == ["list", "watch 10"])
     assert observed[3:] == ["-c@3", "+b@5", "+new@6"], (
         "unchanged objects cause no event, and a successor is a new object"
     )
@@ -131,7 +131,7 @@ def test_an_expired_version_causes_a_new_list(run: Run, watch: Watch | ApiError)
 
 def test_an_object_that_disappeared_between_two_lists_is_reported(run: Run) -> None:
     _, api, observed = run([[obj("a", 1), obj("b", 2)], [obj("b", 2)]], [ApiError(404, "NotFound", "no such resource")])
-    wait_for("the second list", lambda: api.asked[2:] == ["list", "watch 10"])
+    wait_for("the second list", lambda: api.requests[2:] == ["list", "watch 10"])
     assert observed[2:] == ["-a@1"]
 
 
@@ -147,7 +147,7 @@ def test_an_object_that_disappeared_between_two_lists_is_reported(run: Run) -> N
 )
 def test_a_broken_watch_continues_at_its_version(run: Run, watch: Watch) -> None:
     _, api, observed = run([[]], [watch])
-    wait_for("the next watch", lambda: api.asked == ["list", "watch 10", "watch 11"])
+    wait_for("the next watch", lambda: api.requests == ["list", "watch 10", "watch 11"])
     assert observed == ["+b@11"]
 
 
@@ -163,7 +163,7 @@ def test_a_failing_server_gets_fewer_requests(run: Run, monkeypatch: pytest.Monk
     made, api, _ = run([[]], [ApiError(503, "", "no")] * 50)
     assert made.synced.wait(5)
     assert not threading.Event().wait(1.5)
-    assert 3 <= len(api.asked) <= 6
+    assert 3 <= len(api.requests) <= 6
 
 
 def test_a_replaced_thread_changes_nothing(run: Run) -> None:
@@ -181,7 +181,7 @@ def test_a_replaced_thread_changes_nothing(run: Run) -> None:
     assert waiting.wait(5)
     first = made.thread
     made.restart()
-    wait_for("its successor", lambda: api.asked == ["list", "watch 10", "list", "watch 10"])
+    wait_for("its successor", lambda: api.requests == ["list", "watch 10", "list", "watch 10"])
     let.set()
     assert first is not None
     first.join(5)

@@ -1,4 +1,4 @@
-"""What is to be done about a cause is said in terms of the operator that is there."""
+"""Remedies use the name and namespace of the installed operator."""
 
 from controller.rules.remedies import general, remedy, set_operator
 
@@ -6,9 +6,9 @@ from controller.rules.remedies import general, remedy, set_operator
 def test_remedies_name_the_operator_as_it_is_called() -> None:
     set_operator("platform", "ours")
     try:
-        said = remedy("WebhookUnavailable")
-        assert "the Deployment ours-webhook (kubectl --namespace platform get pods)" in said
-        assert "asya-operator certs show --namespace platform --name ours" in said
+        text = remedy("WebhookUnavailable")
+        assert "the Deployment ours-webhook (kubectl --namespace platform get pods)" in text
+        assert "asya-operator certs show --namespace platform --name ours" in text
         assert remedy("NotInjected").startswith("Check that the MutatingWebhookConfiguration ours exists")
     finally:
         set_operator("asya-system")

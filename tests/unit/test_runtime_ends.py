@@ -106,12 +106,12 @@ def test_a_sidecar_that_closes_after_the_last_event_is_not_logged(tmp_path: Path
     message = {"id": "1", "route": route, "payload": {"parts": 2, "fails": fails}}
     with process(tmp_path, ASYA_HANDLER="handlers.parts"):
         wait_for("the script", (tmp_path / "runtime-ready").exists)
-        asked = Client(str(tmp_path / "asya-runtime.sock"), lambda _event: None)
+        client = Client(str(tmp_path / "asya-runtime.sock"), lambda _event: None)
         for _ in range(50):
             if fails:
                 with pytest.raises(StreamedError):
-                    list(asked.invoke(json.dumps(message).encode(), 5))
+                    list(client.invoke(json.dumps(message).encode(), 5))
             else:
-                assert len(list(asked.invoke(json.dumps(message).encode(), 5))) == 2
+                assert len(list(client.invoke(json.dumps(message).encode(), 5))) == 2
         wait_for("the log", lambda: "listens" in (tmp_path / "log0").read_text())
         assert "went away" not in (tmp_path / "log0").read_text()

@@ -121,5 +121,5 @@ def test_the_grace_period_follows_from_the_processing_time() -> None:
     plain = parse_actor(actor("a", timeout={"processing": 500}))
     assert make_plan(plain, SidecarDefaults()).grace_period == 530
     assert desired.pod_template(plain)["spec"]["terminationGracePeriodSeconds"] == 530
-    said = parse_actor(actor("a", timeout={"processing": 500, "gracefulShutdown": 10}))
-    assert make_plan(said, SidecarDefaults()).grace_period == 10
+    with_grace = parse_actor(actor("a", timeout={"processing": 500, "gracefulShutdown": 10}))
+    assert make_plan(with_grace, SidecarDefaults()).grace_period == 10

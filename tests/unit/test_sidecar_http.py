@@ -79,10 +79,10 @@ class Rig:
             body = message if isinstance(message, bytes) else json.dumps(message).encode()
             sidecar.handle(Received(n, body))
 
-    def asked(self) -> Object:
+    def last_request(self) -> Object:
         """The body of the last request."""
-        asked: Object = json.loads(self.runtime.requests[-1].partition(b"\r\n\r\n")[2])
-        return asked
+        request: Object = json.loads(self.runtime.requests[-1].partition(b"\r\n\r\n")[2])
+        return request
 
 
 @pytest.fixture
@@ -183,9 +183,9 @@ def test_the_request(rig: Rig) -> None:
         b"Content-Type: application/json",
         b"Accept-Encoding: gzip",
     ]
-    asked = rig.asked()
-    status = asked.pop("status")
-    assert asked == {
+    request = rig.last_request()
+    status = request.pop("status")
+    assert request == {
         "id": "1",
         "parent_id": "0",
         "route": {"prev": None, "curr": "a", "next": None},
@@ -317,7 +317,7 @@ def test_an_end_actor_sends_nothing(rig: Rig) -> None:
     rig.runtime.answers = [answer({"frames": [frame(1)]}), answer(FAILED, 500), b""]
     rig.handle({**MESSAGE, "route": {"prev": [], "curr": "elsewhere", "next": []}}, MESSAGE)
     assert (rig.broker.sent, rig.broker.acknowledged) == ([], [0, 1])
-    assert "status" not in rig.asked()
+    assert "status" not in rig.last_request()
     with pytest.raises(SendFailed):
         rig.handle(MESSAGE)
 

@@ -27,12 +27,12 @@ def objects(path: Path) -> list[Object]:
 
 
 def pairs() -> list[Any]:
-    matches = []
+    cases = []
     for path in CASES:
         source = path.with_name(path.name.replace(".injected", ""))
         for before, after in zip(objects(source), objects(path), strict=True):
-            matches.append(pytest.param(before, after, id=f"{path.parent.name}-{path.name.partition('.')[0]}"))
-    return matches
+            cases.append(pytest.param(before, after, id=f"{path.parent.name}-{path.name.partition('.')[0]}"))
+    return cases
 
 
 def request(resource: tuple[str, str], obj: Object, old: Object | None = None) -> Object:
@@ -108,12 +108,12 @@ def test_a_record_of_a_future_release_is_not_changed() -> None:
 
 
 def test_a_missing_actor_is_still_read_if_the_record_is_known() -> None:
-    asked: list[Wanted] = []
+    lookups: list[Wanted] = []
 
     def lookup(wanted: Wanted) -> Any:
-        asked.append(wanted)
+        lookups.append(wanted)
         return plan_of(wanted.actor)
 
     obj = objects(FOLDER / "1" / "deployment.injected.yaml")[0]
     assert decide(request(("apps", "deployments"), obj, obj), lookup).outcome == "injected"
-    assert asked
+    assert lookups

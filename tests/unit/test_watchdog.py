@@ -25,10 +25,10 @@ class Api:
         self.names = ["a", "b"]
         self.hanging = threading.Event()
         self.let_go = threading.Event()
-        self.asked = 0
+        self.requests = 0
 
     def request(self, method: str, path: str, *, query: Any, stream: bool = False, **_: Any) -> Any:
-        self.asked += 1
+        self.requests += 1
         if self.hanging.is_set():
             self.let_go.wait(60)
         if stream:
@@ -105,8 +105,8 @@ def test_a_hanging_watch_restarts_and_finds_what_it_missed() -> None:
     assert informer.wait(5)
     first = informer.thread
     api.hanging.set()
-    asked = api.asked
-    wait_for("a request that hangs", lambda: api.asked > asked)
+    before = api.requests
+    wait_for("a request that hangs", lambda: api.requests > before)
     time.sleep(1.2)
     dog = Watchdog(lambda: [informer])
     assert "configmaps" in dog.silent_watches()
