@@ -113,7 +113,7 @@ class Desk:
         steps += steps_of(last)
         if not self.cluster.real:
             steps = [*map(_local, steps)]  # the sandbox does not run the plugin's pods
-        follow(steps, home, self.environment(), timeout=300)
+        follow(steps, home, self.environment())
 
     @contextmanager
     def working(self) -> Iterator[None]:

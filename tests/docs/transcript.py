@@ -58,7 +58,7 @@ def part(title: str, text: str) -> str:
     return match[1]
 
 
-def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], timeout: float = 120) -> list[float]:
+def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], timeout: float = 300) -> list[float]:
     """Run all commands in one shell that starts in ``directory``, and compare their output with the page.
 
     Returns:
