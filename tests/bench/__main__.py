@@ -54,7 +54,7 @@ def main(names: list[str]) -> int:
     """Run the benchmarks with these names, or all. Return 1 if a figure exceeds its limit."""
     unknown = [name for name in names if name not in BENCHMARKS]
     if unknown:
-        print(f"there is no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        print(f"unknown benchmark: {', '.join(unknown)}; known: {', '.join(BENCHMARKS)}", file=sys.stderr)
         return 2
     logging.getLogger("kubernetes").setLevel(logging.ERROR)
     results: list[Result] = []

@@ -150,13 +150,13 @@ def test_the_page_lists_and_replays_dead_letters(browser: Browser, scene: Scene)
 def test_the_graph_shows_routes_with_rates(browser: Browser, scene: Scene) -> None:
     visit(browser, scene, "#/routes", "Who sends to whom", "x-sink")
     browser.until("all rates", lambda: "…" not in browser.text(".plain"))
-    matches = {
+    edges = {
         tuple(cell.text.split()[0] for cell in row.find_elements("tag name", "td")[:2]): row.text
         for row in _rows(browser)
     }
-    assert matches.keys() == {(source, target) for source, targets in ROUTES.items() for target in targets}
-    assert re.search(r"4[0-9](\.\d)?/s", matches["intake", "language"]), matches
-    assert "idle" in matches["publisher", "intake"]
+    assert edges.keys() == {(source, target) for source, targets in ROUTES.items() for target in targets}
+    assert re.search(r"4[0-9](\.\d)?/s", edges["intake", "language"]), edges
+    assert "idle" in edges["publisher", "intake"]
     assert len(browser.all("svg .edge")) == sum(map(len, ROUTES.values()))
     node = next(n for n in browser.all("svg a.node") if "summarizer" in n.text)
     node.send_keys(Keys.ENTER)

@@ -80,7 +80,7 @@ class Plant:
             if ready.get("status") == "False" or ready.get("observedGeneration") != obj["metadata"]["generation"]:
                 differences.append(f"{key} is {ready}")
             elif f'"{timeout}s"' not in _text(deployment):
-                differences.append(f"the Deployment of {key} is not as wanted")
+                differences.append(f"the Deployment of {key} has another timeout")
         return differences
 
     def duplicates(self) -> list[str]:

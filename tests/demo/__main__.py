@@ -84,18 +84,18 @@ class Demo:
         """Run all steps."""
         self.scale_a_deployment()
         self.make_a_stateful_set_and_jobs()
-        self.refuse_a_wrong_one()
+        self.refuse_an_invalid_actor()
         self.leave_a_plain_pod()
-        self.step("How it stands: kubectl get asya")
+        self.step("The actors: kubectl get asya")
         self.show_table()
-        self.step("An actor that is deleted takes everything with it")
+        self.step("Deleting an actor deletes all its objects")
         self.space.delete("AsyncActor", "indexer")
         self.check("the StatefulSet is gone", lambda: gone(self.space, "StatefulSet", "indexer"))
 
     def scale_a_deployment(self) -> None:
         """Show a RabbitMQ actor."""
         space = self.space
-        self.step("A RabbitMQ actor: these twenty lines go in …")
+        self.step("A RabbitMQ actor: the input is these twenty lines")
         self.show_file("rabbitmq-deployment")
         space.apply(example("rabbitmq-deployment"))
         self.ready("text-processor")
@@ -106,18 +106,18 @@ class Demo:
             ),
         )
         if deployment is not None:
-            self.step("… and this pod template comes out; what injection added is marked")
+            self.step("The result is this pod template; the lines that injection added are marked")
             self.show_template(deployment["spec"]["template"])
-        self.step("KEDA scales it on the queue's length, from zero")
+        self.step("KEDA scales it from zero by the length of the queue")
         for kind in ("ScaledObject", "TriggerAuthentication"):
             self.show_spec(
-                self.check(f"there is a {kind}", lambda kind=kind: space.wait(kind, "text-processor"))  # type: ignore[misc]
+                self.check(f"the {kind} exists", lambda kind=kind: space.wait(kind, "text-processor"))  # type: ignore[misc]
             )
 
     def make_a_stateful_set_and_jobs(self) -> None:
         """Show an SQS actor, and an actor with one Job for each batch of messages."""
         space = self.space
-        self.step("An SQS actor as a StatefulSet, and a Job for each batch of messages")
+        self.step("An SQS actor as a StatefulSet, and an actor with one Job for each batch of messages")
         for name in ("sqs-statefulset", "scaled-job"):
             space.apply(example(name))
         self.ready("indexer")
@@ -130,7 +130,7 @@ class Demo:
             ),
         )
         self.check(
-            "the ScaledJob's sidecar is a native one, so that its Jobs complete",
+            "the ScaledJob has a native sidecar, so that its Jobs complete",
             lambda: expect(
                 space.wait("ScaledJob", "video-encoder"),
                 lambda s: (
@@ -139,22 +139,22 @@ class Demo:
             ),
         )
 
-    def refuse_a_wrong_one(self) -> None:
+    def refuse_an_invalid_actor(self) -> None:
         """Show an invalid actor."""
         space = self.space
-        self.step("A wrong one is refused")
+        self.step("The API server refuses an invalid actor")
         broken = example("invalid")
         messages = [space.refused(broken)]
         broken["spec"]["scaling"]["minReplicas"] = 1
         messages.append(space.refused(broken))
         for expected, message in zip(("minReplicas", "which one holds the function"), messages, strict=True):
-            self.check(f"the message tells of {expected!r}", lambda e=expected, m=message: expect(m, lambda _: e in m))  # type: ignore[misc]
+            self.check(f"the message names {expected!r}", lambda e=expected, m=message: expect(m, lambda _: e in m))  # type: ignore[misc]
             out.print(Text(f"    {message}", style="yellow"))
 
     def leave_a_plain_pod(self) -> None:
         """Show a pod without the label."""
         space = self.space
-        self.step("What is not labelled is not touched")
+        self.step("A pod without the label does not change")
         pod = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -206,7 +206,7 @@ def expect(value: Any, holds: Callable[[Any], Any]) -> Any:
 def main() -> int:
     """Run the demonstration. Return the exit code."""
     parser = argparse.ArgumentParser(prog="make demo")
-    parser.add_argument("--keep", action="store_true", help="leave everything running until interrupted")
+    parser.add_argument("--keep", action="store_true", help="keep the cluster running until interrupted")
     options = parser.parse_args()
     directory = Path(tempfile.mkdtemp(prefix="asya-demo-"))
     missing = why_not_real()
@@ -220,19 +220,17 @@ def main() -> int:
         if missing:
             out.print(f"Cluster: the sandbox, an in-memory imitation of the Kubernetes API ({missing}).")
         else:
-            out.print(
-                f"Cluster: a real kube-apiserver from {ASSETS}; no pod and no KEDA runs, the demo says so for them."
-            )
+            out.print(f"Cluster: a real kube-apiserver from {ASSETS}. The demo writes the status of pods and of KEDA.")
         operator.start()
-        out.print(f"Webhook (gunicorn, TLS) and controller are up after {time.monotonic() - started:.1f} s.")
+        out.print(f"Webhook (gunicorn, TLS) and controller are ready after {time.monotonic() - started:.1f} s.")
         with Space.create(operator.client, "demo") as space:
             demo = Demo(operator, space)
             demo.run()
             out.print()
             if demo.failed:
-                out.print(f"{demo.failed} steps did not hold; the logs are in {directory}", style="bold red")
+                out.print(f"{demo.failed} steps failed; the logs are in {directory}", style="bold red")
             else:
-                out.print(f"Every step held, in {time.monotonic() - started:.1f} s.", style="bold green")
+                out.print(f"All steps succeeded in {time.monotonic() - started:.1f} s.", style="bold green")
             if options.keep:
                 keep(cluster.kubeconfig)
     finally:
@@ -244,7 +242,7 @@ def main() -> int:
 
 def keep(kubeconfig: Path) -> None:
     """Wait until interrupted."""
-    out.print(f"\nIt goes on running until you press Ctrl-C. In another terminal:\n\n  export KUBECONFIG={kubeconfig}")
+    out.print(f"\nThe cluster runs until you press Ctrl-C. In another terminal:\n\n  export KUBECONFIG={kubeconfig}")
     out.print("  kubectl --namespace demo get asya,deployments,scaledobjects,pods\n")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

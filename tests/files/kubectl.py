@@ -47,14 +47,14 @@ def objects(data: bytes) -> list[Any] | str:
         completed = subprocess.run(command, input=data, capture_output=True, env=environment, timeout=60)
     if completed.returncode:
         return completed.stderr.decode()
-    text, at, matches = completed.stdout.decode(), 0, []
+    text, at, parsed = completed.stdout.decode(), 0, []
     decoder = json.JSONDecoder()
     while at < len(text):
         value, at = decoder.raw_decode(text, at)
-        matches.append(_without_mark(value))
+        parsed.append(_without_mark(value))
         while at < len(text) and text[at].isspace():
             at += 1
-    return matches
+    return parsed
 
 
 def _without_mark(obj: Any) -> Any:

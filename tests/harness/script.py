@@ -61,11 +61,11 @@ def http_message(payload: Any, **more: Any) -> bytes:
 
 def events(body: bytes) -> list[tuple[str, Any]]:
     """The events of a stream."""
-    matches = []
+    parsed = []
     for text in body.decode().split("\n\n")[:-1]:
         event, data = text.split("\n")
-        matches.append((event.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
-    return matches
+        parsed.append((event.removeprefix("event: "), json.loads(data.removeprefix("data: "))))
+    return parsed
 
 
 class Script:

@@ -81,7 +81,7 @@ def put_keda() -> bool:
         return False
     manifests = os.environ.get("E2E_KEDA")
     if not manifests:
-        say("no KEDA here and no E2E_KEDA: what needs it is skipped")
+        say("no KEDA on this cluster and no E2E_KEDA: tests that need it are skipped")
         return False
     say("KEDA")
     kubectl("apply", "--server-side", "--filename", manifests)
@@ -127,7 +127,7 @@ def main() -> int:
         failed |= run_tests(table, "-m", "not alone", "-n", workers) not in (0, 5)
         failed |= run_tests(table, "-m", "alone", "-n", "0") not in (0, 5)
     finally:
-        say("taking it away")
+        say("uninstalling")
         helm("uninstall", *RELEASE, "--wait", "--ignore-not-found")
         kubectl("delete", "crd", "asyncactors.asya.io", "--ignore-not-found")
         kubectl("delete", "namespace", "asya-system", "--ignore-not-found", timeout=300)
@@ -136,7 +136,7 @@ def main() -> int:
     remaining = wait_gone(before)
     print_table(table)
     for name in sorted(remaining):
-        print(f"left behind: {name}")
+        print(f"not removed: {name}")
     say(f"{'FAILED' if failed or remaining else 'all passed'} after {(time.monotonic() - start_time) / 60:.0f} min")
     return int(bool(failed or remaining))
 

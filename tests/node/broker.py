@@ -115,12 +115,12 @@ class Broker:
         """Take the messages that are ready now, decoded."""
 
         def do(channel: BlockingChannel) -> list[Any]:
-            matches: list[Any] = []
+            messages: list[Any] = []
             while True:
                 method, _properties, body = channel.basic_get(queue, auto_ack=True)
                 if method is None or body is None:
-                    return matches
-                matches.append(json.loads(body))
+                    return messages
+                messages.append(json.loads(body))
 
         return self._call(do)
 

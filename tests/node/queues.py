@@ -53,12 +53,12 @@ class Queues:
 
     def take(self, queue: str) -> list[Any]:
         """Take the messages that are in the queue now, decoded."""
-        url, matches = f"{self.base}/{queue}", list[Any]()
+        url, bodies = f"{self.base}/{queue}", list[Any]()
         while messages := self._call("ReceiveMessage", QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
             entries = [{"Id": str(i), "ReceiptHandle": m["ReceiptHandle"]} for i, m in enumerate(messages)]
             self._call("DeleteMessageBatch", QueueUrl=url, Entries=entries)
-            matches += [json.loads(message["Body"]) for message in messages]
-        return matches
+            bodies += [json.loads(message["Body"]) for message in messages]
+        return bodies
 
     def _call(self, action: str, **parameters: Any) -> Any:
         if not self._forward.alive:

@@ -39,10 +39,10 @@ class Jobs:
 def as_here(site: Site, obj: Any) -> Any:
     """An example's actor with the broker, sidecar, function and size of these tests."""
     ours = site.actor(obj["metadata"]["name"], function="work")["spec"]
-    template, wanted = obj["spec"]["workload"]["template"]["spec"], ours["workload"]["template"]["spec"]
-    (container,), (runtime,) = template["containers"], wanted["containers"]
+    template, test_spec = obj["spec"]["workload"]["template"]["spec"], ours["workload"]["template"]["spec"]
+    (container,), (runtime,) = template["containers"], test_spec["containers"]
     kept = {key: value for key, value in runtime.items() if key != "name"}
-    template.update(containers=[{**container, **kept}], volumes=wanted["volumes"])
+    template.update(containers=[{**container, **kept}], volumes=test_spec["volumes"])
     obj["spec"].update(transport=ours["transport"], sidecar=ours["sidecar"], queueName=ours["queueName"])
     return obj
 
