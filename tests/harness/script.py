@@ -104,6 +104,11 @@ class Script:
             wait_for("the script", lambda: self.process.poll() is not None or (directory / "runtime-ready").exists())
             assert self.process.poll() is None, self.log()
 
+    def kill(self) -> None:
+        """Kill the process and wait for its end."""
+        self.process.kill()
+        self.process.wait()
+
     def log(self) -> str:
         """Its output."""
         return self.output.read_text(errors="replace")

@@ -19,5 +19,4 @@ def scripts(tmp_path: Path) -> Iterator[Callable[..., Script]]:
 
     yield start
     for script in started:
-        script.process.kill()
-        script.process.wait()
+        script.kill()

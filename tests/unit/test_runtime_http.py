@@ -20,8 +20,7 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """One script for many messages, so that effects of one message on the next appear."""
     script = Script(tmp_path_factory.mktemp("http"), HANDLERS, "handlers.any", ASYA_SOCKET_MAX_SIZE="100000")
     yield script
-    script.process.kill()
-    script.process.wait()
+    script.kill()
 
 
 def down(payload: Any, **more: Any) -> tuple[str, Any]:

@@ -3,13 +3,13 @@
 import json
 import socket
 import struct
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.harness.scripted import FramesRuntime
 from tests.podrun.frames import Frames
 from tests.podrun.settings import MissingSetting, duration, read
 from tests.podrun.transports import Received, SendFailed
@@ -41,35 +41,9 @@ class Broker:
         raise AssertionError("nothing is requeued here")
 
 
-class Runtime:
-    """Answers the next connections with prepared answers."""
-
-    def __init__(self, path: Path) -> None:
-        self.answers: list[bytes] = []
-        self.requests: list[bytes] = []
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            with connection, connection.makefile("rb") as stream:
-                self.requests.append(stream.read(struct.unpack(">I", stream.read(4))[0]))
-                connection.sendall(self.answers.pop(0))
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._listener.close()
-
-
 @pytest.fixture
-def runtime(tmp_path: Path) -> Iterator[Runtime]:
-    started = Runtime(tmp_path / "asya-runtime.sock")
+def runtime(tmp_path: Path) -> Iterator[FramesRuntime]:
+    started = FramesRuntime(tmp_path / "asya-runtime.sock")
     yield started
     started.close()
 
@@ -98,7 +72,7 @@ def framed(body: Any) -> bytes:
         (b"", ["asya-error-end"]),
     ],
 )
-def test_the_target_of_each_answer(tmp_path: Path, runtime: Runtime, answer: bytes, sent: list[str]) -> None:
+def test_the_target_of_each_answer(tmp_path: Path, runtime: FramesRuntime, answer: bytes, sent: list[str]) -> None:
     runtime.answers, broker = [answer], Broker()
     sidecar(tmp_path, broker).handle(Received(1, json.dumps(MESSAGE).encode()))
     assert [queue for queue, _ in broker.sent] == sent
@@ -106,7 +80,7 @@ def test_the_target_of_each_answer(tmp_path: Path, runtime: Runtime, answer: byt
     assert json.loads(runtime.requests[0]) == MESSAGE
 
 
-def test_children_of_a_fan_out_and_failed_messages(tmp_path: Path, runtime: Runtime) -> None:
+def test_children_of_a_fan_out_and_failed_messages(tmp_path: Path, runtime: FramesRuntime) -> None:
     runtime.answers, broker = [framed([{"payload": n, "route": NEXT} for n in range(2)]), framed([FAILED])], Broker()
     tried = sidecar(tmp_path, broker, "frames-namespaced")
     for _ in range(2):
@@ -128,7 +102,7 @@ def test_a_message_that_it_cannot_handle_goes_to_the_error_end(tmp_path: Path, b
     assert [queue for queue, _ in broker.sent] == ["asya-error-end"]
 
 
-def test_the_message_in_hand_at_sigterm_is_delivered_again(tmp_path: Path, runtime: Runtime) -> None:
+def test_the_message_in_hand_at_sigterm_is_delivered_again(tmp_path: Path, runtime: FramesRuntime) -> None:
     runtime.answers, broker = [framed([{"payload": 1, "route": NEXT}])], Broker()
     tried = sidecar(tmp_path, broker)
     tried.cancelled = True
