@@ -106,7 +106,8 @@ def test_ctrl_c_leaves_nothing(site: Site, report: Report) -> None:
             running.stdin.write(b'{"seconds": 30}')
             running.stdin.close()
             running.stdin = None
-            time.sleep(1.5 + pause)
+            wait_for("the Job", lambda: site.client.list(JOBS, site.name, labelSelector=LABEL), 60, pause=0.1)
+            time.sleep(pause)
             running.send_signal(signal.SIGINT)
             _, output = running.communicate(timeout=60)
         assert running.returncode == 130, output.decode()
