@@ -112,7 +112,7 @@ def test_the_installed_plugin_runs(dist: Path, tmp_path: Path) -> None:
         completed = subprocess.run([str(link), "doctor"], env=environment, text=True, capture_output=True, check=True)
         assert completed.stdout == "ran doctor\n"
     message = (tmp_path / "pip.log").read_text()
-    assert message.count("--require-hashes") == 1, "dependencies were installed after the first run"
+    assert message.count("--require-hashes") == 1, "only the first run may install dependencies"
     assert f"asya_operator-{VERSION}-py3-none-any.whl" in message
 
 

@@ -174,8 +174,8 @@ def test_null_empties_lists_and_maps_of_the_user() -> None:
         assert reached(objects, target, f"{POD}.containers.0.env.ASYA_SIDECAR_RESOURCES.value") == "{}"
 
 
-def test_whoever_may_see_or_change_a_namespace_may_see_or_change_its_actors() -> None:
-    """Kubernetes adds up what bears a label: what is added to ``view`` is part of ``edit``, and that of ``admin``."""
+def test_the_rights_to_a_namespace_include_its_actors() -> None:
+    """Kubernetes aggregates roles by labels: ``edit`` includes ``view``, and ``admin`` includes ``edit``."""
     given: dict[str, set[str]] = {"view": set(), "edit": set(), "admin": set()}
     for obj in rendered({}):
         for role in given:

@@ -80,7 +80,7 @@ def test_a_missing_queue_is_a_phase(space: Space) -> None:
     wait_for("the phase", lambda: _phase(space, "a") == "QueueMissing")
 
 
-def test_paused_scaling_is_a_phase_whoever_paused_it(space: Space) -> None:
+def test_paused_scaling_is_a_phase_in_every_case(space: Space) -> None:
     space.apply(actor("a", scaling={"enabled": True}))
     space.wait_condition("a", "ScalingReady", "True", "ScaledObjectCreated")
     space.patch("ScaledObject", "a", {"metadata": {"annotations": {"autoscaling.keda.sh/paused-replicas": "1"}}})

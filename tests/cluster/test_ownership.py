@@ -34,7 +34,7 @@ def test_owned_objects_are_left_to_garbage_collection(space: Space) -> None:
     stripped = [d for d in deployments.stop() if not sidecar_of(d) or LABEL not in d["metadata"]["labels"]]
     assert stripped == []
     made = {r["metadata"]["name"] for r in replica_sets.stop()}
-    assert len(made) <= 10, "an orphaned Deployment created another ReplicaSet"
+    assert len(made) <= 10, "an actor's Deployment created another ReplicaSet"
 
 
 def wait_for_orphaning(space: Space) -> None:

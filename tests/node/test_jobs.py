@@ -1,4 +1,4 @@
-"""Jobs end when their work is done, whoever starts them, and lose no message."""
+"""Jobs of users and of KEDA end when their work is done, and lose no message."""
 
 import time
 from collections.abc import Callable

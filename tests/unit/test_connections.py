@@ -85,7 +85,7 @@ def test_answered_connections_stay_longer(limits: ConnectionLimits) -> None:
     third.close()
     newest = next(one for one in limits if one not in (first, second))
     limits.mark_busy(newest)
-    assert limits.admit(connection("a")) is first, "the new connection was kept instead"
+    assert limits.admit(connection("a")) is first, "an older connection must be closed, not the new one"
 
 
 def test_the_address_with_the_most_connections_loses_one(limits: ConnectionLimits) -> None:

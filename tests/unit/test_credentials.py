@@ -29,7 +29,7 @@ def test_a_pod_uses_its_service_account(account: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(credentials, "TOKEN_SECONDS", -1.0)
     assert result.headers() == {"Authorization": "Bearer second"}
     (account / "token").unlink()
-    assert result.headers() == {"Authorization": "Bearer second"}, "the token is read again too soon"
+    assert result.headers() == {"Authorization": "Bearer second"}, "a failed read must keep the last token"
     options = result.pool(7).connection_pool_kw
     assert (options["maxsize"], options["cert_reqs"]) == (7, "CERT_REQUIRED")
     assert options["ca_certs"] == str(account / "ca.crt")

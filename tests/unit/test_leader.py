@@ -127,7 +127,7 @@ def test_a_stopping_leader_releases_the_lease(clock: Clock) -> None:
     assert second.is_leading
     first.step()
     assert api.holder == "second"
-    assert first.stopped == 0, "this is only for leaders that lose it"
+    assert first.stopped == 0, "only a leader that loses the Lease may count as stopped"
 
 
 def test_two_candidates_that_create_it_at_once(clock: Clock) -> None:

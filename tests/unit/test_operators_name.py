@@ -1,4 +1,4 @@
-"""The plugin finds the operator in its namespace by what it is, since the chart's values can give it any name."""
+"""The plugin finds the operator by its labels and environment, because the chart's values can change its name."""
 
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from tests.harness.space import actor
 
 
 class Fake:
-    """An API server with the chart's Deployments, their pods, and a controller of somebody else."""
+    """An API server with the chart's Deployments, their pods, and another controller."""
 
     def __init__(self, values: Object, refusal: int = 0) -> None:
         others = {"metadata": {"name": "another", "labels": {"app.kubernetes.io/component": "controller"}}}

@@ -31,7 +31,7 @@ def test_places_are_limited_and_waiting_workloads_are_woken() -> None:
     rollouts.started(deployment(observedGeneration=1))
     assert (rollouts.in_flight, woken) == (2, [])
     rollouts.observe(deployment(generation=1))
-    assert rollouts.in_flight == 2, "it had no rollout"
+    assert rollouts.in_flight == 2, "this state is from before the rollout"
     rollouts.observe(deployment())
     assert (rollouts.in_flight, woken) == (1, [("ns", "b")])
 
