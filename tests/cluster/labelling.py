@@ -44,7 +44,7 @@ def sidecar_of(obj: Object) -> Object | None:
     return next((c for c in containers if c["name"] == "sidecar"), None)
 
 
-def roll_overs(space: Space, name: str) -> int:
+def rollout_count(space: Space, name: str) -> int:
     """The number of different templates that a Deployment has had."""
     owned = [r for r in space.all("ReplicaSet") if r["metadata"]["ownerReferences"][0]["name"] == name]
     return len(owned)

@@ -9,7 +9,7 @@ import pytest
 from kube.failures import ApiError
 from kube.objects import Object
 from release.binaries import binary
-from tests.cluster.labelling import roll_overs, template_of, workload
+from tests.cluster.labelling import rollout_count, template_of, workload
 from tests.cluster.shapes import config_map
 from tests.cluster.watching import ready, settle
 from tests.harness.clusters import Cluster, wait_for
@@ -135,12 +135,12 @@ def test_another_injector_before_or_after_the_operators(space: Space, name: str,
         wait_until_called(space)
         made = space.apply(named("Deployment", "x"))
         assert containers(made) == ["sidecar", "proxy", runtime]
-        wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
+        wait_for("the rollout", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
         for _ in range(3):
             space.apply(named("Deployment", "x"))
             space.patch("AsyncActor", "a", {"metadata": {"labels": {"touched": str(time.monotonic_ns())}}})
         settle(space)
-        assert roll_overs(space, "x") == 1
+        assert rollout_count(space, "x") == 1
         unlabelled = space.patch("Deployment", "x", {"metadata": {"labels": {"asya.io/actor": None}}})
         assert containers(unlabelled) == ["proxy", runtime]
         pod = space.create_object(named("Pod", "p"))
@@ -177,7 +177,7 @@ def test_an_image_mirror_that_is_installed_after_injection(space: Space, cluster
         settle(space)
         assert [space.wait("Deployment", n)["metadata"]["generation"] for n in ("a", "x")] == before
         assert space.condition("a", "WorkloadReady")["reason"] == "WorkloadCreated"
-        assert roll_overs(space, "x") == 3, "expected one injection, one restart, one new injection"
+        assert rollout_count(space, "x") == 3, "expected one injection, one restart, one new injection"
     messages = [e["reason"] for e in space.all("Event") if e["reason"] in ("Contested", "InjectionOutdated")]
     assert messages == []
 

@@ -11,7 +11,7 @@ import yaml
 from kube.objects import Object
 from kube.resources import ASYNC_ACTORS
 from release.binaries import binary
-from tests.cluster.labelling import LABEL, roll_overs, sidecar_of, template_of, workload
+from tests.cluster.labelling import LABEL, rollout_count, sidecar_of, template_of, workload
 from tests.cluster.watching import ready, settle
 from tests.harness.clusters import Cluster, wait_for
 from tests.harness.history import History
@@ -43,7 +43,7 @@ def plan_holds(space: Space, name: str, count: int) -> None:
     names = containers(obj)
     assert names.count("sidecar") == 1
     assert template_of(obj)["metadata"]["labels"][LABEL] == "a"
-    assert roll_overs(space, name) == count
+    assert rollout_count(space, name) == count
     assert space.condition("a", "WorkloadReady")["reason"] == "WorkloadCreated"
 
 
@@ -61,12 +61,12 @@ def test_kubectl_edits_of_an_owned_workload(space: Space, kubectl: Kubectl) -> N
     edited = space.wait("Deployment", "a")
     assert edited["metadata"]["labels"]["team"] == edited["metadata"]["annotations"]["team"] == "b"
     assert "EXTRA" in str(edited["spec"])
-    sets = roll_overs(space, "a")
+    sets = rollout_count(space, "a")
     kubectl("label", "--overwrite", "deployment/a", f"{LABEL}=other")
     wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"][LABEL] == "a")
     kubectl("label", "deployment/a", f"{LABEL}-")
     wait_for("its label", lambda: space.wait("Deployment", "a")["metadata"]["labels"].get(LABEL) == "a")
-    assert roll_overs(space, "a") == sets, "the change replaced pods"
+    assert rollout_count(space, "a") == sets, "the change replaced pods"
     wait_for("its sidecar", lambda: sidecar_of({"kind": "Deployment", **space.wait("Deployment", "a")}))
     ready(space, "a")
 
@@ -89,7 +89,7 @@ def test_a_labelled_workload_that_its_owner_applies_repeatedly(
     changed = {"kind": "Deployment", **space.wait("Deployment", "x")}
     assert containers(changed) == ["sidecar", "app"]
     assert "app:2" in str(changed["spec"])
-    wait_for("both templates", lambda: roll_overs(space, "x") == 2)
+    wait_for("both templates", lambda: rollout_count(space, "x") == 2)
 
 
 @pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
@@ -104,14 +104,14 @@ def test_an_actor_that_is_deleted_and_created_again_immediately(space: Space, ku
         made = space.apply(actor("a"))
         return bool(made["metadata"]["uid"] != first["metadata"]["uid"])
 
-    wait_for("another of its name", repeat)
+    wait_for("the successor", repeat)
     second = ready(space, "a")
     settle(space)
-    let_go = space.wait("Deployment", "x")
-    assert LABEL not in (let_go["metadata"].get("labels") or {}), (
+    released = space.wait("Deployment", "x")
+    assert LABEL not in (released["metadata"].get("labels") or {}), (
         "the label existed only for the actor and must go with it"
     )
-    assert containers(let_go) == ["app"]
+    assert containers(released) == ["app"]
     assert containers(space.wait("Deployment", "a")) == ["sidecar", "runtime"]
     owner = space.wait("Deployment", "a")["metadata"]["ownerReferences"][0]
     assert owner["uid"] == second["metadata"]["uid"]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from kube.objects import Object
-from tests.cluster.labelling import LABEL, label, roll_overs, sidecar_of, template_of, workload
+from tests.cluster.labelling import LABEL, label, rollout_count, sidecar_of, template_of, workload
 from tests.cluster.watching import ready, settle
 from tests.harness.clusters import wait_for
 from tests.harness.operator import Operator
@@ -60,14 +60,14 @@ def test_labelling_a_deployment_starts_one_rollout_and_relabelling_another(space
     ready(space, "a")
     ready(space, "b")
     space.apply(workload("Deployment", "x"))
-    wait_for("the first ReplicaSet", lambda: roll_overs(space, "x") == 1)
+    wait_for("the first ReplicaSet", lambda: rollout_count(space, "x") == 1)
     label(space, "Deployment", "x", "a")
-    wait_for("the second", lambda: roll_overs(space, "x") == 2)
+    wait_for("the second", lambda: rollout_count(space, "x") == 2)
     settle(space)
     relabelled = label(space, "Deployment", "x", "b")
-    wait_for("the third", lambda: roll_overs(space, "x") == 3)
+    wait_for("the third", lambda: rollout_count(space, "x") == 3)
     settle(space)
-    assert roll_overs(space, "x") == 3
+    assert rollout_count(space, "x") == 3
     label(space, "Deployment", "x", None)
     labelled = space.apply(workload("Deployment", "y", "b"))
     first_template, second_template = (copy.deepcopy(template_of(o)) for o in (relabelled, labelled))
@@ -142,8 +142,8 @@ def test_a_change_of_the_actor_reaches_every_labelled_workload_once(space: Space
     ready(space, "a")
     kinds = ("Deployment", "StatefulSet", "DaemonSet", "CronJob")
     generations = {kind: space.apply(workload(kind, "x", "a"))["metadata"]["generation"] for kind in kinds}
-    wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
-    before = roll_overs(space, "x")
+    wait_for("the rollout", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
+    before = rollout_count(space, "x")
     generations["Deployment"] = space.wait("Deployment", "x")["metadata"]["generation"]
     space.apply(actor("a", timeout={"processing": 123}))
     for kind in kinds:
@@ -152,7 +152,7 @@ def test_a_change_of_the_actor_reaches_every_labelled_workload_once(space: Space
     settle(space)
     for kind in ("StatefulSet", "DaemonSet", "CronJob"):
         assert space.wait(kind, "x")["metadata"]["generation"] == generations[kind] + 1, kind
-    assert roll_overs(space, "x") == before + 1
+    assert rollout_count(space, "x") == before + 1
 
 
 def test_a_change_of_the_script_starts_one_rollout_of_each_workload(space: Space, operator: Operator) -> None:
@@ -161,17 +161,17 @@ def test_a_change_of_the_script_starts_one_rollout_of_each_workload(space: Space
     ready(space, "a")
     wait_for("the sidecar", lambda: containers(space.wait("Deployment", "x")) == ["sidecar", "app"])
     settle(space)
-    before = {name: roll_overs(space, name) for name in ("a", "x")}
+    before = {name: rollout_count(space, name) for name in ("a", "x")}
     with operator.edited_script() as good:
         operator.script.write_text(good + "# another\n")
-        wait_for("both", lambda: all(roll_overs(space, n) == before[n] + 1 for n in before))
+        wait_for("both", lambda: all(rollout_count(space, n) == before[n] + 1 for n in before))
         settle(space)
-        assert {n: roll_overs(space, n) for n in before} == {n: before[n] + 1 for n in before}
+        assert {n: rollout_count(space, n) for n in before} == {n: before[n] + 1 for n in before}
         edited = {n: template_of(space.wait("Deployment", n)) for n in before}
     # The old script gives the old template, and so the old ReplicaSet.
     wait_for("the way back", lambda: all(template_of(space.wait("Deployment", n)) != edited[n] for n in before))
     settle(space)
-    assert {n: roll_overs(space, n) for n in before} == {n: before[n] + 1 for n in before}
+    assert {n: rollout_count(space, n) for n in before} == {n: before[n] + 1 for n in before}
 
 
 def test_a_failed_reinjection_is_an_event(space: Space) -> None:
@@ -225,7 +225,7 @@ def test_applying_the_uninjected_manifest_again_starts_no_rollout(
     ready(space, "a")
     manifest = workload("Deployment", "x", "a")
     space.apply(manifest, "argocd-controller")
-    wait_for("the roll-out", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
+    wait_for("the rollout", lambda: space.wait("Deployment", "x")["status"].get("availableReplicas") == 2)
     settle(space)
     before = template_of(space.wait("Deployment", "x"))
     for _ in range(5):
@@ -233,10 +233,10 @@ def test_applying_the_uninjected_manifest_again_starts_no_rollout(
         time.sleep(0.2)
     settle(space)
     assert template_of(space.wait("Deployment", "x")) == before
-    assert roll_overs(space, "x") == 1
+    assert rollout_count(space, "x") == 1
     changed = workload("Deployment", "x", "a", image="app:2")
     sync(space, manifest, changed)
-    wait_for("the roll-out", lambda: roll_overs(space, "x") == 2)
+    wait_for("the rollout", lambda: rollout_count(space, "x") == 2)
     assert containers(space.wait("Deployment", "x")) == ["sidecar", "app"]
 
 

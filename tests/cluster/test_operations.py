@@ -184,10 +184,10 @@ def test_an_unavailable_release_keeps_the_last_good_one(space: Space, operator: 
         # A newer release reaches no actor unless the settings name it, not even after a restart of the controller.
         digest = hashlib.sha256(BETTER).hexdigest()
         space.wait_condition("a", "RuntimeReady", "True", "RuntimeNotPinned")
-        wait_for("the news", lambda: digest in space.condition("a", "RuntimeReady")["message"])
+        wait_for("the digest", lambda: digest in space.condition("a", "RuntimeReady")["message"])
         assert has(GOOD)
         operator.restart_controller()
-        wait_for("the news again", lambda: digest in space.condition("a", "RuntimeReady")["message"])
+        wait_for("the digest again", lambda: digest in space.condition("a", "RuntimeReady")["message"])
         assert has(GOOD)
         operator.environment["ASYA_RUNTIME_SHA256"] = digest
         operator.restart_controller()

@@ -8,7 +8,7 @@ import pytest
 from cli.release import release_all
 from kube.failures import ApiError
 from kube.resources import ASYNC_ACTORS
-from tests.cluster.labelling import LABEL, label, own, roll_overs, sidecar_of, workload
+from tests.cluster.labelling import LABEL, label, own, rollout_count, sidecar_of, workload
 from tests.cluster.watching import ready, settle
 from tests.harness.clusters import wait_for
 from tests.harness.history import History
@@ -75,7 +75,7 @@ def test_orphans_stay_complete_and_an_actor_of_their_name_and_shape_adopts_them(
     space.apply(obj)
     ready(space, "a")
     before = {kind: space.wait(kind, "a") for kind in ("Deployment", "ScaledObject")}
-    sets = roll_overs(space, "a")
+    sets = rollout_count(space, "a")
     orphan(space, "a")
     settle(space)
     for kind, was in before.items():
@@ -90,7 +90,7 @@ def test_orphans_stay_complete_and_an_actor_of_their_name_and_shape_adopts_them(
         adopted = space.wait(kind, "a")
         assert adopted["metadata"]["uid"] == was["metadata"]["uid"]
         assert adopted["metadata"]["ownerReferences"][0]["uid"] == adopter["metadata"]["uid"]
-    assert roll_overs(space, "a") == sets
+    assert rollout_count(space, "a") == sets
     space.delete("AsyncActor", "a")
     space.wait_gone("Deployment", "a")
 

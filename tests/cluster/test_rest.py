@@ -127,12 +127,12 @@ def a_stuck_deletion(space: Space, cluster: Cluster, stack: ExitStack) -> Prepar
     ready(space, "stuck")
     space.wait("ScaledObject", "stuck")
     space.patch("ScaledObject", "stuck", {"metadata": {"finalizers": ["finalizer.keda.sh/x"]}})
-    stack.callback(lambda: let_go(space))
+    stack.callback(lambda: remove_finalizer(space))
     space.delete("AsyncActor", "stuck")
     return says(space, "stuck", "DeletionBlocked", "Ready")
 
 
-def let_go(space: Space) -> None:
+def remove_finalizer(space: Space) -> None:
     if space.get("ScaledObject", "stuck") is not None:
         space.patch("ScaledObject", "stuck", {"metadata": {"finalizers": None}})
     space.wait_gone("AsyncActor", "stuck")
@@ -286,7 +286,7 @@ def test_nothing_is_written_at_rest_in_any_situation(
         if cluster.real:
             return
         # These affect all objects: KEDA is missing, and the webhook's settings differ from the controller's.
-        let_go(space)
+        remove_finalizer(space)
         space.apply(actor("keda", scaling={"enabled": True}))
         operator.stop_controllers()
         operator.environment["ASYA_SIDECAR_IMAGE"] = "ghcr.io/example/sidecar:2"

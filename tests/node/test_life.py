@@ -87,7 +87,7 @@ def test_a_life(site: Site, report: Report, kind: str) -> None:
         return values == ["50s"] * 3
 
     wait_for("three pods of the new template", rolled, timeout=240, pause=0.5)
-    parts.append(f"rolled over {time.monotonic() - start_time:.0f} s")
+    parts.append(f"rolled out after {time.monotonic() - start_time:.0f} s")
     counted = route.wait_all(120)
     start_time = time.monotonic()
     site.delete("AsyncActor", "life")

@@ -24,13 +24,13 @@ class Api:
     def __init__(self) -> None:
         self.names = ["a", "b"]
         self.hanging = threading.Event()
-        self.let_go = threading.Event()
+        self.unblocked = threading.Event()
         self.requests = 0
 
     def request(self, method: str, path: str, *, query: Any, stream: bool = False, **_: Any) -> Any:
         self.requests += 1
         if self.hanging.is_set():
-            self.let_go.wait(60)
+            self.unblocked.wait(60)
         if stream:
             return Silent()
         items = [
@@ -117,7 +117,7 @@ def test_a_hanging_watch_restarts_and_finds_what_it_missed() -> None:
     assert [o["metadata"]["name"] for o in informer.all()] == ["b"]
     assert not dog.dead_watches()
     second = informer.thread
-    api.let_go.set()  # the first thread continues, and notices that it was replaced
+    api.unblocked.set()  # the first thread continues, and notices that it was replaced
     time.sleep(0.5)
     wait_for("the first thread to end", lambda: first and not first.is_alive())
     dog.check()
@@ -140,7 +140,7 @@ def test_a_watch_that_hangs_repeatedly_cannot_recover() -> None:
         dog.check()
     assert "configmaps" in dog.dead_watches()
     assert messages == [dog.dead_watches()]
-    api.let_go.set()
+    api.unblocked.set()
     informer.stop()
 
 
