@@ -64,3 +64,11 @@ class Helm:
     def uninstall(self) -> str:
         """Uninstall the release."""
         return self.run("uninstall", "asya-operator")
+
+    def refusal(self, values: dict[str, Any]) -> str:
+        """The message with which ``helm template`` refuses ``values``. Empty if it accepts them."""
+        try:
+            self.template(values)
+        except HelmError as refused:
+            return str(refused)
+        return ""
