@@ -20,7 +20,7 @@ from injection.inject import map_of, uninject
 from injection.kinds import KINDS, Kind
 from injection.plan import Plan, make_plan, script_hash
 from injection.settings import SidecarDefaults
-from webhook.admission import Decision, Wanted, decide
+from webhook.admission import Decision, PlanRequest, decide
 from webhook.validation import validate
 
 Object = dict[str, Any]
@@ -198,7 +198,7 @@ class Offline:
         }
         return decide(request, self._plan, reinject_pods=True)
 
-    def _plan(self, wanted: Wanted) -> Plan | None:
+    def _plan(self, wanted: PlanRequest) -> Plan | None:
         key = wanted.namespace, wanted.actor
         actor = self.actors.get(key)
         if actor is None:

@@ -20,7 +20,7 @@ from kube.informer import Informer
 from kube.informers import make_informer
 from kube.objects import Key, Object, key_of
 from kube.resources import ASYNC_ACTORS, CONFIG_MAPS
-from webhook.admission import NotCached, Wanted
+from webhook.admission import NotCached, PlanRequest
 
 log = structlog.get_logger(__name__)
 
@@ -79,7 +79,7 @@ class ActorCache:
         """Whether the first lists of actors and of the script have arrived."""
         return self._informer.synced and self._scripts.synced
 
-    def cached_plan(self, wanted: Wanted) -> Plan:
+    def cached_plan(self, wanted: PlanRequest) -> Plan:
         """Return the plan of the wanted actor from the cache.
 
         Raises:
@@ -91,7 +91,7 @@ class ActorCache:
             raise NotCached
         return _valid(entry)
 
-    def plan(self, wanted: Wanted) -> Plan | None:
+    def plan(self, wanted: PlanRequest) -> Plan | None:
         """Return the plan of the wanted actor, or None if the actor does not exist.
 
         The method reads from the API server if the cache does not have the actor.
@@ -157,5 +157,5 @@ def _valid(entry: _Entry) -> Plan:
     return entry.plan
 
 
-def _is_stale(entry: _Entry, wanted: Wanted) -> bool:
+def _is_stale(entry: _Entry, wanted: PlanRequest) -> bool:
     return entry.generation < wanted.generation or bool(wanted.uid and entry.uid != wanted.uid)

@@ -1,13 +1,13 @@
-"""Decides on an AdmissionReview; pure but for the lookup of actors that it is given.
+"""Decides on an AdmissionReview. The functions are pure, except for the lookup of actors that the caller passes.
 
-What the label on an object means depends on the object:
+The meaning of the label depends on its place:
 
-* on a workload's own metadata: its template is injected, and un-injected when the label goes;
-* on a template alone: the workload stays as its owner wrote it and its pods are injected;
-* on a Pod: the pod is injected, unless its template was already.
+* In the metadata of a workload: the webhook injects the template, and un-injects it when the label is removed.
+* In a template alone: the workload stays as its owner wrote it. The webhook injects its pods.
+* On a Pod: the webhook injects the pod, unless its template was injected.
 
-A template that cannot be injected rightly is denied with the reason; anything unlabelled, or being
-deleted, is let through as it is.
+The webhook denies a template that it cannot inject correctly, and names the reason. It does not change an object that
+is unlabelled or being deleted.
 """
 
 from collections.abc import Callable
@@ -39,20 +39,22 @@ Outcome = Literal["injected", "unchanged", "uninjected", "denied", "error"]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """Which actor's plan is wanted, and what is known of how fresh it must be."""
+class PlanRequest:
+    """Names the actor whose plan is needed, and the oldest version of it that is acceptable."""
 
     namespace: str
     actor: str
     generation: int = 0
+    """The plan must be of this generation of the actor, or of a later one."""
     uid: str = ""
+    """The plan must be of the actor with this uid. Empty for any."""
 
 
 class NotCached(Exception):
     """The plan is not in memory, and the lookup must not wait for a read from the API server."""
 
 
-PlanLookup = Callable[[Wanted], Plan | None]
+PlanLookup = Callable[[PlanRequest], Plan | None]
 """The plan of an actor, or None if there is no such actor. It may raise :class:`InvalidActor` or :class:`NotCached`."""
 
 
@@ -64,18 +66,20 @@ class Decision:
     patch: list[Operation] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     message: str = ""
-    """Why it was denied."""
+    """The reason of a denial."""
 
 
 UNCHANGED: Final = Decision("unchanged")
 
 
 def decide(request: Object, lookup: PlanLookup, *, reinject_pods: bool = False) -> Decision:
-    """The decision on ``request``, an AdmissionReview's ``request``.
+    """Return the decision on ``request``, the ``request`` of an AdmissionReview.
 
     Args:
-        reinject_pods: whether a pod that was injected for an earlier plan gets the new one. In a cluster its
-            template's roll-out brings that; in files nothing else would.
+        request: the request.
+        lookup: finds the plan of an actor. Its errors other than InvalidActor reach the caller.
+        reinject_pods: whether a pod with an earlier plan gets the current one. In a cluster the rollout of its
+            template does this. For files the caller sets it.
     """
     resource = request.get("resource")
     if not isinstance(resource, dict):
@@ -86,7 +90,7 @@ def decide(request: Object, lookup: PlanLookup, *, reinject_pods: bool = False) 
     obj = request.get("object")
     if not isinstance(obj, dict):
         return UNCHANGED
-    if not _concerns_us(obj, kind) or _is_being_deleted(request):
+    if not _is_labelled_or_injected(obj, kind) or _is_being_deleted(request):
         return UNCHANGED
     wrong = shape_fault(obj.get("metadata"), METADATA, "metadata") or shape_fault(
         kind.template(obj), TEMPLATE, ".".join(kind.path)
@@ -104,29 +108,33 @@ def decide(request: Object, lookup: PlanLookup, *, reinject_pods: bool = False) 
         return Decision("denied", message=f"AsyncActor {actor!r} is not valid: {invalid}; correct it first")
 
 
-def _concerns_us(obj: Object, kind: Kind) -> bool:
-    """Whether the object is labelled, or its template injected: whatever else it is, is not ours to judge."""
+def _is_labelled_or_injected(obj: Object, kind: Kind) -> bool:
+    """Whether the object is labelled or its template is injected. The webhook does not check other objects."""
     template = kind.template(obj)
     return LABEL_ACTOR in map_of(obj, "labels") or ANNOTATION_INJECTED in map_of(template, "annotations")
 
 
 def _is_being_deleted(request: Object) -> bool:
-    """Whether the object only waits for its finalizers, whose removal must not be refused for what else it is."""
+    """Whether the object only waits for its finalizers. A denial would prevent their removal."""
     metadata = request["object"].get("metadata")
-    going = metadata.get("deletionTimestamp") if isinstance(metadata, dict) else None
-    return request["operation"] == "UPDATE" and bool(going)
+    deleted_at = metadata.get("deletionTimestamp") if isinstance(metadata, dict) else None
+    return request["operation"] == "UPDATE" and bool(deleted_at)
 
 
 def _decide_pod(request: Object, pod: Object, lookup: PlanLookup, reinject: bool) -> Decision:
     actor = map_of(pod, "labels").get(LABEL_ACTOR)
     if request["operation"] != "CREATE" or not actor or is_disabled(pod):
-        return Decision("unchanged", warnings=_in_vain(pod)) if request["operation"] == "CREATE" else UNCHANGED
+        return (
+            Decision("unchanged", warnings=_empty_label_warnings(pod))
+            if request["operation"] == "CREATE"
+            else UNCHANGED
+        )
     if unknown_version(pod) is not None or (not reinject and read_record(pod) is not None and _has_sidecar(pod)):
-        # The template was injected, maybe for an earlier plan: its roll-out brings the new one, and a
-        # ReplicaSet's pods must be alike.
+        # The template was injected, perhaps with an earlier plan. Its rollout brings the current plan. Until then all
+        # pods of a ReplicaSet must be equal.
         return UNCHANGED
     namespace = request.get("namespace") or "default"
-    plan = lookup(Wanted(namespace, actor))
+    plan = lookup(PlanRequest(namespace, actor))
     if plan is None:
         raise Denied(
             f"metadata.labels[{LABEL_ACTOR}]: there is no AsyncActor {actor!r} in namespace {namespace!r}; "
@@ -142,7 +150,7 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         return UNCHANGED  # a Job's template is immutable
     template = kind.template(workload)
     if template is None:
-        return UNCHANGED  # the API server itself says what is missing
+        return UNCHANGED  # the API server itself refuses a workload without a template
     prefix = "".join(f"/{part}" for part in kind.path)
     version = unknown_version(template)
     if version is not None:
@@ -155,12 +163,12 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
         return _keep_owned(request, owner, lookup)
     if not actor or opted_out:
         decision = _changed(template, uninject(template), prefix, "uninjected")
-        decision.warnings += _in_vain(workload)
+        decision.warnings += _empty_label_warnings(workload)
         return decision
     namespace = request.get("namespace") or "default"
     generation = map_of(workload, "annotations").get(ANNOTATION_ACTOR_GENERATION, "")
     plan = lookup(
-        Wanted(
+        PlanRequest(
             namespace,
             actor,
             int(generation) if generation.isdecimal() and len(generation) < 19 else 0,
@@ -170,10 +178,10 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
     if plan is None:
         relation = ownership(workload, actor, "")
         if relation == "predecessor" and request["operation"] == "CREATE":
-            # A controller that has not heard of the deletion yet would make it without a sidecar, for a moment.
+            # The controller has not received the deletion yet. The workload would run without a sidecar for a moment.
             raise Denied(f"metadata.ownerReferences: the AsyncActor {actor!r} that is to own this is deleted")
         if relation in ("predecessor", "orphaned") and read_record(template) is not None:
-            # Its actor is deleted: garbage collection takes it, or it was orphaned to go on as it is.
+            # Its actor is deleted. Garbage collection deletes the workload, or it was orphaned and must stay as it is.
             return UNCHANGED
         decision = _changed(template, uninject(template), prefix, "uninjected")
         decision.warnings.append(
@@ -189,24 +197,24 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
     before = _template_before(request, kind)
     try:
         refuse(template, plan)
-        if before != template or read_record(template) is None:  # what runs already with such mounts goes on
+        if before != template or read_record(template) is None:  # a running workload with such mounts may continue
             refuse_mounts(template, plan)
-        result = inject(template, plan, job=kind.job, scaled=kind.scaled, before=before)
-        decision = _changed(template, result, prefix, "injected")
-        decision.warnings += revert_warnings(template, result, before, ".".join(kind.path))
+        injected = inject(template, plan, job=kind.job, scaled=kind.scaled, before=before)
+        decision = _changed(template, injected, prefix, "injected")
+        decision.warnings += revert_warnings(template, injected, before, ".".join(kind.path))
         return decision
     except Denied as denied:
         raise Denied(f"{'.'.join(kind.path)}.{denied}") from None
 
 
 def _keep_owned(request: Object, owner: Object, lookup: PlanLookup) -> Decision:
-    """Leave the sidecar where the label is taken off what an actor owns: the controller puts the label back.
+    """Keep the sidecar of an owned workload whose label was removed. The controller puts the label back.
 
-    Without that the pods would be replaced twice, and would be without a sidecar in between.
+    Otherwise two rollouts would follow each other, and the pods of the first would have no sidecar.
     """
     namespace, name = request.get("namespace") or "default", str(owner.get("name", ""))
-    if lookup(Wanted(namespace, name, 0, str(owner.get("uid", "")))) is None:
-        return UNCHANGED  # its actor is deleted, and garbage collection takes it
+    if lookup(PlanRequest(namespace, name, 0, str(owner.get("uid", "")))) is None:
+        return UNCHANGED  # its actor is deleted, and garbage collection deletes the workload
     message = (
         f"metadata.labels[{LABEL_ACTOR}]: the AsyncActor {name!r} owns this workload, so the operator puts the label "
         f"back and the sidecar stays; delete the AsyncActor, or opt out by the annotation {INJECT}: disabled"
@@ -214,8 +222,8 @@ def _keep_owned(request: Object, owner: Object, lookup: PlanLookup) -> Decision:
     return Decision("unchanged", warnings=[message])
 
 
-def _in_vain(obj: Object) -> list[str]:
-    """What to tell of a label that names no actor."""
+def _empty_label_warnings(obj: Object) -> list[str]:
+    """Return the warning about a label that names no actor, if it is empty."""
     if map_of(obj, "labels").get(LABEL_ACTOR) != "":
         return []
     return [f"metadata.labels[{LABEL_ACTOR}]: is empty, so nothing is injected; name an AsyncActor, or take it off"]
@@ -227,7 +235,7 @@ def _changed(old: Object, new: Object, prefix: str, outcome: Outcome) -> Decisio
 
 
 def _template_before(request: Object, kind: Kind) -> Object | None:
-    """The template as it was stored, for a request that changes a workload."""
+    """Return the stored template, for a request that changes a workload."""
     old = request.get("oldObject")
     if request["operation"] != "UPDATE" or not isinstance(old, dict):
         return None

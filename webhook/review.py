@@ -1,7 +1,8 @@
-"""Reads a review, and refuses what no API server sends, before anything of an actor is looked up for it.
+"""Reads a review, and refuses every request that an API server does not send, before it looks up any actor.
 
-Who can reach the webhook could otherwise ask for any actor's sidecar, environment included. A shape can be forged; what
-cannot is a client certificate, which is asked for where the setting ``ASYA_WEBHOOK_CLIENT_CA`` gives its authority.
+Otherwise every pod that reaches the webhook could ask for an actor's sidecar, with the values of its environment. A
+client can forge the shape of a review, but not a certificate. The setting ``ASYA_WEBHOOK_CLIENT_CA`` names the
+authority of the certificates that clients must show.
 """
 
 import re
@@ -25,32 +26,32 @@ REQUEST: dict[str, tuple[type, ...]] = {
     "userInfo": (dict,),
     "object": _OBJECT,
 }
-"""What a review's request consists of, as far as it is read, and of which type."""
+"""The fields of a review's request that the webhook reads, and their types."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 class BadRequest(Exception):
-    """A body that is no AdmissionReview; the message says why."""
+    """The body is not an AdmissionReview. The message says why."""
 
 
 class Stranger(Exception):
-    """A client that does not show that it is an API server; the message says what is missing."""
+    """The client does not prove that it is an API server. The message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Clients:
-    """Who may ask for a decision: who shows a certificate of ``authority``, with one of ``names`` if there are any."""
+    """The clients that may ask for a decision: those with a certificate of ``authority`` for one of ``names``."""
 
     authority: str = ""
-    """PEM; nobody needs a certificate if empty."""
+    """Certificates as PEM. If empty, clients need no certificate."""
     names: tuple[str, ...] = ()
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str]) -> "Clients":
-        """As ``ASYA_WEBHOOK_CLIENT_*`` say.
+        """Return the clients that the variables ``ASYA_WEBHOOK_CLIENT_*`` name.
 
         Raises:
-            InvalidSetting: if they cannot be used.
+            InvalidSetting: if a variable is invalid.
         """
         authority = env.get("ASYA_WEBHOOK_CLIENT_CA", "").strip()
         names = tuple(n for n in env.get("ASYA_WEBHOOK_CLIENT_NAMES", "").split(",") if n)
@@ -66,10 +67,10 @@ class Clients:
         return cls(authority, names)
 
     def check(self, certificate: Mapping[str, Any] | None) -> None:
-        """Refuse a client by its certificate, given as :meth:`ssl.SSLSocket.getpeercert` gives it once it is verified.
+        """Check a client's verified certificate, as :meth:`ssl.SSLSocket.getpeercert` returns it.
 
         Raises:
-            Stranger: if there is none, or it bears another name.
+            Stranger: if the client has no certificate, or its certificate has another name.
         """
         if not self.authority:
             return
@@ -83,10 +84,10 @@ class Clients:
 
 
 def request_of(body: Any) -> Object:
-    """The request of a review.
+    """Return the request of a review.
 
     Raises:
-        BadRequest: if it is not what an API server sends.
+        BadRequest: if an API server would not send it.
     """
     review: Any = body.get("request") if isinstance(body, dict) else None
     if not isinstance(review, dict) or body.get("apiVersion") != "admission.k8s.io/v1":
@@ -105,7 +106,7 @@ def request_of(body: Any) -> Object:
     if not isinstance(username, str) or not username:
         raise BadRequest("request.userInfo.username: required")
     if not review.get("namespace"):
-        raise BadRequest("request.namespace: required, as all that is asked about is in a namespace")
+        raise BadRequest("request.namespace: required, as every object that the webhook reviews is in a namespace")
     metadata = (review.get("object") or {}).get("metadata")
     for field in ("namespace", "name"):
         value = metadata.get(field) if isinstance(metadata, dict) else None

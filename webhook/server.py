@@ -1,7 +1,7 @@
-"""The webhook process: the application under gunicorn over TLS, one watch cache in each worker.
+"""The webhook process: the application under gunicorn with TLS, and one watch cache in each worker.
 
-Most imports are inside functions: ``prometheus_client`` decides on its first import whether the
-workers' metrics are put together, so the directory for that must be named before.
+Most imports are inside functions. ``prometheus_client`` decides at its first import whether it merges the metrics of
+several processes, so the variable for its directory must be set before.
 """
 
 import gc
@@ -39,27 +39,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How the process is run."""
+    """The settings of the process."""
 
     namespace: str = "asya-system"
     """The operator's own namespace."""
     secret: str = "asya-operator-webhook-cert"
-    """The Secret there that holds the serving certificate, unless that is in files."""
+    """The Secret in that namespace with the serving certificate. Not used if the certificate is in files."""
     certificate: Path | None = None
     key: Path | None = None
     home: str = "asya-system"
-    """The namespace whose ConfigMap tells which runtime script is current."""
+    """The namespace with the ConfigMap that names the current runtime script."""
     port: int = 8443
     bind: str = ""
-    """Address and port instead of every address."""
+    """Address and port to listen on. Empty for every address and ``port``."""
     metrics_port: int = 8080
     workers: int = 2
     threads: int = 64
-    """In each worker, at most: they are started as needed."""
+    """The largest number of threads in each worker. Threads start as needed."""
     peer_connections: int = PEER_CONNECTIONS
-    """Of one address to each worker, at most."""
+    """The largest number of connections of one address to each worker."""
     watch_namespaces: Sequence[str] = ()
-    """All if empty."""
+    """All namespaces if empty."""
     client_qps: int = QPS
     client_burst: int = BURST
     kubeconfig: str | None = None
@@ -82,13 +82,13 @@ SHARED = (
 None of them starts a thread or creates a metric. A metric that the master creates would export a zero of its own.
 """
 READY_SECONDS = 20.0
-"""For which a worker that starts waits for its certificate and for the list of actors."""
+"""How long a worker waits at its start for the certificate and the list of actors."""
 READ_SECONDS = 2.5
-"""For one live read of an actor: the API server waits five seconds for the whole admission."""
+"""The limit of one live read of an actor. The API server waits five seconds for the whole admission."""
 
 
 def run(options: Options) -> None:
-    """Serve until told to stop by a signal."""
+    """Serve until a signal stops the process."""
     logs.configure(options.log_level, options.log_format)
     choose_temporary_directory()
     metrics_directory = tempfile.mkdtemp(prefix="asya-metrics-")
@@ -104,10 +104,10 @@ def run(options: Options) -> None:
 
 
 def choose_temporary_directory(memory: Path = Path("/dev/shm")) -> None:
-    """Use ``memory`` for temporary files where no ordinary directory is writable, as on a read-only root file system.
+    """Use ``memory`` for temporary files if no ordinary directory is writable, as on a read-only root file system.
 
     Raises:
-        SystemExit: if that is not writable either; the message says what to mount.
+        SystemExit: if ``memory`` is not writable either. The message says what to mount.
     """
     try:
         tempfile.gettempdir()
@@ -124,8 +124,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
     def __init__(self, options: Options) -> None:
         self._options = options
         self.peer_connections = options.peer_connections
-        """For the workers, which have the application and no settings but gunicorn's."""
-        # A setting that cannot be used stops the process here, before there are workers.
+        """Workers read it here, because they have only this object and gunicorn's settings."""
+        # An invalid setting stops the process here, before it forks workers.
         from_environment(options.environment)
         Clients.from_environment(options.environment)
         load_configuration(options.kubeconfig)
@@ -141,18 +141,18 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "workers": options.workers,
             "worker_class": "webhook.worker.Worker",
             "threads": options.threads,
-            # An API server closes a connection that it does not use after 90 s; it must be the one who does.
+            # An API server closes an unused connection after 90 s. The webhook must not close it first.
             "keepalive": 120,
             "timeout": 60,
             "graceful_timeout": 25,
             "max_requests": 0,
             "worker_tmp_dir": "/dev/shm" if Path("/dev/shm").is_dir() else None,
-            # Any file that exists: it switches TLS on, and the context of each connection comes from below.
+            # gunicorn turns TLS on if this names a file. The certificate of each connection comes from `_context`.
             "certfile": os.devnull,
             "ssl_context": lambda _config, _default: self._context(),
             "loglevel": "warning",
             "logger_class": "webhook.gunicorn_log.GunicornLog",
-            # A socket for remote control, which nothing uses and a read-only file system refuses.
+            # Nothing uses the control socket, and a read-only file system refuses it.
             "control_socket_disable": True,
             "proc_name": "asya-webhook",
             "limit_request_line": 2048,
@@ -165,7 +165,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> Any:
-        """The application, made in the worker after the fork, since threads do not survive one."""
+        """Create the application. Each worker calls this after its fork, because threads do not survive a fork."""
         from kube.client import Client
         from kube.watchdog import Watchdog
         from telemetry.metrics import build_version
@@ -195,7 +195,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             loaded.load(certificate, key, str(options.certificate))
         else:
             watched.append(loaded.watch(client, options.namespace, options.secret))
-        # A worker that is beyond help makes room for another.
+        # gunicorn replaces a worker whose watches are dead.
         Watchdog(lambda: watched, lambda why: os.kill(os.getpid(), signal.SIGTERM)).start()
         BUILD.labels(build_version()).set(1)
 
@@ -205,9 +205,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         handler = Handler(cache.plan, defaults, cached=cache.cached_plan, clients=clients)
         self.answer = partial(direct.answer, handler)
         app = create_app(handler, not_ready)
-        # Until now no connection was accepted, so a worker that is later than its sibling fails none.
+        # The worker has accepted no connection yet, so a slow start fails no request.
         _wait_while(not_ready)
-        # What was made so far stays for good; a garbage collector that went through it took a tenth of each request.
+        # These objects stay for the life of the process. Scanning them took 10 % of each request.
         gc.collect()
         gc.freeze()
         return app
@@ -241,7 +241,7 @@ def _note_validity(starts: datetime, expires: datetime) -> None:
 
 
 def _version(client: "Client") -> tuple[int, int]:
-    """Kubernetes' version, as soon as it can be had. A worker that waits for long is replaced by gunicorn."""
+    """Return the version of Kubernetes. Wait for the API server; gunicorn replaces a worker that waits long."""
     from kube.failures import ApiError
 
     while True:
@@ -253,7 +253,7 @@ def _version(client: "Client") -> tuple[int, int]:
 
 
 def _wait_while(not_ready: Callable[[], str]) -> None:
-    """Wait, but not for ever: what may never come is told by ``/readyz``, which needs a worker."""
+    """Wait until the worker is ready, at most :data:`READY_SECONDS`. After that, ``/readyz`` reports the reason."""
     deadline = time.monotonic() + READY_SECONDS
     while not_ready() and time.monotonic() < deadline:
         time.sleep(0.01)

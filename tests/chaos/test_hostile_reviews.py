@@ -24,7 +24,7 @@ from telemetry import logs
 from tests.chaos import FULL
 from tests.harness.space import actor
 from tests.strategies import templates
-from webhook.admission import Wanted
+from webhook.admission import PlanRequest
 from webhook.app import create_app
 from webhook.connections import MAX_BODY
 from webhook.handler import Handler
@@ -55,7 +55,7 @@ RESOURCES = [
 ]
 
 
-def lookup(wanted: Wanted) -> Plan | None:
+def lookup(wanted: PlanRequest) -> Plan | None:
     """One actor in each of two namespaces. The second has a secret."""
     if (wanted.namespace, wanted.actor) == ("ns", "mine"):
         return make_plan(parse_actor(actor("mine")), SidecarDefaults())
@@ -91,7 +91,7 @@ def reviews(draw: st.DrawFn) -> Any:
     group, resource = draw(st.sampled_from(RESOURCES))
     template = draw(templates())
     if draw(st.booleans()):
-        plan = lookup(Wanted("ns", "mine"))
+        plan = lookup(PlanRequest("ns", "mine"))
         assert plan is not None
         template = inject(template, plan)
     metadata: Object = {

@@ -12,9 +12,9 @@ from kube.client import Client
 from kube.objects import Object
 from tests.harness.space import actor
 from webhook.actors import ActorCache
-from webhook.admission import Wanted
+from webhook.admission import PlanRequest
 
-WANTED = Wanted("x", "a")
+WANTED = PlanRequest("x", "a")
 
 
 def obj(generation: int = 1, uid: str = "u") -> Object:

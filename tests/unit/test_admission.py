@@ -13,7 +13,7 @@ from injection.inject import inject
 from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults, from_environment
 from tests.harness.space import actor
-from webhook.admission import UNCHANGED, Decision, Wanted, decide
+from webhook.admission import UNCHANGED, Decision, PlanRequest, decide
 from webhook.app import create_app
 from webhook.connections import MAX_BODY
 from webhook.handler import Handler
@@ -22,7 +22,7 @@ Object = dict[str, Any]
 TEMPLATE: Object = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [{"name": "app", "image": "a:1"}]}}
 
 
-def lookup(wanted: Wanted) -> Plan | None:
+def lookup(wanted: PlanRequest) -> Plan | None:
     if wanted.actor == "broken":
         raise InvalidActor(["spec.queueName: required"])
     if wanted.actor not in ("a", "b"):

@@ -14,7 +14,7 @@ from kube.informer import Informer
 from kube.resources import ASYNC_ACTORS, CONFIG_MAPS, DEPLOYMENTS
 from tests.harness.space import actor
 from webhook.actors import ActorCache
-from webhook.admission import Wanted
+from webhook.admission import PlanRequest
 
 HOSTILE = [
     "..",
@@ -56,7 +56,7 @@ def test_a_path_has_the_expected_segments(namespace: str, name: str) -> None:
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_label_with_an_invalid_name_requests_no_actor(name: str) -> None:
     cache = ActorCache(Client.__new__(Client), SidecarDefaults(), "asya-system")
-    assert cache.plan(Wanted("ns", name)) is None
+    assert cache.plan(PlanRequest("ns", name)) is None
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -11,7 +11,7 @@ from injection.plan import Plan, make_plan
 from injection.settings import SidecarDefaults
 from tests.harness.space import actor
 from tests.unit.test_admission import TEMPLATE, deployment, envelope, review
-from webhook.admission import NotCached, Wanted
+from webhook.admission import NotCached, PlanRequest
 from webhook.app import create_app
 from webhook.connections import request_end
 from webhook.direct import MAX_DIRECT_BODY, answer
@@ -27,7 +27,7 @@ HEADERS = (
 """The headers of an API server of version 1.36, except the length."""
 
 
-def cached(wanted: Wanted) -> Plan | None:
+def cached(wanted: PlanRequest) -> Plan | None:
     if wanted.actor == "later":
         raise NotCached
     if wanted.actor == "broken":
@@ -35,7 +35,7 @@ def cached(wanted: Wanted) -> Plan | None:
     return make_plan(parse_actor(actor(wanted.actor)), SidecarDefaults())
 
 
-def plan(wanted: Wanted) -> Plan | None:
+def plan(wanted: PlanRequest) -> Plan | None:
     return None if wanted.actor == "later" else cached(wanted)
 
 

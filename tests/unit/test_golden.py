@@ -18,7 +18,7 @@ from injection.kinds import KINDS
 from injection.plan import Plan, make_plan, script_hash
 from injection.settings import SidecarDefaults
 from tests.golden import ACTORS, CASES, SCRIPT, Case, injected, offline, outcome, uninjected
-from webhook.admission import Wanted
+from webhook.admission import PlanRequest
 from webhook.app import create_app
 from webhook.handler import Handler
 
@@ -79,7 +79,7 @@ def test_the_function_alone_is_its_own_inverse(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=ids)
 def test_the_webhook_gives_the_same_result(case: Case) -> None:
-    def lookup(wanted: Wanted) -> Plan | None:
+    def lookup(wanted: PlanRequest) -> Plan | None:
         return plan_of(wanted.actor, case.defaults)
 
     client = create_app(Handler(lookup, case.defaults)).test_client()

@@ -14,7 +14,7 @@ from injection.kinds import KINDS
 from injection.plan import CONTRACT
 from injection.record import read_record, unknown_version
 from tests.unit.test_golden import plan_of
-from webhook.admission import Wanted, decide
+from webhook.admission import PlanRequest, decide
 
 Object = dict[str, Any]
 FOLDER = Path(__file__).parent.parent / "records"
@@ -108,9 +108,9 @@ def test_a_record_of_a_future_release_is_not_changed() -> None:
 
 
 def test_a_missing_actor_is_still_read_if_the_record_is_known() -> None:
-    lookups: list[Wanted] = []
+    lookups: list[PlanRequest] = []
 
-    def lookup(wanted: Wanted) -> Any:
+    def lookup(wanted: PlanRequest) -> Any:
         lookups.append(wanted)
         return plan_of(wanted.actor)
 
