@@ -61,7 +61,7 @@ messages: $(READY) brokers ## Run the message tests in their long forms
 	MESSAGES=full $(BIN)/python -m pytest tests/e2e -n 0
 
 chaos: $(READY) ## Run the fault-injection suite in full
-	CHAOS=full $(BIN)/python -m pytest tests/chaos tests/cluster/test_rest.py -n 0
+	CHAOS=full $(BIN)/python -m pytest tests/chaos tests/cluster/test_rest.py tests/cluster/test_health.py tests/unit -n 0
 
 e2e: $(READY) ## Install on the current kind or minikube cluster, test there, uninstall (tests/node/__main__.py)
 	$(BIN)/python -m tests.node

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.chaos import FULL
 from tests.harness.brokers import RabbitMQ
 from tests.harness.clusters import ASSETS, Cluster, real_version, why_not_real
 from tests.harness.kubelet import running
@@ -13,7 +14,7 @@ from tests.harness.space import Space
 
 settings.register_profile(
     "project",
-    max_examples=200,
+    max_examples=200 if FULL else 100,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],  # the duration depends on the machine

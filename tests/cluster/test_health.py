@@ -5,6 +5,7 @@ from functools import partial
 import pytest
 
 from tests.cases.troubles import TROUBLES, container_status, report, running_pod
+from tests.chaos import FULL
 from tests.harness.clusters import wait_for
 from tests.harness.space import Space, actor
 
@@ -91,7 +92,8 @@ def test_paused_scaling_is_a_phase_in_every_case(space: Space) -> None:
     wait_for("the phase", lambda: _phase(space, "a") != "Paused")
 
 
-@pytest.mark.only("sandbox")  # it takes a minute, and KEDA runs on neither tier
+@pytest.mark.only("sandbox")
+@pytest.mark.skipif(not FULL, reason="takes a minute, which a unit test shortens: CHAOS=full")
 def test_a_scaled_object_without_a_status_from_keda(space: Space) -> None:
     space.apply(actor("ignored", scaling={"enabled": True}))
     space.wait_condition("ignored", "ScalingReady", "Unknown", "ScaledObjectNotObserved")

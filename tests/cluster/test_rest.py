@@ -272,6 +272,7 @@ def assert_rest(proxy: Proxy) -> None:
         time.sleep(min(1.0, REST_SECONDS - (now - last)))
 
 
+@pytest.mark.only("sandbox", *(("kube-apiserver",) if FULL else ()))
 def test_nothing_is_written_at_rest_in_any_situation(
     space: Space, operator: Operator, cluster: Cluster, tmp_path: Path
 ) -> None:

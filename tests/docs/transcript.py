@@ -58,6 +58,9 @@ def part(title: str, text: str) -> str:
     return match[1]
 
 
+OF_MAKE = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+
+
 def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], timeout: float = 300) -> list[float]:
     """Run all commands in one shell that starts in ``directory``, and compare their output with the page.
 
@@ -67,6 +70,8 @@ def follow(steps: list[Step], directory: Path, environment: Mapping[str, str], t
     Raises:
         AssertionError: if a command fails, or if its output differs from the page.
     """
+    # Without make's own variables, which would make a nested make print the folder that it enters.
+    environment = {name: value for name, value in environment.items() if name not in OF_MAKE}
     mark = f"printf '{END}%s{TIME}' $EPOCHREALTIME"
     script = ["set -e", "exec 2>&1", mark]
     for step in steps:
