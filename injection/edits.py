@@ -82,8 +82,8 @@ def _warnings(
         yield _describe(f"{at}.command", command, result_parts["command"]) + _setting_advice("", record)
 
 
-def _describe(at: str, submitted: Any, kept: Any) -> str:
-    values = (submitted, kept)
+def _describe(at: str, submitted: Any, restored: Any) -> str:
+    values = (submitted, restored)
     texts = [f"{value!r}" for value in values]
     if any(len(t) > _MAX_SHOWN or isinstance(v, list | dict) for t, v in zip(texts, values, strict=True)):
         return f"{at}: the change was reverted; "

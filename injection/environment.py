@@ -19,7 +19,7 @@ class _Environment:
     def __init__(self) -> None:
         self.entries: list[Object] = []
 
-    def value(self, name: str, text: object) -> None:
+    def add(self, name: str, text: object) -> None:
         self.entries.append({"name": name, "value": str(text)})
 
 
@@ -37,26 +37,26 @@ def environment(actor: AsyncActor, defaults: SidecarDefaults, *, patience: int =
     ``patience`` is the number of seconds that the sidecar waits for a response beyond ``timeout.processing``.
     """
     spec, env = actor.spec, _Environment()
-    env.value("ASYA_ACTOR_NAME", sidecar_actor_name(actor, defaults))
-    env.value("ASYA_NAMESPACE", actor.metadata.namespace)
-    env.value("ASYA_QUEUE_NAME", queue_name(actor, defaults))
-    env.value("ASYA_TRANSPORT", spec.transport.type)
-    env.value("ASYA_SOCKET_DIR", spec.socket.directory)
-    env.value("ASYA_SOCKET_PATH", spec.socket.path)
-    env.value("ASYA_METRICS_ADDR", f":{defaults.metrics_port}")
+    env.add("ASYA_ACTOR_NAME", sidecar_actor_name(actor, defaults))
+    env.add("ASYA_NAMESPACE", actor.metadata.namespace)
+    env.add("ASYA_QUEUE_NAME", queue_name(actor, defaults))
+    env.add("ASYA_TRANSPORT", spec.transport.type)
+    env.add("ASYA_SOCKET_DIR", spec.socket.directory)
+    env.add("ASYA_SOCKET_PATH", spec.socket.path)
+    env.add("ASYA_METRICS_ADDR", f":{defaults.metrics_port}")
     for name in ("ASYA_RUNTIME_TIMEOUT", "ASYA_RESILIENCY_ACTOR_TIMEOUT"):
-        env.value(name, f"{spec.timeout.processing + patience}s")
+        env.add(name, f"{spec.timeout.processing + patience}s")
     if spec.sidecar.end_actor:
-        env.value("ASYA_IS_END_ACTOR", "true")
+        env.add("ASYA_IS_END_ACTOR", "true")
     _transport(env, actor)
     _resiliency(env, actor)
-    env.value("ASYA_LOG_LEVEL", defaults.log_level)
+    env.add("ASYA_LOG_LEVEL", defaults.log_level)
     if defaults.gateway_url:
-        env.value("ASYA_GATEWAY_URL", defaults.gateway_url)
+        env.add("ASYA_GATEWAY_URL", defaults.gateway_url)
     if defaults.otel_endpoint:
-        env.value("OTEL_EXPORTER_OTLP_ENDPOINT", defaults.otel_endpoint)
+        env.add("OTEL_EXPORTER_OTLP_ENDPOINT", defaults.otel_endpoint)
         if defaults.otel_protocol:
-            env.value("OTEL_EXPORTER_OTLP_PROTOCOL", defaults.otel_protocol)
+            env.add("OTEL_EXPORTER_OTLP_PROTOCOL", defaults.otel_protocol)
     overrides = {entry["name"]: entry for entry in spec.sidecar.env or ()}
     return [entry for entry in env.entries if entry["name"] not in overrides] + list(overrides.values())
 
@@ -66,13 +66,13 @@ def _transport(env: _Environment, actor: AsyncActor) -> None:
     if rabbitmq is not None:
         env.entries += rabbitmq_connection.variables(rabbitmq)
     if sqs is not None:
-        env.value("ASYA_AWS_REGION", sqs.region)
-        env.value("AWS_REGION", sqs.region)
+        env.add("ASYA_AWS_REGION", sqs.region)
+        env.add("AWS_REGION", sqs.region)
         if sqs.endpoint is not None:
-            env.value("ASYA_SQS_ENDPOINT", sqs.endpoint)
-        env.value("ASYA_SQS_VISIBILITY_TIMEOUT", sqs.visibility_timeout)
-        env.value("ASYA_SQS_WAIT_TIME_SECONDS", sqs.wait_time_seconds)
-        env.value("QUEUE_BASE_URL", sqs.queue_base_url)
+            env.add("ASYA_SQS_ENDPOINT", sqs.endpoint)
+        env.add("ASYA_SQS_VISIBILITY_TIMEOUT", sqs.visibility_timeout)
+        env.add("ASYA_SQS_WAIT_TIME_SECONDS", sqs.wait_time_seconds)
+        env.add("QUEUE_BASE_URL", sqs.queue_base_url)
 
 
 def _resiliency(env: _Environment, actor: AsyncActor) -> None:
@@ -82,4 +82,4 @@ def _resiliency(env: _Environment, actor: AsyncActor) -> None:
     settings = resiliency.model_dump(mode="json", by_alias=True, exclude_none=True)
     for name, part in (("ASYA_RESILIENCY_POLICIES", "policies"), ("ASYA_RESILIENCY_RULES", "rules")):
         if settings.get(part):
-            env.value(name, orjson.dumps(settings[part], option=orjson.OPT_SORT_KEYS).decode())
+            env.add(name, orjson.dumps(settings[part], option=orjson.OPT_SORT_KEYS).decode())

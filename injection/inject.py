@@ -4,7 +4,7 @@
 share all unchanged parts with the input, which keeps the patch small (:mod:`webhook.patch`). The annotation
 ``asya.io/injected`` stores the earlier values (:mod:`injection.record`).
 
-To inject an injected template changes nothing if all injected parts are present. Other writers may have added fields
+Injecting an injected template changes nothing if all injected parts are present. Other writers may have added fields
 to the sidecar; EKS, for example, adds its pod identity. If the plan has changed, the old injection is replaced.
 
 What happens to a change of an injected part depends on who made it:
@@ -64,48 +64,48 @@ def inject(
         Denied: injection cannot make the template work.
     """
     record = read_record(template)
-    fresh, new_record = _inject(template, record, plan, job, scaled)
+    injected, new_record = _inject(template, record, plan, job, scaled)
     if record is None or not record.covers(new_record):
-        return fresh  # the template was not injected, or its plan has changed
-    present, desired = parts_of(template, record), parts_of(fresh, new_record)
+        return injected  # the template was not injected, or its plan has changed
+    present, desired = parts_of(template, record), parts_of(injected, new_record)
     if is_in_place(present, desired):
         return template
     if not is_complete(present, desired):
-        return fresh
+        return injected
     earlier = read_record(before) if before is not None else None
     if before is None or earlier is None or earlier.digest != record.digest:
         # This admission injected the template, and another webhook changed it afterwards. The change stays.
-        return _with_order(template, fresh, present, desired)
+        return _with_order(template, injected, present, desired)
     try:
         desired_before = parts_of(*_inject(before, earlier, plan, job, scaled))
     except Denied:
-        return fresh
+        return injected
     stored = parts_of(before, earlier)
     if (desired, present) == (desired_before, stored):
         # Another webhook changed the injected parts in an earlier admission. The request does not touch them.
-        return _with_order(template, fresh, present, desired)
+        return _with_order(template, injected, present, desired)
     # The request changes injected parts, so they are reverted.
-    return with_containers(fresh, _kept_containers(present, desired, stored, desired_before))
+    return with_containers(injected, _containers_to_keep(present, desired, stored, desired_before))
 
 
-def _with_order(template: Object, fresh: Object, present: Object, desired: Object) -> Object:
-    """Return ``template``, or ``fresh`` with the present containers if the template has them in another order."""
-    return template if present["order"] == desired["order"] else with_containers(fresh, present["containers"])
+def _with_order(template: Object, injected: Object, present: Object, desired: Object) -> Object:
+    """Return ``template``, or ``injected`` with the present containers if the template has them in another order."""
+    return template if present["order"] == desired["order"] else with_containers(injected, present["containers"])
 
 
-def _kept_containers(present: Object, desired: Object, stored: Object, desired_before: Object) -> dict[str, Any]:
+def _containers_to_keep(present: Object, desired: Object, stored: Object, desired_before: Object) -> dict[str, Any]:
     """Return the injected containers with other webhooks' changes, which stay when a request is reverted.
 
     These are changes that were already stored, unless the desired container itself has changed, and mirrored images.
     """
-    kept: dict[str, Any] = {}
+    to_keep: dict[str, Any] = {}
     for name, container in desired["containers"].items():
         if name in stored["containers"] and desired_before["containers"].get(name) == container:
-            kept[name] = stored["containers"][name]
+            to_keep[name] = stored["containers"][name]
         image = present["containers"][name].get("image")
         if is_mirrored(image, container.get("image")):
-            kept[name] = {**kept.get(name, container), "image": image}
-    return kept
+            to_keep[name] = {**to_keep.get(name, container), "image": image}
+    return to_keep
 
 
 def _inject(template: Object, record: Record | None, plan: Plan, job: bool, scaled: bool) -> tuple[Object, Record]:

@@ -1,4 +1,4 @@
-"""Lists the resources with a pod template, and where each keeps it."""
+"""Lists the resources with a pod template, and the place of the template in each."""
 
 from dataclasses import dataclass
 from typing import Any, Final

@@ -63,10 +63,10 @@ def is_mirrored(image: Any, desired: Any) -> bool:
     return image != desired and name == desired_name and desired_digest in ("", digest)
 
 
-def with_containers(template: Object, kept: dict[str, Any]) -> Object:
-    """Return ``template`` with the injected containers named in ``kept`` replaced by the containers in ``kept``."""
+def with_containers(template: Object, containers: dict[str, Any]) -> Object:
+    """Return ``template`` with injected containers replaced by those of the same name in ``containers``."""
     spec = dict(template["spec"])
     for place in ("initContainers", "containers"):
-        if any(name_of(c) in kept and is_our_container(c) for c in list_of(spec, place)):
-            spec[place] = [kept.get(name_of(c), c) if is_our_container(c) else c for c in spec[place]]
+        if any(name_of(c) in containers and is_our_container(c) for c in list_of(spec, place)):
+            spec[place] = [containers.get(name_of(c), c) if is_our_container(c) else c for c in spec[place]]
     return {**template, "spec": spec}

@@ -48,7 +48,7 @@ def refuse_mounts(template: Object, plan: Plan) -> None:
     except Denied:
         return  # injection refuses the template with a better message
     runtime = template["spec"]["containers"][index]
-    ours = {mount["mountPath"]: mount["name"] for mount in plan.mounts}
+    names_by_path = {mount["mountPath"]: mount["name"] for mount in plan.mounts}
     env = {entry["name"]: str(entry["value"]) for entry in (*plan.env, plan.holder_env)}
     directory = env["ASYA_SOCKET_DIR"]
     files = [env["ASYA_SOCKET_PATH"], env["ASYA_SOCKET_HOLDER"], *(f"{directory}/{name}" for name in _SOCKET_FILES)]
@@ -57,18 +57,18 @@ def refuse_mounts(template: Object, plan: Plan) -> None:
         if path is None:
             continue
         at = f"spec.containers[{index}].volumeMounts[{i}].mountPath: {mount['mountPath']}"
-        child = next((our for our in ours if _is_parent(path, our)), None)
+        child = next((our for our in names_by_path if _is_parent(path, our)), None)
         if child is not None:
             raise Denied(
                 f"{at} is a parent of {child}{_link_note(path, child)}, where injection mounts its own volume; "
                 f"mount {name_of(mount)!r} elsewhere or deeper{_OTHER_SOCKET if child == directory else ''}"
             )
         resolved = linked_path(path)
-        taken = next((our for our in ours if path != our and resolved == linked_path(our)), None)
-        if taken is not None and name_of(mount) != ours[taken]:
+        twin = next((our for our in names_by_path if path != our and resolved == linked_path(our)), None)
+        if twin is not None and name_of(mount) != names_by_path[twin]:
             raise Denied(
-                f"{at} is the same path as {taken}{_link_note(path, taken)}, where injection mounts its own volume; "
-                f"mount {name_of(mount)!r} elsewhere{_OTHER_SOCKET if taken == directory else ''}"
+                f"{at} is the same path as {twin}{_link_note(path, twin)}, where injection mounts its own volume; "
+                f"mount {name_of(mount)!r} elsewhere{_OTHER_SOCKET if twin == directory else ''}"
             )
         file = next((f for f in (*files, RUNTIME_PATH) if f"{resolved}/".startswith(linked_path(f) + "/")), None)
         if file is not None and path != RUNTIME_PATH:

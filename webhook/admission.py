@@ -92,11 +92,11 @@ def decide(request: Object, lookup: PlanLookup, *, reinject_pods: bool = False) 
         return UNCHANGED
     if not _is_labelled_or_injected(obj, kind) or _is_being_deleted(request):
         return UNCHANGED
-    wrong = shape_fault(obj.get("metadata"), METADATA, "metadata") or shape_fault(
+    fault = shape_fault(obj.get("metadata"), METADATA, "metadata") or shape_fault(
         kind.template(obj), TEMPLATE, ".".join(kind.path)
     )
-    if wrong:
-        return Decision("denied", message=str(wrong))
+    if fault:
+        return Decision("denied", message=str(fault))
     try:
         if not kind.path:
             return _decide_pod(request, obj, lookup, reinject_pods)

@@ -40,8 +40,8 @@ def create_app(handler: Handler, not_ready: Callable[[], str] = lambda: "") -> F
         return Response(f"{why or 'ok'}\n", status=503 if why else 200, mimetype="text/plain")
 
     @app.errorhandler(BadRequest)
-    def refuse(bad: BadRequest) -> Response:
-        return Response(f"{bad}\n", status=400, mimetype="text/plain")
+    def refuse(error: BadRequest) -> Response:
+        return Response(f"{error}\n", status=400, mimetype="text/plain")
 
     return app
 

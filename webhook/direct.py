@@ -39,11 +39,11 @@ def answer(handler: Handler, request: bytes, certificate: Mapping[str, Any] | No
     if any(len(header.findall(request, 0, matched.end())) != 1 for header in (_JSON, _LENGTH)):
         return None
     try:
-        given = handler.answer(_ENDPOINTS[matched[1]], request[matched.end() :], certificate, may_block=False)
+        reply = handler.answer(_ENDPOINTS[matched[1]], request[matched.end() :], certificate, may_block=False)
     except NotCached:
         return None
     head = (
-        f"HTTP/1.1 {given.status} {HTTPStatus(given.status).phrase}\r\n"
-        f"Content-Type: {given.content_type}\r\nContent-Length: {len(given.body)}\r\n\r\n"
+        f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
+        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n\r\n"
     )
-    return head.encode() + given.body
+    return head.encode() + reply.body

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Line = tuple[str, bool]
 """An address, and whether its connections were answered before."""
 REMEMBERED_LINES = 4096
-"""When the used time of more lines than this is remembered, the time of lines without a connection is forgotten."""
+"""Number of lines whose used time is remembered. Above it, the worker forgets lines without a connection."""
 
 
 class ConnectionLimits:
@@ -105,7 +105,7 @@ class Turns:
         self._heap: list[tuple[float, Line]] = []
         self._used: dict[Line, float] = {}
         self._start = 0.0
-        """The time that the line had used which was served last."""
+        """The used time of the line that was served last, before that turn."""
         self._served: Line = ("", False)
         self._count = 0
 

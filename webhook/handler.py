@@ -1,8 +1,8 @@
-"""Turns the body of an admission request into the answer, for both ways by which a request arrives.
+"""Turns the body of an admission request into the answer, whether the worker or Flask received it.
 
-The worker calls :class:`Handler` directly for the requests of API servers; Flask calls it for all others. So both give
-the same answer. Every body gets a well-formed one: the decision for an AdmissionReview, and a 4xx with a sentence for
-anything else. If the webhook itself fails, it logs the error with the review's uid and answers with a denial, which the
+The worker calls :class:`Handler` directly for the requests of API servers; Flask calls it for all others. So they give
+the same answers. Every answer is well-formed: the decision for an AdmissionReview, and a 4xx with a sentence for any
+other body. If the webhook itself fails, it logs the error with the review's uid and answers with a denial, which the
 API server reports to its client.
 """
 
@@ -162,9 +162,9 @@ def _validate(review: Object, defaults: SidecarDefaults) -> Decision:
     obj = review.get("object")
     if not isinstance(obj, dict):
         return Decision("unchanged")
-    wrong = shape_fault(obj.get("metadata"), METADATA, "metadata")
-    if wrong:
-        return Decision("denied", message=str(wrong))
+    fault = shape_fault(obj.get("metadata"), METADATA, "metadata")
+    if fault:
+        return Decision("denied", message=str(fault))
     if (obj.get("metadata") or {}).get("deletionTimestamp"):
         return Decision("unchanged")
     errors, warnings = validate(obj, defaults)

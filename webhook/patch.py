@@ -50,8 +50,8 @@ def _compare_lists(old: list[Any], new: list[Any], path: str, out: list[Operatio
     else:
         out += [{"op": "add", "path": f"{path}/{i}", "value": new[i]} for i in extra]
     extra_indexes = set(extra)
-    kept = [(i, value) for i, value in enumerate(longer) if i not in extra_indexes]
-    for n, ((i, a), b) in enumerate(zip(kept, shorter, strict=True)):
+    common = [(i, value) for i, value in enumerate(longer) if i not in extra_indexes]
+    for n, ((i, a), b) in enumerate(zip(common, shorter, strict=True)):
         if a is b:
             continue
         if longer is old:

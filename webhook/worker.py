@@ -88,10 +88,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 raise
             connection = Connection(sock, client, listener.getsockname(), self.cfg, self._context)
             self.nr_conns += 1
-            leaving = self._limits.admit(connection)
-            if leaving is not None:
-                self._close(leaving)
-            if leaving is not connection:
+            surplus = self._limits.admit(connection)
+            if surplus is not None:
+                self._close(surplus)
+            if surplus is not connection:
                 self._register(connection)
         self._accepts = min(2 * self._accepts, MAX_ACCEPTS)
 
