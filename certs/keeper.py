@@ -67,8 +67,8 @@ class Keeper:
         self._reported: set[str] = set()
         """Problems that an Event has already reported."""
         self._wake, self._stopped = threading.Event(), threading.Event()
-        self._known: State | None = None
-        """The last stored state. The keeper restores a lost Secret from it."""
+        self._last_state: State | None = None
+        """The last stored state, to restore a lost Secret."""
         self._secret, self._authority = (
             Informer(
                 client, SECRETS, self._changed, field_selector=f"metadata.name={name}", namespace=settings.namespace
@@ -129,14 +129,14 @@ class Keeper:
         authority = self._authority.get(self._settings.namespace, self._settings.authority)
         # Older releases stored the whole state, including the CA's key, in the Secret that the webhook reads.
         stored = State.from_secret(_data(authority)) or State.from_secret(data)
-        state = stored or self._known
+        state = stored or self._last_state
         now = time.time()
         changed = advance(
             state,
             self._settings.names,
             self._settings.policy,
             now,
-            published=state is not None and self._published(_encoded(state)),
+            published=state is not None and self._is_published(_encoded(state)),
             trusted=self._trusted() if state is None else b"",  # needed only without a state
         )
         pauses = [TICK_SECONDS]
@@ -146,7 +146,7 @@ class Keeper:
         else:
             change = _kind_of_change(secret, authority, stored, state, changed)
             pauses.append(self._store(secret, authority, changed, change))
-        self._known = changed
+        self._last_state = changed
         pauses.append(self._publish(_encoded(changed)))
         if changed.following is not None or changed.previous is not None:
             pauses.append(self._settings.policy.overlap.total_seconds() / 2)
@@ -209,12 +209,12 @@ class Keeper:
         process stops between the two, the next leader continues from the stored state.
         """
         settings, data = self._settings, _data(secret)
-        is_kept = State.from_secret(_data(authority)) == state
+        is_stored = State.from_secret(_data(authority)) == state
         has_keys = bool(set(KEYS) & set(data))
         is_served = not has_keys and all(data.get(part) == value for part, value in state.served().items())
-        if is_kept and is_served:
+        if is_stored and is_served:
             return TICK_SECONDS
-        if not is_kept:
+        if not is_stored:
             obj = self._object(settings.authority, "Opaque", state.to_secret())
             pause = self._write(self._authority, authority, obj, str(hash(state)))
             if pause:
@@ -234,7 +234,7 @@ class Keeper:
         metadata = {"name": name, "namespace": self._settings.namespace}
         return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": kind, "data": data}
 
-    def _published(self, bundle: str) -> bool:
+    def _is_published(self, bundle: str) -> bool:
         hooks = self._hooks()
         return all(_bundle(hook) == bundle for hook in hooks)
 

@@ -55,7 +55,7 @@ def rows(secret: Object | None, configurations: Iterable[Object], now: datetime)
         for hook in configuration.get("webhooks") or ():
             where = f"trusted by {configuration['kind']} {hook['name']}"
             authorities = _authorities((hook.get("clientConfig") or {}).get("caBundle", ""))
-            used = [ca for ca in authorities if serving is not None and _issued(serving, ca)]
+            used = [ca for ca in authorities if serving is not None and _has_issued(serving, ca)]
             name = _host_of(hook)
             if serving is not None and name and not any(_matches(name, n) for n in _names(serving)):
                 problem = f"the API server calls the webhook as {name}, which is not a name in the served certificate"
@@ -124,7 +124,7 @@ def _authorities(bundle: str) -> list[x509.Certificate]:
         return []
 
 
-def _issued(leaf: x509.Certificate, ca: x509.Certificate) -> bool:
+def _has_issued(leaf: x509.Certificate, ca: x509.Certificate) -> bool:
     try:
         leaf.verify_directly_issued_by(ca)
     except (ValueError, TypeError, InvalidSignature):

@@ -72,16 +72,16 @@ def _is_dropped(key: str, value: Any) -> bool:
 
 def _contains_list(live: Sequence[Any], desired: Sequence[Any]) -> bool:
     for merge_key in _MERGE_KEYS:
-        if desired and all(_keyed(w, merge_key) for w in desired):
+        if desired and all(_has_key(w, merge_key) for w in desired):
             by_key: dict[str, list[Any]] = {}
             for element in live:
-                if _keyed(element, merge_key):
+                if _has_key(element, merge_key):
                     by_key.setdefault(element[merge_key], []).append(element)
             return all(any(contains(i, w) for i in by_key.get(w[merge_key], ())) for w in desired)
     return len(live) == len(desired) and all(contains(a, b) for a, b in zip(live, desired, strict=True))
 
 
-def _keyed(element: Any, merge_key: str) -> bool:
+def _has_key(element: Any, merge_key: str) -> bool:
     return isinstance(element, dict) and isinstance(element.get(merge_key), str)
 
 

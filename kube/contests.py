@@ -75,9 +75,9 @@ class Contests:
         try:
             written = write()
         except ApiError as error:
-            self._failed(uid, error)
+            self._record_failure(uid, error)
             raise
-        self._done(uid, version_of(written))
+        self._record_success(uid, version_of(written))
         return written
 
     def contested(self, uid: str) -> float:
@@ -114,14 +114,14 @@ class Contests:
             contest.pause = _pause(contest.count)
             return 0.0
 
-    def _done(self, uid: str, version: int) -> None:
+    def _record_success(self, uid: str, version: int) -> None:
         """Record a successful correction, after which the object has this resource version."""
         with self._lock:
             contest = self._contests.get(uid)
             if contest is not None:
                 contest.version = max(contest.version, version)
 
-    def _failed(self, uid: str, error: ApiError) -> None:
+    def _record_failure(self, uid: str, error: ApiError) -> None:
         """Record a failed correction."""
         with self._lock:
             contest = self._contests.get(uid)

@@ -40,7 +40,7 @@ HEALTHY_SECONDS = 5.0
 
 @dataclass
 class _Run:
-    """The state of one thread. A replaced thread has its run stopped, and then changes nothing more."""
+    """The state of one thread. When the thread is replaced, its run is stopped, and it changes nothing more."""
 
     stopped: threading.Event = field(default_factory=threading.Event)
     version: str = ""
@@ -106,7 +106,7 @@ class Reflector:
 
     def apply(self, event: Object) -> None:
         """Process a watch event about an object: change the copy and call ``on_event``."""
-        deleted, obj = event["type"] == "DELETED", self._kept(event["object"])
+        deleted, obj = event["type"] == "DELETED", self._reduce(event["object"])
         if deleted:
             self.objects.pop(key_of(obj), None)
         else:
@@ -141,7 +141,7 @@ class Reflector:
     def _list(self, run: _Run) -> None:
         """Replace the copy by a new list, and call ``on_event`` for each difference."""
         listed, version = self._client.list_all(
-            self._resource, self._namespace, self._query, each=self._kept, on_page=self._touch
+            self._resource, self._namespace, self._query, each=self._reduce, on_page=self._touch
         )
         if run.stopped.is_set():
             return
@@ -205,7 +205,7 @@ class Reflector:
             self.apply(event)
         run.version = obj["metadata"]["resourceVersion"]
 
-    def _kept(self, obj: Object) -> Object:
+    def _reduce(self, obj: Object) -> Object:
         kind = {"apiVersion": self._resource.api_version, "kind": self._resource.kind}
         return {**kind, **self._keep(obj)}
 
