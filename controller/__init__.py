@@ -1,1 +1,1 @@
-"""The controller: makes the cluster hold what each AsyncActor asks for, and reports the result in its status."""
+"""The controller: creates and corrects the objects of each AsyncActor, and reports their state in its status."""

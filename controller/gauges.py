@@ -1,4 +1,4 @@
-"""Where the controller's gauges get their values when ``/metrics`` is scraped."""
+"""Connects the controller's gauges with the parts that know their values when ``/metrics`` is scraped."""
 
 from collections.abc import Callable
 from functools import partial

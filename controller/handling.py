@@ -1,4 +1,4 @@
-"""What a worker does with a key: reconcile it, count the outcome, and requeue it if needed."""
+"""The work of a worker on a key: reconcile it, count the outcome, and requeue it if needed."""
 
 import time
 

@@ -1,7 +1,7 @@
-"""One reconcile: read what an AsyncActor asks for, decide, write what the cluster lacks, report the result.
+"""One reconcile: read an AsyncActor's spec, decide and write the missing changes, report the state.
 
-A reconcile is level-triggered: it compares what exists with what should exist. It does not use the event that queued
-the key, so lost events do no harm. All that it keeps between two runs only saves work.
+A reconcile is level-triggered: it compares the existing objects with the desired ones. It does not use the event that
+queued the key, so lost events do no harm. The state in memory between two reconciles only saves work.
 """
 
 from controller.cluster.absent import Absent
@@ -68,7 +68,7 @@ class Reconciler:
         try:
             return self._reconcile_actor(key, obj)
         except ApiError as error:
-            if error.is_refusal:  # no condition reports it: the refused object is one that few actors have
+            if error.is_refusal:  # the refused object is a rare one, without a condition of its own
                 message = f"the API server refuses a request, and the operator retries: {error.message}"
                 self._reporter.event(obj, "ReconcileFailed", message, warning=True)
             raise

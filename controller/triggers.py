@@ -1,4 +1,4 @@
-"""Which keys a change puts into the work queue.
+"""Decides which keys a change puts into the work queue.
 
 A key is an actor's namespace and name. A key without a name stands for a namespace and its runtime ConfigMap.
 """
@@ -54,7 +54,7 @@ class Triggers:
                     self._queue.add(key)
 
     def on_everything(self) -> None:
-        """Queue every actor and namespace: at a resync, and when the runtime script or KEDA comes, changes or goes."""
+        """Queue every actor and namespace: at a resync, when the script changes, when KEDA is installed or removed."""
         for namespace in self.runtime.namespaces():
             self._queue.add((namespace, ""))
         for actor in self.cluster.actors.all():

@@ -143,7 +143,7 @@ class Cluster:
         self.pods = Pods(client, on_pod, namespaces)
         self.keda: Keda | None = None
         self._settled: dict[tuple[str, str], tuple[Any, ...]] = {}
-        """By kind and uid: the state in which a live object differs from what was applied, and stays so."""
+        """By kind and uid: the state of an object that still differed from the desired one after an apply."""
         self._contests = Contests()
 
     @property
@@ -294,7 +294,7 @@ def _digest(obj: Object) -> str:
 
 
 def _state(live: Object, desired: Object) -> tuple[Any, ...]:
-    """Changes when the live spec, the metadata that the operator sets, or the desired object changes."""
+    """A value that changes with the live spec, the metadata that the operator sets, and the desired object."""
     metadata = live["metadata"]
     names = desired["metadata"]
     return (

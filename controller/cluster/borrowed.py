@@ -49,13 +49,13 @@ class Borrowed:
         if kind not in desired.SCALABLE:
             return None
         live = self._cluster.get(self._cluster.workloads[kind], actor.metadata.namespace, name)
-        return self._known(obj, {"kind": kind, **live}) if live is not None else None
+        return self._stored(obj, {"kind": kind, **live}) if live is not None else None
 
     def restore_others(self, obj: Object, actor: AsyncActor) -> None:
         """Restore the workloads that ``actor`` borrowed before and does not borrow now; ``actor`` is ``obj`` parsed."""
         borrows = _borrows(actor) if actor.spec.workload.template is None else None
         for informer, live in self._all((actor.metadata.namespace, actor.metadata.name), obj):
-            replicas = self._known(obj, live)
+            replicas = self._stored(obj, live)
             is_other = (live["kind"], live["metadata"]["name"]) != borrows
             if is_other and replicas is not None and not self._is_scaled(actor, live):
                 self._restore(obj, informer, live, replicas)
@@ -84,7 +84,7 @@ class Borrowed:
     def restore_all(self, key: Key, obj: Object) -> None:
         """Restore every workload that the deleted actor ``obj`` has borrowed."""
         for informer, live in self._all(key, obj):
-            replicas = self._known(obj, live)
+            replicas = self._stored(obj, live)
             if replicas is not None:
                 self._restore(obj, informer, live, replicas)
 
@@ -105,7 +105,7 @@ class Borrowed:
                 borrowed[named] = informer, {"kind": named[0], **live}
         return list(borrowed.values())
 
-    def _known(self, obj: Object, live: Object) -> int | None:
+    def _stored(self, obj: Object, live: Object) -> int | None:
         replicas = replicas_before(live)
         return replicas if replicas is not None else in_status(obj, live)
 

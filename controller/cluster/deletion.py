@@ -1,4 +1,4 @@
-"""The deletion of an actor: undo what garbage collection does not undo, then take the finalizer off.
+"""The deletion of an actor: restore and release its workloads, then take the finalizer off.
 
 Garbage collection deletes the owned objects. With ``--cascade=orphan`` they stay, KEDA's objects included. The
 operator releases labelled and borrowed workloads in both cases.
@@ -46,13 +46,13 @@ class Deletion:
         self._reporter = reporter
 
     def reconcile(self, key: Key, obj: Object) -> float | None:
-        """Undo what garbage collection does not undo, then take the finalizer off.
+        """Delete KEDA's objects, restore and release the workloads, then take the finalizer off.
 
         Returns:
-            Seconds until the next try; None when all is done.
+            Seconds until the next try; None after the finalizer is off.
 
         Raises:
-            ApiError: if something cannot be undone. The caller retries.
+            ApiError: if an object cannot be changed. The caller retries.
         """
         if not holds_finalizer(obj):
             return None
@@ -135,9 +135,9 @@ def keep_finalizer(cluster: Cluster, obj: Object, *, needed: bool) -> None:
     finalizers: list[str] = metadata.get("finalizers") or []
     if needed == (FINALIZER in finalizers):
         return
-    kept = [f for f in finalizers if f != FINALIZER] + ([FINALIZER] if needed else [])
+    remaining = [f for f in finalizers if f != FINALIZER] + ([FINALIZER] if needed else [])
     # The resourceVersion makes the patch fail if another writer adds a finalizer at the same time.
-    patch: Object = {"metadata": {"finalizers": kept or None, "resourceVersion": metadata["resourceVersion"]}}
+    patch: Object = {"metadata": {"finalizers": remaining or None, "resourceVersion": metadata["resourceVersion"]}}
     try:
         written = cluster.client.merge_patch(
             ASYNC_ACTORS, metadata["namespace"], metadata["name"], patch, uid=metadata["uid"]

@@ -33,7 +33,7 @@ SOON_SECONDS, LATER_SECONDS = 10.0, 30.0
 """Seconds between two reads if nothing changes: at first, and once pods have not been ready for LONG_SECONDS."""
 LONG_SECONDS = 60.0
 MAX_OBJECTS = 3
-"""The most pods and Jobs whose Events one read asks for: pods of one workload fail for the same reason."""
+"""Maximum of pods and Jobs in one read of Events. More add nothing: a workload's pods fail for the same reason."""
 MAX_CACHED = 5000
 """The most workloads in the cache of Events."""
 
@@ -94,7 +94,7 @@ class Health:
 
     def _verdict(self, actor: AsyncActor, observation: WorkloadView) -> Verdict:
         def advise(last_words: str) -> str:
-            """What to do about a sidecar that ended with ``last_words``; empty if they name no known cause."""
+            """The remedy for a sidecar that ended with ``last_words``; empty if they name no known cause."""
             cause = cause_of(last_words)
             return broker_remedy(actor, queue_name(actor, self._defaults), cause) if cause is not None else ""
 

@@ -1,4 +1,4 @@
-"""What users see of a reconcile: the actor's status, and an Event for each change of a condition."""
+"""Reports a reconcile to users: the actor's status, and an Event for each change of a condition."""
 
 from collections.abc import Callable
 

@@ -143,7 +143,7 @@ class RuntimeMaps:
         return namespaces | ({self._home} if self._home else set())
 
     def is_affected_by(self, workload: Object, deleted: bool) -> bool:
-        """Whether a change or the deletion of ``workload`` may change whether its namespace needs the ConfigMap."""
+        """Whether its namespace may need the ConfigMap because of ``workload``, or may not need it any more."""
         exists = self._cluster.config_maps.get(workload["metadata"]["namespace"], RUNTIME_CONFIGMAP) is not None
         return deleted or _is_labelled(workload) != exists
 

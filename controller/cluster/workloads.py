@@ -205,19 +205,19 @@ class Workloads:
             uid=live["metadata"]["uid"],
         )
 
-    def _prune(self, actor: AsyncActor, kept: Object) -> list[Object]:
+    def _prune(self, actor: AsyncActor, current: Object) -> list[Object]:
         """Delete the actor's earlier workloads of another kind or name.
 
-        One with pods stays until the pods of ``kept`` are available, as in a rollout. So the deletion needs no place.
+        One with pods stays until the pods of ``current`` are available, as in a rollout. So deletion needs no place.
 
         Returns:
             The workloads that stay for now.
         """
         remaining = []
-        is_available = self._rollouts.has_rolled_out(kept)
+        is_available = self._rollouts.has_rolled_out(current)
         for informer in self._cluster.injectable:
             for obj in informer.owned_by(actor.metadata.namespace, actor.metadata.uid):
-                if obj["metadata"]["uid"] == kept["metadata"]["uid"] or obj["metadata"].get("deletionTimestamp"):
+                if obj["metadata"]["uid"] == current["metadata"]["uid"] or obj["metadata"].get("deletionTimestamp"):
                     continue
                 if is_available or not (runs(obj) or has_pods(obj)):
                     self._cluster.delete(informer, obj)

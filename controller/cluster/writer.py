@@ -32,7 +32,7 @@ class Written:
 
 
 class Writer:
-    """Makes the cluster hold what an actor asks for. Safe to use from several threads."""
+    """Creates and corrects the objects of an actor. Safe to use from several threads."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Writer:
         self._scaling, self._borrowed, self._reporter = scaling, borrowed, reporter
 
     def write(self, key: Key, obj: Object, intent: Intent) -> Written:
-        """Write what differs from ``intent``, which was made from the AsyncActor ``obj``.
+        """Create and correct objects according to ``intent``, which comes from the AsyncActor ``obj``.
 
         Raises:
             ApiError: for a failure that no condition reports.
@@ -88,9 +88,9 @@ class Writer:
         return self._scaling.ensure(intent.actor, before)
 
 
-def _handled_uid(result: WorkloadResult | None) -> str:
-    """Uid of the actor's own workload if its apply was refused or waits, since a re-injection has the same result."""
-    if result is None or result.live is None:
+def _handled_uid(own: WorkloadResult | None) -> str:
+    """Uid of the actor's own workload if its apply was refused or waits: a re-injection would end in the same way."""
+    if own is None or own.live is None:
         return ""
-    is_refused = result.verdict.status == "False" and result.verdict.reason != "NotInjected"
-    return str(result.live["metadata"]["uid"]) if is_refused or result.is_waiting else ""
+    is_refused = own.verdict.status == "False" and own.verdict.reason != "NotInjected"
+    return str(own.live["metadata"]["uid"]) if is_refused or own.is_waiting else ""

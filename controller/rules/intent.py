@@ -1,4 +1,4 @@
-"""The decision what an actor asks for, from its spec, the operator's settings and the runtime script."""
+"""The conclusions from an actor's spec, the operator's settings and the runtime script."""
 
 from dataclasses import dataclass
 
@@ -15,11 +15,11 @@ from kube.objects import Object
 
 @dataclass(frozen=True)
 class Intent:
-    """A valid actor, and all that is derived from it."""
+    """A valid actor, and the conclusions from it."""
 
     actor: AsyncActor
     plan: Plan
-    """What admission injects into its workloads."""
+    """The plan that admission injects into its workloads."""
     queue: Verdict | None
     """The condition QueueConsumed."""
     queue_name: str
@@ -38,7 +38,7 @@ class Intent:
 
 
 def intent_of(obj: Object, defaults: SidecarDefaults, script: str) -> Intent:
-    """What the AsyncActor ``obj`` asks for.
+    """The intent of the AsyncActor ``obj``.
 
     Raises:
         InvalidActor: if its spec is not valid.

@@ -107,7 +107,7 @@ def _failing(actor: AsyncActor, queue: str, reason: str, live: Object, message: 
 
 
 def broker_remedy(actor: AsyncActor, queue: str, cause: str) -> str:
-    """What to do about a failure of the broker, for the actor's transport."""
+    """The remedy for a failure of the broker, for the actor's transport."""
     transport = actor.spec.transport
     specific = f"{cause}SQS" if transport.type == "sqs" else cause
     rabbitmq, sqs = transport.rabbitmq, transport.sqs
@@ -135,10 +135,10 @@ def _paused(live: Object, annotation: str) -> Verdict:
 
 
 def _ignored(live: Object, before: Object, now: datetime) -> Verdict:
-    """KEDA has set no condition on its object. It has not got to it yet, or it does not run."""
+    """The verdict while KEDA has set no condition: KEDA has not processed the object yet, or KEDA does not run."""
     kind, name = live["kind"], live["metadata"]["name"]
     reason = f"{kind}NotObserved"
-    since = [datetime.fromisoformat(live["metadata"]["creationTimestamp"])] if _created(live) else []
+    since = [datetime.fromisoformat(live["metadata"]["creationTimestamp"])] if _has_creation_time(live) else []
     if before.get("reason") != reason:
         since = [now]
     elif before["status"] == "Unknown":
@@ -150,7 +150,7 @@ def _ignored(live: Object, before: Object, now: datetime) -> Verdict:
     return false(reason, f"{message}. {remedy('NotObserved')}")
 
 
-def _created(live: Object) -> bool:
+def _has_creation_time(live: Object) -> bool:
     return bool(live["metadata"].get("creationTimestamp"))
 
 

@@ -81,8 +81,8 @@ def replicas_of(live: Object, jobs: Iterable[Object] = ()) -> Replicas:
     """
     spec, status = live.get("spec") or {}, live.get("status") or {}
     if live["kind"] == "ScaledJob":
-        counted = [replicas_of(job) for job in jobs]
-        desired, current, ready = (sum(getattr(r, part) for r in counted) for part in ("desired", "current", "ready"))
+        of_jobs = [replicas_of(job) for job in jobs]
+        desired, current, ready = (sum(getattr(r, part) for r in of_jobs) for part in ("desired", "current", "ready"))
         return Replicas(desired, current, ready)
     if live["kind"] == "Job":
         return _of_job(spec, status)

@@ -73,8 +73,8 @@ def trouble(
         revision: during a rollout, the revision of the current template. Pods of other revisions are ignored: they
             are being replaced.
     """
-    counted = [pod for pod in pods if not is_ending(pod) and (not revision or revision_of(pod) in ("", revision))]
-    troubles = [replace(t, revision=revision_of(pod)) for pod in counted for t in _of(pod, now)]
+    current = [pod for pod in pods if not is_ending(pod) and (not revision or revision_of(pod) in ("", revision))]
+    troubles = [replace(t, revision=revision_of(pod)) for pod in current for t in _of(pod, now)]
     troubles += [t for event in events if (t := _of_event(event)) is not None]
     return min(troubles, key=lambda t: (ORDER.index(t.phase), t.message), default=None)
 
@@ -180,7 +180,7 @@ class _Ended:
 
     terminated: Object
     until: datetime | None
-    """When it no longer counts, if the container keeps running; None if the container does not run."""
+    """The time after which it no longer counts, if the container keeps running; None if the container does not run."""
 
 
 def _unstable(pod: Object, status: Object, now: datetime) -> _Ended | None:
@@ -188,18 +188,18 @@ def _unstable(pod: Object, status: Object, now: datetime) -> _Ended | None:
     state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated") or {}
     ended = state.get("terminated")
     if ended is not None:
-        return _counts(pod, status, ended, now)
+        return _failed_end(pod, status, ended, now)
     if _waiting(status) in _CRASH or (last and "running" not in state):
         return _Ended(last, None)
     if not last or last.get("reason") == LOST:
         return None
     times = [_time(last.get("finishedAt")), _time(state["running"].get("startedAt"))]
-    known = [t for t in times if t is not None]
-    until = max(known) + timedelta(seconds=STABLE_SECONDS) if known else None
+    known_times = [t for t in times if t is not None]
+    until = max(known_times) + timedelta(seconds=STABLE_SECONDS) if known_times else None
     return _Ended(last, until) if until is not None and now < until else None
 
 
-def _counts(pod: Object, status: Object, ended: Object, now: datetime) -> _Ended | None:
+def _failed_end(pod: Object, status: Object, ended: Object, now: datetime) -> _Ended | None:
     """The end of a container that should run; None if it ended as it should."""
     restarts_always = _restarts_always(pod, status["name"])
     if not ended.get("exitCode") and not restarts_always:
@@ -253,8 +253,8 @@ def _of_event(event: Object) -> Trouble | None:
     if event.get("reason") not in _MOUNT_EVENTS:
         return None
     message, name = event.get("message") or "", (event.get("involvedObject") or {}).get("name")
-    missing = "not found" in message and any(word in message.lower() for word in _MISSING)
-    cause: Phase = "ConfigError" if missing else "VolumeError"
+    is_missing = "not found" in message and any(word in message.lower() for word in _MISSING)
+    cause: Phase = "ConfigError" if is_missing else "VolumeError"
     return _trouble(cause, str(name), f"a volume of the pod {name!r} cannot be mounted: {message}")
 
 

@@ -27,7 +27,7 @@ class WorkloadView:
 
     live: Object
     replicas: Replicas
-    """As the workload's status counts them."""
+    """The counts in the workload's status."""
     pods: tuple[Object, ...] = ()
     events: tuple[Object, ...] = ()
     """Warning Events about the pods."""

@@ -224,7 +224,7 @@ _own = {"operator": OPERATOR, "operator_namespace": NAMESPACE, "options": ""}
 
 
 def remedy(cause: str, **words: str) -> str:
-    """What to do about ``cause``, with its placeholders replaced by ``words``."""
+    """The remedy for ``cause``, with its placeholders replaced by ``words``."""
     return REMEDIES[cause].do.format_map({**_own, **words})
 
 
@@ -243,7 +243,7 @@ def options(namespace: str, name: str) -> str:
 
 
 def general(cause: str) -> str:
-    """What to do about ``cause``, for the manual: the names of placeholders in capitals."""
+    """The remedy for ``cause``, for the manual: the names of placeholders in capitals."""
     return REMEDIES[cause].do.format_map(_Capitals({"operator": OPERATOR, "options": ""}))
 
 

@@ -1,1 +1,1 @@
-"""Where the runtime script comes from: a file, or a release on GitHub."""
+"""The source of the runtime script: a file, or a release on GitHub."""

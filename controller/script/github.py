@@ -1,4 +1,4 @@
-"""Fetches an asset of a GitHub release: through a proxy, with an own certificate authority, with a token.
+"""Fetches an asset of a GitHub release: through a proxy, with a certificate authority of its own, with a token.
 
 The token is sent to its own host only, never to the target of a redirect. A redirect must stay on https.
 """

@@ -1,4 +1,4 @@
-"""Where the runtime script comes from: a file, or an asset of a GitHub release.
+"""The source of the runtime script: a file, or an asset of a GitHub release.
 
 The source is read at intervals. A script that is too large for a ConfigMap or is not valid Python is refused. The last
 good script stays in use.
@@ -105,24 +105,24 @@ class Source(ABC):
         try:
             content = self.fetch()
             if content is None or (content == self._loaded and not self.problem):
-                return self._unchanged()
+                return self._record_unchanged()
             script = check(content, self.origin)
         except BadScript as bad:
-            return self._failed(str(bad))
+            return self._record_failure(str(bad))
         changed = script != self.script or bool(self.problem)
         self._loaded, self.script, self.problem = content, script, ""
         RUNTIME_LOADS.labels("success").inc()
         log.info("runtime_loaded", origin=self.origin, bytes=len(content))
         return changed
 
-    def _unchanged(self) -> bool:
+    def _record_unchanged(self) -> bool:
         """Note that the script is the same as before; returns whether the source has recovered from a failure."""
         has_recovered = bool(self.problem) and self.script is not None
         if has_recovered:
             self.problem = ""
         return has_recovered
 
-    def _failed(self, problem: str) -> bool:
+    def _record_failure(self, problem: str) -> bool:
         """Note that a load failed; returns whether the problem is a new one."""
         changed = problem != self.problem
         self.problem = problem
