@@ -1,4 +1,4 @@
-"""What the commands about messages share: options, the session with the broker, progress and errors."""
+"""The shared parts of the commands about messages: options, the session with the broker, progress and errors."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager

@@ -89,8 +89,8 @@ def main() -> None:
 
 def _print_candidates(app: typer.Typer, words: list[str]) -> None:
     candidates = candidates_of(app, words)
-    for value, text in candidates:
-        typer.echo(f"{value}\t{text}" if text else value)
+    for word, explanation in candidates:
+        typer.echo(f"{word}\t{explanation}" if explanation else word)
     typer.echo(f":{NO_FILES if candidates else FILES}")
 
 

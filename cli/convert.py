@@ -60,13 +60,13 @@ def converted(obj: dict[str, Any], transports: dict[str, Any]) -> tuple[dict[str
     from crds.parse import InvalidActor, parse_actor
 
     try:
-        result = foreign.convert(obj, transports)
-        parse_actor(result.actor)
+        conversion = foreign.convert(obj, transports)
+        parse_actor(conversion.actor)
     except foreign.NotConvertible as error:
         return {}, [], [str(error)]
     except InvalidActor as invalid:
-        return {}, list(result.notes), invalid.errors
-    return result.actor, list(result.notes), []
+        return {}, list(conversion.notes), invalid.errors
+    return conversion.actor, list(conversion.notes), []
 
 
 def _transports(path: Path | None) -> dict[str, Any]:

@@ -215,17 +215,17 @@ def _parsed(actor: Object) -> AsyncActor | None:
 
 def _problems(status: Object, refusals: list[Object]) -> Iterator[str]:
     conditions = status.get("conditions") or ()
-    wrong = [c for c in conditions if c["type"] != READY and (c["status"] != "True" or c["reason"] in NOTEWORTHY)]
+    failing = [c for c in conditions if c["type"] != READY and (c["status"] != "True" or c["reason"] in NOTEWORTHY)]
     # Only Ready has this reason, because no other condition covers deletion.
-    wrong += [c for c in conditions if c["type"] == READY and c["reason"] == "DeletionBlocked"]
+    failing += [c for c in conditions if c["type"] == READY and c["reason"] == "DeletionBlocked"]
     if not conditions:
         yield "Problems"
         yield "  the controller has not processed this actor yet: asya-operator doctor checks whether it runs"
-    elif not wrong and not refusals:
+    elif not failing and not refusals:
         yield "No problems"
     else:
         yield "Problems"
-        for c in wrong:
+        for c in failing:
             yield f"  {c['type']}={c['status']} ({c['reason']})"
             yield f"    {c['message']}"
         for event in refusals:

@@ -220,11 +220,11 @@ def _from_template(source: _Source) -> Object:
     scaling = {name: source.take(f"scaling.{name}") for name in ("enabled", "minReplicas", "maxReplicas")}
     scaling |= {name: source.take(f"scaling.{name}") for name in ("pollingInterval", "cooldownPeriod", "queueLength")}
     timeout = {name: source.take(f"timeout.{name}") for name in ("processing", "gracefulShutdown")}
-    return _given(
+    return _non_empty(
         sidecar=_sidecar(source),
-        timeout=_given(**timeout),
-        scaling=_given(**scaling),
-        workload={**_given(**workload), "template": template},
+        timeout=_non_empty(**timeout),
+        scaling=_non_empty(**scaling),
+        workload={**_non_empty(**workload), "template": template},
     )
 
 
@@ -239,7 +239,7 @@ def _from_container(source: _Source) -> Object:
         for ref in source.take("secretRefs") or ()
         for key in ref.get("keys") or ()
     ]
-    container = _given(
+    container = _non_empty(
         name="runtime",
         image=source.take("image"),
         imagePullPolicy=source.take("imagePullPolicy"),
@@ -260,18 +260,20 @@ def _from_container(source: _Source) -> Object:
         "triggers": source.take("scaling.additionalTriggers"),
     }
     seconds = duration_seconds(source.take("resiliency.actorTimeout"))
-    workload = _given(type="Deployment", replicas=None if scaling["enabled"] else replicas)
-    return _given(
+    workload = _non_empty(type="Deployment", replicas=None if scaling["enabled"] else replicas)
+    return _non_empty(
         sidecar=_sidecar(source),
         resiliency=_resiliency(source),
-        timeout=_given(processing=seconds),
-        scaling=_given(**scaling) if scaling["enabled"] else {},
-        workload={**workload, "template": {"spec": {"containers": [container], **_given(**pod)}}},
+        timeout=_non_empty(processing=seconds),
+        scaling=_non_empty(**scaling) if scaling["enabled"] else {},
+        workload={**workload, "template": {"spec": {"containers": [container], **_non_empty(**pod)}}},
     )
 
 
 def _sidecar(source: _Source) -> Object:
-    return _given(**{name: source.take(f"sidecar.{name}") for name in ("image", "imagePullPolicy", "resources", "env")})
+    return _non_empty(
+        **{name: source.take(f"sidecar.{name}") for name in ("image", "imagePullPolicy", "resources", "env")}
+    )
 
 
 def _resiliency(source: _Source) -> Object:
@@ -289,7 +291,7 @@ def _resiliency(source: _Source) -> Object:
     errors = source.take("resiliency.nonRetryableErrors")
     if errors:
         policies["no-retry"] = {"maxAttempts": 1}
-    return _given(policies=policies, rules=[{"errors": errors, "policy": "no-retry"}] if errors else None)
+    return _non_empty(policies=policies, rules=[{"errors": errors, "policy": "no-retry"}] if errors else None)
 
 
 def duration_seconds(text: str | None) -> int | None:
@@ -338,7 +340,7 @@ def _transport_of_chart(name: str, entry: Object) -> Object:
     kind, config = entry.get("type"), entry.get("config") or {}
     if kind == "rabbitmq":
         fields = ("host", "port", "username", "passwordSecretRef")
-        return {"type": kind, kind: _given(**{field: config.get(field) for field in fields})}
+        return {"type": kind, kind: _non_empty(**{field: config.get(field) for field in fields})}
     if kind == "sqs":
         region, account = config.get("region"), config.get("accountId")
         if not account:
@@ -347,10 +349,10 @@ def _transport_of_chart(name: str, entry: Object) -> Object:
             )
         host = (config.get("endpoint") or f"https://{aws_host('sqs', str(region))}").rstrip("/")
         waits = {field: config.get(field) for field in ("visibilityTimeout", "waitTimeSeconds")}
-        return {"type": kind, kind: _given(region=region, queueBaseUrl=f"{host}/{account}", **waits)}
+        return {"type": kind, kind: _non_empty(region=region, queueBaseUrl=f"{host}/{account}", **waits)}
     raise NotConvertible(f"transports.{name}.type: must be rabbitmq or sqs; found {kind!r}")
 
 
-def _given(**fields: Any) -> Object:
+def _non_empty(**fields: Any) -> Object:
     """The fields that have a value."""
     return {name: value for name, value in fields.items() if value not in (None, {}, [])}

@@ -1,4 +1,4 @@
-"""The files of a report. Each object is read alone, so a missing right only removes the objects that it protects.
+"""The files of a report. Each object is read by itself, so a missing right leaves out only the objects that need it.
 
 The report never contains Secret objects. The gatherer reads their values, if the caller may read them, only to remove
 these values from all other files. It also hides everything that looks like a credential.

@@ -46,7 +46,7 @@ def inject(
     injected = or_fail(lambda: [offline.inject(document) for document in documents])
     if not offline.labelled:
         offline.warnings.append("nothing was injected: no workload or pod in the files has the label asya.io/actor")
-    finish(offline, lambda: _rewritten(documents, injected) if in_place else _written(injected, output))
+    finish(offline, lambda: _write_in_place(documents, injected) if in_place else _output_of(injected, output))
 
 
 def uninject(
@@ -57,10 +57,10 @@ def uninject(
     """Undo `inject` in files: workloads and pods become what they were, and keep edits made since."""
     offline, documents = load(filename, [], InjectionOptions(), validate=False)
     restored = or_fail(lambda: [offline.uninject(document, unlabel=unlabel) for document in documents])
-    finish(offline, lambda: _written(restored, output))
+    finish(offline, lambda: _output_of(restored, output))
 
 
-def _written(documents: list[Any], output: str) -> bytes:
+def _output_of(documents: list[Any], output: str) -> bytes:
     from cli.files import dump
     from files.reading import written
 
@@ -69,7 +69,7 @@ def _written(documents: list[Any], output: str) -> bytes:
     return written(documents)
 
 
-def _rewritten(documents: list[Any], injected: list[Any]) -> bytes:
+def _write_in_place(documents: list[Any], injected: list[Any]) -> bytes:
     """Write each file that changed. Return nothing to print."""
     from files.reading import written
 

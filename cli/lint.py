@@ -1,4 +1,4 @@
-"""``lint``: what admission, and later the status, would report about files. It needs no cluster."""
+"""``lint``: reports the problems that admission, and later the status, would report. It needs no cluster."""
 
 import json
 from collections.abc import Iterator
@@ -61,7 +61,7 @@ def findings_of(offline: Any, documents: list[Any]) -> Iterator[Finding]:
 
 
 def _of_status(actor: Any, defaults: Any, objects: list[Object]) -> Iterator[Finding]:
-    """What the conditions QueueConsumed and WorkloadReady would report."""
+    """The findings that the conditions QueueConsumed and WorkloadReady would report."""
     from controller.rules.queues import queue_verdict
     from controller.rules.remedies import remedy
     from crds.names import LABEL_ACTOR

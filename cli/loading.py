@@ -1,4 +1,4 @@
-"""What the commands that read files have in common: load the files, report bad ones, print the result.
+"""The shared steps of the commands that read files: load the files, report bad ones, print the result.
 
 The imports are inside the functions, because ``--help`` must start at once.
 """

@@ -101,8 +101,8 @@ def _payload(filename: str) -> Any:
         fail(f"{filename}: is not valid JSON: {error}")
 
 
-def _headers(given: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in given]
+def _headers(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
     for name, sign, _ in pairs:
         if not name or not sign:
             fail(f"--header: must be name=value; found {name + sign!r}", 2)
@@ -255,20 +255,20 @@ def _messages(desk: Desk, request: Any) -> list[Event]:
     return messages
 
 
-def _act(desk: Desk, request: Any, done: str) -> dict[str, int]:
-    """Print what happens to each message, then a summary. Return how many messages were ``done`` and skipped."""
-    counts = {done: 0, "skipped": 0}
+def _act(desk: Desk, request: Any, kind: str) -> dict[str, int]:
+    """Print what happens to each message, then a summary. Return the counts of ``kind`` and skipped."""
+    counts = {kind: 0, "skipped": 0}
     for event in desk.run(request):
-        if event["kind"] == done:
-            counts[done] += 1
+        if event["kind"] == kind:
+            counts[kind] += 1
             to = f" to {event['queue']}" if "queue" in event else ""
-            typer.echo(f"{done} {event['id'] or '(no id)'} from {event['from']}{to}")
+            typer.echo(f"{kind} {event['id'] or '(no id)'} from {event['from']}{to}")
         elif event["kind"] == "skipped":
             counts["skipped"] += 1
             typer.echo(f"skipped {event['id'] or '(no id)'} in {event['from']}: {event['why']}", err=True)
         elif event["kind"] == "missing":
             note(f"there is no queue {event['queue']}")
-    typer.echo(f"{counts[done]} {done}" + (f", {counts['skipped']} skipped" if counts["skipped"] else ""), err=True)
+    typer.echo(f"{counts[kind]} {kind}" + (f", {counts['skipped']} skipped" if counts["skipped"] else ""), err=True)
     return counts
 
 

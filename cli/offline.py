@@ -188,8 +188,8 @@ class Offline:
 
     def _admit(self, obj: Object, resource: tuple[str, str]) -> Decision:
         namespace = _metadata(obj).get("namespace") or self.namespace
-        if LABEL_ACTOR in map_of(obj, "labels") and (wrong := shape_fault(namespace, _TEXT, "metadata.namespace")):
-            return Decision("denied", message=str(wrong))
+        if LABEL_ACTOR in map_of(obj, "labels") and (fault := shape_fault(namespace, _TEXT, "metadata.namespace")):
+            return Decision("denied", message=str(fault))
         request = {
             "operation": "CREATE",
             "namespace": namespace,
@@ -198,8 +198,8 @@ class Offline:
         }
         return decide(request, self._plan, reinject_pods=True)
 
-    def _plan(self, wanted: PlanRequest) -> Plan | None:
-        key = wanted.namespace, wanted.actor
+    def _plan(self, request: PlanRequest) -> Plan | None:
+        key = request.namespace, request.actor
         actor = self.actors.get(key)
         if actor is None:
             return None

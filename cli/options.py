@@ -102,18 +102,18 @@ def grouped(command: Callable[..., None]) -> Callable[..., None]:
     name of a field, that parameter replaces the field's option and also fills the field.
     """
     signature = inspect.signature(command, eval_str=True)
-    own = signature.parameters
-    groups: dict[str, Any] = {name: p.annotation for name, p in own.items() if is_dataclass(p.annotation)}
+    declared = signature.parameters
+    groups: dict[str, Any] = {name: p.annotation for name, p in declared.items() if is_dataclass(p.annotation)}
     parameters: dict[str, inspect.Parameter] = {}
-    for name, parameter in own.items():
+    for name, parameter in declared.items():
         members = inspect.signature(groups[name]).parameters if name in groups else {name: parameter}
-        parameters |= {n: p for n, p in members.items() if n not in own or p is parameter}
+        parameters |= {n: p for n, p in members.items() if n not in declared or p is parameter}
 
     @functools.wraps(command)
-    def run(**given: Any) -> None:
-        arguments = {name: value for name, value in given.items() if name in own}
+    def run(**values: Any) -> None:
+        arguments = {name: value for name, value in values.items() if name in declared}
         for name, group in groups.items():
-            arguments[name] = group(**{field.name: given[field.name] for field in fields(group)})
+            arguments[name] = group(**{field.name: values[field.name] for field in fields(group)})
         command(**arguments)
 
     keyword_only = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters.values()]

@@ -1,8 +1,8 @@
 """AWS credentials as a pod has them, and the signature of a request (Signature Version 4).
 
-This is own code, for two reasons. botocore has 32 MB and needs another version of python-dateutil than the Kubernetes
-client. Libraries that only sign need a newer Python or are not maintained. A test compares the signature with
-botocore's. Docs: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+The project signs requests with its own code, for two reasons. botocore has 32 MB and needs another version of
+python-dateutil than the Kubernetes client. Libraries that only sign need a newer Python or are not maintained. A test
+compares the signature with botocore's. Docs: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
 import configparser

@@ -27,7 +27,7 @@ RESTARTED: Final = "kubectl.kubernetes.io/restartedAt"
 
 
 class CannotControl(Exception):
-    """The command cannot be done for this actor. The message says why and what to do."""
+    """The command cannot be carried out for this actor. The message says why and what to do."""
 
 
 @contextmanager

@@ -206,9 +206,9 @@ def _service(host: str, namespace: str) -> tuple[str, str]:
     raise SessionError(f"{host} is not reachable from here, and is not a Service of the cluster; omit --local")
 
 
-def _expanded(text: str, known: Mapping[str, str]) -> str:
-    """``text`` with each ``$(NAME)`` of a known variable replaced, as the kubelet does."""
-    return REFERENCE.sub(lambda m: "$" if m[1] is None else known.get(m[1], m[0]), text)
+def _expanded(text: str, variables: Mapping[str, str]) -> str:
+    """``text`` with each ``$(NAME)`` of a variable in ``variables`` replaced, as the kubelet does."""
+    return REFERENCE.sub(lambda m: "$" if m[1] is None else variables.get(m[1], m[0]), text)
 
 
 __all__ = ["BrokerError", "LocalSession", "SessionError"]

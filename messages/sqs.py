@@ -85,15 +85,15 @@ class Sqs:
     def hold(self, queue: str, most: int) -> Iterator[Held]:
         """Up to ``most`` messages of a queue, hidden from other consumers until they are given back."""
         empty, count = 0, 0
-        known: set[str] = set()
+        yielded: set[str] = set()
         while count < most and empty < EMPTY_ANSWERS:
             messages = self._receive(queue, min(BATCH, most - count), HIDDEN_SECONDS)
             empty = 0 if messages else empty + 1
             batch = [(_held(queue, message), message) for message in messages]
             self._held.update({held.receipt: held for held, _ in batch})  # also if the caller stops within the batch
             for held, message in batch:
-                if message["MessageId"] not in known:
-                    known.add(message["MessageId"])
+                if message["MessageId"] not in yielded:
+                    yielded.add(message["MessageId"])
                     count += 1
                     yield held
 

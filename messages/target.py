@@ -1,4 +1,4 @@
-"""What a session needs to know about an actor: its sidecar's generation, its queues, and how to reach its broker.
+"""The facts that a session needs about an actor: its sidecar's generation, its queues, and how to reach its broker.
 
 All reads use the caller's own rights. The operator's settings for the sidecar come from its Deployment. If the caller
 may not read that, they come from the injected sidecar in the actor's namespace.
