@@ -201,9 +201,9 @@ def stream(services: Services, last: str, ping: float = PING_SECONDS) -> Iterato
     """
     board = services.board
     match = _ID.fullmatch(last)
-    sent = board.changes(int(match[2]) if match and match[1] == board.run else None)
+    last_sent = board.changes(int(match[2]) if match and match[1] == board.run else None)
     ticks = board.ticks
-    if sent.whole:
+    if last_sent.whole:
         about = {
             "context": services.context,
             "namespace": services.namespace,
@@ -212,22 +212,22 @@ def stream(services: Services, last: str, ping: float = PING_SECONDS) -> Iterato
             "remedies": {cause: f"{remedy.symptom}. {general(cause)}" for cause, remedy in REMEDIES.items()},
             "lengths": board.lengths(),
         }
-        yield _event("snapshot", {**about, **_changed(sent)}, board.run, sent.version)
+        yield _event("snapshot", {**about, **_changed(last_sent)}, board.run, last_sent.version)
     else:
-        yield _event("change", _changed(sent), board.run, sent.version)
+        yield _event("change", _changed(last_sent), board.run, last_sent.version)
     while True:
-        new_ticks = board.wait(sent.version, ticks, ping)
+        new_ticks = board.wait(last_sent.version, ticks, ping)
         if new_ticks == ticks:
             time.sleep(GATHER_SECONDS)
-        newer = board.changes(sent.version)
-        if newer.version > sent.version:
-            sent = newer
+        newer = board.changes(last_sent.version)
+        if newer.version > last_sent.version:
+            last_sent = newer
             yield _event("snapshot" if newer.whole else "change", _changed(newer), board.run, newer.version)
         elif new_ticks == ticks:
             yield b": still here\n\n"
         if new_ticks > ticks:
             ticks = new_ticks
-            yield _event("tick", {}, board.run, sent.version)
+            yield _event("tick", {}, board.run, last_sent.version)
 
 
 def _changed(changes: Changes) -> Object:

@@ -87,7 +87,7 @@ class Scraper:
         """
         view = (namespace, actor)
         with self._changed:
-            self._views()
+            self._drop_old_views()
             self._requested[view] = self._now()
             if not self._started:
                 self._started = True
@@ -136,8 +136,8 @@ class Scraper:
                 )
         self._last_pass = Pass(len(pods), len(problems), problems[0] if problems else "", by_actor)
 
-    def _views(self) -> set[View]:
-        """The views that pages show now. Call it with the lock held."""
+    def _drop_old_views(self) -> set[View]:
+        """Drop the views that no page shows any more, and return the others. Call it with the lock held."""
         oldest = self._now() - INTEREST_SECONDS
         self._requested = {view: at for view, at in self._requested.items() if at >= oldest}
         self._covered &= set(self._requested)
@@ -149,7 +149,7 @@ class Scraper:
                 self._changed.wait_for(self._is_due, 0.2 if self._requested else 1.0)
                 if not self._is_due():
                     continue
-                views = self._views()
+                views = self._drop_old_views()
             self.run_once(views)
             with self._changed:
                 has_rates = all(m.flow().measured for meters in self._last_pass.by_actor.values() for m in meters)
@@ -157,7 +157,7 @@ class Scraper:
                 self._changed.notify_all()
 
     def _is_due(self) -> bool:
-        views = self._views()
+        views = self._drop_old_views()
         return bool(views) and (self._now() >= self._due or not views <= self._covered)
 
     def _watch_pods(self) -> str:

@@ -105,11 +105,11 @@ class Editor:
         was_flow = node.flow and node.kind in ("map", "list")
         inline = place.inside_flow or self._json or not collection or was_flow or "#" in lead
         start, end = place.start, max(node.end, place.start)
-        if node.empty and not inline and not place.item and not prefix:
+        if node.is_empty and not inline and not place.item and not prefix:
             # A key without a value: the lines go below it, and come off again without a trace.
             self._insert_lines(self._layout.line_end(start), self._block(new, place))
         elif inline or prefix:
-            if not lead and (node.empty or not place.item) and not self._json:
+            if not lead and (node.is_empty or not place.item) and not self._json:
                 lead = " " if not place.item else ""
             text = f"{lead}{prefix}{self._inline(new, place)}"
             self._edit(start, end, text)
@@ -124,7 +124,7 @@ class Editor:
                 text = self._layout.newline + self._layout.newline.join(lines)
             self._edit(start, end, text)
         self._written[id(node)] = anchor or (node.anchor if node.kind == "scalar" else "")
-        if not (node.empty and not inline):
+        if not (node.is_empty and not inline):
             self.originals[pointer(place.path)] = self._text[start:end]
 
     def _block(self, new: Any, place: Place) -> list[str]:

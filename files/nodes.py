@@ -32,8 +32,8 @@ class Node:
         """Of a map: names whose value comes through a merge key."""
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing is written: a null that nobody spelled."""
+    def is_empty(self) -> bool:
+        """Whether the node has no text: a null that the file leaves out."""
         return self.kind == "scalar" and self.start == self.end
 
 

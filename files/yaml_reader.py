@@ -167,7 +167,7 @@ class _Builder:
             node.end = _end(event)
         else:
             _, key_node, child = node.entries[-1]
-            node.end = max(key_node.end, child.end if not child.empty else self._after_colon(key_node, child))
+            node.end = max(key_node.end, child.end if not child.is_empty else self._after_colon(key_node, child))
         node.value = self._merged(node) if merges else value
         return size
 

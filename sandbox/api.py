@@ -144,11 +144,11 @@ class Api:
         """The ``scale`` subresource."""
         obj = self.get(resource, namespace, name)
         metadata = obj["metadata"]
-        kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+        copied = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
         return {
             "apiVersion": "autoscaling/v1",
             "kind": "Scale",
-            "metadata": {k: metadata[k] for k in kept if k in metadata},
+            "metadata": {k: metadata[k] for k in copied if k in metadata},
             "spec": {"replicas": (obj.get("spec") or {}).get("replicas", 0)},
             "status": {"replicas": (obj.get("status") or {}).get("replicas", 0)},
         }

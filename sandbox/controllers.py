@@ -324,7 +324,7 @@ class Controllers:
                     "phase": "Running",
                     "startTime": now(),
                     "conditions": [{"type": t, "status": "True"} for t in ("Initialized", "ContainersReady", "Ready")],
-                    "containerStatuses": [_container_status(c, done=False) for c in spec["containers"]],
+                    "containerStatuses": [_container_status(c, has_ended=False) for c in spec["containers"]],
                 },
             )
             return RUN_SECONDS if can_complete else 0
@@ -334,18 +334,18 @@ class Controllers:
                 {
                     "phase": "Succeeded",
                     "conditions": [{"type": "Ready", "status": "False", "reason": "PodCompleted"}],
-                    "containerStatuses": [_container_status(c, done=True) for c in spec["containers"]],
+                    "containerStatuses": [_container_status(c, has_ended=True) for c in spec["containers"]],
                 },
             )
         return 0
 
 
-def _container_status(container: Object, *, done: bool) -> Object:
-    state = {"terminated": {"exitCode": 0, "reason": "Completed"}} if done else {"running": {"startedAt": now()}}
+def _container_status(container: Object, *, has_ended: bool) -> Object:
+    state = {"terminated": {"exitCode": 0, "reason": "Completed"}} if has_ended else {"running": {"startedAt": now()}}
     return {
         "name": container["name"],
         "image": container["image"],
-        "ready": not done,
+        "ready": not has_ended,
         "restartCount": 0,
         "state": state,
     }

@@ -1,4 +1,4 @@
-"""Custom resources: the API serves a type from when its CustomResourceDefinition is stored until it is deleted."""
+"""Custom resources: the API serves a type as long as its CustomResourceDefinition is stored."""
 
 from typing import Any
 

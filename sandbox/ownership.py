@@ -46,7 +46,7 @@ def flatten(obj: Object, shape: Shape) -> Flat:
 
 
 def _flatten(value: Any, shape: Shape, path: Path, out: Flat) -> None:
-    if isinstance(value, dict) and value and not shape.atomic:
+    if isinstance(value, dict) and value and not shape.is_atomic:
         for name, child in value.items():
             _flatten(child, shape.child(name), (*path, f"f:{name}"), out)
         return
@@ -54,11 +54,11 @@ def _flatten(value: Any, shape: Shape, path: Path, out: Flat) -> None:
         keys = shape.list_keys(value)
         if keys is not None:
             for item in value:
-                here = (*path, _element(item, keys))
-                out[here] = _ITEM
+                child_path = (*path, _element(item, keys))
+                out[child_path] = _ITEM
                 if isinstance(item, dict):
                     for name, child in item.items():
-                        _flatten(child, shape.item().child(name), (*here, f"f:{name}"), out)
+                        _flatten(child, shape.item().child(name), (*child_path, f"f:{name}"), out)
             return
     out[path] = value
 
@@ -72,7 +72,7 @@ def _element(item: Any, keys: tuple[str, ...]) -> str:
 
 def merge(live: Any, config: Any, shape: Shape) -> Any:
     """``live`` after ``config`` is applied to it."""
-    if isinstance(live, dict) and isinstance(config, dict) and not shape.atomic:
+    if isinstance(live, dict) and isinstance(config, dict) and not shape.is_atomic:
         merged = dict(live)
         for name, value in config.items():
             if value is None:
@@ -93,13 +93,13 @@ def merge(live: Any, config: Any, shape: Shape) -> Any:
 
 def remove(obj: Any, paths: set[Path], shape: Shape, path: Path = ()) -> Any:
     """``obj`` without ``paths``. A map that becomes empty is removed too."""
-    if isinstance(obj, dict) and not (shape.atomic and path):
+    if isinstance(obj, dict) and not (shape.is_atomic and path):
         remaining = {}
         for name, value in obj.items():
-            here = (*path, f"f:{name}")
-            if here in paths:
+            child_path = (*path, f"f:{name}")
+            if child_path in paths:
                 continue
-            kept = remove(value, paths, shape.child(name), here)
+            kept = remove(value, paths, shape.child(name), child_path)
             if kept in ({}, []) and value not in ({}, []):
                 continue
             remaining[name] = kept
@@ -129,9 +129,9 @@ def apply(
         return _with_managers(config, [_entry(manager, "Apply", set(owned), config, subresource)])
     entries = managers(live)
     live_flat = flatten(live, shape)
-    mine = next((e for e in entries if _is(e, manager, "Apply", subresource)), None)
-    before: set[Path] = mine["paths"] if mine else set()
-    others = [e for e in entries if e is not mine]
+    own_entry = next((e for e in entries if _is_entry_of(e, manager, "Apply", subresource)), None)
+    before: set[Path] = own_entry["paths"] if own_entry else set()
+    others = [e for e in entries if e is not own_entry]
     conflicts: dict[str, list[str]] = {}
     for entry in others:
         taken = {p for p in entry["paths"] & owned.keys() if owned[p] is not _ITEM and live_flat.get(p) != owned[p]}
@@ -162,13 +162,13 @@ def update(old: Object | None, new: Object, manager: str, shape: Shape, subresou
     removed = old_flat.keys() - flat.keys()
     entries = managers(old)
     for entry in entries:
-        if not _is(entry, manager, "Update", subresource):
+        if not _is_entry_of(entry, manager, "Update", subresource):
             entry["paths"] -= changed
         entry["paths"] -= removed
     if changed:
-        mine = next((e for e in entries if _is(e, manager, "Update", subresource)), None)
-        if mine:
-            mine["paths"] |= changed
+        own_entry = next((e for e in entries if _is_entry_of(e, manager, "Update", subresource)), None)
+        if own_entry:
+            own_entry["paths"] |= changed
         else:
             entries.append(_entry(manager, "Update", changed, new, subresource))
     return _with_managers(new, entries, old)
@@ -182,7 +182,7 @@ def managers(obj: Object) -> list[Any]:
     ]
 
 
-def _is(entry: Mapping[str, Any], manager: str, operation: str, subresource: str) -> bool:
+def _is_entry_of(entry: Mapping[str, Any], manager: str, operation: str, subresource: str) -> bool:
     return (entry["manager"], entry["operation"], entry.get("subresource", "")) == (
         manager,
         operation,

@@ -114,14 +114,14 @@ class Store:
             with self._changed:
                 if since < self._dropped[resource]:
                     raise Failure(410, f"too old resource version: {since} ({self._dropped[resource]})")
-                fresh = self._after(resource, since)
-                if not fresh:
+                newer = self._after(resource, since)
+                if not newer:
                     self._changed.wait(timeout)
-                    fresh = self._after(resource, since)
-                    since = max(since, self._version if not fresh else since)
-            if not fresh:
+                    newer = self._after(resource, since)
+                    since = max(since, self._version if not newer else since)
+            if not newer:
                 yield None
-            for change in fresh:
+            for change in newer:
                 yield change
                 since = change.version
 
@@ -132,12 +132,12 @@ class Store:
             self._changed.notify_all()
 
     def _after(self, resource: str, since: int) -> list[Change]:
-        fresh: list[Change] = []
+        newer: list[Change] = []
         for change in reversed(self._log[resource]):
             if change.version <= since:
                 break
-            fresh.append(change)
-        return fresh[::-1]
+            newer.append(change)
+        return newer[::-1]
 
     def _emit(self, resource: str, change: Change) -> None:
         log = self._log[resource]

@@ -65,7 +65,7 @@ class Shape:
         return Shape("[]", None if self.schema is None else self.schema.get("items") or {})
 
     @property
-    def atomic(self) -> bool:
+    def is_atomic(self) -> bool:
         """Whether a map here has one owner and is replaced as a whole."""
         if self.schema is None:
             return self.name in ATOMIC

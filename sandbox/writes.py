@@ -1,4 +1,4 @@
-"""Pure functions about writes: what a write may change, and what the API server changes by itself."""
+"""Pure functions about writes: the fields that a write may change, and those that the API server changes by itself."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +15,7 @@ def now() -> str:
 
 def restrict(resource: ResourceType, old: Object, new: Object, subresource: str) -> Object:
     """``new`` with the old values of all fields that this endpoint does not write."""
-    kept = (
+    unchangeable = (
         "uid",
         "creationTimestamp",
         "generation",
@@ -24,7 +24,7 @@ def restrict(resource: ResourceType, old: Object, new: Object, subresource: str)
         "namespace",
         "name",
     )
-    metadata = {**new["metadata"], **{k: old["metadata"][k] for k in kept if k in old["metadata"]}}
+    metadata = {**new["metadata"], **{k: old["metadata"][k] for k in unchangeable if k in old["metadata"]}}
     if "deletionTimestamp" not in old["metadata"]:
         metadata.pop("deletionTimestamp", None)
     if subresource == "status":
