@@ -134,13 +134,13 @@ class PodSession:
 
     def _events(self, name: str, sealer: Sealer) -> Iterator[Event]:
         pod = self._started(name)
-        read = 0
+        lines_read = 0
         other_lines: list[str] = []
         for _ in range(REOPENED):
             for number, line in enumerate(self._lines(pod), 1):
-                if number <= read:
+                if number <= lines_read:
                     continue
-                read = number
+                lines_read = number
                 event = sealer.open(line)
                 if event is None:
                     other_lines = [*other_lines[-9:], line]

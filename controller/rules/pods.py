@@ -232,20 +232,20 @@ def _native_sidecars(pod: Object) -> list[str]:
 def _is_over(pod: Object) -> bool:
     """Whether all regular containers have ended for good. The kubelet then stops native sidecars."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    ended = bool(statuses) and all("terminated" in (s.get("state") or {}) for s in statuses)
+    have_ended = bool(statuses) and all("terminated" in (s.get("state") or {}) for s in statuses)
     return _phase(pod) in ("Succeeded", "Failed") or (
-        ended and (pod.get("spec") or {}).get("restartPolicy", "Never") != "Always"
+        have_ended and (pod.get("spec") or {}).get("restartPolicy", "Never") != "Always"
     )
 
 
 def _crash(pod: str, status: Object, message: str, ended: _Ended) -> Trouble:
     name = str(status["name"])
     cause: Phase = "SidecarError" if name == SIDECAR else "RuntimeError"
-    oom = ended.terminated.get("reason") == OOM_KILLED
+    is_oom = ended.terminated.get("reason") == OOM_KILLED
     last_words = str(ended.terminated.get("message") or "").strip()
-    if last_words and not oom:
+    if last_words and not is_oom:
         message = f"{message.rstrip('.')}; its last words: {last_words[-MAX_LAST_WORDS:]}"
-    crash = _trouble(OOM_KILLED if oom else cause, pod, message, name, phase=cause)
+    crash = _trouble(OOM_KILLED if is_oom else cause, pod, message, name, phase=cause)
     return replace(crash, last_words=last_words, until=ended.until)
 
 
@@ -266,7 +266,7 @@ def _trouble(cause: str, pod: str, message: str, container: str = "", *, phase: 
 
 
 def _ending(status: Object, message: str) -> str:
-    """How a container ended. The text is the same in all states of a crash loop, so they cause no status writes."""
+    """A description of a container's end. The text is the same in all states of a crash loop, so they cause no status writes."""
     state, last = status.get("state") or {}, status.get("lastState") or {}
     ended = state.get("terminated") or last.get("terminated") or {}
     at = f" at {ended['finishedAt']}" if ended.get("finishedAt") else ""
