@@ -266,7 +266,7 @@ def _trouble(cause: str, pod: str, message: str, container: str = "", *, phase: 
 
 
 def _ending(status: Object, message: str) -> str:
-    """A description of a container's end. The text is the same in all states of a crash loop, so they cause no status writes."""
+    """A description of a container's end. It is the same in all states of a crash loop, to cause no status writes."""
     state, last = status.get("state") or {}, status.get("lastState") or {}
     ended = state.get("terminated") or last.get("terminated") or {}
     at = f" at {ended['finishedAt']}" if ended.get("finishedAt") else ""
