@@ -1,4 +1,4 @@
-"""Which items of two versions of a list are the same."""
+"""Aligns two versions of a list, so that an edit of a document changes only the items that differ."""
 
 from typing import Any
 
@@ -6,34 +6,36 @@ from files.nodes import same
 
 
 def align(old: list[Any], new: list[Any]) -> tuple[list[tuple[int, int]], dict[int, list[Any]], list[int]]:
-    """Which items of two versions of a list are the same: pairs of places, what is added before which, what is gone.
+    """Align two versions of a list. Items with the same name, or with the same value, are the same item.
 
-    An item of the same name, or of the same value, is the same one.
+    Returns:
+        Pairs of indexes of the same item in ``old`` and ``new``; new items, by the index in ``old`` before which they
+        belong; and indexes in ``old`` of removed items.
     """
     pairs: list[tuple[int, int]] = []
     added: dict[int, list[Any]] = {}
-    gone: list[int] = []
+    removed: list[int] = []
     i = j = 0
     while i < len(old) or j < len(new):
-        if i < len(old) and j < len(new) and _aligned(old[i], new[j]):
+        if i < len(old) and j < len(new) and _is_same_item(old[i], new[j]):
             pairs.append((i, j))
             i, j = i + 1, j + 1
             continue
-        rest_new = next((k for k in range(j, len(new)) if i < len(old) and _aligned(old[i], new[k])), None)
-        rest_old = next((k for k in range(i, len(old)) if j < len(new) and _aligned(old[k], new[j])), None)
-        if rest_new is None and rest_old is None and len(old) - i == len(new) - j:
+        next_new = next((k for k in range(j, len(new)) if i < len(old) and _is_same_item(old[i], new[k])), None)
+        next_old = next((k for k in range(i, len(old)) if j < len(new) and _is_same_item(old[k], new[j])), None)
+        if next_new is None and next_old is None and len(old) - i == len(new) - j:
             pairs.append((i, j))
             i, j = i + 1, j + 1
-        elif i < len(old) and (rest_new is None or (rest_old is not None and rest_old - i <= rest_new - j)):
-            gone.append(i)
+        elif i < len(old) and (next_new is None or (next_old is not None and next_old - i <= next_new - j)):
+            removed.append(i)
             i += 1
         else:
             added.setdefault(i, []).append(new[j])
             j += 1
-    return pairs, added, gone
+    return pairs, added, removed
 
 
-def _aligned(a: Any, b: Any) -> bool:
+def _is_same_item(a: Any, b: Any) -> bool:
     if isinstance(a, dict) and isinstance(b, dict) and ("name" in a or "name" in b):
         return same(a.get("name"), b.get("name"))
     return same(a, b)

@@ -1,10 +1,10 @@
-"""Edits of a document's text that make it say something else, and leave every other byte as it is.
+"""Edits a document's text, so that it gets a new value and every other byte stays.
 
-An edit stands at positions that the parser gave. What is added is a whole line in block style and nothing but the
-addition in flow style, so that taking it out again leaves the bytes that were there. Where something is replaced, a
-``null`` or an alias say, the original text is returned for :mod:`files.memory` to keep.
+The parser reports the positions of edits. In block style an edit adds whole lines, in flow style only the text of the
+addition. So its removal restores the earlier bytes. If an edit replaces a text, for example a ``null`` or an alias,
+:mod:`files.memory` stores the original text.
 
-What is shared by an anchor or a merge key is un-shared where, and only where, it is to differ.
+If an anchor or a merge key shares a part and one copy must differ, only this copy is un-shared.
 """
 
 from collections.abc import Mapping
@@ -19,15 +19,15 @@ from files.pointers import Path, above, pointer
 from files.sharing import Sharing
 
 MERGED = "<<"
-"""Stands for the original text of what was not there itself, but came by a merge key."""
+"""The original text of an entry that came from a merge key, and so had no text of its own."""
 
 
 class CannotEdit(Exception):
-    """The node above must be replaced instead."""
+    """The node cannot be edited, so its parent must be replaced as a whole."""
 
 
 class Editor:
-    """Edits one text. With ``undo`` it takes out what another edit put in, so that deleted text needs no memory."""
+    """Edits one text. With ``undo`` it removes the additions of an earlier edit, so it stores no deleted text."""
 
     def __init__(
         self,
@@ -44,12 +44,12 @@ class Editor:
         self._restore = dict(restore or {})
         self._above = above(self._restore)
         self._written: dict[int, str] = {}
-        """By the identity of a node: the anchor that its replacement bears, or nothing."""
+        """By the identity of a replaced node: the anchor of its replacement; empty without an anchor."""
         self.originals: dict[str, str] = {}
         """By JSON pointer: the text that was replaced."""
 
     def change(self, new: Any) -> str:
-        """The text that says ``new``."""
+        """The text with the value ``new``."""
         place = Place((), self._root.start, 0, inside_flow=False, item=True)
         self._change(self._root, new, place)
         Sharing(self).walk(self._root, new, place)
@@ -58,29 +58,29 @@ class Editor:
     # -- one node ------------------------------------------------------------------------------------
 
     def _change(self, node: Node, new: Any, place: Place) -> None:
-        if self._restore and self._restored(node, place):
+        if self._restore and self._restore_text(node, place):
             return
         if same(node.value, new) and not (self._above and pointer(place.path) in self._above):
             return
-        marked = len(self._edits), dict(self.originals), dict(self._written)
+        saved = len(self._edits), dict(self.originals), dict(self._written)
         try:
             if node.kind == "map" and (isinstance(new, dict) or (new is None and self._undo)):
-                # What was added to an empty map, or below a key without a value, goes; the rest means null.
+                # Additions to an empty map, or below a key without a value, are removed. The remaining text is null.
                 self._change_map(node, new or {}, place)
                 return
             if node.kind == "list" and isinstance(new, list | tuple):
                 self._change_list(node, list(new), place)
                 return
         except CannotEdit:
-            del self._edits[marked[0] :]
-            self.originals, self._written = marked[1], marked[2]
+            del self._edits[saved[0] :]
+            self.originals, self._written = saved[1], saved[2]
         self.replace(node, new, place)
 
     def _restores(self, path: Path) -> bool:
-        """Whether an original text is to be put back at or below ``path``."""
+        """Whether an original text must be restored at or below ``path``."""
         return bool(self._restore) and (pointer(path) in self._above or pointer(path) in self._restore)
 
-    def _restored(self, node: Node, place: Place) -> bool:
+    def _restore_text(self, node: Node, place: Place) -> bool:
         original = self._restore.get(pointer(place.path))
         if original is None or original == MERGED:
             return False
@@ -89,8 +89,8 @@ class Editor:
         return True
 
     def _restore_bases(self, node: Node, place: Place) -> None:
-        """Put back what stood behind a merge key, whole or in part."""
-        if not self._restores(place.path) or self._restored(node, place):
+        """Restore the original texts in the value of a merge key."""
+        if not self._restores(place.path) or self._restore_text(node, place):
             return
         for i, item in enumerate(node.items):
             self._restore_bases(item, self.item(node, item, i, place))
@@ -106,7 +106,7 @@ class Editor:
         inline = place.inside_flow or self._json or not collection or was_flow or "#" in lead
         start, end = place.start, max(node.end, place.start)
         if node.is_empty and not inline and not place.item and not prefix:
-            # A key without a value: the lines go below it, and come off again without a trace.
+            # A key without a value: add lines below it, whose removal restores the earlier bytes.
             self._insert_lines(self._layout.line_end(start), self._block(new, place))
         elif inline or prefix:
             if not lead and (node.is_empty or not place.item) and not self._json:
@@ -137,7 +137,7 @@ class Editor:
         return flow(new)
 
     def _pretty(self, new: Any, column: int) -> str:
-        """JSON in the manner of the text: over several lines, or on one."""
+        """JSON in the style of the text: on several lines, or on one."""
         if self._layout.break_at not in self._text.strip():
             tight = '": ' not in self._text
             return flow(new, as_json=True, separators=(",", ":") if tight else (", ", ": "))
@@ -154,7 +154,7 @@ class Editor:
         return flow(new, as_json=True)
 
     def _unit(self) -> int:
-        """By how much JSON is indented."""
+        """The indentation of the text's JSON, in columns."""
         entries = self._root.entries
         if entries and self._layout.leads_line(entries[0][1].start):
             return max(1, self._layout.column(entries[0][1].start))
@@ -164,16 +164,16 @@ class Editor:
 
     def _change_map(self, node: Node, new: dict[str, Any], place: Place) -> None:
         old, explicit = node.value, {name for name, _, _ in node.entries if name is not None}
-        gone = {name for name in old if name not in new and not self._restores((*place.path, name))}
+        removed = {name for name in old if name not in new and not self._restores((*place.path, name))}
         unmerged = {
             name for name in explicit if self._restore.get(pointer((*place.path, name))) == MERGED and name in new
         }
-        if (gone and not self._undo) or gone & node.merged:
+        if (removed and not self._undo) or removed & node.merged:
             raise CannotEdit
-        if not node.flow and node.entries and len(gone) == len(node.entries) and not self._leads(node):
+        if not node.flow and node.entries and len(removed) == len(node.entries) and not self._leads(node):
             raise CannotEdit
         for name, key, child in node.entries:
-            if name in gone or name in unmerged:
+            if name in removed or name in unmerged:
                 continue
             below = self.child(node, key, child, name, place)
             if name is None:
@@ -184,7 +184,7 @@ class Editor:
             if name in node.merged or self._layout.colon(key) is None:
                 raise CannotEdit
             self._change(child, new.get(name), below)
-        self._delete_entries(node, gone | unmerged)
+        self._delete_entries(node, removed | unmerged)
         added = {}
         for name, value in new.items():
             if name not in explicit and not (name in old and same(old[name], value)):
@@ -192,7 +192,7 @@ class Editor:
                 if name in old:
                     self.originals[pointer((*place.path, name))] = MERGED
         if added:
-            self._add_entries(node, added, len(gone) == len(node.entries))
+            self._add_entries(node, added, len(removed) == len(node.entries))
 
     def _leads(self, node: Node) -> bool:
         return self._layout.leads_line(self._layout.entry_start(node.entries[0][1]))
@@ -241,19 +241,19 @@ class Editor:
 
     def _change_list(self, node: Node, new: list[Any], place: Place) -> None:
         old = node.value
-        pairs, added, gone = align(old, new)
-        if gone and not self._undo:
+        pairs, added, removed = align(old, new)
+        if removed and not self._undo:
             raise CannotEdit
         dashes = [] if node.flow else self._layout.dashes(node)
-        if not node.flow and len(gone) == len(old) and not self._layout.leads_line(dashes[0]):
+        if not node.flow and len(removed) == len(old) and not self._layout.leads_line(dashes[0]):
             raise CannotEdit
         for i, j in pairs:
             item = node.items[i]
             self._change(item, new[j], self.item(node, item, j if self._undo else i, place))
-        if gone:
-            self._delete(node, dashes or [item.start for item in node.items], [i.end for i in node.items], gone)
+        if removed:
+            self._delete(node, dashes or [item.start for item in node.items], [i.end for i in node.items], removed)
         for before, values in added.items():
-            self._add_items(node, before, values, place, dashes, alone=len(gone) == len(old))
+            self._add_items(node, before, values, place, dashes, alone=len(removed) == len(old))
 
     def item(self, node: Node, item: Node, index: int, place: Place) -> Place:
         """The place of a list's item."""
@@ -361,8 +361,8 @@ class Editor:
                 replacement = newline + replacement[: -len(newline)]
             parts += [text[position:start], replacement]
             position = end
-        result = "".join([*parts, text[position:]])
-        if ends_open and position == len(text) and self._edits and result.endswith(newline):
-            # The last line was deleted, and with it the end of the line before, which had none of its own.
-            result = result[: -len(newline)]
-        return result
+        edited = "".join([*parts, text[position:]])
+        if ends_open and position == len(text) and self._edits and edited.endswith(newline):
+            # The last line had no newline and was deleted. So the line before it must not end with a newline.
+            edited = edited[: -len(newline)]
+        return edited

@@ -1,4 +1,4 @@
-"""Values as YAML or JSON text, so that kubectl and the YAML 1.1 parsers of others read the same values back."""
+"""Writes values as YAML or JSON text from which kubectl and YAML 1.1 parsers read the same values."""
 
 import json
 import re
@@ -25,7 +25,7 @@ def text_scalar(text: str) -> str:
 
 
 def double_quoted(text: str) -> str:
-    """A string in double quotes, which is JSON but for characters that YAML cannot hold as they are."""
+    """A string in double quotes, as in JSON. Characters that YAML does not allow are escaped."""
     return _ESCAPED.sub(_escaped, json.dumps(text, ensure_ascii=False))
 
 
@@ -46,7 +46,7 @@ def _is_plain(text: str) -> bool:
 
 
 def scalar(value: Any, *, as_json: bool = False) -> str:
-    """A scalar."""
+    """The text of a scalar."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False) if as_json else text_scalar(value)
     if isinstance(value, float) and not as_json:
@@ -74,8 +74,8 @@ def block(value: Any, column: int, offset: int) -> list[str]:
     """Lines of a map or a list that is not empty, each with its indentation.
 
     Args:
-        column: where the keys or dashes stand.
-        offset: how far a list's dashes stand behind the key above them.
+        column: column of the keys or dashes.
+        offset: indentation of a list's dashes, relative to the key above them.
     """
     pad = " " * column
     lines: list[str] = []

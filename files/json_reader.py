@@ -1,4 +1,4 @@
-"""JSON into the same nodes as YAML: kubectl reads a file that begins with a brace as a stream of JSON objects."""
+"""Reads JSON into the same nodes as YAML. kubectl reads a file that begins with a brace as a stream of JSON objects."""
 
 import re
 from json.decoder import JSONDecodeError, scanstring  # type: ignore[attr-defined]
@@ -14,7 +14,7 @@ _SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 class NotJson(ValueError):
-    """A text that is not JSON; ``position`` is where."""
+    """A text that is not JSON; ``position`` is the position of the fault."""
 
     def __init__(self, position: int, problem: str) -> None:
         super().__init__(problem)
@@ -68,7 +68,7 @@ def _within_64_bits(value: Any) -> Any:
 
 def _string(text: str, at: int) -> Node:
     value, end = scanstring(text, at + 1, True)
-    # A surrogate without its other half is what Go replaces too.
+    # Go also replaces a surrogate without its other half.
     return Node("scalar", at, end, _SURROGATE.sub("\ufffd", value))
 
 

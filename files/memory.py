@@ -1,7 +1,8 @@
-"""What an edit replaced, kept in the record that injection leaves, so that the same bytes can be put back.
+"""Stores the texts that an edit replaces in the record of the injection, so that the same bytes can be restored.
 
-Most edits need none: a line that was added is taken out again. An alias, a ``null`` or a number in another spelling
-does. The original texts are one more member of the record's JSON, which those who read only the record pass over.
+Most edits need no stored text: to undo an added line, it is deleted. Only a replaced text must be stored, for example
+an alias, a ``null`` or a number in another notation. The texts are an additional member of the record's JSON. Readers
+of the record ignore this member.
 """
 
 import json
@@ -14,7 +15,7 @@ from files.pointers import at
 from files.reading import Document
 
 MEMBER = "text"
-"""Of the record: original texts by JSON pointer, from the document's root."""
+"""The member of the record with the original texts, by JSON pointer from the document's root."""
 
 
 def remembering(record: str, originals: Mapping[str, str]) -> str:
@@ -23,7 +24,7 @@ def remembering(record: str, originals: Mapping[str, str]) -> str:
 
 
 def remembered(record: Any) -> dict[str, str]:
-    """The original texts in what may be a record's JSON."""
+    """The original texts in ``record``; empty if it is not a record's JSON."""
     try:
         parsed = json.loads(record).get(MEMBER) if isinstance(record, str) else None
     except (ValueError, AttributeError, RecursionError):
@@ -32,44 +33,44 @@ def remembered(record: Any) -> dict[str, str]:
 
 
 def changed(document: Document, new: Any) -> tuple[Document, dict[str, str]]:
-    """``document`` saying ``new``, and the original texts of what was replaced.
+    """``document`` with the value ``new``, and the texts that the edit replaced.
 
     Raises:
-        BadFile: if its text cannot be edited so that it does.
+        BadFile: if the document's text cannot be edited to have this value.
     """
-    assert document.root is not None, "a document that says nothing is never changed"
+    assert document.root is not None, "an empty document is never changed"
     editor = Editor(document.text, document.root, as_json=document.json)
     try:
-        made = document.with_text(editor.change(new))
+        edited = document.with_text(editor.change(new))
     except CannotEdit:
-        made = document
-    if not alike(made.value, new):
+        edited = document
+    if not alike(edited.value, new):
         raise BadFile(
             f"{document.origin}:{document.line}:1: this document's style is not understood well enough to edit it "
             "in place; write its pod template in block style, without anchors"
         )
-    return made, editor.originals
+    return edited, editor.originals
 
 
-def restored(document: Document, wanted: Any, originals: Mapping[str, str]) -> Document:
-    """``document`` saying ``wanted``, with those original texts put back that still mean what is wanted.
+def restored(document: Document, desired: Any, originals: Mapping[str, str]) -> Document:
+    """``document`` with the value ``desired``. An original text is restored if it still has the desired value.
 
     Raises:
-        BadFile: if its text cannot be edited so that it does.
+        BadFile: if the document's text cannot be edited to have this value.
     """
-    assert document.root is not None, "a document that says nothing is never changed"
-    left = dict(originals)
+    assert document.root is not None, "an empty document is never changed"
+    remaining = dict(originals)
     while True:
-        editor = Editor(document.text, document.root, as_json=document.json, undo=True, restore=left)
+        editor = Editor(document.text, document.root, as_json=document.json, undo=True, restore=remaining)
         try:
-            made = document.with_text(editor.change(wanted))
+            edited = document.with_text(editor.change(desired))
         except (CannotEdit, BadFile):
-            made = None
-        if made is not None and alike(made.value, wanted):
-            return made
-        if not left:
+            edited = None
+        if edited is not None and alike(edited.value, desired):
+            return edited
+        if not remaining:
             raise BadFile(
                 f"{document.origin}:{document.line}:1: the injection cannot be taken out of this document's text"
             )
-        keep = {p: t for p, t in left.items() if made is not None and alike(at(made.value, p), at(wanted, p))}
-        left = keep if len(keep) < len(left) else {}
+        keep = {p: t for p, t in remaining.items() if edited is not None and alike(at(edited.value, p), at(desired, p))}
+        remaining = keep if len(keep) < len(remaining) else {}

@@ -1,4 +1,4 @@
-"""A document as a tree: what each node says, and where in the text it stands."""
+"""A document as a tree of nodes, each with its value and its position in the text."""
 
 from typing import Any, Literal
 
@@ -18,18 +18,18 @@ class Unreadable(BadFile):
 
 
 class Node:
-    """One node. ``start`` includes its anchor and tag; ``end`` is behind its last character, a comment not counted."""
+    """One node. ``start`` is the position of its anchor and tag; ``end`` is after its last character. No comments."""
 
     __slots__ = ("anchor", "end", "entries", "flow", "items", "kind", "merged", "start", "value")
 
     def __init__(self, kind: Kind, start: int, end: int, value: Any, *, flow: bool = True, anchor: str = "") -> None:
         self.kind, self.start, self.end, self.value, self.flow, self.anchor = kind, start, end, value, flow, anchor
         self.items: list[Node] = [] if kind == "list" else _NO_LIST
-        """Of a list."""
+        """The items of a list."""
         self.entries: list[tuple[str | None, Node, Node]] = [] if kind == "map" else _NO_LIST
-        """Of a map: name, key and value; the name of a merge key is None."""
+        """The entries of a map: name, key and value. The name of a merge key is None."""
         self.merged: frozenset[str] = _NO_NAMES
-        """Of a map: names whose value comes through a merge key."""
+        """Names in a map whose values come from a merge key."""
 
     @property
     def is_empty(self) -> bool:
@@ -38,7 +38,7 @@ class Node:
 
 
 def same(a: Any, b: Any) -> bool:
-    """Whether two values are the same to JSON: True is not 1, and the order of a map's keys means nothing."""
+    """Whether two values are the same in JSON: True differs from 1, and the order of a map's keys does not matter."""
     if a is b:
         return True
     if type(a) is not type(b):
@@ -54,7 +54,7 @@ _NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 def alike(a: Any, b: Any) -> bool:
-    """Like :func:`same`, but null, an empty map and an empty list are alike, as Kubernetes takes them."""
+    """Like :func:`same`, but null, an empty map and an empty list count as equal, as in Kubernetes."""
     if a is b:
         return True
     if type(a) is not type(b):

@@ -1,4 +1,4 @@
-"""Where a node hangs in a document."""
+"""The place of a node in a document, which an edit needs to write another node there."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ from files.pointers import Path
 
 @dataclass(frozen=True)
 class Place:
-    """How a node hangs in the one above it."""
+    """The place of a node in its parent."""
 
     path: Path
     start: int
-    """Where its text begins, the blanks behind a colon included."""
+    """Position at which the node's text begins, with the blanks after a colon."""
     column: int
-    """Of the key or dash that it hangs on."""
+    """Column of the key or dash before the node."""
     inside_flow: bool
     item: bool = False
-    """Whether it is a list's item, or the root."""
+    """Whether the node is an item of a list, or the root."""

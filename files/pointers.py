@@ -1,4 +1,4 @@
-"""JSON pointers, and patches that copy nothing but the way to what they change."""
+"""JSON pointers, and patches that copy only the changed values and their parents."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,12 +18,12 @@ def parts(text: str) -> list[str]:
 
 
 def above(pointers: Iterable[str]) -> frozenset[str]:
-    """All pointers that lead towards ``pointers``."""
+    """The pointers to all parents of the values at ``pointers``."""
     return frozenset(text[:i] for text in pointers for i, c in enumerate(text) if c == "/")
 
 
 def at(value: Any, text: str) -> Any:
-    """What ``text`` points at; None if there is nothing."""
+    """The value at the pointer ``text``; None if there is none."""
     for part in parts(text):
         if isinstance(value, dict):
             value = value.get(part)
@@ -35,7 +35,7 @@ def at(value: Any, text: str) -> Any:
 
 
 def put(value: Any, text: str, new: Any) -> Any:
-    """``value`` with ``new`` in the place that ``text`` points at."""
+    """``value`` with ``new`` at the pointer ``text``."""
     return patched(value, [{"op": "replace", "path": text, "value": new}])
 
 

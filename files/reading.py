@@ -1,7 +1,7 @@
-"""Files into documents as kubectl takes them apart: by ``---`` lines, or as a stream of JSON objects.
+"""Splits files into documents as kubectl does: at ``---`` lines, or as a stream of JSON objects.
 
-The documents of a file, joined together, are the file again, byte for byte: its byte order mark, its line
-endings and bytes that are not UTF-8 included.
+The joined documents of a file are equal to the file, byte for byte. This includes its byte order mark, its line
+endings, and bytes that are not UTF-8.
 """
 
 import codecs
@@ -27,24 +27,24 @@ _UTF16 = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML or JSON document: its text, and what it says."""
+    """One YAML or JSON document: its text and its value."""
 
     origin: str
     separator: str
-    """What stands before it: the ``---`` line, if there is one, and a byte order mark."""
+    """The text before it: the ``---`` line, if there is one, and a byte order mark."""
     text: str
     line: int
-    """Of the file, at which ``text`` begins."""
+    """The line of the file at which ``text`` begins."""
     root: Node | None
-    """None if it says nothing."""
+    """None if the document is empty."""
     json: bool = False
     encoding: str = "utf-8"
     ignored: int = 0
-    """The line behind a document's end that is not of the next one, which kubectl ignores; 0 if there is none."""
+    """The first line between this document's end and the next document; kubectl ignores it. 0 if there is none."""
 
     @property
     def value(self) -> Any:
-        """What it says."""
+        """The value of the document."""
         return None if self.root is None else self.root.value
 
     @property
@@ -110,7 +110,7 @@ def documents_of(data: bytes, origin: str = "") -> list[Document]:
 
 
 def written(documents: list[Document]) -> bytes:
-    """The bytes of documents, which may come from several files: those are kept apart, and one keeps its encoding."""
+    """The bytes of documents. A ``---`` line separates several files. One file, or files of one encoding, keep it."""
     parts: list[str] = []
     before = None
     for document in documents:
@@ -127,7 +127,7 @@ def written(documents: list[Document]) -> bytes:
 
 
 def split(text: str, origin: str = "") -> list[Document]:
-    """The documents of ``text``, which joined together are ``text`` again.
+    """The documents of ``text``. Joined, they are equal to ``text``.
 
     Raises:
         BadFile: if it is not YAML or JSON.
@@ -150,7 +150,7 @@ def _end_of_space(text: str, position: int) -> int:
 
 
 def _json_stream(text: str, start: int, origin: str) -> tuple[list[Document], int]:
-    """JSON documents from ``start`` on, and where they end: at the end of the text, or where YAML begins."""
+    """JSON documents from ``start`` on, and their end: the end of the text, or the beginning of YAML."""
     documents: list[Document] = []
     position = start
     while (at := _end_of_space(text, position)) < len(text):
@@ -181,7 +181,7 @@ def _json_stream(text: str, start: int, origin: str) -> tuple[list[Document], in
 
 
 def _moved(node: Node, by: int) -> Node:
-    """``node`` with other positions, in place."""
+    """Move the positions of ``node`` itself by this number of characters, and return it."""
     if by:
         node.start += by
         node.end += by
@@ -201,7 +201,7 @@ def _yaml_stream(text: str, start: int, origin: str) -> list[Document]:
     starts = [(start, start), *((m.start(), m.end()) for m in marks)]
     ends = [*(m.start() for m in marks), len(text)]
     documents = []
-    line, counted = 1, 0
+    line, line_position = 1, 0
     for (at, begin), end in zip(starts, ends, strict=True):
         separator, body = text[at:begin], text[begin:end]
         if not separator and not body:
@@ -212,7 +212,7 @@ def _yaml_stream(text: str, start: int, origin: str) -> list[Document]:
                     begin, "kubectl takes this byte order mark for a part of the first key; remove it"
                 )
             separator, body, begin = separator + _BOM, body[1:], begin + 1
-        line, counted = line + text.count("\n", counted, begin), begin
+        line, line_position = line + text.count("\n", line_position, begin), begin
         readable = _readable(body)
         root, over = read_yaml(readable, Place(origin, body, line))
         rest = _end_of_space(readable, over)
@@ -225,5 +225,5 @@ def _yaml_stream(text: str, start: int, origin: str) -> list[Document]:
 
 
 def _readable(text: str) -> str:
-    """``text`` with U+FFFD for each byte that is not UTF-8, which is how kubectl reads it."""
+    """``text`` with U+FFFD for each byte that is not UTF-8, as kubectl reads it."""
     return _NOT_UTF8.sub("\ufffd", text) if not text.isascii() else text

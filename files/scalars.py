@@ -1,7 +1,7 @@
-"""The types of YAML scalars as Kubernetes reads them, which is as kubectl's parser reads them.
+"""The types of YAML scalars as kubectl's parser reads them.
 
-That is neither YAML 1.1 nor the core schema of 1.2: ``yes`` and ``y`` are booleans, ``0o17`` and ``017`` are both
-15, and neither ``22:30`` nor ``2024-05-06`` nor ``=`` is anything but text. A value then passes through JSON, so
+They follow neither YAML 1.1 nor the core schema of 1.2: ``yes`` and ``y`` are booleans, ``0o17`` and ``017`` are both
+15, and ``22:30``, ``2024-05-06`` and ``=`` are text. kubectl then converts each value to JSON, so
 ``1e3`` is the integer 1000, and keys that are numbers or booleans become text.
 """
 
@@ -59,7 +59,7 @@ def resolve(text: str) -> Any:
 
 
 def _integer(digits: str, base: int) -> int | None:
-    """An integer of 64 bits, signed or, without a sign, unsigned; None if it is larger."""
+    """An integer of 64 bits; None if it is larger. Without a sign in the text, it is unsigned."""
     sign = digits[0] if digits[0] in "+-" else ""
     bare = digits[len(sign) :]
     if base != 10 and bare[:2].lower() in ("0x", "0b", "0o"):
@@ -105,7 +105,7 @@ def _kind(value: Any) -> str:
 
 
 def through_json(value: Any) -> Any:
-    """A scalar after its way through JSON, where a number without a fraction is an integer.
+    """A scalar after its conversion to JSON, where a number without a fraction is an integer.
 
     Raises:
         BadScalar: if JSON cannot hold it.
@@ -122,7 +122,7 @@ def through_json(value: Any) -> Any:
 
 
 def key(value: Any) -> str:
-    """A map's key as JSON has it.
+    """A map's key in JSON.
 
     Raises:
         BadScalar: if it cannot be one.
@@ -141,7 +141,7 @@ def key(value: Any) -> str:
 
 
 def _go_float(number: float) -> str:
-    """A float of 32 bits in its shortest form, with an exponent below -4 and from 6 on: that is what keys become."""
+    """A key that is a float: 32 bits in the shortest form. Exponents below -4 and from 6 on are written."""
     if math.isnan(number):
         return ".nan"
     try:

@@ -1,7 +1,7 @@
-"""YAML into nodes, with the value that kubectl gives each.
+"""Reads YAML into nodes with positions, each with the value that kubectl gives it.
 
-libyaml's events have a mark for everything, aliases included, which its own composer drops. kubectl's parser
-descends from libyaml too, so both accept nearly the same.
+libyaml's events have the positions of all nodes, also of aliases. PyYAML's composer drops those of aliases, so this
+module builds the nodes itself. kubectl's parser comes from libyaml too, so both accept nearly the same documents.
 """
 
 import re
@@ -13,14 +13,14 @@ from files.nodes import BadFile, Node
 from files.scalars import PREFIX, BadScalar, key, resolve, tagged, through_json
 
 MOST_NODES = 1_000_000
-"""More than this many nodes, aliases counted as what they stand for, is a bomb."""
+"""The most nodes of a document, with each alias replaced by its nodes. A larger document may be an attack."""
 _CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAB_LINE = re.compile(r"^[ ]*\t[ \t]*#", re.MULTILINE)
 _HEADER = re.compile(r"(?:[&!][^\s]*\s+)*[|>][0-9-]*(\+)?")
 
 
 class Place:
-    """Where a text stands: the file, and how far into it."""
+    """The file of a text, and the line at which the text begins, for messages."""
 
     def __init__(self, origin: str, text: str, line: int = 1) -> None:
         self.origin, self.text, self.line = origin, text, line
@@ -33,10 +33,10 @@ class Place:
 
 
 def read_yaml(text: str, place: Place) -> tuple[Node | None, int]:
-    """The first document in ``text``, and where it ends: kubectl reads no further either.
+    """The first document in ``text``, and the position of its end. kubectl ignores the rest, too.
 
     Raises:
-        BadFile: if it is not YAML, or not what can be a Kubernetes object.
+        BadFile: if it is not YAML, or a Kubernetes object cannot have such values.
     """
     if bad := _CONTROL.search(text):
         place.fail(bad.start(), "control characters are not allowed")
@@ -58,10 +58,10 @@ def _end(event: Any) -> int:
 
 
 class _Builder:
-    """One document from events."""
+    """Builds one document from libyaml's events."""
 
     def __init__(self, text: str, place: Place) -> None:
-        # kubectl ends the last line where the file does not.
+        # kubectl adds a newline at the end of a file that has none.
         whole = text if text.endswith("\n") else text + "\n"
         self._length = len(text)
         self._text, self._place, self._anchors = text, place, dict[str, tuple[Node | None, int]]()
@@ -124,7 +124,7 @@ class _Builder:
         return node
 
     def _block_end(self, start: int, end: int) -> int:
-        """Where a block scalar ends: with its last line, which counts empty ones only where they are kept."""
+        """The end of a block scalar. Empty last lines belong to it only if its header keeps them (``+``)."""
         header = _HEADER.match(self._text, start)
         if header is not None and header[1]:
             return end - 1 if self._text[end - 1 : end] in ("\n", "\r") else end
@@ -194,7 +194,7 @@ class _Builder:
             self._place.fail(node.start, str(bad))
 
     def _merged(self, node: Node) -> dict[str, Any]:
-        """The map's value, where a merge key wins over what stands above it and loses to what stands below."""
+        """The map's value. A merge key overrides the entries above it, and the entries below override the merge key."""
         value: dict[str, Any] = {}
         through: set[str] = set()
         for name, _, child in node.entries:
