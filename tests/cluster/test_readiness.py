@@ -53,9 +53,8 @@ def _running(space: Space) -> Object:
 def test_no_actor_is_ready_before_its_pods_are(space: Space) -> None:
     with _watched(space) as states:
         space.apply(actor("a"))
-        space.wait_condition("a", "Ready", "True")
+        wait_for("a watch event of it ready", lambda: any(_ready(state) == "True" for state in states))
     ready = [state for state in states if _ready(state) == "True"]
-    assert ready
     assert all(_status(state)["readyReplicas"] >= 1 for state in ready), states
 
 
