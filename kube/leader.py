@@ -92,13 +92,13 @@ class Election:
 
     def step(self) -> None:
         """Try once to take or renew the Lease. Call ``on_started`` or ``on_stopped`` if the leadership changes."""
-        sent = self._clock()
+        request_time = self._clock()
         try:
             is_holder = self._take()
         except ApiError as error:
             log.warning("lease_refused" if error.code else "lease_unreachable", error=str(error))
         else:
-            self._renewed = sent if is_holder else None
+            self._renewed = request_time if is_holder else None
         if self.is_leading and not self._leads:
             self._leads = True
             threads.start("leading", self._on_started)

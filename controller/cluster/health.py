@@ -43,7 +43,7 @@ class _EventsRead:
     """The result of one read of Events, and when the next one is due."""
 
     time: float
-    """Of the monotonic clock."""
+    """Time of the read, by the monotonic clock."""
     state: tuple[Replicas, int]
     """The replicas and the workload's generation at that time."""
     pause: float = GRACE_SECONDS

@@ -25,7 +25,7 @@ class NoPlace(Exception):
 @dataclass(frozen=True)
 class _Place:
     generation: int
-    """Of the workload after the write; 0 before the write."""
+    """The workload's generation after the write; 0 before the write."""
     until: float
     """The timeout, by the monotonic clock."""
     unwatched: bool = False
@@ -67,8 +67,8 @@ class Rollouts:
         """Take a place for a workload. If all are taken, returns False, and ``actor`` is woken when one is free."""
         now = time.monotonic()
         with self._lock:
-            for other in [u for u, place in self._taken.items() if place.until <= now]:
-                del self._taken[other]
+            for expired_uid in [u for u, place in self._taken.items() if place.until <= now]:
+                del self._taken[expired_uid]
             if uid not in self._taken and len(self._taken) >= self._places:
                 self._waiting.setdefault(actor)
                 return False

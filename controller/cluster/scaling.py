@@ -85,8 +85,8 @@ class Scaling:
         if desired.scaled_by_job(actor):
             self._remove(_identity(actor), installed.scaled_objects)
             live = installed.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name)
-            missing = Verdict("Unknown", "ScaledJobMissing", "the ScaledJob does not exist, see WorkloadReady")
-            return live if live is not None else missing
+            missing_verdict = Verdict("Unknown", "ScaledJobMissing", "the ScaledJob does not exist, see WorkloadReady")
+            return live if live is not None else missing_verdict
         return self._ensure(actor, installed.scaled_objects, scalers.scaled_object(actor, self._defaults))
 
     def scaled_object(self, actor: AsyncActor) -> Object | None:
@@ -179,7 +179,7 @@ class _EventsRead:
     """The result of one read of Events about KEDA's object."""
 
     time: float
-    """Of the monotonic clock."""
+    """Time of the read, by the monotonic clock."""
     conditions: tuple[Any, ...]
     """KEDA's conditions at that time."""
     messages: list[str]

@@ -85,7 +85,7 @@ def replicas_of(live: Object, jobs: Iterable[Object] = ()) -> Replicas:
         desired, current, ready = (sum(getattr(r, part) for r in of_jobs) for part in ("desired", "current", "ready"))
         return Replicas(desired, current, ready)
     if live["kind"] == "Job":
-        return _of_job(spec, status)
+        return _job_replicas(spec, status)
     desired, current = spec.get("replicas", 1), status.get("replicas", 0)
     updated = status.get("observedGeneration", 0) >= live["metadata"].get("generation", 0)
     if live["kind"] == "StatefulSet":
@@ -101,7 +101,7 @@ def _keeps_old_pods(spec: Object) -> bool:
     return strategy.get("type") == "OnDelete" or bool((strategy.get("rollingUpdate") or {}).get("partition"))
 
 
-def _of_job(spec: Object, status: Object) -> Replicas:
+def _job_replicas(spec: Object, status: Object) -> Replicas:
     conditions = {c.get("type"): c.get("status") for c in status.get("conditions") or ()}
     active = status.get("active", 0)
     remaining = spec.get("completions", 1) - status.get("succeeded", 0)

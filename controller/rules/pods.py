@@ -74,8 +74,8 @@ def trouble(
             are being replaced.
     """
     current = [pod for pod in pods if not is_ending(pod) and (not revision or revision_of(pod) in ("", revision))]
-    troubles = [replace(t, revision=revision_of(pod)) for pod in current for t in _of(pod, now)]
-    troubles += [t for event in events if (t := _of_event(event)) is not None]
+    troubles = [replace(t, revision=revision_of(pod)) for pod in current for t in _troubles_of(pod, now)]
+    troubles += [t for event in events if (t := _event_trouble(event)) is not None]
     return min(troubles, key=lambda t: (ORDER.index(t.phase), t.message), default=None)
 
 
@@ -155,7 +155,7 @@ def unready_container(pod: Object) -> str:
     return ""
 
 
-def _of(pod: Object, now: datetime) -> Iterator[Trouble]:
+def _troubles_of(pod: Object, now: datetime) -> Iterator[Trouble]:
     name = pod["metadata"]["name"]
     scheduled = condition(pod, "PodScheduled")
     if scheduled.get("reason") == "Unschedulable":
@@ -171,7 +171,7 @@ def _of(pod: Object, now: datetime) -> Iterator[Trouble]:
         elif reason in _CONFIG:
             yield _trouble("ConfigError", name, f"{subject} has no configuration: {message}")
         elif (ended := _unstable(pod, status, now)) is not None:
-            yield _crash(name, status, f"{subject} {_ending(status, message)}", ended)
+            yield _crash(name, status, f"{subject} {_describe_end(status, message)}", ended)
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def _crash(pod: str, status: Object, message: str, ended: _Ended) -> Trouble:
     return replace(crash, last_words=last_words, until=ended.until)
 
 
-def _of_event(event: Object) -> Trouble | None:
+def _event_trouble(event: Object) -> Trouble | None:
     if event.get("reason") not in _MOUNT_EVENTS:
         return None
     message, name = event.get("message") or "", (event.get("involvedObject") or {}).get("name")
@@ -265,7 +265,7 @@ def _trouble(cause: str, pod: str, message: str, container: str = "", *, phase: 
     return Trouble(known_phase, message, cause, container)
 
 
-def _ending(status: Object, message: str) -> str:
+def _describe_end(status: Object, message: str) -> str:
     """A description of a container's end. It is the same in all states of a crash loop, to cause no status writes."""
     state, last = status.get("state") or {}, status.get("lastState") or {}
     ended = state.get("terminated") or last.get("terminated") or {}
