@@ -134,8 +134,8 @@ def injection(workload: Object) -> Iterator[str]:
         return
     if record is None:
         is_off = is_disabled(workload) or is_disabled(template)
-        why = "asya.io/inject turns injection off" if is_off else _why_not(workload)
-        yield f"Not injected into {title}: {why}"
+        reason = "asya.io/inject turns injection off" if is_off else _why_not(workload)
+        yield f"Not injected into {title}: {reason}"
         return
     spec = template.get("spec") or {}
     containers = {c["name"]: c for part in ("initContainers", "containers") for c in spec.get(part) or ()}
@@ -149,8 +149,8 @@ def injection(workload: Object) -> Iterator[str]:
     for volume in record.volumes:
         yield f"  + volume {volume}"
     chosen = ANNOTATION_RUNTIME_CONTAINER in map_of(template, "annotations")
-    why = "by annotation" if chosen else "by its name" if record.runtime == RUNTIME else "the only one"
-    yield f"  in container {record.runtime} ({why}, so it holds the function)"
+    choice = "by annotation" if chosen else "by its name" if record.runtime == RUNTIME else "the only one"
+    yield f"  in container {record.runtime} ({choice}, so it holds the function)"
     for path in record.mounts:
         yield f"    + mount {path}"
     for kind in record.probes:

@@ -49,14 +49,14 @@ class Gatherer:
             actor: one actor. Empty: all actors of the namespace.
         """
         objects = {}
-        actors = self._read("actors", lambda: self._actors(actor)) or []
+        actors = self._try_read("actors", lambda: self._actors(actor)) or []
         self.actors = len(actors)
         if not actors:
             return
         objects["AsyncActor"] = actors
         names = {obj["metadata"]["name"] for obj in actors}
         for resource in KINDS:
-            listed = self._read(repr(resource), lambda resource=resource: self._labelled(resource)) or []  # type: ignore[misc]
+            listed = self._try_read(repr(resource), lambda resource=resource: self._labelled(resource)) or []  # type: ignore[misc]
             objects[resource.kind] = [obj for obj in listed if _label(obj) in names or obj["metadata"]["name"] in names]
         pods = objects["Pod"]
         self._secrets = self._known_secrets([*pods, *actors])
@@ -73,12 +73,12 @@ class Gatherer:
             for obj in members:
                 text = dump([redact_all(_plain({"kind": kind, **obj}), self._secrets)], "yaml")
                 yield f"objects/{kind}-{obj['metadata']['name']}.yaml", text
-        events = self._read("events", lambda: self._client.list(resources.EVENTS, self._namespace))
+        events = self._try_read("events", lambda: self._client.list(resources.EVENTS, self._namespace))
         if events is not None:
             yield "events.json", _json([_plain(event) for event in events])
         for obj in actors:
             name = obj["metadata"]["name"]
-            story = self._read(f"explain {name}", lambda name=name: self._explained(name))  # type: ignore[misc]
+            story = self._try_read(f"explain {name}", lambda name=name: self._explained(name))  # type: ignore[misc]
             if story is not None:
                 yield f"explain/{name}.txt", story
         yield from self._of_pods(self._namespace, pods)
@@ -104,8 +104,8 @@ class Gatherer:
         return "\n".join(lines(story)) + "\n" if story is not None else ""
 
     def _versions(self, pods: list[Object]) -> Object:
-        operator = self._read("the operator", lambda: self._client.list(resources.DEPLOYMENTS, self._home)) or []
-        kubernetes = self._read("the version", self._client.version)
+        operator = self._try_read("the operator", lambda: self._client.list(resources.DEPLOYMENTS, self._home)) or []
+        kubernetes = self._try_read("the version", self._client.version)
         return {
             "plugin": version("asya-operator"),
             "kubernetes": ".".join(map(str, kubernetes)) if kubernetes else None,
@@ -122,7 +122,7 @@ class Gatherer:
                 yield from self._logs(namespace, pod, container)
             for port in _metrics_ports(pod):
                 path = f"{resources.PODS.path(namespace, name)}:{port}/proxy/metrics"
-                text = self._read(f"metrics of {name}", lambda path=path: self._text(path, {}))  # type: ignore[misc]
+                text = self._try_read(f"metrics of {name}", lambda path=path: self._text(path, {}))  # type: ignore[misc]
                 if text is not None:
                     yield f"metrics/{name}-{port}.txt", text
 
@@ -133,7 +133,7 @@ class Gatherer:
         has_restarted = any(s.get("name") == container and s.get("restartCount") for s in statuses)
         for suffix, more in (("", {}), *((("-previous", {"previous": "true"}),) if has_restarted else ())):
             query = {"container": container, "tailLines": str(self._tail), "timestamps": "true", **more}
-            text = self._read(
+            text = self._try_read(
                 f"log of {name}/{container}{suffix}",
                 lambda query=query: self._text(path, query),  # type: ignore[misc]
             )
@@ -142,7 +142,7 @@ class Gatherer:
 
     def _of_operator(self) -> Iterator[tuple[str, str]]:
         selector = "app.kubernetes.io/component in (controller,webhook)"
-        listed = self._read(
+        listed = self._try_read(
             "the operator's pods", lambda: self._client.list(resources.PODS, self._home, labelSelector=selector)
         )
         pods = [pod for pod in listed or () if any(map(is_operator, pod["spec"]["containers"]))]
@@ -156,12 +156,12 @@ class Gatherer:
         finally:
             response.release_conn()
 
-    def _read(self, what: str, read: Callable[[], Any]) -> Any:
+    def _try_read(self, subject: str, read: Callable[[], Any]) -> Any:
         """Return what ``read`` returns. If the API server refuses, record a failure and return None."""
         try:
             return read()
         except ApiError as error:
-            self.failures.append(f"{what}: {error.message}")
+            self.failures.append(f"{subject}: {error.message}")
             return None
 
     # -- secrets ---------------------------------------------------------------------------------

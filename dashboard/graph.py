@@ -56,7 +56,7 @@ def edges_of(flows: Mapping[Key, Flow], queues: Mapping[str, list[Key]]) -> list
 def drawn(edges: list[Edge]) -> Object:
     """The graph for the page, as JSON values.
 
-    ``layers`` hold the nodes and the bends of passing edges, from top to bottom. ``via`` names an edge's bends, and
+    Each of ``layers`` has its nodes and the bends of passing edges, from top to bottom. ``via`` names an edge's bends.
     ``back`` says that it closes a cycle. ``more`` counts the edges that are not shown.
     """
     shown = edges[:MAX_EDGES]

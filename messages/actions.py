@@ -195,8 +195,8 @@ def _drop(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
     yield from _each(broker, request, stop, drop)
 
 
-def _each(broker: Broker, request: Request, stop: Stop, do: Callable[[Held, bool], Event]) -> Iterator[Event]:
-    """Call ``do`` for each selected dead letter. Messages that arrive during the action are not read, so it ends."""
+def _each(broker: Broker, request: Request, stop: Stop, act: Callable[[Held, bool], Event]) -> Iterator[Event]:
+    """Call ``act`` for each selected dead letter. Messages that arrive during the action are not read, so it ends."""
     remaining = request.count
     for queue, is_dead, length in _sources(broker, request):
         if length is None:
@@ -206,7 +206,7 @@ def _each(broker: Broker, request: Request, stop: Stop, do: Callable[[Held, bool
         for held in broker.hold(queue, length):
             event: Event = {"kind": "kept"}
             if remaining > 0 and _is_selected(held, is_dead, request):
-                event = do(held, is_dead)
+                event = act(held, is_dead)
                 remaining -= event["kind"] != "skipped"
                 yield event
             if event["kind"] in ("kept", "skipped") and broker.is_worn(held):
