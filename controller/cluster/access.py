@@ -77,7 +77,7 @@ class Pods:
     def __init__(self, client: Client, on_change: Callable[[Key], None], namespaces: Sequence[str] = ()) -> None:
         self._on_change = on_change
         self._hashes: dict[str, int] = {}
-        """By uid: a hash of the reduced pod. Most changes of a pod do not change it, and then nothing is queued."""
+        """By uid: a hash of the reduced pod. A change of a pod that does not change the hash queues nothing."""
         self.informer = make_informer(
             client,
             resources.PODS,

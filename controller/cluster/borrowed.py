@@ -125,7 +125,7 @@ class Borrowed:
             informer.observe(written)
 
     def _restore(self, obj: Object, informer: Informer, live: Object, replicas: int) -> None:
-        """Set the replicas of a borrowed workload back to what they were before KEDA scaled it."""
+        """Restore the replicas that a borrowed workload had before KEDA scaled it."""
         metadata = live["metadata"]
         try:
             if live["spec"].get("replicas", 1) != replicas:

@@ -107,7 +107,7 @@ class Deletion:
         return max(1.0, BLOCKED_SECONDS - age) if age < BLOCKED_SECONDS else LONGEST_PAUSE
 
     def _block(self, key: Key, obj: Object, message: str) -> None:
-        """Report what blocks the deletion, once, in the condition Ready and as an Event."""
+        """Report the cause of a blocked deletion, once, in the condition Ready and as an Event."""
         before = obj.get("status") or {}
         verdict = status.deletion_blocked(message)
         conditions = status.with_condition(

@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 """Seconds of backoff between two re-injections that do not bring the plan; each pause is three times the last."""
 PATIENT_TRIES = 3
-"""After so many tries the cause is not a cache that lags, and the actor reports the workload."""
+"""Number of tries after which the actor reports the workload. Earlier, a stale cache may be the cause."""
 WAITING_SECONDS = 10.0
 """Seconds until an actor that waits for a place is requeued. A free place also wakes it at once."""
 CHECK_SECONDS = 2.0
@@ -77,7 +77,7 @@ class _Tries:
     """Digest of the plan, and the workload's generation."""
     count: int
     until: float
-    """When the next try is due, by the monotonic clock."""
+    """Time of the next try, by the monotonic clock."""
 
 
 class Labelled:

@@ -29,7 +29,7 @@ class Reporter:
         self._cluster, self._on_status = cluster, on_status
         self._events = events.Recorder(cluster.client, identity)
         self._reported: dict[Key, dict[str, str]] = {}
-        """By actor and uid of a labelled workload: the refusal that the last Event about the workload named."""
+        """By actor and uid of a labelled workload: the reason of a refusal in the last Event about it."""
 
     def report(self, key: Key, obj: Object, observation: Observation) -> None:
         """Write the actor's status if it changed, and an Event for the changes."""
@@ -82,6 +82,6 @@ class Reporter:
         self._events.record(obj, reason, message, warning=warning)
 
     def forget(self, key: Key) -> None:
-        """Drop what is stored about a deleted actor."""
+        """Drop the stored state of a deleted actor."""
         self._on_status(key, None)
         self._reported.pop(key, None)

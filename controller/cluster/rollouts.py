@@ -56,11 +56,11 @@ class Rollouts:
         self._waiting: dict[Key, None] = {}
         """Actors that wait for a place, the longest waiting first."""
         self._replaced: dict[Key, str] = {}
-        """By actor: uid of the Job that was deleted to be replaced. It keeps the place for the new Job."""
+        """By actor: uid of the deleted Job that a new Job replaces. It keeps the place for the new Job."""
 
     @property
     def in_flight(self) -> int:
-        """How many places are taken."""
+        """The number of taken places."""
         return len(self._taken)
 
     def take(self, uid: str, actor: Key) -> bool:

@@ -136,7 +136,7 @@ class Scaling:
         return status.scaler_not_owned(kind, name)
 
     def _remove(self, owner: tuple[str, str], *informers: Informer) -> list[Object]:
-        """Delete what ``owner``, the namespace and uid of an actor, owns in these caches; returns those objects."""
+        """Delete the objects of ``owner``, the namespace and uid of an actor, in these caches; returns them."""
         owned = [(informer, obj) for informer in informers for obj in informer.owned_by(*owner)]
         for informer, obj in owned:
             self._cluster.delete(informer, obj)

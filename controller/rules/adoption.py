@@ -14,7 +14,7 @@ def ownership_verdict(actor: AsyncActor, live: Object, manifest: Object) -> Verd
     Args:
         actor: the actor.
         live: the object that exists.
-        manifest: what the operator would apply.
+        manifest: the object that the operator would apply.
     """
     kind, name = manifest["kind"], manifest["metadata"]["name"]
     relation = ownership(live, actor.metadata.name, actor.metadata.uid)

@@ -3,7 +3,7 @@
 A restarted container counts as failing until it has run for :data:`STABLE_SECONDS`, because a crash-looping container
 is ready most of the time. A kubelet resets its own backoff after the same time.
 
-Of several troubles, the first in :data:`ORDER` is reported, which is the one to solve first.
+Of several troubles, the first in :data:`ORDER` is reported, because it must be solved first.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,9 +20,9 @@ from kube.objects import Object
 LOST = "ContainerStatusUnknown"
 """The kubelet's reason for the end of a container that it lost track of, as when the node restarts."""
 STABLE_SECONDS = 600.0
-"""A restarted container counts as failing until it has run for so long."""
+"""Seconds that a restarted container must run before it no longer counts as failing."""
 DEGRADED_SECONDS = 300.0
-"""Pods that are not ready for so long count as failing, not as starting."""
+"""Seconds after which pods that are not ready count as failing, not as starting."""
 OOM_KILLED = "OOMKilled"
 MAX_LAST_WORDS = 300
 """The most characters of a container's termination message in a condition."""
@@ -58,7 +58,7 @@ class Trouble:
     revision: str = ""
     """The revision of the pod's template."""
     until: datetime | None = None
-    """When the trouble ends if nothing else happens."""
+    """Time at which the trouble ends if nothing else happens."""
 
 
 def trouble(

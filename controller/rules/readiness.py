@@ -51,7 +51,7 @@ def pods_verdict(
     Args:
         observation: the workload and its pods.
         now: the time.
-        advise: returns what to do about a sidecar that ended with these last words; empty if it does not know.
+        advise: returns the remedy for a sidecar that ended with these last words; empty if there is none.
     """
     replicas = counted(observation)
     if replicas.completed:

@@ -1,4 +1,4 @@
-"""The remedies: what to do about each failure.
+"""The remedies, one for each failure.
 
 Each text is written here once. A condition's message ends with its remedy, ``asya-operator explain`` shows it, and the
 page on troubleshooting lists them all. Words in braces are placeholders.
@@ -15,12 +15,12 @@ NAMESPACE: Final = "asya-system"
 
 @dataclass(frozen=True)
 class Remedy:
-    """A failure and what to do about it."""
+    """A failure and its remedy."""
 
     symptom: str
-    """What the user sees. It names the condition's reason or phase if those differ from the remedy's name."""
+    """The symptom. It names the condition's reason or phase if those differ from the remedy's name."""
     do: str
-    """What to do, in the imperative."""
+    """The remedy, in the imperative."""
 
 
 REMEDIES: Final[dict[str, Remedy]] = {

@@ -1,6 +1,6 @@
 """An actor's status from a reconcile's observation: pure functions, and the messages that users read.
 
-A condition's ``lastTransitionTime`` changes only when its status changes. A message about a failure says what to do.
+A condition's ``lastTransitionTime`` changes only when its status changes. A message about a failure has the remedy.
 A part whose state is not known yet counts as unknown, not as false: for example, KEDA has not processed a new
 ScaledObject.
 """
@@ -51,7 +51,7 @@ def true(reason: str, message: str, retry: float | None = None) -> Verdict:
 
 
 def false(reason: str, message: str, retry: float | None = None, phase: Phase | None = None) -> Verdict:
-    """A verdict that the part fails; ``message`` says what to do."""
+    """A verdict that the part fails; ``message`` has the remedy."""
     return Verdict("False", reason, message, retry, phase)
 
 

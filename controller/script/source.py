@@ -29,7 +29,7 @@ MAX_BYTES = 1024 * 1024
 """The largest ConfigMap: https://kubernetes.io/docs/concepts/configuration/configmap/"""
 ASSET = "asya_runtime.py"
 STILL_SECONDS = 0.3
-"""A file that does not change for so long counts as completely written."""
+"""Seconds without a change after which a file counts as completely written."""
 FIRST_RETRY_SECONDS = 1.0
 REFRESH_SECONDS = 300.0
 TIMEOUT_SECONDS = 15.0
@@ -76,7 +76,7 @@ class Source(ABC):
 
     @property
     def how_to_pin(self) -> str:
-        """How to pin the source's current script; empty if it is pinned, or if each change is to be taken."""
+        """How to pin the source's current script; empty if it is pinned, or if the operator must take each change."""
         return ""
 
     @abstractmethod
