@@ -29,7 +29,7 @@ from kube.objects import Object
 
 STATIC: Final = Path(__file__).parent / "static"
 PING_SECONDS: Final = 10.0
-"""After so long without an event, a stream sends a comment, to notice that its page is closed."""
+"""Seconds without an event after which a stream sends a comment, to notice that its page is closed."""
 GATHER_SECONDS: Final = 0.15
 """Changes within this time are sent as one event."""
 MAX_LETTERS: Final = 1000

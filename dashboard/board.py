@@ -20,7 +20,7 @@ from kube.resources import ASYNC_ACTORS, Resource
 
 AUTOSCALERS: Final = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
 MAX_DELETED: Final = 5000
-"""The most deleted actors that are stored, for pages with an older version."""
+"""Maximum of stored deleted actors, for pages with an older version."""
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,10 @@ from messages.logs import runtime_of
 MAX_EVENTS: Final = 50
 MAX_PODS: Final = 200
 LOGGED_PODS: Final = 5
-"""The most pods whose logs are merged."""
+"""Maximum of pods whose logs are merged."""
 LOG_LINES: Final = 200
 ASKED_PODS: Final = 3
-"""The most unready pods whose Events are read."""
+"""Maximum of unready pods whose Events are read."""
 _CONTROL: Final = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 
 

@@ -30,7 +30,7 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """Headers of every response."""
 OPEN_SECONDS: Final = 60.0
-"""How long the address works with which the browser is started."""
+"""Seconds for which the address of the started browser works."""
 
 
 class Guard:

@@ -15,9 +15,9 @@ from kube.objects import Object
 from kube.resources import PODS
 
 MAX_METRICS: Final = 1 << 20
-"""The most bytes that are read of a pod's metrics."""
+"""Maximum size of a pod's metrics, in bytes. The rest is not read."""
 MAX_LOG: Final = 256 << 10
-"""The most bytes that are read of a container's log."""
+"""Maximum size of a container's log, in bytes. The rest is not read."""
 TIMEOUT: Final = urllib3.Timeout(connect=3.0, read=5.0)
 SELECTOR: Final = LABEL_ACTOR
 """Selects pods that carry the label with any value."""

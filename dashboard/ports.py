@@ -70,7 +70,7 @@ class Letters(Protocol):
         """
 
     def close(self) -> None:
-        """Delete what was created in the cluster, and create nothing more."""
+        """Delete the objects that were created in the cluster, and create no more."""
 
 
 class Pauser(Protocol):

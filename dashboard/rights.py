@@ -1,4 +1,4 @@
-"""What the caller may not read. The page shows the missing right in place of the part that needs it."""
+"""Finds the rights that the caller lacks. The page shows the missing right in place of the part that needs it."""
 
 from kube.client import Client
 from kube.failures import ApiError

@@ -23,7 +23,7 @@ from kube.resources import PODS
 from telemetry import threads
 
 View = tuple[str, str]
-"""What a page shows: a namespace (empty: all) and an actor of it (empty: all)."""
+"""The view of a page: a namespace (empty: all) and an actor of it (empty: all)."""
 
 SECONDS: Final = 4.0
 """Seconds between two passes."""
@@ -34,7 +34,7 @@ PATIENCE: Final = 3.0
 INTEREST_SECONDS: Final = 20.0
 """Seconds for which passes continue after the last request for a view."""
 STALE_SECONDS: Final = 120.0
-"""After so many seconds a sample is dropped as outdated."""
+"""Seconds after which a sample is dropped as outdated."""
 MAX_PODS: Final = 100
 WORKERS: Final = 8
 

@@ -14,9 +14,9 @@ PREFIX: Final = "asya_actor_"
 WINDOW_SECONDS: Final = 60.0
 """The longest time over which a rate is computed."""
 MAX_TARGETS: Final = 50
-"""The most destination queues that are stored for one pod."""
+"""Maximum of destination queues that are stored for one pod."""
 MAX_NAME: Final = 200
-"""The most characters that are stored of a queue's name."""
+"""Maximum of characters that are stored of a queue's name."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def _lengths(broker: Broker, request: Request, stop: Stop) -> Iterator[Event]:
 
 
 def _pause(seconds: float, until: float, stop: Stop) -> bool:
-    """Sleep for so many seconds; returns False if ``stop`` or the deadline ``until`` comes first."""
+    """Sleep for ``seconds``; returns False if ``stop`` or the deadline ``until`` comes first."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if stop() or time.monotonic() >= until:

@@ -38,7 +38,7 @@ class Watch(Protocol):
     """Reports messages that arrive at the ends of routes. Other consumers still get them."""
 
     def arrivals(self, seconds: float) -> Iterator[tuple[str, bytes]]:
-        """Queue and body of each message that arrives within so many seconds."""
+        """Queue and body of each message that arrives within ``seconds``."""
 
     def close(self) -> None:
         """Stop the watch."""

@@ -45,7 +45,7 @@ def raised_once() -> Iterator[None]:
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """In this block, signals wait: they are delivered at its end. For a short cleanup."""
+    """In this block, for a short cleanup, signals wait. They are delivered at its end."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -36,7 +36,7 @@ from messages.broker import BrokerError, Held
 TIMEOUT: Final = 10.0
 HEARTBEAT: Final = 300
 CAREFUL_DELIVERIES: Final = 2
-"""A message of a quorum queue with so many deliveries is not given back."""
+"""Number of deliveries after which a message of a quorum queue is not given back."""
 DELIVERY_COUNT: Final = "x-delivery-count"
 PERSISTENT: Final = 2
 SYSTEM_CERTIFICATES: Final = "/etc/ssl/certs"
@@ -240,7 +240,7 @@ class Arrivals:
             channel.queue_bind(self._queue, exchange, key)
 
     def arrivals(self, seconds: float) -> Iterator[tuple[str, bytes]]:
-        """Queue and body of each message that arrives within so many seconds."""
+        """Queue and body of each message that arrives within ``seconds``."""
         deadline = time.monotonic() + seconds
         with _explained("RabbitMQ", self._queue):
             for method, _properties, body in self._channel.consume(self._queue, auto_ack=True, inactivity_timeout=0.2):

@@ -32,7 +32,7 @@ class Request:
     extra: list[str] = field(default_factory=list)
     """Further dead-letter queues, which the user names."""
     prefix: str = ""
-    """How the names of actors' queues begin."""
+    """The prefix of actors' queues."""
     exchange: str = "asya"
     bodies: list[str] = field(default_factory=list)
     """Messages to send."""

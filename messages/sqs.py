@@ -22,7 +22,7 @@ HIDDEN_SECONDS: Final = 60
 WATCH_SECONDS: Final = 5
 """How long a watch hides the messages that it reads."""
 EMPTY_ANSWERS: Final = 3
-"""After so many responses without a message a queue counts as empty. A receive asks only some of SQS' servers."""
+"""After this number of empty responses a queue counts as empty. A receive asks only some of SQS' servers."""
 MISSING: Final = ("QueueDoesNotExist", "NonExistentQueue")
 DENIED: Final = ("AccessDenied", "InvalidClientTokenId", "SignatureDoesNotMatch", "ExpiredToken", "UnrecognizedClient")
 
@@ -199,7 +199,7 @@ class Arrivals:
         """By queue and message id: the latest receipt."""
 
     def arrivals(self, seconds: float) -> Iterator[tuple[str, bytes]]:
-        """Queue and body of each message that is in a queue or arrives within so many seconds."""
+        """Queue and body of each message that is in a queue or arrives within ``seconds``."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             for queue in self._queues:

@@ -53,7 +53,7 @@ class Target:
     """The actor's name in routes."""
     queue: str
     prefix: str
-    """How the names of actors' queues begin."""
+    """The prefix of actors' queues."""
     sink: str
     """The actor at the end of routes that gets results."""
     sump: str
