@@ -1,4 +1,4 @@
-"""Uninstalling: removes the operator's finalizer from every AsyncActor, and deletes what the processes created.
+"""Uninstalling: removes the operator's finalizer from every AsyncActor, and deletes the processes' own objects.
 
 Without the finalizer an actor can be deleted without the operator. Its pods keep running.
 
@@ -57,7 +57,7 @@ def release_all(
 
 
 def remove_leftovers(client: Client, namespace: str, *, lease: str, secrets: Sequence[str]) -> list[str]:
-    """Delete what the processes created in the operator's own namespace. Return it as ``kind/name``.
+    """Delete the objects that the processes created in the operator's own namespace. Return them as ``kind/name``.
 
     Args:
         client: a client of the cluster.

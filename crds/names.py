@@ -20,7 +20,7 @@ INJECT: Final = "asya.io/inject"
 DISABLED: Final = "disabled"
 
 ANNOTATION_INJECTED: Final = "asya.io/injected"
-"""On an injected template: the record, as JSON. It says what was injected and what was there before."""
+"""On an injected template: the record, as JSON. It lists the injected parts and their predecessors."""
 
 ANNOTATION_RUNTIME_CONTAINER: Final = "asya.io/runtime-container"
 """On a pod template: the name of the container with the user's function."""

@@ -63,7 +63,7 @@ def holder_container(runtime: Object, plan: Plan) -> Object:
 
 
 def deny_taken_names(spec: Object, *, holder: bool) -> None:
-    """Refuse a template with a container of the user's that has the name of an injected container.
+    """Refuse a template in which a container of the user has the name of an injected container.
 
     Raises:
         Denied: there is such a container.

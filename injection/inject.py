@@ -7,7 +7,7 @@ share all unchanged parts with the input, which keeps the patch small (:mod:`web
 Injecting an injected template changes nothing if all injected parts are present. Other writers may have added fields
 to the sidecar; EKS, for example, adds its pod identity. If the plan has changed, the old injection is replaced.
 
-What happens to a change of an injected part depends on who made it:
+The author of a change of an injected part decides whether it stays:
 
 * another webhook in the same admission, such as an image mirror or a policy: the change stays;
 * another webhook in an earlier admission: the change stays until the plan changes;
@@ -232,7 +232,7 @@ def _inject_pull_secrets(spec: Object, plan: Plan, new_record: Record) -> None:
 
 
 def _has_same_content(existing: Object, volume: Object) -> bool:
-    """Whether a volume of the user's has the same source as the injected one, and the script under the same name."""
+    """Whether the user's volume has the same source as the injected one, and the script under the same name."""
     files = list_of(existing.get("configMap"), "items")
     has_script = not files or any(file.get("key") == file.get("path") == RUNTIME_KEY for file in files)
     sources = {key for key, value in existing.items() if value is not None}

@@ -32,7 +32,7 @@ def refuse(template: Object, plan: Plan) -> None:
 
 
 def refuse_mounts(template: Object, plan: Plan) -> None:
-    """Refuse a mount of the user's that covers a parent of an injected mount, or a file in the socket's directory.
+    """Refuse the user's mount if it covers a parent of an injected mount, or a file in the socket's directory.
 
     ``/var/run`` and ``/run`` count as the same path, because on most images one is a link to the other. The injected
     volume may be mounted at both; any other volume at either path is refused.

@@ -48,7 +48,7 @@ class Watchdog:
         self._stop.set()
 
     def silent_watches(self) -> str:
-        """Return a message about watches without data for long, for a readiness check. Empty if there are none."""
+        """Return a message about watches that are silent for long, for a readiness check. Empty if there are none."""
         now = time.monotonic()
         ages = {repr(i.resource): now - i.last_contact for i in self._informers()}
         silent = [f"{name} for {age:.0f} s" for name, age in sorted(ages.items()) if age > SILENCE_SECONDS]

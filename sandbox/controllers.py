@@ -1,4 +1,4 @@
-"""Imitates kube-controller-manager and kubelet, as far as the API shows what they do.
+"""Imitates kube-controller-manager and kubelet, as far as the API shows their effects.
 
 Deployments create ReplicaSets; ReplicaSets, StatefulSets and Jobs create pods. Deleting an owner deletes its
 dependents, and deleting a namespace deletes its objects. Pods are ready at once.

@@ -1,4 +1,4 @@
-"""Server-side apply: which manager owns which field, and what an apply changes.
+"""Server-side apply: the owners of fields, and the changes by an apply.
 
 Follows https://kubernetes.io/docs/reference/using-api/server-side-apply/ and the visible behaviour of
 sigs.k8s.io/structured-merge-diff. Fields that admission sets have no owner.

@@ -20,7 +20,7 @@ MAX_HEAD = 64 * 1024
 REQUEST_SECONDS = 5.0
 """The limit for a handshake, for receiving a whole request, and for sending a whole answer."""
 LINGER_SECONDS = 1.0
-"""How long the worker reads on after it refused a request early, so that the client receives the refusal."""
+"""Seconds for which the worker reads on after an early refusal. So the client receives the refusal."""
 READS = 16
 """TLS records that one connection reads before the other connections have their turn."""
 RECORD_BYTES = 16 * 1024
@@ -30,7 +30,7 @@ _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*(?=\r\n)")
 
 
 def request_end(data: bytearray) -> tuple[int, bool] | None:
-    """Where the first request in ``data`` ends, and whether the connection can go on after it.
+    """The end of the first request in ``data``, and whether the connection can serve another one.
 
     Returns None while the head is incomplete. If the length of the body is unclear or above the limit, the request
     ends with its head: that is enough to refuse it.

@@ -27,7 +27,7 @@ from webhook.limits import TOTAL_CONNECTIONS
 MAX_ACCEPTS = 64
 """New connections that are accepted in one turn, about 2 ms of work."""
 TURN_SECONDS = 0.002
-"""How long ready connections are served before the poller is asked for more of them."""
+"""Seconds for which ready connections are served before the poller is asked for more."""
 SWEEP_SECONDS = 0.25
 RESERVED_FILES = 128
 """Open files that are not connections: watches, logs, metrics, pipes of threads."""
