@@ -101,7 +101,7 @@ class Doctor:
         yield from first
         if first[-1].verdict != "good":
             return
-        for what, check in (
+        for subject, check in (
             ("the CustomResourceDefinition", self._crd),
             ("the controller", self._controller),
             ("the webhook configurations", self._configurations),
@@ -112,17 +112,17 @@ class Doctor:
             ("the queues' Secrets", self._secrets),
             ("the actors", self._actors),
         ):
-            yield from self._guarded(what, check)
+            yield from self._guarded(subject, check)
 
     @staticmethod
-    def _guarded(what: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:
+    def _guarded(subject: str, check: Callable[[], Iterable[Check]]) -> Iterator[Check]:
         try:
             yield from check()
         except ApiError as error:
             if error.code == 0:
-                yield bad(f"{what}: {error.message}", "Check the address and credentials in the kubeconfig")
+                yield bad(f"{subject}: {error.message}", "Check the address and credentials in the kubeconfig")
             else:
-                yield Check("unknown", f"{what}: cannot be checked: {error.message}")
+                yield Check("unknown", f"{subject}: cannot be checked: {error.message}")
 
     def _kubernetes(self) -> Iterator[Check]:
         version = self._client.version()

@@ -73,26 +73,26 @@ def structural(node: dict[str, Any], defs: dict[str, Any]) -> dict[str, Any]:
         node = defs[node["$ref"].rpartition("/")[2]]
     if "const" in node:
         node = {"type": "string", "enum": [node["const"]], **node}
-    result: dict[str, Any] = {}
+    schema: dict[str, Any] = {}
     description = outer.get("description") or node.get("description")
     if description:
-        result["description"] = " ".join(description.split())
+        schema["description"] = " ".join(description.split())
     if "x-structural" in outer:
-        result.update(outer["x-structural"])
-        return result
+        schema.update(outer["x-structural"])
+        return schema
     for key in _KEPT_KEYS:
         for source in (node, outer):
             if key in source:
-                result[key] = source[key]
+                schema[key] = source[key]
     if outer.get("default") is not None:
         default = outer["default"]
-        result["default"] = {} if isinstance(default, dict) else default
+        schema["default"] = {} if isinstance(default, dict) else default
     if "properties" in node:
-        result["properties"] = {name: structural(child, defs) for name, child in node["properties"].items()}
+        schema["properties"] = {name: structural(child, defs) for name, child in node["properties"].items()}
     for key in ("items", "additionalProperties"):
         if isinstance(node.get(key), dict):
-            result[key] = structural(node[key], defs)
-    return result
+            schema[key] = structural(node[key], defs)
+    return schema
 
 
 def schema_of(model: type[AsyncActorSpec] | type[AsyncActorStatus]) -> dict[str, Any]:

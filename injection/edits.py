@@ -31,33 +31,33 @@ _MAX_SHOWN: Final = 120
 """Longest value, in characters, that a warning shows."""
 
 
-def revert_warnings(submitted: Object, result: Object, before: Object | None, path: str) -> list[str]:
-    """Return a warning for each change of an injected part that ``submitted`` made and ``result`` reverts.
+def revert_warnings(submitted: Object, admitted: Object, before: Object | None, path: str) -> list[str]:
+    """Return a warning for each change of an injected part that ``submitted`` made and ``admitted`` reverts.
 
     The list is empty if the request changes the plan.
 
     Args:
         submitted: the template in the request.
-        result: the template that admission returns.
+        admitted: the template that admission returns.
         before: the stored template, or None if the request creates the object.
         path: path of the template in its object.
     """
-    if before is None or submitted is result:
+    if before is None or submitted is admitted:
         return []
-    records = read_record(submitted), read_record(result), read_record(before)
+    records = read_record(submitted), read_record(admitted), read_record(before)
     record = records[1]
     if record is None or any(r is None or r.digest != record.digest for r in records):
         return []
-    submitted_parts, result_parts, stored_parts = (
-        parts_of(template, r) for template, r in zip((submitted, result, before), records, strict=True) if r
+    submitted_parts, admitted_parts, stored_parts = (
+        parts_of(template, r) for template, r in zip((submitted, admitted, before), records, strict=True) if r
     )
-    return list(_warnings(submitted_parts, result_parts, stored_parts, record, path, submitted))
+    return list(_warnings(submitted_parts, admitted_parts, stored_parts, record, path, submitted))
 
 
 def _warnings(
-    submitted_parts: Object, result_parts: Object, stored_parts: Object, record: Record, path: str, submitted: Object
+    submitted_parts: Object, admitted_parts: Object, stored_parts: Object, record: Record, path: str, submitted: Object
 ) -> Iterator[str]:
-    for name, container in result_parts["containers"].items():
+    for name, container in admitted_parts["containers"].items():
         changed, stored = submitted_parts["containers"].get(name), stored_parts["containers"].get(name)
         if stored is None:
             continue
@@ -72,14 +72,14 @@ def _warnings(
                 yield message + _advice(name, field, record) + _hint(name, record, submitted)
     at = f"{path}.spec.containers[{record.runtime}]"
     for group in ("env", "mounts", "probes"):
-        for name, part in result_parts[group].items():
+        for name, part in admitted_parts[group].items():
             changed, stored = submitted_parts[group].get(name), stored_parts[group].get(name)
             if stored is not None and changed != stored and part != changed:
                 field = {"env": f".env[{name}]", "mounts": f".volumeMounts[{name}]", "probes": f".{name}"}[group]
                 yield _describe(at + field, changed, part) + _setting_advice(_VARIABLES.get(name, ""), record)
     command = submitted_parts["command"]
-    if command != stored_parts["command"] and result_parts["command"] not in (None, command):
-        yield _describe(f"{at}.command", command, result_parts["command"]) + _setting_advice("", record)
+    if command != stored_parts["command"] and admitted_parts["command"] not in (None, command):
+        yield _describe(f"{at}.command", command, admitted_parts["command"]) + _setting_advice("", record)
 
 
 def _describe(at: str, submitted: Any, restored: Any) -> str:

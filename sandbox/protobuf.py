@@ -101,12 +101,12 @@ def _fields(data: bytes) -> Iterator[tuple[int, Any]]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    result = shift = 0
+    number = shift = 0
     while at < len(data):
         byte = data[at]
         at += 1
-        result |= (byte & 0x7F) << shift
+        number |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return result, at
+            return number, at
         shift += 7
     raise Failure(400, "the body of the request ends in the middle of a number")

@@ -63,20 +63,20 @@ class Workloads:
         """
         keda = actor.spec.scaling.enabled and self._cluster.keda is not None
         if keda and desired.scaled_by_job(actor):
-            result = self._apply(actor, self._scaled_jobs(), scalers.scaled_job(actor, self._defaults), plan_digest)
+            outcome = self._apply(actor, self._scaled_jobs(), scalers.scaled_job(actor, self._defaults), plan_digest)
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
             live = self._cluster.get(informer, actor.metadata.namespace, desired.workload_name(actor))
-            result = self._apply(actor, informer, desired_workload(actor, live, keda=keda), plan_digest)
-            if live is None and result.live is not None and starts_asleep(actor, keda=keda):
+            outcome = self._apply(actor, informer, desired_workload(actor, live, keda=keda), plan_digest)
+            if live is None and outcome.live is not None and starts_asleep(actor, keda=keda):
                 # The first apply set zero replicas. The second one gives the field to KEDA. Without the first one,
                 # the default of one replica would start a pod.
-                result = self._apply(actor, informer, desired_workload(actor, result.live, keda=keda), plan_digest)
-        if result.verdict.status == "True" and not result.is_waiting and result.live is not None:
-            remaining = self._prune(actor, result.live)
+                outcome = self._apply(actor, informer, desired_workload(actor, outcome.live, keda=keda), plan_digest)
+        if outcome.verdict.status == "True" and not outcome.is_waiting and outcome.live is not None:
+            remaining = self._prune(actor, outcome.live)
             if remaining:
-                return replace(result, verdict=status.replaces_workload(result.verdict, remaining[0]))
-        return result
+                return replace(outcome, verdict=status.replaces_workload(outcome.verdict, remaining[0]))
+        return outcome
 
     def forget(self, key: Key) -> None:
         """Free the place of a deleted actor's workload."""
