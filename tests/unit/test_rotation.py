@@ -17,6 +17,7 @@ from certs import authority
 from certs.authority import Pair, create_authority, issue
 from certs.rotation import Policy, State, advance
 from certs.settings import InvalidCertificateSetting, from_environment
+from tests.chaos import FULL
 
 NAMES = ["webhook.ns.svc", "127.0.0.1"]
 DAY = 86400.0
@@ -50,7 +51,7 @@ def trusts(bundle: bytes, certificate: bytes) -> bool:
     return False
 
 
-@hypothesis_settings(max_examples=15)
+@hypothesis_settings(max_examples=15 if FULL else 6)
 @given(
     ca_days=st.integers(3, 400),
     leaf_days=st.integers(1, 400),
@@ -86,7 +87,7 @@ def test_the_served_certificate_is_always_trusted(ca_days: int, leaf_days: int, 
         assert state.to_secret() == (State.from_secret(state.to_secret()) or state).to_secret()
 
 
-@hypothesis_settings(max_examples=25)
+@hypothesis_settings(max_examples=25 if FULL else 15)
 @given(
     ca=st.integers(1, 10**8),
     leaf=st.integers(1, 10**8),
