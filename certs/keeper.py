@@ -106,7 +106,7 @@ class Keeper:
     def _run(self) -> None:
         while not self._stopped.is_set():
             pause = 1.0
-            if all(i.synced for i in self.informers):
+            if all(i.is_synced for i in self.informers):
                 try:
                     if self._is_leading():
                         pause = self._reconcile()

@@ -161,7 +161,7 @@ class Offline:
             if actor.spec.scaling.enabled:
                 authentication = scalers.trigger_authentication(actor)
                 objects += [authentication] if authentication is not None else []
-            if desired.scaled_by_job(actor):
+            if desired.is_scaled_by_job(actor):
                 objects.append(self._injected(scalers.scaled_job(actor, self.defaults)))
                 continue
             if actor.spec.workload.template is not None:

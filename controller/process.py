@@ -25,7 +25,7 @@ from controller.cluster.rollouts import Rollouts
 from controller.cluster.runtime_maps import RuntimeMaps
 from controller.handling import handle
 from controller.reconciler import Reconciler
-from controller.rules.injected import digest, opted_out
+from controller.rules.injected import digest, has_opted_out
 from controller.rules.remedies import set_operator
 from controller.script.source import from_environment as runtime_source
 from controller.triggers import Triggers
@@ -223,7 +223,7 @@ class Controller:
     def _lead(self) -> None:
         """Start the workers. The election calls this, on its own thread, each time this process gets the lease."""
         log.info("leading", identity=self.identity)
-        while not self._cluster.synced or not self._keda_checked.is_set():
+        while not self._cluster.is_synced or not self._keda_checked.is_set():
             if self._stop.wait(0.02):
                 return
         self._source_loaded.wait(SOURCE_SECONDS)
@@ -231,7 +231,7 @@ class Controller:
             obj
             for informer in self._cluster.injectable
             for obj in informer.all()
-            if digest(obj) is not None and not opted_out(obj)
+            if digest(obj) is not None and not has_opted_out(obj)
         )
         self._triggers.on_everything()
         self._workers.start()
@@ -266,7 +266,7 @@ class Controller:
 
     def _not_ready(self) -> str:
         """Why the process is not ready; empty if it is."""
-        missing = [repr(i.resource) for i in self._cluster.informers if not i.synced]
+        missing = [repr(i.resource) for i in self._cluster.informers if not i.is_synced]
         return f"not listed yet: {', '.join(missing)}" if missing else self._watchdog.silent_watches()
 
     def _unhealthy(self) -> str:

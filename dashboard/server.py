@@ -125,7 +125,7 @@ def _connection(probe: Client, watches: list[Informer]) -> str:
         probe.version()
     except ApiError as error:
         return f"The API server does not answer, so this page may be out of date: {error.message}"
-    late = [watch.resource.plural for watch in watches if not watch.synced]
+    late = [watch.resource.plural for watch in watches if not watch.is_synced]
     return f"The list of {' and '.join(late)} has not arrived yet" if late else ""
 
 

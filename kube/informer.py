@@ -111,7 +111,7 @@ class Informer:
         return self._reflector.synced.wait(timeout)
 
     @property
-    def synced(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether the first list has arrived."""
         return self._reflector.synced.is_set()
 

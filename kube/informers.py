@@ -55,9 +55,9 @@ class SeveralInformers(Informer):
             part.stop()
 
     @property
-    def synced(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether all informers are synced."""
-        return all(part.synced for part in self._parts.values())
+        return all(part.is_synced for part in self._parts.values())
 
     def wait(self, timeout: float) -> bool:
         """Wait at most ``timeout`` seconds for each informer. Return whether all first lists have arrived."""

@@ -75,9 +75,9 @@ class ActorCache:
             informer.start()
 
     @property
-    def synced(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether the first lists of actors and of the script have arrived."""
-        return self._informer.synced and self._scripts.synced
+        return self._informer.is_synced and self._scripts.is_synced
 
     def cached_plan(self, wanted: PlanRequest) -> Plan:
         """Return the plan of the wanted actor from the cache.

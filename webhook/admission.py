@@ -156,12 +156,12 @@ def _decide_workload(request: Object, workload: Object, kind: Kind, lookup: Plan
     if version is not None:
         return Decision("unchanged", warnings=[f"{'.'.join(kind.path)}.{unknown_version_warning(version)}"])
     actor = map_of(workload, "labels").get(LABEL_ACTOR)
-    opted_out = is_disabled(workload) or is_disabled(template)
+    has_opted_out = is_disabled(workload) or is_disabled(template)
     owner = controlling_actor(workload)
     is_updated = request["operation"] == "UPDATE" and read_record(template) is not None
-    if owner is not None and owner.get("name") != actor and is_updated and not opted_out:
+    if owner is not None and owner.get("name") != actor and is_updated and not has_opted_out:
         return _keep_owned(request, owner, lookup)
-    if not actor or opted_out:
+    if not actor or has_opted_out:
         decision = _changed(template, uninject(template), prefix, "uninjected")
         decision.warnings += _empty_label_warnings(workload)
         return decision

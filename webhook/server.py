@@ -200,7 +200,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         BUILD.labels(build_version()).set(1)
 
         def not_ready() -> str:
-            return _not_ready(cache.synced, loaded.loaded)
+            return _not_ready(cache.is_synced, loaded.is_loaded)
 
         handler = Handler(cache.plan, defaults, cached=cache.cached_plan, clients=clients)
         self.answer = partial(direct.answer, handler)
@@ -259,10 +259,10 @@ def _wait_while(not_ready: Callable[[], str]) -> None:
         time.sleep(0.01)
 
 
-def _not_ready(synced: bool, loaded: bool) -> str:
+def _not_ready(is_synced: bool, loaded: bool) -> str:
     if not loaded:
         return "no certificate has been loaded yet"
-    return "" if synced else "the list of AsyncActors has not arrived yet"
+    return "" if is_synced else "the list of AsyncActors has not arrived yet"
 
 
 def _child_exit(_server: Any, worker: Any) -> None:

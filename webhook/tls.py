@@ -63,7 +63,7 @@ class Certificate:
         self._loaded: tuple[bytes, bytes] | None = None
 
     @property
-    def loaded(self) -> bool:
+    def is_loaded(self) -> bool:
         """Whether a certificate is loaded."""
         return self._context is not None
 

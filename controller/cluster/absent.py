@@ -9,7 +9,7 @@ import structlog
 from controller.cluster.access import Cluster
 from controller.cluster.labelled import WAITING_SECONDS, Labelled
 from controller.cluster.reporter import Reporter
-from controller.rules.injected import digest, opted_out
+from controller.rules.injected import digest, has_opted_out
 from injection.ownership import RELEASED, ownership
 from kube import events
 from kube.objects import Key, Object
@@ -51,7 +51,7 @@ class Absent:
     def _notify(self, key: Key, workload: Object) -> None:
         """Record one Event on a workload that is not injected because its actor does not exist."""
         metadata = workload["metadata"]
-        if metadata["uid"] in self._notified or metadata.get("deletionTimestamp") or opted_out(workload):
+        if metadata["uid"] in self._notified or metadata.get("deletionTimestamp") or has_opted_out(workload):
             return
         self._notified.add(metadata["uid"])
         recent = events.list_warnings(self._cluster.client, workload["kind"], key[0], metadata["name"])

@@ -102,7 +102,7 @@ class Pods:
 
 
 class Cluster:
-    """Watch caches of all that the controller reads, and its writes. Call :meth:`start`, then wait for ``synced``."""
+    """The watch caches of the controller, and its writes. Call :meth:`start`, then wait for ``is_synced``."""
 
     def __init__(
         self,
@@ -163,9 +163,9 @@ class Cluster:
             informer.start()
 
     @property
-    def synced(self) -> bool:
+    def is_synced(self) -> bool:
         """Whether all caches are filled."""
-        return all(informer.synced for informer in self.informers)
+        return all(informer.is_synced for informer in self.informers)
 
     def discover_keda(self, timeout: float = 10.0) -> None:
         """Watch KEDA's resources while the API server serves them, and stop when it no longer does.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from controller.cluster.access import Cluster
 from controller.cluster.workloads import WorkloadResult
 from controller.rules.causes import cause_of
-from controller.rules.injected import opted_out
+from controller.rules.injected import has_opted_out
 from controller.rules.keda import broker_remedy
 from controller.rules.phase import Replicas, replicas_of
 from controller.rules.pods import Trouble, refused, starting, unready
@@ -129,7 +129,7 @@ class Health:
 
     def _unlabelled(self, live: Object) -> tuple[Object, ...]:
         """The pods of a workload that opts out of injection, whose template may lack the actor's label."""
-        if not opted_out(live):
+        if not has_opted_out(live):
             return ()
         labels = ((live["spec"].get("selector") or {}).get("matchLabels") or {}).items()
         selector = ",".join(f"{key}={value}" for key, value in sorted(labels))

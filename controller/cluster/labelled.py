@@ -16,7 +16,7 @@ from controller.cluster.access import Cluster
 from controller.cluster.refused import Refused, state_of
 from controller.cluster.rollouts import NoPlace, Rollouts
 from controller.rules import status
-from controller.rules.injected import UNKNOWN, digest, opted_out
+from controller.rules.injected import UNKNOWN, digest, has_opted_out
 from controller.rules.status import Verdict
 from crds.names import ANNOTATION_REPLICAS_BEFORE, LABEL_ACTOR
 from injection.access import map_of
@@ -124,7 +124,7 @@ class Labelled:
         for informer, obj in self.find(key):
             relation = ownership(obj, key[1], uid)
             renewal.to_release += relation in RELEASED
-            if relation not in RENEWED or obj["metadata"].get("deletionTimestamp") or opted_out(obj):
+            if relation not in RENEWED or obj["metadata"].get("deletionTimestamp") or has_opted_out(obj):
                 continue
             if obj["kind"] == "Job" or digest(obj) in (plan.digest, UNKNOWN):
                 continue

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from controller.rules.rolling import has_pods, replaces_pods, rolled_out, runs
+from controller.rules.rolling import has_pods, is_rolled_out, replaces_pods, runs
 from kube.objects import Key, Object
 
 
@@ -202,9 +202,9 @@ class Rollouts:
             self._wake(actor)
 
     def has_rolled_out(self, workload: Object) -> bool:
-        """Whether all pods of a workload have its current template and are available (:func:`rolled_out`)."""
+        """Whether all pods of a workload have its current template and are available (:func:`is_rolled_out`)."""
         jobs = self._jobs(workload) if workload["kind"] == "ScaledJob" else ()
-        return rolled_out(workload, jobs)
+        return is_rolled_out(workload, jobs)
 
     def resume(self, workloads: Iterable[Object]) -> None:
         """Take places for the rollouts that another process started; called when this process gets the lease."""

@@ -64,7 +64,7 @@ class RuntimeMaps:
     def _current(self) -> str | None:
         """The script to use: the source's, or the pinned one if the source may change without a user's decision."""
         script = self._source.script
-        if script is None or not self._source.how_to_pin or not self._cluster.config_maps.synced:
+        if script is None or not self._source.how_to_pin or not self._cluster.config_maps.is_synced:
             return script
         if self._pinned is None:
             stored = self._stored()

@@ -82,7 +82,7 @@ class Scaling:
             written = self._ensure(actor, installed.trigger_authentications, authentication)
             if isinstance(written, Verdict):
                 return written
-        if desired.scaled_by_job(actor):
+        if desired.is_scaled_by_job(actor):
             self._remove(_identity(actor), installed.scaled_objects)
             live = installed.scaled_jobs.get(actor.metadata.namespace, actor.metadata.name)
             missing_verdict = Verdict("Unknown", "ScaledJobMissing", "the ScaledJob does not exist, see WorkloadReady")
@@ -94,7 +94,7 @@ class Scaling:
         installed: Keda | None = self._cluster.keda
         if installed is None:
             return None
-        informer = installed.scaled_jobs if desired.scaled_by_job(actor) else installed.scaled_objects
+        informer = installed.scaled_jobs if desired.is_scaled_by_job(actor) else installed.scaled_objects
         live = informer.get(actor.metadata.namespace, actor.metadata.name)
         return live if live is not None and controller_of(live) == actor.metadata.uid else None
 

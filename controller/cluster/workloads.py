@@ -12,7 +12,7 @@ from controller.cluster.refused import Refused, state_of
 from controller.cluster.rollouts import NoPlace, Rollouts
 from controller.rules import desired, scalers, status
 from controller.rules.adoption import has_same_inputs, ownership_verdict
-from controller.rules.injected import digest, opted_out
+from controller.rules.injected import digest, has_opted_out
 from controller.rules.replicas import desired_workload, scaling_mode, starts_asleep
 from controller.rules.rolling import has_pods, replaces_pods, runs
 from controller.rules.status import Verdict
@@ -62,7 +62,7 @@ class Workloads:
             ApiError: for a failure that is not about the workload.
         """
         keda = actor.spec.scaling.enabled and self._cluster.keda is not None
-        if keda and desired.scaled_by_job(actor):
+        if keda and desired.is_scaled_by_job(actor):
             outcome = self._apply(actor, self._scaled_jobs(), scalers.scaled_job(actor, self._defaults), plan_digest)
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
@@ -101,7 +101,7 @@ class Workloads:
             return WorkloadResult(
                 status.workload_not_labelled(kind, name, actor.metadata.name), live, is_unrelated=True
             )
-        if opted_out(live):
+        if has_opted_out(live):
             return WorkloadResult(status.workload_opted_out(kind, name), live)
         if digest(live) is None:
             return WorkloadResult(status.workload_not_injected(kind, name), live)
@@ -136,7 +136,7 @@ class Workloads:
                 raise
             self._refused.remember(actor.metadata.uid, write, verdict)
             return WorkloadResult(verdict, live)
-        if opted_out(written):
+        if has_opted_out(written):
             return WorkloadResult(status.workload_opted_out(kind, name), written)
         if digest(written) is None:
             return WorkloadResult(status.workload_not_injected(kind, name), written)

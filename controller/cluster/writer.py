@@ -82,7 +82,7 @@ class Writer:
         if not intent.is_scaled:
             return None
         is_missing = workload.verdict.status != "True"
-        if is_missing and self._cluster.keda is not None and not desired.scaled_by_job(intent.actor):
+        if is_missing and self._cluster.keda is not None and not desired.is_scaled_by_job(intent.actor):
             message = "the operator sets up scaling when the workload exists, see WorkloadReady"
             return Verdict("Unknown", "WaitingForWorkload", message)
         return self._scaling.ensure(intent.actor, before)

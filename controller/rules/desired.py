@@ -67,7 +67,7 @@ def workload_name(actor: AsyncActor) -> str:
     return actor.spec.workload.name or actor.metadata.name
 
 
-def scaled_by_job(actor: AsyncActor) -> bool:
+def is_scaled_by_job(actor: AsyncActor) -> bool:
     """Whether KEDA starts Jobs for this actor. Then the ScaledJob is its workload."""
     return actor.spec.scaling.enabled and actor.spec.workload.type == "Job"
 

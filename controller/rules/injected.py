@@ -23,6 +23,6 @@ def digest(workload: Object) -> str | None:
     return UNKNOWN if unknown_version(template) is not None else None
 
 
-def opted_out(workload: Object) -> bool:
+def has_opted_out(workload: Object) -> bool:
     """Whether the workload or its template says ``asya.io/inject: disabled``."""
     return is_disabled(workload) or is_disabled(_KIND_OF[workload["kind"]].template(workload) or {})

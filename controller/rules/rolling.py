@@ -37,7 +37,7 @@ def replaces_pods(before: Object, after: Object) -> bool:
     return bool((before.get("spec") or {}).get("template") != (after.get("spec") or {}).get("template"))
 
 
-def rolled_out(workload: Object, jobs: Iterable[Object] = ()) -> bool:
+def is_rolled_out(workload: Object, jobs: Iterable[Object] = ()) -> bool:
     """Whether all pods of a workload have its current template and are available; ``jobs`` are those of a ScaledJob.
 
     The rules are those of ``kubectl rollout status``. A Job has rolled out when one of its pods is ready, or when it
@@ -49,7 +49,7 @@ def rolled_out(workload: Object, jobs: Iterable[Object] = ()) -> bool:
     if kind == "ScaledJob":
         current = str(workload["metadata"].get("generation", ""))
         running = [job for job in jobs if not _is_finished(job)]
-        return not deletes_jobs(workload) or all(_generation(j) == current and rolled_out(j) for j in running)
+        return not deletes_jobs(workload) or all(_generation(j) == current and is_rolled_out(j) for j in running)
     if kind not in ("Deployment", "StatefulSet", "DaemonSet"):
         return True
     if status.get("observedGeneration", 0) < workload["metadata"].get("generation", 0):

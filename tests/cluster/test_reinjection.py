@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from controller.rules.rolling import rolled_out
+from controller.rules.rolling import is_rolled_out
 from kube.informer import Informer
 from kube.objects import Object
 from kube.resources import DEPLOYMENTS
@@ -51,7 +51,7 @@ class Observer:
         name = deployment["metadata"]["name"]
         with self._lock:
             if (sidecar_of(deployment) or {}).get("image") == IMAGE:
-                self._new[name] = rolled_out(deployment)
+                self._new[name] = is_rolled_out(deployment)
             else:
                 self._new.pop(name, None)
             self.most = max(self.most, len(self._new) - sum(self._new.values()))
@@ -69,7 +69,7 @@ def outdated(space: Space) -> list[str]:
     return [
         d["metadata"]["name"]
         for d in space.all("Deployment")
-        if (sidecar_of(d) or {"image": ""})["image"] != IMAGE or not rolled_out(d)
+        if (sidecar_of(d) or {"image": ""})["image"] != IMAGE or not is_rolled_out(d)
     ]
 
 
@@ -89,7 +89,7 @@ def test_a_new_default_image_reaches_two_hundred_workloads(space: Space, upgrade
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(make, range(foreign)))
-    wait_for("all to run", lambda: all(rolled_out(d) for d in space.all("Deployment")), 120, pause=2)
+    wait_for("all to run", lambda: all(is_rolled_out(d) for d in space.all("Deployment")), 120, pause=2)
     observer = Observer(space)
     upgraded.environment |= {"ASYA_SIDECAR_IMAGE": IMAGE, "ASYA_REINJECTION_PARALLEL": str(PLACES)}
     upgraded.stop_controllers()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controller.rules import desired
-from controller.rules.rolling import rolled_out
+from controller.rules.rolling import is_rolled_out
 from crds.names import OPERATOR
 from crds.parse import parse_actor
 from kube.objects import Object
@@ -40,7 +40,7 @@ def most_at_once(history: list[Object], is_new: Any) -> int:
     rolling: dict[str, bool] = {}
     most = 0
     for obj in history:
-        rolling[obj["metadata"]["name"]] = is_new(obj) and not rolled_out(obj)
+        rolling[obj["metadata"]["name"]] = is_new(obj) and not is_rolled_out(obj)
         most = max(most, sum(rolling.values()))
     return most
 
@@ -75,7 +75,7 @@ def test_an_upgrade_that_changes_metadata_of_all_workloads_rolls_out_a_few_at_a_
         live = space.get("AsyncActor", name)
         assert live is not None
         space.client.apply(DEPLOYMENTS, as_before(live, template=name in names), manager=OPERATOR)
-    wait_for("all to run", lambda: all(rolled_out(d) for d in space.all("Deployment")))
+    wait_for("all to run", lambda: all(is_rolled_out(d) for d in space.all("Deployment")))
     sets = {r["metadata"]["name"] for r in space.all("ReplicaSet")}
     before = {d["metadata"]["name"]: d["metadata"]["generation"] for d in space.all("Deployment")}
     history = History(space, "Deployment")
@@ -84,7 +84,7 @@ def test_an_upgrade_that_changes_metadata_of_all_workloads_rolls_out_a_few_at_a_
     def is_new(obj: Object) -> bool:
         return BEFORE not in obj["metadata"]["labels"] and BEFORE not in labels_of(obj)
 
-    wait_for("all", lambda: all(is_new(d) and rolled_out(d) for d in space.all("Deployment")))
+    wait_for("all", lambda: all(is_new(d) and is_rolled_out(d) for d in space.all("Deployment")))
     assert 1 <= most_at_once([v for v in history.stop() if v["metadata"]["name"] in names], is_new) <= PLACES
     after = {d["metadata"]["name"]: d["metadata"]["generation"] for d in space.all("Deployment")}
     assert {after[name] - before[name] for name in names} == {1}, "a workload was written more than once"
@@ -102,7 +102,7 @@ def test_changed_actors_roll_out_a_few_at_a_time(space: Space) -> None:
         space.apply(actor(f"a{n}"))
     for n in range(count):
         ready(space, f"a{n}")
-    wait_for("all to run", lambda: all(rolled_out(d) for d in space.all("Deployment")))
+    wait_for("all to run", lambda: all(is_rolled_out(d) for d in space.all("Deployment")))
     history = History(space, "Deployment")
     for n in range(count):
         changed = actor(f"a{n}")
@@ -112,7 +112,7 @@ def test_changed_actors_roll_out_a_few_at_a_time(space: Space) -> None:
     def is_new(obj: Object) -> bool:
         return bool(labels_of(obj).get("team") == "b")
 
-    wait_for("all", lambda: all(rolled_out(d) and is_new(d) for d in space.all("Deployment")))
+    wait_for("all", lambda: all(is_rolled_out(d) and is_new(d) for d in space.all("Deployment")))
     assert 1 <= most_at_once(history.stop(), is_new) <= PLACES
     assert len(space.all("ReplicaSet")) == 2 * count
 
@@ -137,13 +137,13 @@ def test_running_jobs_are_replaced_a_few_at_a_time(space: Space) -> None:
         space.apply(job_actor(name, timeout={"processing": 77}))
     for name in names:
         ready(space, name)
-    wait_for("all", lambda: all(rolled_out(j) and j["metadata"]["uid"] not in first for j in space.all("Job")))
+    wait_for("all", lambda: all(is_rolled_out(j) and j["metadata"]["uid"] not in first for j in space.all("Job")))
     away: set[str] = set()
     most = 0
     for version in history.stop():
         is_old = version["metadata"]["uid"] in first
         going = version.get("deleted") or version["metadata"].get("deletionTimestamp")
-        if (is_old and going) or (not is_old and not rolled_out(version)):
+        if (is_old and going) or (not is_old and not is_rolled_out(version)):
             away.add(version["metadata"]["name"])
         else:
             away.discard(version["metadata"]["name"])
@@ -166,7 +166,7 @@ def test_scaled_jobs_whose_running_jobs_are_deleted_change_a_few_at_a_time(space
     for name in names:
         ready(space, name)
         space.create_object(made_by_keda(space.wait("ScaledJob", name)))
-    wait_for("the Jobs to run", lambda: all(rolled_out(job) for job in space.all("Job")))
+    wait_for("the Jobs to run", lambda: all(is_rolled_out(job) for job in space.all("Job")))
     before = {s["metadata"]["name"]: s["metadata"]["generation"] for s in space.all("ScaledJob")}
 
     def changed() -> list[str]:
@@ -217,14 +217,14 @@ def test_the_old_workload_stays_until_the_pods_of_the_new_one_are_ready(space: S
         "word of it", lambda: _message(space, "the earlier Deployment 'a' is deleted when the new pods are ready")
     )
     assert f"the {kind} {name!r} exists as desired" in message
-    assert rolled_out({"kind": "Deployment", **space.wait("Deployment", "a")})
+    assert is_rolled_out({"kind": "Deployment", **space.wait("Deployment", "a")})
     image["image"] = "python:3.13"
     space.apply(changed)
     if kind == "StatefulSet":  # with this strategy, a StatefulSet never replaces a broken pod by itself
         wait_for("the change", lambda: "python:3.13" in str(space.get(kind, name)))
         space.delete("Pod", f"{name}-0")
     space.wait_gone("Deployment", "a")
-    assert rolled_out({"kind": kind, **space.wait(kind, name)})
+    assert is_rolled_out({"kind": kind, **space.wait(kind, name)})
     ready(space, "a")
     assert "before it" not in space.condition("a", "WorkloadReady")["message"]
 

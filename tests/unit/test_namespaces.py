@@ -45,11 +45,11 @@ def test_one_cache_over_several_namespaces() -> None:
     api = Api({"a": [config_map("a", "x", app="1")], "b": [config_map("b", "x", app="1"), config_map("b", "y")]})
     several = make_informer(cast(Client, api), CONFIG_MAPS, namespaces=["a", "b"], index_label="app")
     assert isinstance(several, SeveralInformers)
-    assert not several.synced
+    assert not several.is_synced
     several.start()
     try:
         assert several.wait(5)
-        assert several.synced
+        assert several.is_synced
         assert sorted(api.namespaces) == ["a", "b"], "it must never list all namespaces"
         assert [o["metadata"]["uid"] for o in several.owned_by("b", "o")] == ["b-x", "b-y"]
         assert [o["metadata"]["uid"] for o in several.labelled("a", "1")] == ["a-x"]

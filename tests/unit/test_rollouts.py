@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from controller.cluster.rollouts import NoPlace, Rollouts
-from controller.rules.rolling import rolled_out
+from controller.rules.rolling import is_rolled_out
 
 Object = dict[str, Any]
 
@@ -101,7 +101,7 @@ def of_kind(kind: str, status: Object, **spec: Any) -> Object:
     ],
 )
 def test_when_a_rollout_is_complete(workload: Object, done: bool) -> None:
-    assert rolled_out(workload) is done
+    assert is_rolled_out(workload) is done
 
 
 # -- the gate ------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ class Held:
     def __init__(self, stored: Object | None) -> None:
         self.stored, self.written = stored, list[Object]()
         self.config_maps = self
-        self.synced = True
+        self.is_synced = True
 
     def get(self, *where: Any) -> Object | None:
         return self.stored if "home" in where else None

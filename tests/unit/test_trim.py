@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from controller.rules.injected import digest, opted_out
+from controller.rules.injected import digest, has_opted_out
 from controller.rules.phase import replicas_of
 from controller.rules.trim import trim_job
 
@@ -39,7 +39,7 @@ def test_a_completed_job_of_keda_keeps_a_twentieth_of_its_size() -> None:
     assert len(orjson.dumps(kept)) < len(orjson.dumps(whole)) / 20
     kept = {"kind": "Job", **kept}
     assert replicas_of(kept) == replicas_of(whole)
-    assert (digest(kept), opted_out(kept)) == (None, False)
+    assert (digest(kept), has_opted_out(kept)) == (None, False)
     assert kept["metadata"]["labels"] == whole["metadata"]["labels"]
     assert sys.getsizeof(kept) > 0
 
