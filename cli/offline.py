@@ -13,7 +13,7 @@ from crds.names import ANNOTATION_INJECTED, KIND, LABEL_ACTOR
 from crds.parse import parse_actor
 from crds.shape import METADATA, shape_fault
 from crds.unknown import unknown_fields
-from files.memory import changed, remembered, remembering, restored
+from files.memory import add_originals, edit, originals_of, undo
 from files.pointers import at, patched, pointer, put
 from files.reading import Document
 from injection.inject import map_of, uninject
@@ -101,10 +101,10 @@ class Offline:
         new = document.value
         for where, obj in injected.items():
             new = put(new, where, obj)
-        new_document, originals = changed(document, new)
+        new_document, originals = edit(document, new)
         if not originals or self.uninject(new_document, only=list(injected)).text == document.text:
             return new_document
-        return changed(document, _remember(new, list(injected), originals))[0]
+        return edit(document, _remember(new, list(injected), originals))[0]
 
     def _admitted(self, document: Document, *, report: bool = False) -> dict[str, Object]:
         """The objects that admission would change, after the change, by JSON pointer.
@@ -143,11 +143,11 @@ class Offline:
                 continue
             without = _restored(obj, KINDS[resource])
             if without is not obj:
-                originals.update(remembered(_record(obj)))
+                originals.update(originals_of(_record(obj)))
             without = _without_label(without) if unlabel else without
             if without is not obj:
                 new = put(new, where, without)
-        return document if new is document.value else restored(document, new, originals)
+        return document if new is document.value else undo(document, new, originals)
 
     def render(self) -> list[Object]:
         """Every object that the cluster would hold for the actors."""
@@ -251,7 +251,7 @@ def _remember(value: Any, objects: list[str], originals: Mapping[str, str]) -> A
             homes.setdefault(home, {})[path] = text
     for where, texts in homes.items():
         obj = at(value, where)
-        record = remembering(str(_record(obj)), texts)
+        record = add_originals(str(_record(obj)), texts)
         place = (*_template_path(obj), "metadata", "annotations", ANNOTATION_INJECTED)
         value = put(value, where + pointer(place), record)
     return value

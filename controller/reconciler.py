@@ -100,7 +100,7 @@ class Reconciler:
             live=written.workload.live,
             replicas=replicas,
             scaled_object=scaled_object is not None,
-            active=keda.active(scaled_object) if scaled_object is not None else None,
+            active=keda.is_active(scaled_object) if scaled_object is not None else None,
             paused=keda.is_paused(obj, scaled_object),
             outdated=written.renewal.outdated,
             queue_name=intent.queue_name,

@@ -256,7 +256,7 @@ class RabbitMQ(Model):
         return "/" if self.vhost in (None, "/") else f"/{quote(self.vhost or '', safe='')}"
 
     @property
-    def by_certificate(self) -> bool:
+    def uses_certificate(self) -> bool:
         """Whether sidecar and KEDA log in with a client certificate."""
         return self.url_secret_ref is None and self.password_secret_ref is None and self.has_client_certificate
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from files.nodes import same
+from files.nodes import is_same
 
 
 def align(old: list[Any], new: list[Any]) -> tuple[list[tuple[int, int]], dict[int, list[Any]], list[int]]:
@@ -37,5 +37,5 @@ def align(old: list[Any], new: list[Any]) -> tuple[list[tuple[int, int]], dict[i
 
 def _is_same_item(a: Any, b: Any) -> bool:
     if isinstance(a, dict) and isinstance(b, dict) and ("name" in a or "name" in b):
-        return same(a.get("name"), b.get("name"))
-    return same(a, b)
+        return is_same(a.get("name"), b.get("name"))
+    return is_same(a, b)

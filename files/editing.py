@@ -13,7 +13,7 @@ from typing import Any
 from files.alignment import align
 from files.emit import block, flow, scalar
 from files.layout import Layout
-from files.nodes import Node, same
+from files.nodes import Node, is_same
 from files.place import Place
 from files.pointers import Path, above, pointer
 from files.sharing import Sharing
@@ -60,7 +60,7 @@ class Editor:
     def _change(self, node: Node, new: Any, place: Place) -> None:
         if self._restore and self._restore_text(node, place):
             return
-        if same(node.value, new) and not (self._above and pointer(place.path) in self._above):
+        if is_same(node.value, new) and not (self._above and pointer(place.path) in self._above):
             return
         saved = len(self._edits), dict(self.originals), dict(self._written)
         try:
@@ -179,7 +179,7 @@ class Editor:
             if name is None:
                 self._restore_bases(child, below)
                 continue
-            if same(old[name], new.get(name)) and not self._restores(below.path):
+            if is_same(old[name], new.get(name)) and not self._restores(below.path):
                 continue
             if name in node.merged or self._layout.colon(key) is None:
                 raise CannotEdit
@@ -187,7 +187,7 @@ class Editor:
         self._delete_entries(node, removed | unmerged)
         added = {}
         for name, value in new.items():
-            if name not in explicit and not (name in old and same(old[name], value)):
+            if name not in explicit and not (name in old and is_same(old[name], value)):
                 added[name] = value
                 if name in old:
                     self.originals[pointer((*place.path, name))] = MERGED

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from files.editing import CannotEdit, Editor
-from files.nodes import BadFile, alike
+from files.nodes import BadFile, is_alike
 from files.pointers import at
 from files.reading import Document
 
@@ -18,12 +18,12 @@ MEMBER = "text"
 """The member of the record with the original texts, by JSON pointer from the document's root."""
 
 
-def remembering(record: str, originals: Mapping[str, str]) -> str:
+def add_originals(record: str, originals: Mapping[str, str]) -> str:
     """The record's JSON with original texts in it."""
     return json.dumps({**json.loads(record), MEMBER: dict(originals)}, separators=(",", ":"), ensure_ascii=False)
 
 
-def remembered(record: Any) -> dict[str, str]:
+def originals_of(record: Any) -> dict[str, str]:
     """The original texts in ``record``; empty if it is not a record's JSON."""
     try:
         parsed = json.loads(record).get(MEMBER) if isinstance(record, str) else None
@@ -32,7 +32,7 @@ def remembered(record: Any) -> dict[str, str]:
     return {k: v for k, v in parsed.items() if isinstance(v, str)} if isinstance(parsed, dict) else {}
 
 
-def changed(document: Document, new: Any) -> tuple[Document, dict[str, str]]:
+def edit(document: Document, new: Any) -> tuple[Document, dict[str, str]]:
     """``document`` with the value ``new``, and the texts that the edit replaced.
 
     Raises:
@@ -44,7 +44,7 @@ def changed(document: Document, new: Any) -> tuple[Document, dict[str, str]]:
         edited = document.with_text(editor.change(new))
     except CannotEdit:
         edited = document
-    if not alike(edited.value, new):
+    if not is_alike(edited.value, new):
         raise BadFile(
             f"{document.origin}:{document.line}:1: this document's style is not understood well enough to edit it "
             "in place; write its pod template in block style, without anchors"
@@ -52,7 +52,7 @@ def changed(document: Document, new: Any) -> tuple[Document, dict[str, str]]:
     return edited, editor.originals
 
 
-def restored(document: Document, desired: Any, originals: Mapping[str, str]) -> Document:
+def undo(document: Document, desired: Any, originals: Mapping[str, str]) -> Document:
     """``document`` with the value ``desired``. An original text is restored if it still has the desired value.
 
     Raises:
@@ -66,11 +66,13 @@ def restored(document: Document, desired: Any, originals: Mapping[str, str]) -> 
             edited = document.with_text(editor.change(desired))
         except (CannotEdit, BadFile):
             edited = None
-        if edited is not None and alike(edited.value, desired):
+        if edited is not None and is_alike(edited.value, desired):
             return edited
         if not remaining:
             raise BadFile(
                 f"{document.origin}:{document.line}:1: the injection cannot be taken out of this document's text"
             )
-        keep = {p: t for p, t in remaining.items() if edited is not None and alike(at(edited.value, p), at(desired, p))}
+        keep = {
+            p: t for p, t in remaining.items() if edited is not None and is_alike(at(edited.value, p), at(desired, p))
+        }
         remaining = keep if len(keep) < len(remaining) else {}

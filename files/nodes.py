@@ -37,32 +37,32 @@ class Node:
         return self.kind == "scalar" and self.start == self.end
 
 
-def same(a: Any, b: Any) -> bool:
+def is_same(a: Any, b: Any) -> bool:
     """Whether two values are the same in JSON: True differs from 1, and the order of a map's keys does not matter."""
     if a is b:
         return True
     if type(a) is not type(b):
         return False
     if type(a) is dict:
-        return len(a) == len(b) and all(k in b and same(v, b[k]) for k, v in a.items())
+        return len(a) == len(b) and all(k in b and is_same(v, b[k]) for k, v in a.items())
     if type(a) is list:
-        return len(a) == len(b) and all(map(same, a, b))
+        return len(a) == len(b) and all(map(is_same, a, b))
     return bool(a == b)
 
 
 _NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
-def alike(a: Any, b: Any) -> bool:
-    """Like :func:`same`, but null, an empty map and an empty list count as equal, as in Kubernetes."""
+def is_alike(a: Any, b: Any) -> bool:
+    """Like :func:`is_same`, but null, an empty map and an empty list count as equal, as in Kubernetes."""
     if a is b:
         return True
     if type(a) is not type(b):
         return a in _NOTHING and b in _NOTHING
     if type(a) is dict:
         if a.keys() != b.keys():
-            return all(alike(a.get(k), b.get(k)) for k in {**a, **b})
-        return all(alike(v, b[k]) for k, v in a.items())
+            return all(is_alike(a.get(k), b.get(k)) for k in {**a, **b})
+        return all(is_alike(v, b[k]) for k, v in a.items())
     if type(a) is list:
-        return len(a) == len(b) and all(map(alike, a, b))
+        return len(a) == len(b) and all(map(is_alike, a, b))
     return bool(a == b)

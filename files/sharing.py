@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from files.alignment import align
-from files.nodes import Node, same
+from files.nodes import Node, is_same
 from files.place import Place
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Sharing:
                 self._values[new_anchor] = new
             return
         if node.kind == "alias":
-            if node.anchor not in self._values or not same(self._values[node.anchor], new):
+            if node.anchor not in self._values or not is_same(self._values[node.anchor], new):
                 editor.replace(node, new, place, node.anchor)
                 self._values[node.anchor] = new
             return

@@ -68,7 +68,7 @@ def _url(rabbitmq: RabbitMQ) -> str:
     query = ""
     if rabbitmq.has_client_certificate:
         query = f"?certfile={CERTIFICATE}&keyfile={KEY}"
-        query += "&auth_mechanism=external" if rabbitmq.by_certificate else ""
+        query += "&auth_mechanism=external" if rabbitmq.uses_certificate else ""
     return f"{scheme}://{rabbitmq.quoted_username}:{password}@{host}{rabbitmq.path}{query}"
 
 

@@ -42,7 +42,7 @@ def _cooldown(actor: AsyncActor) -> Iterator[str]:
 
 def _default_password(actor: AsyncActor) -> Iterator[str]:
     rabbitmq = actor.spec.transport.rabbitmq
-    if rabbitmq is None or rabbitmq.url_secret_ref is not None or rabbitmq.by_certificate:
+    if rabbitmq is None or rabbitmq.url_secret_ref is not None or rabbitmq.uses_certificate:
         return
     if rabbitmq.username != "guest" and rabbitmq.password_secret_ref is None:
         yield (

@@ -16,7 +16,7 @@ from controller.rules.injected import has_opted_out
 from controller.rules.keda import broker_remedy
 from controller.rules.phase import Replicas, replicas_of
 from controller.rules.pods import Trouble, refused, starting, unready
-from controller.rules.readiness import WorkloadView, counted, of_workload, pods_verdict
+from controller.rules.readiness import WorkloadView, of_workload, pods_verdict, ready_replicas
 from controller.rules.slim import slim_pod
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
@@ -79,18 +79,18 @@ class Health:
         pods = of_workload(live, jobs, self._cluster.pods.labelled(namespace, name))
         observation = WorkloadView(live, replicas_of(live, jobs), pods)
         makers = jobs if live["kind"] == "ScaledJob" else [live] if live["kind"] != "Deployment" else []
-        all_ready = observation.replicas.completed or counted(observation).ready >= max(
+        all_ready = observation.replicas.completed or ready_replicas(observation).ready >= max(
             observation.replicas.current, observation.replicas.desired
         )
         if all_ready or not (observation.replicas.current or pods or makers):
             self._reads.pop(live["metadata"]["uid"], None)
-            return self._verdict(actor, observation), counted(observation)
+            return self._verdict(actor, observation), ready_replicas(observation)
         read = self._read_events(observation, makers)
         observation = replace(observation, events=read.events, refused=read.refused, pods=pods or read.pods)
         verdict = self._verdict(actor, observation)
         pause = max(read.time + read.pause - time.monotonic(), 0.1)
         retry = pause if verdict.retry is None else min(pause, verdict.retry)
-        return replace(verdict, retry=retry), counted(observation)
+        return replace(verdict, retry=retry), ready_replicas(observation)
 
     def _verdict(self, actor: AsyncActor, observation: WorkloadView) -> Verdict:
         def advise(last_words: str) -> str:
@@ -109,7 +109,7 @@ class Health:
         """Events about pods that do not start and about ``makers``, which create pods; from the cache until due."""
         live, now = observation.live, time.monotonic()
         uid, namespace = live["metadata"]["uid"], live["metadata"]["namespace"]
-        state = counted(observation), live["metadata"].get("generation", 0)
+        state = ready_replicas(observation), live["metadata"].get("generation", 0)
         last = self._reads.get(uid)
         if last is None:
             read = _EventsRead(now, state)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from controller.rules.rolling import has_pods, is_rolled_out, replaces_pods, runs
+from controller.rules.rolling import has_pods, is_rolled_out, is_running, replaces_pods
 from kube.objects import Key, Object
 
 
@@ -131,7 +131,7 @@ class Rollouts:
             NoPlace: if the Job runs and no place is free.
         """
         uid = job["metadata"]["uid"]
-        if not runs(job):
+        if not is_running(job):
             delete()
             return
         before = self._taken.get(uid)

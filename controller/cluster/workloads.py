@@ -14,7 +14,7 @@ from controller.rules import desired, scalers, status
 from controller.rules.adoption import has_same_inputs, ownership_verdict
 from controller.rules.injected import digest, has_opted_out
 from controller.rules.replicas import desired_workload, scaling_mode, starts_asleep
-from controller.rules.rolling import has_pods, replaces_pods, runs
+from controller.rules.rolling import has_pods, is_running, replaces_pods
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
 from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, LABEL_ACTOR, OPERATOR
@@ -219,7 +219,7 @@ class Workloads:
             for obj in informer.owned_by(actor.metadata.namespace, actor.metadata.uid):
                 if obj["metadata"]["uid"] == current["metadata"]["uid"] or obj["metadata"].get("deletionTimestamp"):
                     continue
-                if is_available or not (runs(obj) or has_pods(obj)):
+                if is_available or not (is_running(obj) or has_pods(obj)):
                     self._cluster.delete(informer, obj)
                 else:
                     remaining.append(obj)

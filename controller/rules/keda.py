@@ -41,7 +41,7 @@ def is_in_trouble(live: Object) -> bool:
     )
 
 
-def active(live: Object) -> bool | None:
+def is_active(live: Object) -> bool | None:
     """Whether KEDA sees messages in the queue; None if its condition does not say."""
     return {"True": True, "False": False}.get(condition(live, "Active").get("status", ""))
 

@@ -35,7 +35,7 @@ class WorkloadView:
     """Why the workload cannot create pods, by Events."""
 
 
-def counted(observation: WorkloadView) -> Replicas:
+def ready_replicas(observation: WorkloadView) -> Replicas:
     """The workload's replicas. A pod that is not ready counts even if the workload's status does not show it yet."""
     if not observation.pods:
         return observation.replicas
@@ -53,7 +53,7 @@ def pods_verdict(
         now: the time.
         advise: returns the remedy for a sidecar that ended with these last words; empty if there is none.
     """
-    replicas = counted(observation)
+    replicas = ready_replicas(observation)
     if replicas.completed:
         return true("Completed", "the Job is complete")
     waiting = pods.unready(observation.pods)

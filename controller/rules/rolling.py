@@ -16,7 +16,7 @@ def has_pods(workload: Object) -> bool:
     return kind in ("Deployment", "StatefulSet") and bool(spec.get("replicas", 1) or status.get("replicas", 0))
 
 
-def runs(job: Object) -> bool:
+def is_running(job: Object) -> bool:
     """Whether an object is a Job with pods that have not ended."""
     return job["kind"] == "Job" and bool((job.get("status") or {}).get("active"))
 

@@ -203,7 +203,7 @@ def _host(rabbitmq: RabbitMQ, *, with_user: bool) -> str | None:
     if rabbitmq.url_secret_ref is not None:
         return None
     scheme, _, rest = rabbitmq.address.partition("://")
-    is_needed = rabbitmq.username != "guest" and rabbitmq.password_secret_ref is None and not rabbitmq.by_certificate
+    is_needed = rabbitmq.username != "guest" and rabbitmq.password_secret_ref is None and not rabbitmq.uses_certificate
     user = f"{rabbitmq.quoted_username}@" if with_user and is_needed else ""
     return f"{scheme}://{user}{rest}/"
 

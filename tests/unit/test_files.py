@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from cli.offline import Offline
-from files.memory import remembered, remembering
+from files.memory import add_originals, originals_of
 from files.nodes import BadFile
 from files.reading import Document, documents_of, read, split, written
 from injection.inject import read_record
@@ -103,20 +103,20 @@ def test_shared_values_are_split_only_where_they_differ(text: str, kept: set[str
     assert made.value["spec"].get("selector") == before["spec"].get("selector")
     assert made.value.get("x-base") == before.get("x-base")
     record = made.value["spec"]["template"]["metadata"]["annotations"]["asya.io/injected"]
-    assert set(remembered(record)) == kept
+    assert set(originals_of(record)) == kept
     assert uninjected(made.text.encode()).decode() == text
 
 
 def test_kept_texts_do_not_affect_the_record() -> None:
     text = HEAD + "spec: {template: {spec: {volumes: null, containers: [{name: runtime}]}}}\n"
     template = only(injected(text.encode()).decode()).value["spec"]["template"]
-    assert "/spec/template/spec/volumes" in remembered(template["metadata"]["annotations"]["asya.io/injected"])
+    assert "/spec/template/spec/volumes" in originals_of(template["metadata"]["annotations"]["asya.io/injected"])
     assert read_record(template) is not None
 
 
 @pytest.mark.parametrize("record", [None, "", "[]", "{", '{"text":1}', '{"text":{"/a":1}}'])
 def test_an_invalid_record_has_no_texts(record: Any) -> None:
-    assert remembered(record) == {}
+    assert originals_of(record) == {}
 
 
 def test_a_forged_text_changes_only_the_style() -> None:
@@ -124,7 +124,7 @@ def test_a_forged_text_changes_only_the_style() -> None:
     made = only(injected(text.encode()).decode())
     annotations = made.value["spec"]["template"]["metadata"]["annotations"]
     for forged in (" [{name: evil, emptyDir: {}}]", "\n  evil: x", " *evil", " {"):
-        record = remembering(
+        record = add_originals(
             annotations["asya.io/injected"], {"/spec/template/spec/volumes": forged, "/metadata": " {}"}
         )
         was, now = (repr(r)[1:-1].replace("\\\\", "\\") for r in (annotations["asya.io/injected"], record))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from controller.rules import slim
 from controller.rules.phase import replicas_of
 from controller.rules.pods import STABLE_SECONDS
-from controller.rules.readiness import WorkloadView, counted, of_workload, pods_verdict, revision_of, selects
+from controller.rules.readiness import WorkloadView, of_workload, pods_verdict, ready_replicas, revision_of, selects
 from controller.rules.status import Observation, Verdict, status_of, true
 
 Object = dict[str, Any]
@@ -297,7 +297,11 @@ def test_after_its_first_end_a_crash_loop_is_reported_at_every_second(
         now = START + timedelta(seconds=begin + when)
         verdict = pods_verdict(WorkloadView(live, replicas_of(live), (pod,)), now)
         observation = Observation(
-            true("A", ""), None, true("B", ""), verdict, replicas=counted(WorkloadView(live, replicas_of(live), (pod,)))
+            true("A", ""),
+            None,
+            true("B", ""),
+            verdict,
+            replicas=ready_replicas(WorkloadView(live, replicas_of(live), (pod,))),
         )
         after = status_of({"generation": 1, "name": "a"}, observation, before, _text(now))
         conditions = {c["type"]: c for c in after["conditions"]}
