@@ -54,6 +54,11 @@ class ConnectionLimits:
         groups = self._idle.setdefault(connection.peer, ({}, {}))
         groups[connection.is_proven][connection] = None
 
+    def mark_served(self, connection: Connection) -> None:
+        """The event loop has answered the connection: of its address, it closes last."""
+        self._forget(connection)
+        self.mark_idle(connection)
+
     def mark_busy(self, connection: Connection) -> None:
         """A thread answers the connection's request, so the connection must not close."""
         self._forget(connection)

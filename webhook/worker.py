@@ -161,6 +161,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if answer is None:
             return False
         connection.reply(answer, keep=True)
+        self._limits.mark_served(connection)
         return True
 
     def _start_threads(self) -> None:

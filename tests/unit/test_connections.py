@@ -1,6 +1,7 @@
 """Which connection the server closes when there are too many, and where a request ends."""
 
 import socket
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from webhook.connections import MAX_BODY, MAX_HEAD, Connection, request_end
 from webhook.fairness import ConnectionLimits, Turns
+from webhook.worker import Worker
 
 GET = b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -94,6 +96,20 @@ def test_the_address_with_the_most_connections_loses_one(limits: ConnectionLimit
     leaving = limits.admit(connection("e"))
     assert leaving is not None
     assert leaving.peer == "a"
+
+
+def test_a_connection_that_the_event_loop_answered_closes_after_those_without_an_answer() -> None:
+    worker: Any = Worker.__new__(Worker)
+    worker.alive, worker.app = True, SimpleNamespace(answer=lambda request, certificate: b"answer")
+    worker._limits = limits = ConnectionLimits(per_peer=3, total=5)
+    answered, second, third, newest = (connection("a") for _ in range(4))
+    for one in (answered, second, third):
+        assert limits.admit(one) is None
+    answered.request = GET
+    assert worker._answer(answered)
+    assert limits.admit(newest) is second, "not the connection of an API server, although it is the oldest"
+    for one in (answered, second, third, newest):
+        one.close()
 
 
 def served(turns: Turns, cost: dict[str, float], rounds: int) -> dict[str, float]:
