@@ -163,7 +163,7 @@ def _converge(client: Client, actors: list[Object]) -> float:
 
 def _full(obj: Object) -> bool:
     conditions = {c["type"]: c["status"] for c in (obj.get("status") or {}).get("conditions") or ()}
-    return len(conditions) == 4 and set(conditions.values()) == {"True"}
+    return "Ready" in conditions and set(conditions.values()) == {"True"}
 
 
 def _requests(controller: Controller) -> Counter[str]:
