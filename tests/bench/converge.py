@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +23,7 @@ from injection.settings import SidecarDefaults
 from kube.client import Client
 from kube.informer import Informer
 from kube.objects import Object
-from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS
+from kube.resources import ASYNC_ACTORS, DEPLOYMENTS, SCALED_OBJECTS, TRIGGER_AUTHENTICATIONS, Resource
 from tests.bench.measure import RUNS, Result, cpu_seconds, family, median, resident
 from tests.harness.clusters import start_real, wait_for, why_not_real
 from tests.harness.operator import Controller, Operator, alone
@@ -58,8 +58,8 @@ def run() -> list[Result]:
     """Medians for 200 and for 1,000 actors. Without a real API server, nothing."""
     if why_not_real():
         return []
-    small = [_run(SMALL) for _ in range(RUNS)]
-    large = [_run(LARGE, restart=True) for _ in range(RUNS)]
+    small = [measure(SMALL) for _ in range(RUNS)]
+    large = [measure(LARGE, restart=True) for _ in range(RUNS)]
     return [*_results(small, limits=True), *_results(large, limits=False), *_growth(small, large), *_restart(large)]
 
 
@@ -112,7 +112,8 @@ def operated() -> Iterator[Operator]:
         yield operator
 
 
-def _run(count: int, *, restart: bool = False) -> Converged:
+def measure(count: int, *, restart: bool = False) -> Converged:
+    """One run with ``count`` actors."""
     with operated() as operator:
         client, controller = operator.client, operator.controllers[0]
         for name in ("bench", "floor"):
@@ -120,7 +121,7 @@ def _run(count: int, *, restart: bool = False) -> Converged:
         actors = [_actor(n) for n in range(count)]
         pid = controller.process.pid
         cpu, before = cpu_seconds([pid]), _requests(controller)
-        seconds = _converge(client, actors)
+        seconds = create(client, ASYNC_ACTORS, actors, _full)
         run = Converged(count, seconds, cpu_seconds([pid]) - cpu, 0, 0, resident(pid), _requests(controller) - before)
         operator.stop_controllers()
         run.floor_seconds, run.floor_cpu = _floor(client, actors)
@@ -137,23 +138,23 @@ def _actor(number: int) -> Object:
     return obj
 
 
-def _converge(client: Client, actors: list[Object]) -> float:
-    """Create all actors. Return the seconds until the last actor's status is ready."""
+def create(client: Client, resource: Resource, actors: list[Object], full: Callable[[Object], bool]) -> float:
+    """Create all actors. Return the seconds until ``full`` holds for the last one."""
     missing = {obj["metadata"]["name"] for obj in actors}
     done = threading.Event()
 
     def changed(obj: Object, deleted: bool) -> None:
-        if _full(obj):
+        if full(obj):
             missing.discard(obj["metadata"]["name"])
         if not missing:
             done.set()
 
-    informer = Informer(client, ASYNC_ACTORS, changed)
+    informer = Informer(client, resource, changed)
     informer.start()
     assert informer.wait(10), "the operator lists no actors"
     start_time = time.perf_counter()
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda obj: client.create(ASYNC_ACTORS, obj), actors))
+        list(pool.map(lambda obj: client.create(resource, obj), actors))
     if not done.wait(300):
         raise AssertionError(f"not ready: {sorted(missing)[:5]} and {len(missing)} in all")
     elapsed = time.perf_counter() - start_time
