@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import admission, converge, crowd, files, go_operator, injection, peers, runtime, start, webhook
+from tests.bench import admission, converge, crowd, files, go_operator, injection, node, peers, runtime, start, webhook
 from tests.bench.measure import Result
 
 BENCHMARKS = {
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "start": start.run,
     "converge": converge.run,
     "go-operator": go_operator.run,
+    "node": node.run,
     "runtime": runtime.run,
 }
 OUTPUT = Path(".bench/results.json")
