@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -26,9 +25,8 @@ from kube.informer import Informer
 from kube.objects import Object
 from kube.resources import MUTATING_WEBHOOKS, SECRETS, VALIDATING_WEBHOOKS
 from telemetry import threads
+from telemetry.logs import log
 from telemetry.metrics.controller import CERTIFICATE_CHANGES
-
-log = structlog.get_logger(__name__)
 
 CONFIGURATIONS = (MUTATING_WEBHOOKS, VALIDATING_WEBHOOKS)
 MANAGER = "asya-operator-certs"

@@ -2,16 +2,13 @@
 
 import time
 
-import structlog
-
 from controller.reconciler import Reconciler
 from kube.failures import ApiError
 from kube.objects import Key
 from kube.workqueue import WorkQueue
 from telemetry import tracing
+from telemetry.logs import log
 from telemetry.metrics.controller import RECONCILE_SECONDS, RECONCILES
-
-log = structlog.get_logger(__name__)
 
 UNWELL_SECONDS = 5.0
 """The longest backoff of a key while the API server does not work."""

@@ -12,7 +12,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import structlog
 from prometheus_client import REGISTRY
 
 from certs.keeper import Keeper
@@ -44,11 +43,10 @@ from kube.workers import Workers
 from kube.workqueue import WorkQueue
 from telemetry import logs, threads, tracing
 from telemetry.addresses import every_address
+from telemetry.logs import log
 from telemetry.metrics import build_version
 from telemetry.metrics.shared import BUILD
 from telemetry.server import serve
-
-log = structlog.get_logger(__name__)
 
 KEDA_SECONDS = 10.0
 """Seconds between two checks whether the API server serves KEDA's resources."""

@@ -6,15 +6,12 @@ import threading
 from collections import OrderedDict
 from datetime import UTC, datetime
 
-import structlog
-
 from crds.names import OPERATOR
 from kube.client import Client
 from kube.failures import ApiError
 from kube.objects import Object
 from kube.resources import EVENTS
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 MAX_MESSAGE = 1000
 """Longest message, in characters. The API server refuses more than 1024."""

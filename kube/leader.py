@@ -18,7 +18,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-import structlog
 import urllib3
 
 from crds.names import OPERATOR
@@ -28,8 +27,7 @@ from kube.lease import LeaseTimes
 from kube.objects import Object
 from kube.resources import LEASES
 from telemetry import threads
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 REQUEST_SECONDS = 4
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-import structlog
 import urllib3
 
 from kube.client import CONNECT_TIMEOUT, Client
@@ -26,8 +25,7 @@ from kube.failures import ApiError
 from kube.objects import Key, Object, key_of
 from kube.resources import Resource
 from telemetry import threads
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 WATCH_SECONDS = 290
 """Duration after which the server ends a watch. The next connection proves that the server is alive."""

@@ -9,14 +9,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
-import structlog
-
 from kube.informer import Informer
 from kube.reflector import SILENT_SECONDS
 from telemetry import threads
+from telemetry.logs import log
 from telemetry.metrics.shared import WATCH_RESTARTS, WATCH_SILENCE
-
-log = structlog.get_logger(__name__)
 
 CHECK_SECONDS = 5.0
 """Interval of the checks."""

@@ -8,9 +8,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import structlog
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 _failed: list[str] = []
 

@@ -8,8 +8,6 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import structlog
-
 from crds.names import ANNOTATION_SCRIPT, LABEL_MANAGED_BY, OPERATOR, RUNTIME_CONFIGMAP
 from crds.parse import InvalidActor, parse_actor
 from injection.inject import map_of
@@ -20,10 +18,8 @@ from kube.informer import Informer
 from kube.informers import make_informer
 from kube.objects import Key, Object, key_of
 from kube.resources import ASYNC_ACTORS, CONFIG_MAPS
+from telemetry.logs import log
 from webhook.admission import NotCached, PlanRequest
-
-log = structlog.get_logger(__name__)
-
 
 REMEMBERED = 10_000
 """Number of deleted uids to remember. The response to an earlier read must not bring a deleted actor back."""

@@ -1,17 +1,17 @@
-"""Answers the requests of API servers in the worker's event loop, without a thread, gunicorn's parser or Flask.
+"""Answers the requests of API servers and kubelets in the worker's event loop, without a thread or Flask.
 
-An API server's request is short and has a fixed form, and its answer comes from memory in a fraction of a millisecond.
-A thread, a WSGI environment and Flask would take most of that time. `answer` accepts exactly this form and returns None
-for every other request; the worker then hands the request to gunicorn and Flask.
+Such a request is short and has a fixed form, and its answer comes from memory in a fraction of a millisecond. A thread,
+a WSGI environment and Flask would take most of that time. `answer` accepts exactly these forms and returns None for
+every other request; the worker then hands the request to gunicorn and Flask.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from webhook.admission import NotCached
-from webhook.handler import Endpoint, Handler
+from webhook.handler import TEXT, Answer, Endpoint, Handler
 
 MAX_DIRECT_BODY = 128 * 1024
 """Bytes. A larger review takes so long to parse that other connections would wait for it."""
@@ -20,21 +20,42 @@ _HEAD = re.compile(
     rb"(?:(?!(?i:expect|connection|upgrade|transfer-|content-encoding))[A-Za-z0-9-]+:[\t -~]*\r\n)+\r\n"
 )
 """A whole head. Headers that change how the rest of the connection is read do not match."""
+_PROBE = re.compile(
+    rb"GET /(readyz|healthz) HTTP/1\.1\r\n"
+    rb"(?:(?!(?i:expect|connection|upgrade|transfer-|content-))[A-Za-z0-9-]+:[\t -~]*\r\n"
+    rb"|(?i:connection): close\r\n)+\r\n"
+)
+"""A whole request of a kubelet's probe. It asks for the end of the connection."""
+_CLOSE = re.compile(rb"\r\nconnection:", re.IGNORECASE)
 _JSON = re.compile(rb"\r\ncontent-type:[ \t]*application/json[ \t]*\r\n", re.IGNORECASE)
 _LENGTH = re.compile(rb"\r\ncontent-length:", re.IGNORECASE)
 _ENDPOINTS: Final[dict[bytes, Endpoint]] = {b"mutate": "mutate", b"validate": "validate"}
 
 
-def answer(handler: Handler, request: bytes, certificate: Mapping[str, Any] | None) -> bytes | None:
-    """The whole HTTP answer to ``request``; None if the request has another form or its answer has to wait.
+class Reply(NamedTuple):
+    """A whole HTTP answer."""
+
+    answer: bytes
+    keep: bool
+    """Whether the connection may go on."""
+
+
+def answer(
+    handler: Handler, not_ready: Callable[[], str], request: bytes, certificate: Mapping[str, Any] | None
+) -> Reply | None:
+    """The answer to ``request``; None if the request has another form or its answer has to wait.
 
     Args:
-        handler: answers the body.
+        handler: answers the body of an admission request.
+        not_ready: returns why the process is not ready, or an empty string.
         request: one whole HTTP request, head and body.
         certificate: the client's verified certificate.
     """
     matched = _HEAD.match(request)
-    if matched is None or len(request) - matched.end() > MAX_DIRECT_BODY:
+    if matched is None:
+        probe = _PROBE.fullmatch(request)
+        return None if probe is None else _probed(not_ready() if probe[1] == b"readyz" else "", request)
+    if len(request) - matched.end() > MAX_DIRECT_BODY:
         return None
     if any(len(header.findall(request, 0, matched.end())) != 1 for header in (_JSON, _LENGTH)):
         return None
@@ -42,8 +63,18 @@ def answer(handler: Handler, request: bytes, certificate: Mapping[str, Any] | No
         reply = handler.answer(_ENDPOINTS[matched[1]], request[matched.end() :], certificate, may_block=False)
     except NotCached:
         return None
+    return Reply(_http(reply), keep=True)
+
+
+def _probed(failure: str, request: bytes) -> Reply:
+    keep = _CLOSE.search(request) is None
+    reply = Answer(503 if failure else 200, TEXT, f"{failure or 'ok'}\n".encode())
+    return Reply(_http(reply, "" if keep else "Connection: close\r\n"), keep)
+
+
+def _http(reply: Answer, header: str = "") -> bytes:
     head = (
         f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
-        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n\r\n"
+        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n{header}\r\n"
     )
     return head.encode() + reply.body

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 import orjson
-import structlog
 
 from crds.shape import METADATA, shape_fault
 from injection.kinds import KINDS
@@ -23,13 +22,12 @@ from injection.settings import SidecarDefaults
 from kube.failures import ApiError
 from kube.objects import Object
 from telemetry import tracing
+from telemetry.logs import log
 from telemetry.metrics.describe import OTHER, BoundedLabel
 from telemetry.metrics.webhook import ADMISSION_SECONDS, ADMISSIONS, DENIALS
 from webhook.admission import Decision, NotCached, PlanLookup, decide
 from webhook.review import BadRequest, Clients, Stranger, request_of
 from webhook.validation import validate
-
-log = structlog.get_logger(__name__)
 
 JSON: Final = "application/json"
 TEXT: Final = "text/plain; charset=utf-8"

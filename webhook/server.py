@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
@@ -26,13 +26,16 @@ from kube.credentials import load_configuration
 from kube.throttle import BURST, QPS, Throttle
 from telemetry import logs, tracing
 from telemetry.addresses import bracketed, every_address
+from telemetry.logs import log
 from webhook.limits import PEER_CONNECTIONS
+from webhook.loads import ABSENT, Loads
 from webhook.review import Clients
 
 if TYPE_CHECKING:
     import ssl
 
     from kube.client import Client
+    from webhook.handler import Handler
     from webhook.tls import Certificate
     from webhook.worker import DirectAnswer
 
@@ -69,7 +72,6 @@ class Options:
 
 
 SHARED = (
-    "flask",
     "urllib3",
     "prometheus_client.multiprocess",
     "gunicorn.workers.gthread",
@@ -132,6 +134,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         self.answer: DirectAnswer = lambda request, certificate: None
         """Answers requests in the worker's event loop. :meth:`load` sets it."""
         self._certificate: Certificate | None = None
+        self.loads = Loads(2 * options.workers + 1)  # a reload starts new workers before the old ones stop
         super().__init__()
 
     def load_config(self) -> None:
@@ -156,9 +159,9 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "proc_name": "asya-webhook",
             "limit_request_line": 2048,
-            "pre_fork": lambda _server, _worker: _freeze(),
+            "pre_fork": self._pre_fork,
             "when_ready": self._when_ready,
-            "child_exit": _child_exit,
+            "child_exit": self._child_exit,
         }
         for name, value in settings.items():
             if value is not None:
@@ -172,7 +175,6 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         from telemetry.metrics.shared import BUILD
         from webhook import direct
         from webhook.actors import ActorCache
-        from webhook.app import create_app
         from webhook.handler import Handler
         from webhook.tls import Certificate
 
@@ -203,18 +205,29 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
             return _not_ready(cache.is_synced, loaded.is_loaded)
 
         handler = Handler(cache.plan, defaults, cached=cache.cached_plan, clients=clients)
-        self.answer = partial(direct.answer, handler)
-        app = create_app(handler, not_ready)
+        self.answer = partial(direct.answer, handler, not_ready)
         # The worker has accepted no connection yet, so a slow start fails no request.
         _wait_while(not_ready)
         # These objects stay for the life of the process. Scanning them took 10 % of each request.
         gc.collect()
         gc.freeze()
-        return app
+        return _FlaskWhenNeeded(handler, not_ready)
 
     def _context(self) -> "ssl.SSLContext":
         assert self._certificate is not None, "a worker accepts connections after it has loaded the application"
         return self._certificate.context()
+
+    def _pre_fork(self, server: Any, worker: Any) -> None:
+        worker.slot = self.loads.free_slot({other.slot for other in server.WORKERS.values()})
+        # Take all present objects out of the garbage collector's sight, for this process and the worker.
+        gc.freeze()
+        gc.enable()
+
+    def _child_exit(self, _server: Any, worker: Any) -> None:
+        from prometheus_client.multiprocess import mark_process_dead
+
+        self.loads.write(worker.slot, ABSENT)
+        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
     def _when_ready(self, _server: Any) -> None:
         from prometheus_client import CollectorRegistry
@@ -227,10 +240,24 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         serve(every_address(), self._options.metrics_port, registry, {"/healthz": lambda: ""})
 
 
-def _freeze() -> None:
-    """Take all present objects out of the garbage collector's sight, for this process and the workers that it forks."""
-    gc.freeze()
-    gc.enable()
+class _FlaskWhenNeeded:
+    """The Flask application, imported and created at the first request that the event loop does not answer.
+
+    API servers and kubelets send no such request, and Flask takes 9 MB in each process.
+    """
+
+    def __init__(self, handler: "Handler", not_ready: Callable[[], str]) -> None:
+        self._handler, self._not_ready = handler, not_ready
+        self._lock = threading.Lock()
+        self._app: Any = None
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        with self._lock:
+            if self._app is None:
+                from webhook.app import create_app
+
+                self._app = create_app(self._handler, self._not_ready)
+        return self._app(environ, start_response)
 
 
 def _note_validity(starts: datetime, expires: datetime) -> None:
@@ -248,7 +275,7 @@ def _version(client: "Client") -> tuple[int, int]:
         try:
             return client.version()
         except ApiError as error:
-            structlog.get_logger(__name__).warning("api_unreachable", error=str(error))
+            log.warning("api_unreachable", error=str(error))
             time.sleep(1)
 
 
@@ -263,9 +290,3 @@ def _not_ready(is_synced: bool, loaded: bool) -> str:
     if not loaded:
         return "no certificate has been loaded yet"
     return "" if is_synced else "the list of AsyncActors has not arrived yet"
-
-
-def _child_exit(_server: Any, worker: Any) -> None:
-    from prometheus_client.multiprocess import mark_process_dead
-
-    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -10,15 +10,13 @@ import tempfile
 from collections.abc import Callable
 from datetime import datetime
 
-import structlog
 from cryptography import x509
 
 from kube.client import Client
 from kube.informer import Informer
 from kube.objects import Object
 from kube.resources import SECRETS
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 
 class NoCertificate(ssl.SSLError):

@@ -23,6 +23,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 from webhook.connections import Connection
 from webhook.fairness import ConnectionLimits, Turns
 from webhook.limits import TOTAL_CONNECTIONS
+from webhook.loads import ABSENT, Share
 
 MAX_ACCEPTS = 64
 """New connections that are accepted in one turn, about 2 ms of work."""
@@ -34,8 +35,11 @@ RESERVED_FILES = 128
 BUFFERED_BYTES = 32 * 1024 * 1024
 """The limit of one worker for unanswered requests and unsent answers."""
 
-DirectAnswer = Callable[[bytes, Mapping[str, Any] | None], bytes | None]
-"""Answers a whole request of a client with this certificate; None if a thread must answer."""
+DirectAnswer = Callable[[bytes, Mapping[str, Any] | None], tuple[bytes, bool] | None]
+"""Answers a whole request of a client with this certificate: the HTTP answer, and whether the connection may go on.
+
+None if a thread must answer.
+"""
 
 
 def raise_file_limit() -> int:
@@ -50,8 +54,13 @@ def raise_file_limit() -> int:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """The worker. ``app.answer`` is its :data:`DirectAnswer`, ``app.peer_connections`` the limit for one address."""
+    """The worker. ``app.answer`` is its :data:`DirectAnswer`, ``app.peer_connections`` the limit for one address.
 
+    ``app.loads`` has the numbers of connections of all workers, this worker's in :attr:`slot`.
+    """
+
+    slot: int
+    """The master sets it before the fork."""
     poller: Any
     app: Any
     cfg: Any
@@ -63,16 +72,24 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._limits = ConnectionLimits(min(self.app.peer_connections, total), total)
         self._ready, self._for_threads, self._working = Turns(), Turns(), 0
         self._swept, self._held, self._accepts = 0.0, 0, 1
+        self._share = Share(self.app.loads, self.slot)
         # gunicorn would stop accepting at its own limits. Here an older connection closes instead.
         self.worker_connections = 1 << 30
         self.max_keepalived = 1 << 30
         super().init_process()
+
+    def run(self) -> None:
+        """Serve until the worker must stop."""
+        self._publish()
+        super().run()
 
     def accept(self, listener: Any) -> None:
         """Accept waiting connections: one at first, and twice as many in each turn that does not accept them all.
 
         So workers that wake up for the same few connections share them, and a crowd is still accepted quickly.
         """
+        if self._share.leaves_to_another():
+            return
         for _ in range(self._accepts):
             try:
                 sock, client = listener.accept()
@@ -88,6 +105,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 raise
             connection = Connection(sock, client, listener.getsockname(), self.cfg, self._context)
             self.nr_conns += 1
+            self._publish()
             surplus = self._limits.admit(connection)
             if surplus is not None:
                 self._close(surplus)
@@ -130,6 +148,9 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             for connection in [c for c in self._limits if c.deadline <= now]:
                 self._close(connection)
 
+    def _publish(self) -> None:
+        self._share.publish(self.nr_conns if self.alive else ABSENT)
+
     def _context(self) -> Any:
         return ssl_context(self.cfg)
 
@@ -157,10 +178,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Answer the request here if possible. A worker that stops leaves it to gunicorn, which closes afterwards."""
         if not self.alive or not connection.may_go_on:
             return False
-        answer = self.app.answer(connection.request, connection.certificate)
-        if answer is None:
+        reply = self.app.answer(connection.request, connection.certificate)
+        if reply is None:
             return False
-        connection.reply(answer, keep=True)
+        answer, keep = reply
+        connection.reply(answer, keep)
         self._limits.mark_served(connection)
         return True
 
@@ -204,6 +226,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._held -= connection.counted
         self._limits.remove(connection)
         self.nr_conns -= 1
+        self._publish()
         connection.close()
 
     def _cap_keepalive(self, deadline: float) -> None:

@@ -4,8 +4,6 @@ The operator releases those that are injected: without the actor, their sidecar 
 until the actor is created.
 """
 
-import structlog
-
 from controller.cluster.access import Cluster
 from controller.cluster.labelled import WAITING_SECONDS, Labelled
 from controller.cluster.reporter import Reporter
@@ -14,8 +12,7 @@ from injection.ownership import RELEASED, ownership
 from kube import events
 from kube.objects import Key, Object
 from kube.resources import ASYNC_ACTORS
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 NO_SUCH_ACTOR = "NoSuchAsyncActor"
 """Reason of the Events on workloads whose label names an actor that does not exist."""

@@ -6,8 +6,6 @@ operator releases labelled and borrowed workloads in both cases.
 
 from datetime import UTC, datetime
 
-import structlog
-
 from controller.cluster.access import Cluster
 from controller.cluster.borrowed import Borrowed
 from controller.cluster.labelled import WAITING_SECONDS, Labelled, Released
@@ -21,8 +19,7 @@ from kube import events
 from kube.failures import ApiError
 from kube.objects import Key, Object
 from kube.resources import ASYNC_ACTORS
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 TERMINATING: Phase = "Terminating"
 BLOCKED_SECONDS = 15.0

@@ -10,8 +10,6 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-import structlog
-
 from controller.cluster.access import Cluster
 from controller.cluster.refused import Refused, state_of
 from controller.cluster.rollouts import NoPlace, Rollouts
@@ -26,8 +24,7 @@ from kube.failures import ApiError
 from kube.informer import Informer
 from kube.objects import Key, Object
 from kube.resources import Resource
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 600.0
 """Seconds of backoff between two re-injections that do not bring the plan; each pause is three times the last."""

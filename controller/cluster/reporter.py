@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import structlog
-
 from controller.cluster.access import Cluster
 from controller.rules import status
 from controller.rules.status import Observation, Verdict
@@ -12,8 +10,7 @@ from kube import events
 from kube.failures import ApiError
 from kube.objects import Key, Object
 from kube.resources import ASYNC_ACTORS
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 StatusObserver = Callable[[Key, Object | None], None]
 """A callback with each actor's latest status; None when the actor is deleted."""

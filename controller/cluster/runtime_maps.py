@@ -5,8 +5,6 @@ A pod can mount a ConfigMap of its own namespace only. An injected pod needs the
 
 from collections.abc import Iterator
 
-import structlog
-
 from controller.cluster.access import Cluster, Contested, Locks
 from controller.rules.desired import runtime_config_map
 from controller.rules.remedies import remedy
@@ -25,8 +23,7 @@ from injection.inject import map_of
 from injection.plan import script_hash
 from kube.failures import ApiError
 from kube.objects import Object
-
-log = structlog.get_logger(__name__)
+from telemetry.logs import log
 
 
 class RuntimeMaps:

@@ -15,15 +15,12 @@ from functools import lru_cache
 from http.client import HTTPException
 from pathlib import Path
 
-import structlog
-
 from controller.script.github import PUBLIC, Access, access
 from injection.settings import InvalidSetting
 from runtime import SCRIPT
 from telemetry import threads
+from telemetry.logs import log
 from telemetry.metrics.controller import RUNTIME_LOADS
-
-log = structlog.get_logger(__name__)
 
 MAX_BYTES = 1024 * 1024
 """The largest ConfigMap: https://kubernetes.io/docs/concepts/configuration/configmap/"""

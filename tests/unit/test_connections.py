@@ -100,7 +100,7 @@ def test_the_address_with_the_most_connections_loses_one(limits: ConnectionLimit
 
 def test_a_connection_that_the_event_loop_answered_closes_after_those_without_an_answer() -> None:
     worker: Any = Worker.__new__(Worker)
-    worker.alive, worker.app = True, SimpleNamespace(answer=lambda request, certificate: b"answer")
+    worker.alive, worker.app = True, SimpleNamespace(answer=lambda request, certificate: (b"answer", True))
     worker._limits = limits = ConnectionLimits(per_peer=3, total=5)
     answered, second, third, newest = (connection("a") for _ in range(4))
     for one in (answered, second, third):

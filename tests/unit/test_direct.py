@@ -14,7 +14,8 @@ from tests.unit.test_admission import TEMPLATE, deployment, envelope, review
 from webhook.admission import NotCached, PlanRequest
 from webhook.app import create_app
 from webhook.connections import request_end
-from webhook.direct import MAX_DIRECT_BODY, answer
+from webhook.direct import MAX_DIRECT_BODY, Reply
+from webhook.direct import answer as direct_answer
 from webhook.handler import Handler
 
 HEADERS = (
@@ -59,6 +60,13 @@ BODIES: dict[str, tuple[str, bytes]] = {
 def request(path: str, body: bytes, *headers: str) -> bytes:
     lines = (f"POST {path} HTTP/1.1", *(headers or HEADERS), f"Content-Length: {len(body)}", "", "")
     return "\r\n".join(lines).encode() + body
+
+
+def answer(handler: Handler, whole: bytes, certificate: None, not_ready: str = "") -> bytes | None:
+    """The direct answer; after an admission the connection goes on."""
+    reply = direct_answer(handler, lambda: not_ready, whole, certificate)
+    assert reply is None or reply.keep
+    return reply and reply.answer
 
 
 def parts(whole: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -131,3 +139,58 @@ def test_direct_responses_share_no_object_between_requests() -> None:
     first = answer(HANDLER, request("/mutate", BODY), None)
     assert first is not None
     assert answer(HANDLER, request("/mutate", BODY), None) == first
+
+
+PROBE = b"\r\n".join(
+    (
+        b"GET /readyz HTTP/1.1",
+        b"Host: 10.86.0.7:8443",
+        b"User-Agent: kube-probe/1.36",
+        b"Accept: */*",
+        b"Connection: close",
+        b"",
+        b"",
+    )
+)
+"""The bytes that a kubelet of version 1.36 sends."""
+
+
+@pytest.mark.parametrize("path", ["readyz", "healthz"])
+@pytest.mark.parametrize("why", ["", "no certificate has been loaded yet"])
+def test_a_probe_gets_the_answer_that_flask_gives(path: str, why: str) -> None:
+    whole = PROBE.replace(b"readyz", path.encode())
+    assert request_end(bytearray(whole)) == (len(whole), True)
+    reply = direct_answer(HANDLER, lambda: why, whole, None)
+    assert isinstance(reply, Reply)
+    assert not reply.keep, "the kubelet waits for the end of the connection"
+    flask = create_app(HANDLER, lambda: why).test_client().get(f"/{path}")
+    status, headers, content = parts(reply.answer)
+    assert (status, content) == (flask.status_code, flask.data)
+    assert headers["content-type"] == flask.headers["Content-Type"]
+    assert headers["connection"] == "close"
+
+
+def test_a_probe_that_keeps_its_connection_keeps_it() -> None:
+    reply = direct_answer(HANDLER, lambda: "", PROBE.replace(b"Connection: close\r\n", b""), None)
+    assert reply is not None
+    assert reply.keep
+    assert b"onnection" not in reply.answer
+
+
+@pytest.mark.parametrize(
+    "whole",
+    [
+        PROBE.replace(b"/readyz", b"/readyz?a"),
+        PROBE.replace(b"/readyz", b"/readyz/"),
+        PROBE.replace(b"/readyz", b"/"),
+        PROBE.replace(b"GET", b"HEAD"),
+        PROBE.replace(b"HTTP/1.1", b"HTTP/1.0"),
+        PROBE.replace(b": close", b": Upgrade"),
+        PROBE.replace(b": close", b": close, Upgrade"),
+        PROBE.replace(b"Accept:", b"Expect:"),
+        PROBE.replace(b"Accept: */*", b"Content-Length: 3"),
+        PROBE + b"abc",
+    ],
+)
+def test_flask_handles_every_other_get(whole: bytes) -> None:
+    assert answer(HANDLER, whole, None) is None

@@ -12,14 +12,13 @@ from tests.harness.clusters import ROOT
 SCRIPT = """
 import logging, sys
 from gunicorn.config import Config
-import structlog
 from telemetry import logs
 from webhook.gunicorn_log import GunicornLog
 logs.configure(format=sys.argv[1])
 config = Config()
 config.set("loglevel", "warning")
 gunicorn = GunicornLog(config)
-structlog.get_logger("x").info("own", actor="a")
+logs.log.info("own", actor="a")
 gunicorn.error("from gunicorn %s", 1)
 gunicorn.info("left out")
 try:
