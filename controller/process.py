@@ -207,6 +207,7 @@ class Controller:
         self._watchdog.stop()
         self._queue.close()
         self._workers.join(STOP_SECONDS)
+        self._reconciler.flush(STOP_SECONDS)
         self._election.release()
         server.shutdown()
 

@@ -73,6 +73,10 @@ class Reconciler:
                 self._reporter.event(obj, "ReconcileFailed", message, warning=True)
             raise
 
+    def flush(self, seconds: float) -> None:
+        """Wait at most ``seconds`` until the Events of all reconciles are sent."""
+        self._reporter.flush(seconds)
+
     def _reconcile_actor(self, key: Key, obj: Object) -> float | None:
         """Read, decide, write, report."""
         runtime = self._runtime.ensure(key[0])

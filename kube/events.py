@@ -1,8 +1,10 @@
 """Creates, sends and lists Kubernetes Events, which ``kubectl describe`` shows as the history of an object."""
 
 import hashlib
+import queue
 import re
 import threading
+import time
 from collections import OrderedDict
 from datetime import UTC, datetime
 
@@ -11,12 +13,17 @@ from kube.client import Client
 from kube.failures import ApiError
 from kube.objects import Object
 from kube.resources import EVENTS
+from telemetry import threads
 from telemetry.logs import log
 
 MAX_MESSAGE = 1000
 """Longest message, in characters. The API server refuses more than 1024."""
 REMEMBERED = 500
 """Number of Events whose counts a recorder remembers."""
+WAITING = 2000
+"""Largest number of Events that wait to be sent. Further ones are logged as lost."""
+PAUSE_SECONDS = 0.02
+"""Time between two Events that wait. Many changes at once cause as many Events, and reconciles have priority."""
 
 
 def timestamp() -> str:
@@ -144,6 +151,43 @@ class Recorder:
                 return False
             raise
         return True
+
+
+class BackgroundRecorder:
+    """Sends Events on its own thread, in order, so that no reconcile waits for one. All methods are thread-safe."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._waiting: queue.Queue[tuple[Object, str, str, bool]] = queue.Queue(WAITING)
+        self._lock, self._is_started = threading.Lock(), False
+        self._is_flushing = threading.Event()
+
+    def record(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
+        """Send an Event soon. See :meth:`Recorder.record`."""
+        with self._lock:
+            if not self._is_started:
+                self._is_started = True
+                threads.start("events", self._send)
+        try:
+            self._waiting.put_nowait((about, reason, message, warning))
+        except queue.Full:
+            log.warning("event_lost", reason=reason, message=message, error=f"{WAITING} Events wait already")
+
+    def flush(self, seconds: float) -> None:
+        """Send the waiting Events without pauses, and wait at most ``seconds`` until they are sent."""
+        self._is_flushing.set()
+        deadline = time.monotonic() + seconds
+        while self._waiting.unfinished_tasks and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._is_flushing.clear()
+
+    def _send(self) -> None:
+        while True:
+            about, reason, message, warning = self._waiting.get()
+            self._recorder.record(about, reason, message, warning=warning)
+            self._waiting.task_done()
+            if not self._waiting.empty():
+                self._is_flushing.wait(PAUSE_SECONDS)
 
 
 def situation(uid: str, reason: str, message: str, warning: bool) -> str:

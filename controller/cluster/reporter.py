@@ -24,7 +24,7 @@ class Reporter:
 
     def __init__(self, cluster: Cluster, identity: str, on_status: StatusObserver) -> None:
         self._cluster, self._on_status = cluster, on_status
-        self._events = events.Recorder(cluster.client, identity)
+        self._events = events.BackgroundRecorder(events.Recorder(cluster.client, identity))
         self._reported: dict[Key, dict[str, str]] = {}
         """By actor and uid of a labelled workload: the reason of a refusal in the last Event about it."""
 
@@ -77,6 +77,10 @@ class Reporter:
     def event_about(self, obj: Object, reason: str, message: str, *, warning: bool = False) -> None:
         """Record an Event about any object."""
         self._events.record(obj, reason, message, warning=warning)
+
+    def flush(self, seconds: float) -> None:
+        """Wait at most ``seconds`` until all Events are sent."""
+        self._events.flush(seconds)
 
     def forget(self, key: Key) -> None:
         """Drop the stored state of a deleted actor."""

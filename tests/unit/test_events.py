@@ -1,5 +1,6 @@
 """Events that occur again soon are counted, not repeated."""
 
+import threading
 from typing import Any, cast
 
 import pytest
@@ -83,3 +84,44 @@ def test_memory_is_bounded_and_a_lost_event_causes_no_error(api: Api, monkeypatc
     assert len(recorder._counts) == 10
     api.down = True
     recorder.record(ABOUT, "Lost", "nobody hears it")
+
+
+def in_background(api: Any) -> events.BackgroundRecorder:
+    return events.BackgroundRecorder(events.Recorder(cast(Client, api), "me"))
+
+
+def test_events_are_sent_in_order_on_another_thread(api: Api) -> None:
+    recorder = in_background(api)
+    for number in range(3):
+        recorder.record(ABOUT, "Changed", f"message {'abc'[number]}", warning=number == 1)
+    recorder.flush(10)
+    sent = [(e["message"], e["type"]) for e in api.stored.values()]
+    assert sent == [("message a", "Normal"), ("message b", "Warning"), ("message c", "Normal")]
+
+
+class Slow(Api):
+    """Answers only when it is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def create(self, _resource: Any, obj: Object) -> Object:
+        self.released.wait(10)
+        return super().create(_resource, obj)
+
+
+def test_no_caller_waits_for_a_slow_server_and_memory_is_bounded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(events, "WAITING", 3)
+    api = Slow()
+    recorder = in_background(api)
+    for number in range(20):
+        recorder.record(ABOUT, f"Many{number}", "x")
+    assert not api.stored
+    lost = capsys.readouterr().err.count("event_lost")
+    api.released.set()
+    recorder.flush(10)
+    assert len(api.stored) + lost == 20
+    assert len(api.stored) in (3, 4), "three wait, and one may be on its way"
