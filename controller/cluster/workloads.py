@@ -3,6 +3,7 @@
 A Job is replaced when its inputs change. A workload that belongs to another owner is never changed.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,11 +14,17 @@ from controller.cluster.rollouts import NoPlace, Rollouts
 from controller.rules import desired, scalers, status
 from controller.rules.adoption import has_same_inputs, ownership_verdict
 from controller.rules.injected import digest, has_opted_out
-from controller.rules.replicas import desired_workload, scaling_mode, starts_asleep
+from controller.rules.replicas import STARTING, desired_workload, scaling_mode, starts_asleep
 from controller.rules.rolling import has_pods, is_running, replaces_pods
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
-from crds.names import ANNOTATION_ACTOR_GENERATION, ANNOTATION_APPLIED, LABEL_ACTOR, OPERATOR
+from crds.names import (
+    ANNOTATION_ACTOR_GENERATION,
+    ANNOTATION_APPLIED,
+    ANNOTATION_SCALING,
+    LABEL_ACTOR,
+    OPERATOR,
+)
 from injection.settings import SidecarDefaults
 from kube.failures import ApiError
 from kube.informer import Informer
@@ -63,15 +70,17 @@ class Workloads:
         """
         keda = actor.spec.scaling.enabled and self._cluster.keda is not None
         if keda and desired.is_scaled_by_job(actor):
-            outcome = self._apply(actor, self._scaled_jobs(), scalers.scaled_job(actor, self._defaults), plan_digest)
+            manifest = scalers.scaled_job(actor, self._defaults)
+            outcome = self._create_or_apply(actor, self._scaled_jobs(), lambda live: manifest, plan_digest)
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
-            live = self._cluster.get(informer, actor.metadata.namespace, desired.workload_name(actor))
-            outcome = self._apply(actor, informer, desired_workload(actor, live, keda=keda), plan_digest)
-            if live is None and outcome.live is not None and starts_asleep(actor, keda=keda):
-                # The first apply set zero replicas. The second one gives the field to KEDA. Without the first one,
-                # the default of one replica would start a pod.
-                outcome = self._apply(actor, informer, desired_workload(actor, outcome.live, keda=keda), plan_digest)
+            is_new = informer.get(actor.metadata.namespace, desired.workload_name(actor)) is None
+            outcome = self._create_or_apply(
+                actor, informer, lambda live: desired_workload(actor, live, keda=keda), plan_digest
+            )
+            if is_new and outcome.live is not None and starts_asleep(actor, keda=keda):
+                # The apply set zero replicas, because the default of one replica would start a pod.
+                outcome = self._give_to_keda(actor, informer, outcome)
         if outcome.verdict.status == "True" and not outcome.is_waiting and outcome.live is not None:
             remaining = self._prune(actor, outcome.live)
             if remaining:
@@ -107,9 +116,32 @@ class Workloads:
             return WorkloadResult(status.workload_not_injected(kind, name), live)
         return WorkloadResult(status.workload_found(kind, name), live)
 
-    def _apply(self, actor: AsyncActor, informer: Informer, manifest: Object, plan_digest: str) -> WorkloadResult:
+    def _create_or_apply(
+        self, actor: AsyncActor, informer: Informer, manifest_for: Callable[[Object | None], Object], plan_digest: str
+    ) -> WorkloadResult:
+        """Apply the workload that ``manifest_for`` returns for the live one.
+
+        The cache holds only labelled workloads, so a missing one needs a read: somebody else may have the name. A new
+        actor, which has no status yet, creates its workload without this read. If the name is taken, the create fails
+        with a conflict, and only then the actor reads.
+        """
+        namespace, name = actor.metadata.namespace, manifest_for(None)["metadata"]["name"]
+        live = informer.get(namespace, name)
+        if live is None and actor.status is not None:
+            live = self._cluster.client.get(informer.resource, namespace, name)
+        elif live is None:
+            try:
+                return self._apply(actor, informer, None, manifest_for(None), plan_digest)
+            except ApiError as error:
+                if error.code != 409:
+                    raise
+            live = self._cluster.client.get(informer.resource, namespace, name)
+        return self._apply(actor, informer, live, manifest_for(live), plan_digest)
+
+    def _apply(
+        self, actor: AsyncActor, informer: Informer, live: Object | None, manifest: Object, plan_digest: str
+    ) -> WorkloadResult:
         kind, name = manifest["kind"], manifest["metadata"]["name"]
-        live = self._cluster.get(informer, actor.metadata.namespace, name)
         not_owned = ownership_verdict(actor, live, manifest) if live is not None else None
         if not_owned is not None:
             return WorkloadResult(not_owned)
@@ -185,20 +217,37 @@ class Workloads:
         self._rolls[metadata["uid"]] = change
         return True
 
+    def _give_to_keda(self, actor: AsyncActor, informer: Informer, outcome: WorkloadResult) -> WorkloadResult:
+        """Give the replicas of a new workload to KEDA: the same write changes its mode, so no further apply is needed.
+
+        If the process dies before this write, the next reconcile finds the mode ``starting``, and gives them first.
+        """
+        live = outcome.live
+        if live is None or scaling_mode(live) != STARTING:
+            return outcome
+        manifest = desired_workload(actor, live, keda=True)
+        given = self._own_replicas(informer, live, manifest, {ANNOTATION_SCALING: scaling_mode(manifest)})
+        informer.observe(given)
+        return replace(outcome, live=given)
+
     def _hand_over_replicas(self, informer: Informer, live: Object, manifest: Object) -> None:
         """Give ``spec.replicas`` to another field manager before the operator stops applying it.
 
         If the only owner of a field drops it, the API server resets the field to its default. That would scale the
         workload to one replica.
         """
-        if scaling_mode(manifest) == "disabled" or scaling_mode(live) in ("enabled", "unmanaged"):
-            return
-        self._cluster.client.apply(
+        if scaling_mode(manifest) != "disabled" and scaling_mode(live) not in ("enabled", "unmanaged"):
+            self._own_replicas(informer, live, manifest, {})
+
+    def _own_replicas(self, informer: Informer, live: Object, manifest: Object, annotations: Object) -> Object:
+        """Apply the live replicas, and ``annotations``, as :data:`HANDOVER`; returns the workload after the write."""
+        names = {key: manifest["metadata"][key] for key in ("name", "namespace")}
+        return self._cluster.client.apply(
             informer.resource,
             {
                 "apiVersion": manifest["apiVersion"],
                 "kind": manifest["kind"],
-                "metadata": {"name": manifest["metadata"]["name"], "namespace": manifest["metadata"]["namespace"]},
+                "metadata": {**names, **({"annotations": annotations} if annotations else {})},
                 "spec": {"replicas": live["spec"].get("replicas", 1)},
             },
             manager=HANDOVER,

@@ -5,6 +5,9 @@ from crds.models import AsyncActor
 from crds.names import ANNOTATION_SCALING
 from kube.objects import Object, annotation
 
+STARTING = "starting"
+"""The mode of a new workload without pods, until the operator has given its replicas to KEDA."""
+
 
 def starts_asleep(actor: AsyncActor, *, keda: bool) -> bool:
     """Whether a new workload of the actor has no pods until KEDA scales it up."""
@@ -20,7 +23,11 @@ def desired_workload(actor: AsyncActor, live: Object | None, *, keda: bool) -> O
         keda: whether KEDA shall scale it.
     """
     if live is None and starts_asleep(actor, keda=keda):
-        return desired.workload(actor, keda=False, replicas=0)
+        # The same object with its digest, so that no second apply is needed after the replicas are given to KEDA.
+        manifest = desired.workload(actor, keda=True)
+        annotations = {**manifest["metadata"]["annotations"], ANNOTATION_SCALING: STARTING}
+        metadata = {**manifest["metadata"], "annotations": annotations}
+        return {**manifest, "metadata": metadata, "spec": {**manifest["spec"], "replicas": 0}}
     was_keda = live is not None and live["kind"] in desired.SCALABLE and scaling_mode(live) == "enabled"
     if was_keda and actor.spec.scaling.enabled:
         return desired.workload(actor, keda=True)  # also after KEDA was removed, so that the replicas do not change
@@ -33,6 +40,6 @@ def desired_workload(actor: AsyncActor, live: Object | None, *, keda: bool) -> O
 def scaling_mode(workload: Object) -> str:
     """The mode of the last apply: ``enabled`` (KEDA owns the replicas), ``disabled`` (the operator), ``unmanaged``.
 
-    Empty if the operator never applied the workload.
+    ``starting`` until the replicas of a new workload belong to KEDA. Empty if the operator never applied the workload.
     """
     return annotation(workload, ANNOTATION_SCALING)
