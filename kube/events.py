@@ -1,6 +1,7 @@
 """Creates, sends and lists Kubernetes Events, which ``kubectl describe`` shows as the history of an object."""
 
 import hashlib
+import itertools
 import queue
 import re
 import threading
@@ -22,7 +23,7 @@ REMEMBERED = 500
 """Number of Events whose counts a recorder remembers."""
 WAITING = 2000
 """Largest number of Events that wait to be sent. Further ones are logged as lost."""
-PAUSE_SECONDS = 0.02
+PAUSE_SECONDS = 0.05
 """Time between two Events that wait. Many changes at once cause as many Events, and reconciles have priority."""
 
 
@@ -107,12 +108,19 @@ class Recorder:
         """The count of each recently sent Event, by name. For other Events, the recorder reads the count first."""
 
     def record(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
+        """Send an Event now. See :meth:`send`."""
+        self.send(self.made(about, reason, message, warning=warning))
+
+    def made(self, about: Object, reason: str, message: str, *, warning: bool = False) -> Object:
+        """The Event, with the present time."""
+        return event(about, reason, message, warning=warning, identity=self._identity)
+
+    def send(self, new_event: Object) -> None:
         """Send an Event. If that fails, log the Event and continue, because no work depends on it."""
-        new_event = event(about, reason, message, warning=warning, identity=self._identity)
         try:
             count = self._send(new_event)
         except ApiError as error:
-            log.warning("event_lost", reason=reason, message=message, error=str(error))
+            log.warning("event_lost", reason=new_event["reason"], message=new_event["message"], error=str(error))
             return
         with self._lock:
             name = new_event["metadata"]["name"]
@@ -154,11 +162,15 @@ class Recorder:
 
 
 class BackgroundRecorder:
-    """Sends Events on its own thread, in order, so that no reconcile waits for one. All methods are thread-safe."""
+    """Sends Events on its own thread, so that no reconcile waits for one. All methods are thread-safe.
+
+    Warnings go first, because somebody may look for them; otherwise the order stays.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._waiting: queue.Queue[tuple[Object, str, str, bool]] = queue.Queue(WAITING)
+        self._waiting: queue.PriorityQueue[tuple[bool, int, Object]] = queue.PriorityQueue(WAITING)
+        self._number = itertools.count()
         self._lock, self._is_started = threading.Lock(), False
         self._is_flushing = threading.Event()
 
@@ -169,7 +181,8 @@ class BackgroundRecorder:
                 self._is_started = True
                 threads.start("events", self._send)
         try:
-            self._waiting.put_nowait((about, reason, message, warning))
+            made = self._recorder.made(about, reason, message, warning=warning)
+            self._waiting.put_nowait((not warning, next(self._number), made))
         except queue.Full:
             log.warning("event_lost", reason=reason, message=message, error=f"{WAITING} Events wait already")
 
@@ -183,8 +196,7 @@ class BackgroundRecorder:
 
     def _send(self) -> None:
         while True:
-            about, reason, message, warning = self._waiting.get()
-            self._recorder.record(about, reason, message, warning=warning)
+            self._recorder.send(self._waiting.get()[-1])
             self._waiting.task_done()
             if not self._waiting.empty():
                 self._is_flushing.wait(PAUSE_SECONDS)

@@ -61,6 +61,10 @@ def pausing_annotation(live: Object) -> str | None:
     return PAUSED if str(annotations.get(PAUSED, "")) in _TRUE else None
 
 
+NOT_OBSERVED = ("ScaledObjectNotObserved", "ScaledJobNotObserved")
+"""Reasons of ScalingReady while KEDA has not processed a new object."""
+
+
 def scaling_verdict(
     actor: AsyncActor, queue: str, live: Object, events: Iterable[str], before: Object, now: datetime
 ) -> Verdict:

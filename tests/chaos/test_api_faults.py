@@ -146,10 +146,14 @@ def test_another_writer_that_insists(plant: Plant, traffic: Traffic) -> None:
     assert rewritten > seconds * 2
     assert 3 <= len(writes) <= 14, f"{len(writes)} restorations of {rewritten} changes"
     selector = f"involvedObject.kind=AsyncActor,involvedObject.name={key[1]}"
-    events = plant.client.list(EVENTS, key[0], fieldSelector=selector)
-    assert any(
-        "Contested" in e["message"] and "keeps changing the Deployment 'actor-1'" in e["message"] for e in events
-    )
+
+    def contested() -> bool:
+        events = plant.client.list(EVENTS, key[0], fieldSelector=selector)
+        return any(
+            "Contested" in e["message"] and "keeps changing the Deployment 'actor-1'" in e["message"] for e in events
+        )
+
+    wait_for("the Event", contested)
     plant.changes[key] += rewritten
     converge(plant)
     assert traffic.failures == []

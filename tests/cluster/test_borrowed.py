@@ -37,8 +37,11 @@ def test_bring_your_own(space: Space) -> None:
     assert containers(released) == ["app"]
     assert LABEL not in (released["metadata"].get("labels") or {})
     assert released["spec"]["replicas"] == 2
-    reasons = {e["reason"] for e in space.all("Event") if e["involvedObject"]["kind"] == "AsyncActor"}
-    assert {"WorkloadReleased", "ReplicasRestored"} <= reasons
+
+    def reasons() -> set[str]:
+        return {e["reason"] for e in space.all("Event") if e["involvedObject"]["kind"] == "AsyncActor"}
+
+    wait_for("the Events", lambda: reasons() >= {"WorkloadReleased", "ReplicasRestored"})
 
 
 def test_turning_scaling_off_restores_the_replicas_of_a_borrowed_workload(space: Space) -> None:

@@ -34,8 +34,11 @@ def test_a_pod_in_trouble(space: Space, phase: str) -> None:
     report(space, pod, ready=True, status=runs)
     space.wait_condition("a", "PodsReady", "True", "PodsReady")
     wait_for("the phase", lambda: _phase(space, "a") == "Running")
-    warned = [e for e in space.all("Event") if e["reason"] == phase and e["type"] == "Warning"]
-    assert len(warned) == 1
+
+    def warned() -> list[Object]:
+        return [e for e in space.all("Event") if e["reason"] == phase and e["type"] == "Warning"]
+
+    assert len(wait_for("the Event", warned)) == 1
 
 
 def test_pods_that_stay_unready_for_long_are_degraded(space: Space) -> None:

@@ -86,7 +86,7 @@ def test_a_crash_loop_reads_the_same_at_every_step(space: Space, container: str,
             down(restarts, waiting={"reason": "CrashLoopBackOff", "message": "back-off 10s"})
         up(4)
     assert {(_status(s)["phase"], _ready(s), _status(s)["reason"]) for s in states[first:]} == {(phase, "False", phase)}
-    events = [e for e in space.all("Event") if e["reason"] == phase]
+    events = wait_for("the Event", lambda: [e for e in space.all("Event") if e["reason"] == phase])
     assert len(events) == 1, "a crash loop must be one Event, not one for each crash"
 
 
