@@ -1,6 +1,7 @@
 """Pods that do not run: the actor's phase and conditions show the problem and its remedy until the pods run."""
 
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -35,7 +36,7 @@ def test_a_pod_in_trouble(space: Space, phase: str) -> None:
     space.wait_condition("a", "PodsReady", "True", "PodsReady")
     wait_for("the phase", lambda: _phase(space, "a") == "Running")
 
-    def warned() -> list[Object]:
+    def warned() -> list[dict[str, Any]]:
         return [e for e in space.all("Event") if e["reason"] == phase and e["type"] == "Warning"]
 
     assert len(wait_for("the Event", warned)) == 1

@@ -299,3 +299,16 @@ def test_nothing_is_written_at_rest_in_any_situation(
         for what, probe in (no_keda, warned(space, "InjectionOutdated", "'two'")):
             wait_for(what, probe, 60)
         assert_rest(proxy)
+
+
+@pytest.mark.only("sandbox")
+def test_a_new_actor_costs_few_writes(space: Space, operator: Operator, tmp_path: Path) -> None:
+    """Two writes of the workload: without pods, and the replicas given to KEDA. One of each other object. No read."""
+    with overheard(operator, tmp_path) as proxy:
+        start_time = time.monotonic()
+        space.apply(actor("new", scaling={"enabled": True}))
+        ready(space, "new")
+        time.sleep(1)
+        requests = [r for r in proxy.since(start_time) if "/new" in r.path]
+    counted = Counter(f"{r.method} {r.path.partition('/new')[0].rpartition('/')[2]}" for r in requests)
+    assert counted == {"PATCH deployments": 2, "PATCH scaledobjects": 1, "PATCH asyncactors": 1}
