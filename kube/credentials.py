@@ -13,13 +13,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import urllib3
-import yaml
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_SECONDS = 60.0
 """Interval at which the token is read again. The kubelet replaces it well before it expires."""
-UNREADABLE = (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, AttributeError)
-"""Exceptions of the official client for a file that is not a kubeconfig."""
 
 
 class NoCluster(Exception):
@@ -104,16 +101,19 @@ def _from_kubeconfig(kubeconfig: str | None) -> Configuration:
     try:
         import kubernetes.client
         import kubernetes.config
+        import yaml
     except ImportError:
         problem = "a kubeconfig needs the package `kubernetes`, which is not installed"
         raise NoCluster(f"{problem} (pip install kubernetes); the operator's image runs only in a cluster") from None
 
+    # Exceptions of the official client for a file that is not a kubeconfig.
+    unreadable = (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, AttributeError)
     official: Any = kubernetes.client.Configuration()  # the type stubs are incomplete
     try:
         kubernetes.config.load_kube_config(config_file=kubeconfig, client_configuration=official)
     except kubernetes.config.ConfigException as error:
         raise NoCluster(str(error)) from error
-    except UNREADABLE as error:
+    except unreadable as error:
         raise NoCluster(f"{kubeconfig or '$KUBECONFIG'} is not a kubeconfig: {error}") from error
 
     def pool(size: int) -> urllib3.PoolManager:

@@ -99,6 +99,7 @@ def run(options: Options) -> None:
     gc.disable()
     for module in SHARED:
         importlib.import_module(module)
+    gc.collect()
     try:
         _Gunicorn(options).run()
     finally:

@@ -86,3 +86,12 @@ def test_a_parameter_of_the_command_replaces_the_option_of_a_group() -> None:
     assert CliRunner().invoke(program, ["--local"]).exit_code == 0
     assert results == [("own", Where("own", local=True))]
     assert CliRunner().invoke(program, ["-n", "x"]).exit_code == 2
+
+
+def test_a_process_imports_no_other_command_and_no_library_for_terminals() -> None:
+    """Each of these modules would take memory for the life of the process."""
+    others = ("cli.main", "cli.plugin", "rich", "asyncio", "yaml", "flask", "kubernetes")
+    imports = "import sys, cli.__main__, cli.processes, controller.process, webhook.server"
+    code = f"{imports}; print([module for module in {others} if module in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"

@@ -129,5 +129,6 @@ registry = CollectorRegistry(); MultiProcessCollector(registry); print(generate_
 
 def test_a_command_loads_no_metric_before_the_process_has_set_their_directory() -> None:
     """``prometheus_client`` writes a worker's metrics to files only if their directory is set before its import."""
-    code = "import sys, cli.main; cli.main.stop_on_bad_setting(int); sys.exit('prometheus_client' in sys.modules)"
+    code = "import sys; from cli.processes import stop_on_bad_setting; stop_on_bad_setting(int)"
+    code += "; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
