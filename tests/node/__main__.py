@@ -10,8 +10,8 @@ Environment variables, all optional:
 ``E2E_SIDECAR_FRAMES`` and ``E2E_SIDECAR_HTTP``  images of the sidecar's two generations
 ``E2E_TEST_SIDECAR``   1: the http sidecar is built from tests/podrun
 ``E2E_PREVIOUS``       folder of an older chart, to upgrade from
-``E2E_RESTART``        command that stops the node and starts it again. It must stop all containers at the same moment, as a
-                       power failure does: a sidecar that outlives its runtime moves its queue to the queue for errors
+``E2E_RESTART``        command that stops the node and starts it again; all containers must stop at the same moment, as
+                       with a power failure, because a sidecar that outlives its runtime empties its queue
 ``E2E_FULL``           1: the full numbers and durations of the claims; takes about three times as long
 ``E2E_WORKERS``        number of tests at the same time (3)
 """
