@@ -90,7 +90,7 @@ def measure(count: int) -> converge.Converged:
             seconds = converge.create(client, ACTORS, actors, _full)
             cpu = cpu_seconds([process.pid]) - cpu
             requests = Counter({verb: n - before[verb] for verb, n in _requests(port).items()})
-            return converge.Converged(count, seconds, cpu, 0, 0, resident(process.pid), requests)
+            return converge.Converged(count, seconds, cpu, resident(process.pid), requests)
 
 
 def definitions() -> list[Object]:
