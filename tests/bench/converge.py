@@ -130,9 +130,7 @@ def measure(count: int, *, restart: bool = False) -> Converged:
         pid = controller.process.pid
         cpu, before = cpu_seconds([pid]), _requests(controller)
         seconds = create(client, ASYNC_ACTORS, actors, _full)
-        run = Converged(
-            count, seconds, cpu_seconds([pid]) - cpu, 0, 0, 0, resident(pid), _requests(controller) - before
-        )
+        run = Converged(count, seconds, cpu_seconds([pid]) - cpu, resident(pid), _requests(controller) - before)
         operator.stop_controllers()
         run.floor_seconds = _time_of(actors, partial(_write_bare, client))
         run.same_seconds = _time_of(actors, partial(_write_same, client))
