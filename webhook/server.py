@@ -95,6 +95,7 @@ def run(options: Options) -> None:
     choose_temporary_directory()
     metrics_directory = tempfile.mkdtemp(prefix="asya-metrics-")
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_directory
+    master = os.getpid()
     # The garbage collector writes into every object that it visits, and a written page is no longer shared.
     gc.disable()
     for module in SHARED:
@@ -103,7 +104,8 @@ def run(options: Options) -> None:
     try:
         _Gunicorn(options).run()
     finally:
-        shutil.rmtree(metrics_directory, ignore_errors=True)
+        if os.getpid() == master:  # a worker that stops comes here too, and the other workers need the directory
+            shutil.rmtree(metrics_directory, ignore_errors=True)
 
 
 def choose_temporary_directory(memory: Path = Path("/dev/shm")) -> None:

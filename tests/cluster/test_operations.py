@@ -1,6 +1,7 @@
 """Outages and changes in a cluster's life: the webhook is down, KEDA appears and disappears, controllers are killed."""
 
 import hashlib
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -254,6 +255,29 @@ def test_metrics_and_health(space: Space, operator: Operator) -> None:
 
 
 # -- labelled pods and workloads, as far as the main path needs them -----------------------------
+
+
+@pytest.mark.only("sandbox")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_of_the_webhook_that_ends_is_replaced(operator: Operator, number: signal.Signals) -> None:
+    """The watchdog ends a worker with SIGTERM, and a lack of memory with SIGKILL. The other worker goes on."""
+    assert operator.webhook is not None
+    children = Path(f"/proc/{operator.webhook.pid}/task/{operator.webhook.pid}/children")
+
+    def workers() -> set[int]:
+        return {int(pid) for pid in children.read_text().split()}
+
+    before = wait_for("two workers", lambda: workers() if len(workers()) == 2 else set())
+    ended = min(before)
+    os.kill(ended, number)
+
+    def replaced() -> bool:
+        return ended not in workers() and len(workers()) == 2
+
+    wait_for("its replacement", replaced, 20)
+    time.sleep(1)  # a worker that cannot start ends at once, and gunicorn with it
+    assert len(workers() - before) == 1
+    assert "asya_webhook_certificate_expiry_timestamp_seconds" in operator.webhook_metrics()
 
 
 def test_a_labelled_pod_is_injected_and_an_unlabelled_one_does_not_change(space: Space) -> None:
