@@ -5,6 +5,7 @@ a request costs a socket and a little memory, but no thread. This module only fi
 :mod:`webhook.direct` or gunicorn parses it.
 """
 
+import contextlib
 import re
 import socket
 import ssl
@@ -192,9 +193,10 @@ class Connection:
         return "waiting"
 
     def _drain(self, tls: ssl.SSLSocket) -> Progress:
-        for _ in range(READS):
-            if not tls.recv(RECORD_BYTES):
-                return "closed"
+        with contextlib.suppress(BlockingIOError):  # shutdown has ended TLS, so the socket itself reports no bytes
+            for _ in range(READS):
+                if not tls.recv(RECORD_BYTES):
+                    return "closed"
         return "waiting"
 
     def _wait_for(self, seconds: float) -> None:

@@ -41,7 +41,11 @@ class Reply(NamedTuple):
 
 
 def answer(
-    handler: Handler, not_ready: Callable[[], str], request: bytes, certificate: Mapping[str, Any] | None
+    handler: Handler,
+    not_ready: Callable[[], str],
+    request: bytes,
+    certificate: Mapping[str, Any] | None,
+    is_last: bool = False,
 ) -> Reply | None:
     """The answer to ``request``; None if the request has another form or its answer has to wait.
 
@@ -50,11 +54,16 @@ def answer(
         not_ready: returns why the process is not ready, or an empty string.
         request: one whole HTTP request, head and body.
         certificate: the client's verified certificate.
+        is_last: whether the connection must close after the answer.
     """
     matched = _HEAD.match(request)
     if matched is None:
         probe = _PROBE.fullmatch(request)
-        return None if probe is None else _probed(not_ready() if probe[1] == b"readyz" else "", request)
+        if probe is None:
+            return None
+        failure = not_ready() if probe[1] == b"readyz" else ""
+        reply = Answer(503 if failure else 200, TEXT, f"{failure or 'ok'}\n".encode())
+        return _http(reply, keep=not is_last and _CLOSE.search(request) is None)
     if len(request) - matched.end() > MAX_DIRECT_BODY:
         return None
     if any(len(header.findall(request, 0, matched.end())) != 1 for header in (_JSON, _LENGTH)):
@@ -63,18 +72,13 @@ def answer(
         reply = handler.answer(_ENDPOINTS[matched[1]], request[matched.end() :], certificate, may_block=False)
     except NotCached:
         return None
-    return Reply(_http(reply), keep=True)
+    return _http(reply, keep=not is_last)
 
 
-def _probed(failure: str, request: bytes) -> Reply:
-    keep = _CLOSE.search(request) is None
-    reply = Answer(503 if failure else 200, TEXT, f"{failure or 'ok'}\n".encode())
-    return Reply(_http(reply, "" if keep else "Connection: close\r\n"), keep)
-
-
-def _http(reply: Answer, header: str = "") -> bytes:
+def _http(reply: Answer, *, keep: bool) -> Reply:
+    end = "" if keep else "Connection: close\r\n"
     head = (
         f"HTTP/1.1 {reply.status} {HTTPStatus(reply.status).phrase}\r\n"
-        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n{header}\r\n"
+        f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n{end}\r\n"
     )
-    return head.encode() + reply.body
+    return Reply(head.encode() + reply.body, keep)

@@ -134,7 +134,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         from_environment(options.environment)
         Clients.from_environment(options.environment)
         load_configuration(options.kubeconfig)
-        self.answer: DirectAnswer = lambda request, certificate: None
+        self.answer: DirectAnswer = lambda request, certificate, is_last: None
         """Answers requests in the worker's event loop. :meth:`load` sets it."""
         self._certificate: Certificate | None = None
         self.loads = Loads(2 * options.workers + 1)  # a reload starts new workers before the old ones stop
@@ -246,7 +246,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
 class _FlaskWhenNeeded:
     """The Flask application, imported and created at the first request that the event loop does not answer.
 
-    API servers and kubelets send no such request, and Flask takes 9 MB in each process.
+    Of API servers, only a large review or one about an actor that is not in the cache is such a request; of kubelets,
+    none. Flask takes 9 MB in each process.
     """
 
     def __init__(self, handler: "Handler", not_ready: Callable[[], str]) -> None:

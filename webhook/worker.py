@@ -35,10 +35,10 @@ RESERVED_FILES = 128
 BUFFERED_BYTES = 32 * 1024 * 1024
 """The limit of one worker for unanswered requests and unsent answers."""
 
-DirectAnswer = Callable[[bytes, Mapping[str, Any] | None], tuple[bytes, bool] | None]
+DirectAnswer = Callable[[bytes, Mapping[str, Any] | None, bool], tuple[bytes, bool] | None]
 """Answers a whole request of a client with this certificate: the HTTP answer, and whether the connection may go on.
 
-None if a thread must answer.
+The third argument says that it must not go on. None if a thread must answer.
 """
 
 
@@ -175,10 +175,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._start_threads()
 
     def _answer(self, connection: Connection) -> bool:
-        """Answer the request here if possible. A worker that stops leaves it to gunicorn, which closes afterwards."""
-        if not self.alive or not connection.may_go_on:
+        """Answer the request here if possible. If the worker stops, the connection closes afterwards."""
+        if not connection.may_go_on:
             return False
-        reply = self.app.answer(connection.request, connection.certificate)
+        reply = self.app.answer(connection.request, connection.certificate, not self.alive)
         if reply is None:
             return False
         answer, keep = reply

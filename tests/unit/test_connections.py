@@ -1,6 +1,11 @@
 """Which connection the server closes when there are too many, and where a request ends."""
 
 import socket
+import ssl
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certs.authority import create_authority, issue
 from webhook.connections import MAX_BODY, MAX_HEAD, Connection, request_end
 from webhook.fairness import ConnectionLimits, Turns
 from webhook.worker import Worker
@@ -100,7 +106,7 @@ def test_the_address_with_the_most_connections_loses_one(limits: ConnectionLimit
 
 def test_a_connection_that_the_event_loop_answered_closes_after_those_without_an_answer() -> None:
     worker: Any = Worker.__new__(Worker)
-    worker.alive, worker.app = True, SimpleNamespace(answer=lambda request, certificate: (b"answer", True))
+    worker.alive, worker.app = True, SimpleNamespace(answer=lambda request, certificate, is_last: (b"answer", True))
     worker._limits = limits = ConnectionLimits(per_peer=3, total=5)
     answered, second, third, newest = (connection("a") for _ in range(4))
     for one in (answered, second, third):
@@ -110,6 +116,54 @@ def test_a_connection_that_the_event_loop_answered_closes_after_those_without_an
     assert limits.admit(newest) is second, "not the connection of an API server, although it is the oldest"
     for one in (answered, second, third, newest):
         one.close()
+
+
+@pytest.mark.parametrize("alive", [True, False])
+def test_a_worker_that_stops_answers_once_more_and_closes(alive: bool) -> None:
+    worker: Any = Worker.__new__(Worker)
+    worker.alive = alive
+    worker.app = SimpleNamespace(answer=lambda request, certificate, is_last: (b"answer", not is_last))
+    worker._limits = limits = ConnectionLimits(per_peer=3, total=5)
+    one = connection("a")
+    limits.admit(one)
+    one.request = GET
+    assert worker._answer(one)
+    assert one.is_proven is alive, "a connection that goes on is proven"
+    one.close()
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> ssl.SSLContext:
+    serving = issue(create_authority("test", timedelta(days=1)), ["127.0.0.1"], timedelta(days=1))
+    (tmp_path / "both.pem").write_bytes(serving.certificate + serving.key)
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(tmp_path / "both.pem")
+    return made
+
+
+def test_after_a_refusal_the_connection_stays_open_for_a_client_that_still_sends(context: ssl.SSLContext) -> None:
+    mine, theirs = socket.socketpair()
+    received: list[bytes] = []
+
+    def send_a_large_body() -> None:
+        with ssl._create_unverified_context().wrap_socket(theirs) as client:
+            client.sendall(post(MAX_BODY + 1))
+            for _ in range(20):
+                client.sendall(b"x" * 65536)
+            received.append(client.recv(100))
+
+    sender = threading.Thread(target=send_a_large_body)
+    sender.start()
+    server = Connection(mine, ("a", 1), ("", 0), None, lambda: context)
+    progress, until = server.advance(5), time.monotonic() + 10
+    while progress != "closed" and time.monotonic() < until:
+        if progress == "whole":
+            server.reply(b"refused", keep=False)
+        time.sleep(0.001)
+        progress = server.advance(5)
+    server.close()
+    sender.join(10)
+    assert received == [b"refused"]
 
 
 def served(turns: Turns, cost: dict[str, float], rounds: int) -> dict[str, float]:

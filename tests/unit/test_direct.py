@@ -177,6 +177,16 @@ def test_a_probe_that_keeps_its_connection_keeps_it() -> None:
     assert b"onnection" not in reply.answer
 
 
+@pytest.mark.parametrize("whole", [PROBE, PROBE.replace(b"Connection: close\r\n", b""), request("/mutate", BODY)])
+def test_the_last_answer_of_a_worker_that_stops_says_that_the_connection_closes(whole: bytes) -> None:
+    reply = direct_answer(HANDLER, lambda: "", whole, None, True)
+    assert reply is not None
+    assert not reply.keep
+    status, headers, content = parts(reply.answer)
+    assert (status, headers["connection"]) == (200, "close")
+    assert len(content) == int(headers["content-length"])
+
+
 @pytest.mark.parametrize(
     "whole",
     [
