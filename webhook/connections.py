@@ -74,6 +74,10 @@ class Outbox:
     def settimeout(self, seconds: float | None) -> None:
         """Do nothing: no call here blocks."""
 
+    def gettimeout(self) -> float:
+        """Return zero, as a socket that does not block. gunicorn asks before it writes an error."""
+        return 0.0
+
     def recv(self, size: int) -> bytes:
         """Return nothing: the whole request has been read."""
         return b""

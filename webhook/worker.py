@@ -231,5 +231,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Bring the deadlines of idle connections forward, for a worker that stops."""
+        self._publish()  # it accepts nothing any more, so no other worker leaves a connection to it
         for connection in self._limits:
             connection.deadline = min(connection.deadline, deadline)

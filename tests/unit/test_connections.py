@@ -10,11 +10,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from gunicorn.util import write_error
 from hypothesis import given
 from hypothesis import strategies as st
 
 from certs.authority import create_authority, issue
-from webhook.connections import MAX_BODY, MAX_HEAD, Connection, request_end
+from webhook.connections import MAX_BODY, MAX_HEAD, Connection, Outbox, request_end
 from webhook.fairness import ConnectionLimits, Turns
 from webhook.worker import Worker
 
@@ -46,6 +47,12 @@ def test_a_request_ends_with_its_body(body: bytes, more: bytes) -> None:
 )
 def test_a_request_without_a_clear_end_is_refused_and_is_the_last(head: bytes) -> None:
     assert request_end(bytearray(head + b"12345")) == (len(head), False)
+
+
+def test_a_client_gets_the_error_that_gunicorn_writes_about_its_request() -> None:
+    outbox = Outbox(None)
+    write_error(outbox, 400, "Bad Request", "no colon")
+    assert b"".join(outbox.parts).startswith(b"HTTP/1.1 400 Bad Request\r\n")
 
 
 def test_a_head_without_end_is_cut() -> None:
