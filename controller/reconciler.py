@@ -52,8 +52,8 @@ class Reconciler:
         self._writer = Writer(cluster, self._workloads, labelled, self._scaling, borrowed, self._reporter)
         self._deletion = Deletion(cluster, self._scaling, labelled, borrowed, self._reporter)
         self._absent = Absent(cluster, labelled, self._reporter)
-        self._first_seen: dict[str, float] = {}
-        """By uid of a new actor whose status waits for KEDA: the time of its first reconcile."""
+        self._first_seen: dict[Key, tuple[str, float]] = {}
+        """By new actor whose status waits for KEDA: its uid, and the time of its first reconcile."""
 
     def reconcile(self, key: Key) -> float | None:
         """Reconcile ``key``.
@@ -95,12 +95,12 @@ class Reconciler:
             return earliest_retry(observation)
         written = self._writer.write(key, obj, intent)
         observation = self._observe(obj, intent, written, runtime)
-        wait = self._wait_for_keda(obj, observation)
+        wait = self._wait_for_keda(key, obj, observation)
         if wait <= 0:
             self._reporter.report(key, obj, observation)
         return earliest_retry(observation, written.renewal.retry, wait if wait > 0 else None)
 
-    def _wait_for_keda(self, obj: Object, observation: Observation) -> float:
+    def _wait_for_keda(self, key: Key, obj: Object, observation: Observation) -> float:
         """Seconds for which the first status of a new actor waits for KEDA; at most 0 if it does not wait.
 
         KEDA usually processes a new ScaledObject within 0.2 s. Without this wait, each new actor would get two statuses
@@ -108,9 +108,14 @@ class Reconciler:
         """
         uid = obj["metadata"]["uid"]
         if obj.get("status") or observation.scaling is None or observation.scaling.reason not in keda.NOT_OBSERVED:
-            self._first_seen.pop(uid, None)
+            self._first_seen.pop(key, None)
             return 0.0
-        return self._first_seen.setdefault(uid, time.monotonic()) + KEDA_SECONDS - time.monotonic()
+        now = time.monotonic()
+        first_uid, first_time = self._first_seen.get(key, ("", now))
+        if first_uid != uid:  # the first reconcile, or a new actor of the same name
+            first_time = now
+            self._first_seen[key] = uid, first_time
+        return first_time + KEDA_SECONDS - now
 
     def _observe(self, obj: Object, intent: Intent, written: Written, runtime: Verdict) -> Observation:
         """The actor's current state: the results of the writes, its pods, and KEDA's conditions."""
@@ -135,6 +140,7 @@ class Reconciler:
 
     def _forget(self, key: Key) -> float | None:
         """Clean up after an actor that does not exist: it was deleted, or it is not created yet."""
+        self._first_seen.pop(key, None)
         self._reporter.forget(key)
         self._workloads.forget(key)
         self._runtime.reconcile(key[0])

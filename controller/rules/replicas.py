@@ -28,11 +28,11 @@ def desired_workload(actor: AsyncActor, live: Object | None, *, keda: bool) -> O
         annotations = {**manifest["metadata"]["annotations"], ANNOTATION_SCALING: STARTING}
         metadata = {**manifest["metadata"], "annotations": annotations}
         return {**manifest, "metadata": metadata, "spec": {**manifest["spec"], "replicas": 0}}
-    was_keda = live is not None and live["kind"] in desired.SCALABLE and scaling_mode(live) == "enabled"
-    if was_keda and actor.spec.scaling.enabled:
+    mode = scaling_mode(live) if live is not None and live["kind"] in desired.SCALABLE else ""
+    if mode == "enabled" and actor.spec.scaling.enabled:
         return desired.workload(actor, keda=True)  # also after KEDA was removed, so that the replicas do not change
-    is_asleep = was_keda and live is not None and live["spec"].get("replicas", 1) == 0
-    if is_asleep and not actor.spec.scaling.enabled and actor.spec.workload.replicas is None:
+    is_asleep = live is not None and mode in ("enabled", STARTING) and live["spec"].get("replicas", 1) == 0
+    if is_asleep and not keda and actor.spec.workload.replicas is None:
         return desired.workload(actor, keda=False, replicas=1)  # only the operator can start a pod now
     return desired.workload(actor, keda=keda)
 

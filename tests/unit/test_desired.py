@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from controller.rules import desired, scalers, status
+from controller.rules.replicas import desired_workload
 from controller.rules.status import Observation, Verdict, changes, false, status_of, true, workload_refused
 from crds.models import AsyncActor
 from crds.parse import parse_actor
@@ -55,6 +56,23 @@ def test_the_operator_does_not_own_replicas_that_the_actor_does_not_set() -> Non
     made = desired.workload(parsed(actor("a")), keda=False)
     assert "replicas" not in made["spec"]
     assert made["metadata"]["annotations"]["asya.io/scaling"] == "unmanaged"
+
+
+@pytest.mark.parametrize("mode", ["enabled", "starting"])
+def test_a_workload_without_pods_gets_one_when_keda_no_longer_scales_it(mode: str) -> None:
+    """A process that ends between its two writes of a new workload leaves the mode ``starting``."""
+    scaled = parsed(actor("a", scaling={"enabled": True}))
+    live = desired_workload(scaled, None, keda=True)
+    live["metadata"]["annotations"]["asya.io/scaling"] = mode
+    assert live["spec"]["replicas"] == 0
+    assert desired_workload(parsed(actor("a")), live, keda=False)["spec"]["replicas"] == 1
+    assert "replicas" not in desired_workload(scaled, live, keda=True)["spec"]
+
+
+def test_a_workload_that_keda_never_scaled_gets_a_pod_when_keda_is_removed() -> None:
+    scaled = parsed(actor("a", scaling={"enabled": True}))
+    starting = desired_workload(scaled, None, keda=True)
+    assert desired_workload(scaled, starting, keda=False)["spec"]["replicas"] == 1
 
 
 def test_labels_of_the_users_template_are_kept_except_those_of_the_selector() -> None:
