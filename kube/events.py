@@ -1,12 +1,9 @@
 """Creates, sends and lists Kubernetes Events, which ``kubectl describe`` shows as the history of an object."""
 
 import hashlib
-import itertools
-import queue
 import re
 import threading
-import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from datetime import UTC, datetime
 
 from crds.names import OPERATOR
@@ -164,41 +161,66 @@ class Recorder:
 class BackgroundRecorder:
     """Sends Events on its own thread, so that no reconcile waits for one. All methods are thread-safe.
 
-    Warnings go first, because somebody may look for them; otherwise the order stays.
+    Warnings go first, because somebody may look for them; otherwise the order stays. If too many Events wait, a warning
+    takes the place of the newest other Event.
     """
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
-        self._waiting: queue.PriorityQueue[tuple[bool, int, Object]] = queue.PriorityQueue(WAITING)
-        self._number = itertools.count()
-        self._lock, self._is_started = threading.Lock(), False
+        self._changed = threading.Condition()
+        self._warnings: deque[Object] = deque()
+        self._others: deque[Object] = deque()
+        self._is_started = self._is_sending = False
         self._is_flushing = threading.Event()
 
     def record(self, about: Object, reason: str, message: str, *, warning: bool = False) -> None:
         """Send an Event soon. See :meth:`Recorder.record`."""
-        with self._lock:
+        made = self._recorder.made(about, reason, message, warning=warning)
+        with self._changed:
+            lost = self._add(made, warning)
             if not self._is_started:
-                self._is_started = True
                 threads.start("events", self._send)
-        try:
-            made = self._recorder.made(about, reason, message, warning=warning)
-            self._waiting.put_nowait((not warning, next(self._number), made))
-        except queue.Full:
-            log.warning("event_lost", reason=reason, message=message, error=f"{WAITING} Events wait already")
+                self._is_started = True
+            self._changed.notify_all()
+        if lost is not None:
+            error = f"{WAITING} Events wait already"
+            log.warning("event_lost", reason=lost["reason"], message=lost["message"], error=error)
 
     def flush(self, seconds: float) -> None:
         """Send the waiting Events without pauses, and wait at most ``seconds`` until they are sent."""
         self._is_flushing.set()
-        deadline = time.monotonic() + seconds
-        while self._waiting.unfinished_tasks and time.monotonic() < deadline:
-            time.sleep(0.01)
+        with self._changed:
+            self._changed.wait_for(lambda: not (self._is_sending or self._has_waiting()), seconds)
         self._is_flushing.clear()
+
+    def _add(self, new_event: Object, warning: bool) -> Object | None:
+        """Let the Event wait. Returns the Event for which there is no room, which may be this one."""
+        lost = None
+        if len(self._warnings) + len(self._others) >= WAITING:
+            if not warning or not self._others:
+                return new_event
+            lost = self._others.pop()
+        (self._warnings if warning else self._others).append(new_event)
+        return lost
+
+    def _has_waiting(self) -> bool:
+        return bool(self._warnings or self._others)
 
     def _send(self) -> None:
         while True:
-            self._recorder.send(self._waiting.get()[-1])
-            self._waiting.task_done()
-            if not self._waiting.empty():
+            with self._changed:
+                self._changed.wait_for(self._has_waiting)
+                next_event = (self._warnings or self._others).popleft()
+                self._is_sending = True
+            try:
+                self._recorder.send(next_event)
+            except Exception:  # no work depends on an Event, and the next ones must be sent
+                log.exception("event_lost", reason=next_event["reason"], message=next_event["message"])
+            with self._changed:
+                self._is_sending = False
+                self._changed.notify_all()
+                has_waiting = self._has_waiting()
+            if has_waiting:
                 self._is_flushing.wait(PAUSE_SECONDS)
 
 

@@ -129,3 +129,36 @@ def test_warnings_overtake_other_events_which_keep_their_order() -> None:
     assert sorted(sent) == list("abcd")
     assert [letter for letter in sent if letter != "d"] == list("abc")
     assert sent.index("d") <= 1, "one Event may have been on its way"
+
+
+def test_a_warning_takes_the_place_of_another_event(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(events, "WAITING", 3)
+    api = Slow()
+    recorder = in_background(api)
+    for number in range(10):
+        recorder.record(ABOUT, f"Normal{number}", "x")
+    for number in range(2):
+        recorder.record(ABOUT, f"Warning{number}", "x", warning=True)
+    api.released.set()
+    recorder.flush(10)
+    reasons = [e["reason"] for e in api.stored.values()]
+    assert {"Warning0", "Warning1", "Normal0"} <= set(reasons)
+    assert len(reasons) + capsys.readouterr().err.count("event_lost") == 12
+
+
+def test_an_unexpected_error_loses_one_event_only(capsys: pytest.CaptureFixture[str]) -> None:
+    class Odd(Api):
+        def create(self, _resource: Any, obj: Object) -> Object:
+            if obj["reason"] == "Odd":
+                raise KeyError("count")
+            return super().create(_resource, obj)
+
+    api = Odd()
+    recorder = in_background(api)
+    for reason in ("Odd", "Next"):
+        recorder.record(ABOUT, reason, "x")
+    recorder.flush(10)
+    assert [e["reason"] for e in api.stored.values()] == ["Next"]
+    assert capsys.readouterr().err.count("event_lost") == 1
