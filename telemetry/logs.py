@@ -5,6 +5,7 @@ standard library's logging costs 55 µs. structlog costs 7 µs, but its import t
 because it imports rich and asyncio. The libraries' records, which are few, are written through the same functions.
 """
 
+import contextlib
 import json
 import logging
 import sys
@@ -64,7 +65,8 @@ class Log:
 
     def _write(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
         line = self.line(level, event, fields) + "\n"
-        with self._lock:  # threads must not write into each other's lines
+        # Threads must not write into each other's lines. Nobody reads the log of a closed pipe; the work goes on.
+        with self._lock, contextlib.suppress(OSError):
             sys.stderr.write(line)
             sys.stderr.flush()
 
@@ -73,8 +75,11 @@ def as_json(fields: Mapping[str, Any]) -> str:
     """The fields as one JSON object."""
     try:
         return orjson.dumps(fields, default=str).decode()
-    except orjson.JSONEncodeError:  # a lone surrogate or a large integer, which JSON itself allows
-        return json.dumps(fields, default=str)
+    except orjson.JSONEncodeError:  # a lone surrogate, a large integer or a number as a key
+        try:
+            return json.dumps(fields, default=str)
+        except (TypeError, ValueError):  # another key, or a value that contains itself
+            return json.dumps({name: str(value) for name, value in fields.items()})
 
 
 def as_text(fields: Mapping[str, Any]) -> str:

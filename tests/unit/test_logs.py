@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -70,6 +71,28 @@ def written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
     line = capsys.readouterr().err
     assert line.endswith("\n")
     return line
+
+
+ITSELF: list[object] = []
+ITSELF.append(ITSELF)
+
+
+@pytest.mark.parametrize("value", [{(1, 2): 3}, {None: 1, b"x": 2}, ITSELF])
+def test_a_value_that_json_does_not_have_is_written_as_text(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, value: object
+) -> None:
+    line = json.loads(written(capsys, monkeypatch, "json", value=value, other=1))
+    assert (line["value"], line["event"]) == (str(value), "event")
+
+
+def test_the_work_goes_on_when_nobody_reads_the_log() -> None:
+    script = "from telemetry import logs; logs.configure(); logs.log.info('x'); logs.log.info('y'); print('done')"
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-c", script]
+    printed = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=writes, text=True, check=False).stdout
+    os.close(writes)
+    assert printed == "done\n"
 
 
 @pytest.mark.parametrize(
