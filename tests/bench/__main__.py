@@ -10,7 +10,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import admission, converge, crowd, files, go_operator, injection, node, peers, runtime, start, webhook
+from tests.bench import (
+    admission,
+    converge,
+    crowd,
+    files,
+    go_operator,
+    injection,
+    node,
+    peers,
+    pod,
+    runtime,
+    start,
+    webhook,
+)
 from tests.bench.measure import Result
 
 BENCHMARKS = {
@@ -24,6 +37,7 @@ BENCHMARKS = {
     "converge": converge.run,
     "go-operator": go_operator.run,
     "node": node.run,
+    "pod": pod.run,
     "runtime": runtime.run,
 }
 OUTPUT = Path(".bench/results.json")

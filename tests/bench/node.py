@@ -46,7 +46,7 @@ def run() -> list[Result]:
     if not why and client.get(CRDS, "", DEFINITION):
         why = f"the cluster has {DEFINITION} already, so another operator may act on its actors"
     with ExitStack() as stack:
-        ours = stack.enter_context(_namespace(client, "bench-node"))
+        ours = stack.enter_context(namespace_for(client, "bench-node"))
         theirs = ""
         if why:
             print(f"node: only our operator: {why}")
@@ -54,7 +54,7 @@ def run() -> list[Result]:
             theirs = stack.enter_context(_go_operator(client))
         first, second = list[Times](), list[Times]()
         for n in range(ACTORS):
-            first.append(_measure(client, ASYNC_ACTORS, _ours(f"actor-{n}", ours)))
+            first.append(_measure(client, ASYNC_ACTORS, our_actor(f"actor-{n}", ours)))
             if theirs:
                 second.append(_measure(client, go_operator.ACTORS, _theirs(f"actor-{n}", theirs)))
     return [
@@ -64,7 +64,8 @@ def run() -> list[Result]:
     ]
 
 
-def _ours(name: str, namespace: str) -> Object:
+def our_actor(name: str, namespace: str) -> Object:
+    """An actor with one replica, without scaling, with the sidecar of this cluster."""
     obj = actor(name, sidecar={"image": SIDECARS["frames"]}, scaling={"enabled": False})
     obj["metadata"]["namespace"] = namespace
     obj["spec"]["workload"]["template"]["spec"]["containers"][0]["image"] = IMAGE
@@ -78,7 +79,7 @@ def _theirs(name: str, namespace: str) -> Object:
 
 
 @contextmanager
-def _namespace(client: Client, prefix: str) -> Iterator[str]:
+def namespace_for(client: Client, prefix: str) -> Iterator[str]:
     """A new namespace. It is deleted afterwards."""
     name = f"{prefix}-{secrets.token_hex(2)}"
     client.create(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -92,7 +93,7 @@ def _namespace(client: Client, prefix: str) -> Iterator[str]:
 def _go_operator(client: Client) -> Iterator[str]:
     """The Go operator as a process of this machine. Yields the namespace for its actors."""
     kubeconfig = kubectl("config", "view", "--raw", "--flatten", "--minify")
-    with _namespace(client, "bench-node-go") as namespace:
+    with namespace_for(client, "bench-node-go") as namespace:
         for crd in go_operator.definitions():
             install_crd(client, crd)
         try:

@@ -1,0 +1,128 @@
+"""What injection costs in each pod, and what the operator's own pods take, as the kubelet counts it.
+
+It runs only if ``E2E_CONTEXT`` names kubectl's current context, where the operator is installed by its chart. One actor
+waits without messages. A copy of its pod has no probes, so the difference is their cost inside the pod; the kubelet's
+own work for a probe is not counted. Memory is the working set, which is what a limit counts.
+"""
+
+import copy
+import os
+import time
+from typing import NamedTuple
+
+from crds.names import HOLDER, SIDECAR
+from kube.client import Client
+from kube.credentials import load_configuration
+from kube.objects import Object
+from kube.resources import ASYNC_ACTORS, PODS
+from tests.bench import node
+from tests.bench.measure import Result
+from tests.harness.clusters import wait_for
+from tests.node.context import refusal
+
+SECONDS = 90.0
+"""The kubelet measures every 10 to 15 s."""
+SYSTEM = "asya-system"
+WEBHOOK_MB, CONTROLLER_MB = 80.0, 60.0
+FUNCTION = {"name": "ASYA_HANDLER", "value": "copy.copy"}
+"""A function that returns its message unchanged. Each Python has it."""
+
+
+class Usage(NamedTuple):
+    """The use of one container."""
+
+    cpu: float
+    """Seconds of CPU since its start."""
+    at: str
+    memory: float
+    """Working set in MB."""
+
+
+def run() -> list[Result]:
+    """CPU and memory of each container of an idle actor, and memory of the operator's pods."""
+    if why := refusal() if os.environ.get("E2E_CONTEXT") else "E2E_CONTEXT names no cluster":
+        print(f"pod: {why}")
+        return []
+    client = Client(load_configuration(os.environ.get("KUBECONFIG")))
+    with node.namespace_for(client, "bench-pod") as namespace:
+        obj = node.our_actor("idle", namespace)
+        obj["spec"]["workload"]["template"]["spec"]["containers"][0]["env"] = [FUNCTION]
+        client.apply(ASYNC_ACTORS, obj, manager="kubectl")
+        pod = wait_for("the actor's pod", lambda: next(iter(_ready(client, namespace)), None), 120)
+        assert pod is not None
+        client.create(PODS, without_probes(pod))
+        wait_for("the pod without probes", lambda: len(_ready(client, namespace)) == 2, 120)
+        time.sleep(SECONDS / 3)  # the start is over
+        before = usage(client, pod["spec"]["nodeName"])
+        time.sleep(SECONDS)
+        after = usage(client, pod["spec"]["nodeName"])
+        names = {"with": pod["metadata"]["name"], "without": "without-probes"}
+        return [*_containers(namespace, names, before, after), *_system(after)]
+
+
+def without_probes(pod: Object) -> Object:
+    """A copy of an injected pod that nothing injects again, and whose containers have no probes."""
+    spec = copy.deepcopy(pod["spec"])
+    account = [v["name"] for v in spec["volumes"] if v["name"].startswith("kube-api-access-")]
+    spec["volumes"] = [v for v in spec["volumes"] if v["name"] not in account]
+    for container in (*spec["containers"], *spec.get("initContainers", ())):
+        for field in ("startupProbe", "readinessProbe", "livenessProbe"):
+            container.pop(field, None)
+        container["volumeMounts"] = [m for m in container["volumeMounts"] if m["name"] not in account]
+    del spec["nodeName"]
+    metadata = {"name": "without-probes", "namespace": pod["metadata"]["namespace"]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+
+
+def usage(client: Client, node_name: str) -> dict[tuple[str, str, str], Usage]:
+    """The use of all containers of a node, by namespace, pod and container."""
+    summary = client.request("GET", f"/api/v1/nodes/{node_name}/proxy/stats/summary")
+    return {
+        (pod["podRef"]["namespace"], pod["podRef"]["name"], container["name"]): Usage(
+            container["cpu"].get("usageCoreNanoSeconds", 0) / 1e9,
+            container["cpu"]["time"],
+            container["memory"].get("workingSetBytes", 0) / 1024**2,
+        )
+        for pod in summary["pods"]
+        for container in pod["containers"]
+    }
+
+
+def _ready(client: Client, namespace: str) -> list[Object]:
+    return [
+        pod
+        for pod in client.list(PODS, namespace)
+        if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
+    ]
+
+
+def _containers(
+    namespace: str,
+    names: dict[str, str],
+    before: dict[tuple[str, str, str], Usage],
+    after: dict[tuple[str, str, str], Usage],
+) -> list[Result]:
+    def millicores(pod: str, container: str) -> float:
+        key = namespace, names[pod], container
+        return (after[key].cpu - before[key].cpu) / SECONDS * 1000
+
+    results = []
+    for container in (HOLDER, SIDECAR, "runtime"):
+        if (namespace, names["with"], container) not in after:
+            continue
+        memory = after[namespace, names["with"], container].memory
+        results.append(Result("pod", f"{container}, idle", memory, "MB"))
+        cpu = millicores("with", container)
+        results.append(
+            Result("pod", f"{container}, idle", cpu, "millicores", millicores("without", container), "without probes")
+        )
+    return results
+
+
+def _system(after: dict[tuple[str, str, str], Usage]) -> list[Result]:
+    limits = {"webhook": WEBHOOK_MB, "controller": CONTROLLER_MB}
+    return [
+        Result("pod", f"the operator's {container}", use.memory, "MB", limit=limits.get(container))
+        for (namespace, _, container), use in sorted(after.items())
+        if namespace == SYSTEM
+    ]
