@@ -100,7 +100,7 @@ def run(options: Options) -> None:
     gc.disable()
     for module in SHARED:
         importlib.import_module(module)
-    gc.collect()
+    gc.collect()  # else each process would keep the garbage of the imports
     try:
         _Gunicorn(options).run()
     finally:
