@@ -123,19 +123,25 @@ class Workloads:
 
         The cache holds only labelled workloads, so a missing one needs a read: somebody else may have the name. A new
         actor, which has no status yet, creates its workload without this read. If the name is taken, the create fails
-        with a conflict, and only then the actor reads.
+        with a conflict, or with a refusal of admission, which sees the other workload first. Only then the actor reads.
         """
         namespace, name = actor.metadata.namespace, manifest_for(None)["metadata"]["name"]
         live = informer.get(namespace, name)
-        if live is None and actor.status is not None:
-            live = self._cluster.client.get(informer.resource, namespace, name)
-        elif live is None:
+        refused: WorkloadResult | None = None
+        if live is None and actor.status is None:
             try:
-                return self._apply(actor, informer, None, manifest_for(None), plan_digest)
+                outcome = self._apply(actor, informer, None, manifest_for(None), plan_digest)
             except ApiError as error:
                 if error.code != 409:
                     raise
+            else:
+                if outcome.live is not None:
+                    return outcome
+                refused = outcome
+        if live is None:
             live = self._cluster.client.get(informer.resource, namespace, name)
+        if live is None and refused is not None:
+            return refused
         return self._apply(actor, informer, live, manifest_for(live), plan_digest)
 
     def _apply(
