@@ -1,6 +1,7 @@
 """The RabbitMQ of examples/minikube in a namespace of the tests, with messages counted at both ends."""
 
 import json
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -169,7 +170,11 @@ class Counted:
 
 
 class Route:
-    """An actor's queue, the next queue of its route, and the queues for failed messages."""
+    """An actor's queue, the next queue of its route, and the queues for failed messages.
+
+    Ids of messages begin with a token of the route. The end queues of all namespaces have the same routing keys in one
+    exchange, so they also receive messages of an earlier test, whose pods still end.
+    """
 
     def __init__(self, broker: Broker, generation: str, namespace: str, actor: str) -> None:
         self.broker, self.generation, self.actor = broker, generation, actor
@@ -183,12 +188,13 @@ class Route:
         for queue, key in self.queues:
             broker.declare(queue, key)
         self.counted = Counted(0)
+        self._token = secrets.token_hex(3)
 
     def send(self, payloads: Iterable[Any]) -> None:
         """Publish one message for each payload. Their ids count from 0."""
         bodies = []
         for payload in payloads:
-            bodies.append(json.dumps(self._message(str(self.counted.sent), payload)).encode())
+            bodies.append(json.dumps(self._message(f"{self._token}-{self.counted.sent}", payload)).encode())
             self.counted.sent += 1
         self.broker.publish(self.queue, bodies)
 
@@ -199,13 +205,15 @@ class Route:
             route = {"prev": [], "curr": self.actor, "next": [self.done]}
         return {"id": number, "route": route, "headers": {}, "payload": payload}
 
-    def collect(self) -> Counted:
-        """Count the messages that have arrived since the last call."""
-        for message in self.broker.take(self.answers):
-            self.counted.answered[message["id"]] += 1
-        for queue in self._ends:
+    def collect(self, *, others: bool = False) -> Counted:
+        """Count the messages of this route that have arrived since the last call; with ``others``, those of anyone."""
+        for counts, queue in ((self.counted.answered, self.answers), *((self.counted.failed, q) for q in self._ends)):
             for message in self.broker.take(queue):
-                self.counted.failed[message.get("id", "?")] += 1
+                token, _, number = str(message.get("id") or "?").partition("-")
+                if token in (self._token, "?"):
+                    counts[number or token] += 1
+                elif others:
+                    counts[f"{token}-{number}"] += 1
         return self.counted
 
     def wait_all(self, timeout: float = 300, pause: float = 0.5) -> Counted:
