@@ -1,8 +1,9 @@
 """What injection costs in each pod, and what the operator's own pods take, as the kubelet counts it.
 
 It runs only if ``E2E_CONTEXT`` names kubectl's current context, where the operator is installed by its chart. One actor
-waits without messages. A copy of its pod has no probes, so the difference is their cost inside the pod; the kubelet's
-own work for a probe is not counted. Memory is the working set, which is what a limit counts.
+has no broker, so its sidecar is not measured, and its function waits. A copy of its pod has no probes, so the
+difference is their cost inside the pod; the kubelet's own work for a probe is not counted. Memory is the working set,
+which is what a limit counts.
 """
 
 import copy
@@ -10,7 +11,7 @@ import os
 import time
 from typing import NamedTuple
 
-from crds.names import HOLDER, SIDECAR
+from crds.names import HOLDER
 from kube.client import Client
 from kube.credentials import load_configuration
 from kube.objects import Object
@@ -89,10 +90,11 @@ def usage(client: Client, node_name: str) -> dict[tuple[str, str, str], Usage]:
 
 
 def _ready(client: Client, namespace: str) -> list[Object]:
+    """The pods whose runtime is ready."""
     return [
         pod
         for pod in client.list(PODS, namespace)
-        if any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"].get("conditions") or ())
+        if any(c["name"] == "runtime" and c["ready"] for c in pod["status"].get("containerStatuses") or ())
     ]
 
 
@@ -107,9 +109,7 @@ def _containers(
         return (after[key].cpu - before[key].cpu) / SECONDS * 1000
 
     results = []
-    for container in (HOLDER, SIDECAR, "runtime"):
-        if (namespace, names["with"], container) not in after:
-            continue
+    for container in (HOLDER, "runtime"):
         memory = after[namespace, names["with"], container].memory
         results.append(Result("pod", f"{container}, idle", memory, "MB"))
         cpu = millicores("with", container)
