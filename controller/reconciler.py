@@ -26,8 +26,8 @@ from injection.settings import SidecarDefaults
 from kube.failures import ApiError
 from kube.objects import Key, Object
 
-KEDA_SECONDS = 0.5
-"""The longest time for which the first status of a new actor waits for KEDA."""
+KEDA_SECONDS = 2.0
+"""The longest time for which the first status of a new actor waits for KEDA, which may have many to process."""
 
 
 class Reconciler:
