@@ -31,7 +31,9 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Send all tests of a tier's shared cluster to the same worker. Tests with their own cluster run anywhere.
+    """Send a folder's tests of a tier to the same worker, which has one shared cluster of each tier.
+
+    Tests with their own cluster run anywhere.
 
     Tests that show nothing more on a second tier run on one tier alone. A test marked ``only`` runs on the tier that it
     names. A test marked ``best_tier`` runs on the real control plane, or on the sandbox without one.
@@ -44,7 +46,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if reason := _why_too_old(item):
             item.add_marker(pytest.mark.skip(reason=reason))
         if "cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group(item.callspec.params["tier"]))  # type: ignore[attr-defined]
+            tier = item.callspec.params["tier"]  # type: ignore[attr-defined]
+            item.add_marker(pytest.mark.xdist_group(f"{tier}-{item.path.parent.name}"))
 
 
 def _why_too_old(item: pytest.Item) -> str:

@@ -21,7 +21,7 @@ from tests.harness.scripted import Runtime
 pytestmark = [
     pytest.mark.skipif(bool(why_no_rabbitmq()), reason=why_no_rabbitmq()),
     pytest.mark.skipif(bool(why_no_sqs()), reason=why_no_sqs()),  # the sidecar runs in moto's environment
-    pytest.mark.xdist_group(TIER),  # with the other message tests, which have a broker
+    pytest.mark.xdist_group(f"{TIER}-e2e"),  # with the other message tests, which have a broker
 ]
 
 OWN, SINK, SUMP = "asya-n-a", "asya-n-x-sink", "asya-n-x-sump"
