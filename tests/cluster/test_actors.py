@@ -228,11 +228,12 @@ def test_columns_of_kubectl_get(space: Space) -> None:
 def test_every_change_of_a_condition_is_an_event(space: Space) -> None:
     space.apply(actor("a"))
     ready(space, "a")
-    events = wait_for(
-        "events", lambda: [e for e in space.all("Event") if e["involvedObject"]["kind"] == "AsyncActor"], 5
-    )
-    messages = [e for e in events if "WorkloadReady=True (WorkloadCreated)" in e["message"]]
-    assert [e["type"] for e in messages] == ["Normal"]
+
+    def created() -> list[Object]:
+        events = [e for e in space.all("Event") if e["involvedObject"]["kind"] == "AsyncActor"]
+        return [e for e in events if "WorkloadReady=True (WorkloadCreated)" in e["message"]]
+
+    assert [e["type"] for e in wait_for("the Event", created)] == ["Normal"]
 
 
 def test_owned_objects_go_with_the_actor_and_the_script_with_the_last_actor(space: Space) -> None:
