@@ -14,7 +14,7 @@ from controller.cluster.rollouts import NoPlace, Rollouts
 from controller.rules import desired, scalers, status
 from controller.rules.adoption import has_same_inputs, ownership_verdict
 from controller.rules.injected import digest, has_opted_out
-from controller.rules.replicas import STARTING, desired_workload, scaling_mode, starts_asleep
+from controller.rules.replicas import STARTING, desired_workload, scaling_mode
 from controller.rules.rolling import has_pods, is_running, replaces_pods
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
@@ -71,14 +71,16 @@ class Workloads:
         keda = actor.spec.scaling.enabled and self._cluster.keda is not None
         if keda and desired.is_scaled_by_job(actor):
             manifest = scalers.scaled_job(actor, self._defaults)
-            outcome = self._create_or_apply(actor, self._scaled_jobs(), lambda live: manifest, plan_digest)
+            name = manifest["metadata"]["name"]
+            outcome = self._create_or_apply(actor, self._scaled_jobs(), name, lambda live: manifest, plan_digest)
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
-            is_new = informer.get(actor.metadata.namespace, desired.workload_name(actor)) is None
+            name = desired.workload_name(actor)
+            is_new = informer.get(actor.metadata.namespace, name) is None
             outcome = self._create_or_apply(
-                actor, informer, lambda live: desired_workload(actor, live, keda=keda), plan_digest
+                actor, informer, name, lambda live: desired_workload(actor, live, keda=keda), plan_digest
             )
-            if is_new and outcome.live is not None and starts_asleep(actor, keda=keda):
+            if is_new:
                 # The apply set zero replicas, because the default of one replica would start a pod.
                 outcome = self._give_to_keda(actor, informer, outcome)
         if outcome.verdict.status == "True" and not outcome.is_waiting and outcome.live is not None:
@@ -117,15 +119,20 @@ class Workloads:
         return WorkloadResult(status.workload_found(kind, name), live)
 
     def _create_or_apply(
-        self, actor: AsyncActor, informer: Informer, manifest_for: Callable[[Object | None], Object], plan_digest: str
+        self,
+        actor: AsyncActor,
+        informer: Informer,
+        name: str,
+        manifest_for: Callable[[Object | None], Object],
+        plan_digest: str,
     ) -> WorkloadResult:
-        """Apply the workload that ``manifest_for`` returns for the live one.
+        """Apply the workload ``name`` as ``manifest_for`` returns it for the live one.
 
         The cache holds only labelled workloads, so a missing one needs a read: somebody else may have the name. A new
         actor, which has no status yet, creates its workload without this read. If the name is taken, the create fails
         with a conflict, or with a refusal of admission, which sees the other workload first. Only then the actor reads.
         """
-        namespace, name = actor.metadata.namespace, manifest_for(None)["metadata"]["name"]
+        namespace = actor.metadata.namespace
         live = informer.get(namespace, name)
         refused: WorkloadResult | None = None
         if live is None and actor.status is None:
