@@ -102,30 +102,29 @@ class Slow(Api):
         return super().create(_resource, obj)
 
 
+def sent_late(*recorded: tuple[str, bool]) -> list[Object]:
+    """The Events that are sent if the server answers only after all of these, each a reason and whether it warns."""
+    api = Slow()
+    recorder = in_background(api)
+    for reason, warning in recorded:
+        recorder.record(ABOUT, reason, "x", warning=warning)
+    assert not api.stored
+    api.released.set()
+    recorder.flush(10)
+    return list(api.stored.values())
+
+
 def test_no_caller_waits_for_a_slow_server_and_memory_is_bounded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(events, "WAITING", 3)
-    api = Slow()
-    recorder = in_background(api)
-    for number in range(20):
-        recorder.record(ABOUT, f"Many{number}", "x")
-    assert not api.stored
-    lost = capsys.readouterr().err.count("event_lost")
-    api.released.set()
-    recorder.flush(10)
-    assert len(api.stored) + lost == 20
-    assert len(api.stored) in (3, 4), "three wait, and one may be on its way"
+    sent = sent_late(*((f"Many{number}", False) for number in range(20)))
+    assert len(sent) + capsys.readouterr().err.count("event_lost") == 20
+    assert len(sent) in (3, 4), "three wait, and one may be on its way"
 
 
 def test_warnings_overtake_other_events_which_keep_their_order() -> None:
-    api = Slow()
-    recorder = in_background(api)
-    for letter in "abcd":
-        recorder.record(ABOUT, "Changed", f"message {letter}", warning=letter == "d")
-    api.released.set()
-    recorder.flush(10)
-    sent = [e["message"][-1] for e in api.stored.values()]
+    sent = [event["reason"] for event in sent_late(*((letter, letter == "d") for letter in "abcd"))]
     assert sorted(sent) == list("abcd")
     assert [letter for letter in sent if letter != "d"] == list("abc")
     assert sent.index("d") <= 1, "one Event may have been on its way"
@@ -135,15 +134,8 @@ def test_a_warning_takes_the_place_of_another_event(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(events, "WAITING", 3)
-    api = Slow()
-    recorder = in_background(api)
-    for number in range(10):
-        recorder.record(ABOUT, f"Normal{number}", "x")
-    for number in range(2):
-        recorder.record(ABOUT, f"Warning{number}", "x", warning=True)
-    api.released.set()
-    recorder.flush(10)
-    reasons = [e["reason"] for e in api.stored.values()]
+    normal, warnings = ([(f"{name}{n}", name == "Warning") for n in range(10)] for name in ("Normal", "Warning"))
+    reasons = [event["reason"] for event in sent_late(*normal, *warnings[:2])]
     assert {"Warning0", "Warning1", "Normal0"} <= set(reasons)
     assert len(reasons) + capsys.readouterr().err.count("event_lost") == 12
 
