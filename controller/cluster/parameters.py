@@ -1,14 +1,15 @@
 """KEDA's parameters that are not secret: the ConfigMap ``asya-keda`` of each namespace.
 
-It has one entry per actor and parameter. One ConfigMap with a fixed name serves all actors, so the operator needs the
-right to ConfigMaps of two names only. An actor's entries are deleted with its TriggerAuthentication, and the ConfigMap
-with its last entry.
+Its entries are named by parameter and value, so all actors with the same user name share an entry, and a new actor
+usually writes nothing. One ConfigMap with a fixed name serves all actors, so the operator needs the right to ConfigMaps
+of two names only. An entry stays while an actor needs it or a TriggerAuthentication refers to it. The ConfigMap is
+deleted with its last entry.
 """
 
 from typing import Any
 
-from controller.cluster.access import Cluster, Locks
-from controller.rules import status
+from controller.cluster.access import Cluster, Keda, Locks
+from controller.rules import scalers, status
 from controller.rules.desired import with_digest
 from controller.rules.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_CONFIGMAP, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR
@@ -23,9 +24,11 @@ class Parameters:
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster, self._locks = cluster, Locks()
+        self._needed: dict[str, dict[str, Entries]] = {}
+        """By namespace and actor: the entries of the actors that this process reconciled."""
 
     def put(self, namespace: str, actor: str, entries: Entries) -> Verdict | None:
-        """Replace all entries of ``actor`` by ``entries``.
+        """Make ``entries`` all that ``actor`` needs: add those that are missing, and drop those that nobody needs.
 
         Returns:
             None, or a verdict if the operator does not own the ConfigMap.
@@ -33,33 +36,52 @@ class Parameters:
         Raises:
             ApiError: if the ConfigMap cannot be read or written.
         """
-        keda = self._cluster.keda
-        if keda is None:
-            return None
-        informer = keda.parameters
         with self._locks[namespace]:
+            needed = self._need(namespace, actor, entries)
+            keda = self._cluster.keda
+            if keda is None:
+                return None
+            informer = keda.parameters
             live = informer.get(namespace, KEDA_CONFIGMAP)
             if live is None and entries:
                 live = self._cluster.get(informer, namespace, KEDA_CONFIGMAP)
             if live is not None and map_of(live, "labels").get(LABEL_MANAGED_BY) != OPERATOR:
                 return status.scaler_not_owned("ConfigMap", KEDA_CONFIGMAP) if entries else None
-            others = {key: value for key, value in _data(live).items() if key.rpartition(".")[0] != actor}
-            merged = {**others, **entries}
+            others = {key: value for key, value in _data(live).items() if key not in needed}
+            merged = {**_referenced(keda, namespace, others), **needed}
             if merged:
                 self._cluster.ensure(informer, live, parameters_map(namespace, merged))
             elif live is not None:
                 self._cluster.delete(informer, live)
         return None
 
-    def drop_orphaned(self, namespace: str, actor: str) -> None:
-        """Delete the entries of a deleted actor, unless its TriggerAuthentication is orphaned and still uses them.
+    def _need(self, namespace: str, actor: str, entries: Entries) -> Entries:
+        """Remember what ``actor`` needs; returns what all actors of the namespace need."""
+        actors = self._needed.setdefault(namespace, {})
+        if entries:
+            actors[actor] = entries
+        else:
+            actors.pop(actor, None)
+        if not actors:
+            del self._needed[namespace]
+        return {key: value for own in actors.values() for key, value in own.items()}
 
-        Raises:
-            ApiError: if the ConfigMap cannot be written.
-        """
-        keda = self._cluster.keda
-        if keda is not None and keda.trigger_authentications.get(namespace, actor) is None:
-            self.put(namespace, actor, {})
+
+def _referenced(keda: Keda, namespace: str, entries: Entries) -> Entries:
+    """Those of ``entries`` to which a TriggerAuthentication of the namespace refers.
+
+    After a restart, the operator does not know yet which entries its actors need. Orphaned TriggerAuthentications
+    belong to no actor. Those of an older release refer to entries of other names until their actors are reconciled.
+    """
+    if not entries:
+        return {}
+    keys = {
+        key
+        for authentication in keda.trigger_authentications.all()
+        if authentication["metadata"]["namespace"] == namespace
+        for key in scalers.referenced_keys(authentication)
+    }
+    return {key: value for key, value in entries.items() if key in keys}
 
 
 def parameters_map(namespace: str, entries: Entries) -> Object:

@@ -99,12 +99,12 @@ class Scaling:
         return live if live is not None and controller_of(live) == actor.metadata.uid else None
 
     def forget(self, key: Key) -> None:
-        """Delete the parameters of a deleted actor.
+        """Delete the parameters that only a deleted actor needed.
 
         Raises:
             ApiError: if they cannot be deleted.
         """
-        self._parameters.drop_orphaned(*key)
+        self._parameters.put(*key, {})
 
     def remove_all(self, namespace: str, name: str, uid: str) -> list[Object]:
         """Delete every KEDA object of the actor.

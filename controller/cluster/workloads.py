@@ -14,21 +14,22 @@ from controller.cluster.rollouts import NoPlace, Rollouts
 from controller.rules import desired, scalers, status
 from controller.rules.adoption import has_same_inputs, ownership_verdict
 from controller.rules.injected import digest, has_opted_out
-from controller.rules.replicas import STARTING, desired_workload, scaling_mode
+from controller.rules.replicas import applied_again, desired_workload, scaling_mode
 from controller.rules.rolling import has_pods, is_running, replaces_pods
 from controller.rules.status import Verdict
 from crds.models import AsyncActor
 from crds.names import (
     ANNOTATION_ACTOR_GENERATION,
     ANNOTATION_APPLIED,
-    ANNOTATION_SCALING,
     LABEL_ACTOR,
     OPERATOR,
 )
 from injection.settings import SidecarDefaults
+from kube.client import Client
 from kube.failures import ApiError
 from kube.informer import Informer
 from kube.objects import Key, Object, annotation
+from kube.resources import Resource
 
 HANDOVER = f"{OPERATOR}-replicas"
 """Field manager that owns ``spec.replicas`` after the operator gives it up and before another writer takes it."""
@@ -76,13 +77,9 @@ class Workloads:
         else:
             informer = self._cluster.workloads[actor.spec.workload.type]
             name = desired.workload_name(actor)
-            is_new = informer.get(actor.metadata.namespace, name) is None
             outcome = self._create_or_apply(
                 actor, informer, name, lambda live: desired_workload(actor, live, keda=keda), plan_digest
             )
-            if is_new:
-                # The apply set zero replicas, because the default of one replica would start a pod.
-                outcome = self._give_to_keda(actor, informer, outcome)
         if outcome.verdict.status == "True" and not outcome.is_waiting and outcome.live is not None:
             remaining = self._prune(actor, outcome.live)
             if remaining:
@@ -191,15 +188,16 @@ class Workloads:
         self, actor: AsyncActor, informer: Informer, live: Object | None, manifest: Object, plan_digest: str
     ) -> Object:
         """Apply ``manifest`` if the live workload differs. If that replaces pods, the workload needs a place."""
+        if live is None or self._cluster.is_current(live, manifest):
+            return self._cluster.ensure(informer, live, manifest)
+        kind, manifest = manifest["kind"], applied_again(manifest)
 
         def apply() -> Object:
-            if live is not None and kind in desired.SCALABLE:
-                self._hand_over_replicas(informer, live, manifest)
+            if kind in desired.SCALABLE:
+                give_away_replicas(self._cluster.client, informer.resource, live, manifest)
             return self._cluster.ensure(informer, live, manifest)
 
-        kind, name = manifest["kind"], manifest["metadata"]["name"]
-        if live is None or self._cluster.is_current(live, manifest):
-            return apply()
+        name = manifest["metadata"]["name"]
         before = live
         if kind == "ScaledJob":  # KEDA follows the new ScaledJob's rollout strategy when it deletes running Jobs
             before = {**live, "spec": {**live["spec"], "rollout": manifest["spec"]["rollout"]}}
@@ -230,43 +228,6 @@ class Workloads:
         self._rolls[metadata["uid"]] = change
         return True
 
-    def _give_to_keda(self, actor: AsyncActor, informer: Informer, outcome: WorkloadResult) -> WorkloadResult:
-        """Give the replicas of a new workload to KEDA: the same write changes its mode, so no further apply is needed.
-
-        If the process dies before this write, the next reconcile finds the mode ``starting``, and gives them first.
-        """
-        live = outcome.live
-        if live is None or scaling_mode(live) != STARTING:
-            return outcome
-        manifest = desired_workload(actor, live, keda=True)
-        given = self._own_replicas(informer, live, manifest, {ANNOTATION_SCALING: scaling_mode(manifest)})
-        informer.observe(given)
-        return replace(outcome, live=given)
-
-    def _hand_over_replicas(self, informer: Informer, live: Object, manifest: Object) -> None:
-        """Give ``spec.replicas`` to another field manager before the operator stops applying it.
-
-        If the only owner of a field drops it, the API server resets the field to its default. That would scale the
-        workload to one replica.
-        """
-        if scaling_mode(manifest) != "disabled" and scaling_mode(live) not in ("enabled", "unmanaged"):
-            self._own_replicas(informer, live, manifest, {})
-
-    def _own_replicas(self, informer: Informer, live: Object, manifest: Object, annotations: Object) -> Object:
-        """Apply the live replicas, and ``annotations``, as :data:`HANDOVER`; returns the workload after the write."""
-        names = {key: manifest["metadata"][key] for key in ("name", "namespace")}
-        return self._cluster.client.apply(
-            informer.resource,
-            {
-                "apiVersion": manifest["apiVersion"],
-                "kind": manifest["kind"],
-                "metadata": {**names, **({"annotations": annotations} if annotations else {})},
-                "spec": {"replicas": live["spec"].get("replicas", 1)},
-            },
-            manager=HANDOVER,
-            uid=live["metadata"]["uid"],
-        )
-
     def _prune(self, actor: AsyncActor, current: Object) -> list[Object]:
         """Delete the actor's earlier workloads of another kind or name.
 
@@ -286,6 +247,34 @@ class Workloads:
                 else:
                     remaining.append(obj)
         return remaining
+
+
+def give_away_replicas(client: Client, resource: Resource, live: Object, manifest: Object) -> None:
+    """Give ``spec.replicas`` to another field manager, if the operator owns it in ``live`` and not in ``manifest``.
+
+    If the only owner of a field drops it, the API server resets the field to its default. That would scale the
+    workload to one replica.
+
+    Raises:
+        ApiError: code 409, the workload is not ``live`` any more. KEDA may have scaled it.
+    """
+    if scaling_mode(manifest) == "disabled" or scaling_mode(live) in ("enabled", "unmanaged"):
+        return
+    client.apply(
+        resource,
+        {
+            "apiVersion": manifest["apiVersion"],
+            "kind": manifest["kind"],
+            "metadata": {
+                "name": manifest["metadata"]["name"],
+                "namespace": manifest["metadata"]["namespace"],
+                "resourceVersion": live["metadata"]["resourceVersion"],
+            },
+            "spec": {"replicas": live["spec"].get("replicas", 1)},
+        },
+        manager=HANDOVER,
+        uid=live["metadata"]["uid"],
+    )
 
 
 def _key(actor: AsyncActor) -> Key:

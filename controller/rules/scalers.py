@@ -6,6 +6,8 @@ takes the user name from a TriggerAuthentication or a variable only. So a Config
 TriggerAuthentication refers to it and to the user's own Secrets.
 """
 
+import hashlib
+import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -20,6 +22,8 @@ from injection.inject import find_runtime
 from injection.rabbitmq import DEFAULT_PASSWORD
 from injection.settings import SidecarDefaults
 from kube.objects import Object
+
+_CONFIG_MAP_KEY: Final = re.compile(r"[-._a-zA-Z0-9]{1,253}")
 
 PAUSED: Final = "autoscaling.keda.sh/paused"
 """KEDA's annotation that pauses scaling at the current number of replicas or Jobs."""
@@ -221,7 +225,8 @@ def trigger_authentication(actor: AsyncActor) -> Object | None:
     else:
         secrets = [{"parameter": p, "name": ref.name, "key": ref.key} for p, ref in _secrets(rabbitmq)]
         parameters = [
-            {"parameter": p, "name": KEDA_CONFIGMAP, "key": parameter_key(actor, p)} for p in _parameters(rabbitmq)
+            {"parameter": p, "name": KEDA_CONFIGMAP, "key": parameter_key(p, value)}
+            for p, value in _parameters(rabbitmq).items()
         ]
         spec = {
             **({"secretTargetRef": secrets} if secrets else {}),
@@ -274,14 +279,25 @@ def _parameters(rabbitmq: RabbitMQ) -> dict[str, str]:
     return parameters
 
 
-def parameter_key(actor: AsyncActor, parameter: str) -> str:
-    """The key of an actor's parameter in the namespace's ConfigMap."""
-    return f"{actor.metadata.name}.{parameter}"
+def parameter_key(parameter: str, value: str) -> str:
+    """The key of a parameter's value in the namespace's ConfigMap: the value itself if a key can hold it.
+
+    No actor's name has an underscore, so no key is one of the first release, which was the actor's name, a dot and the
+    parameter.
+    """
+    key = f"{parameter}_{value}"
+    return key if _CONFIG_MAP_KEY.fullmatch(key) else f"{parameter}_{hashlib.sha256(value.encode()).hexdigest()}"
 
 
 def trigger_parameters(actor: AsyncActor) -> dict[str, str]:
-    """The actor's entries in the namespace's ConfigMap, to which its TriggerAuthentication refers."""
+    """The entries in the namespace's ConfigMap to which the actor's TriggerAuthentication refers."""
     rabbitmq = actor.spec.transport.rabbitmq
     if rabbitmq is None or actor.spec.scaling.authentication_ref is not None:
         return {}
-    return {parameter_key(actor, parameter): value for parameter, value in _parameters(rabbitmq).items()}
+    return {parameter_key(parameter, value): value for parameter, value in _parameters(rabbitmq).items()}
+
+
+def referenced_keys(authentication: Object) -> set[str]:
+    """The keys of the namespace's ConfigMap to which a TriggerAuthentication refers."""
+    references = (authentication.get("spec") or {}).get("configMapTargetRef") or ()
+    return {reference["key"] for reference in references if reference["name"] == KEDA_CONFIGMAP}

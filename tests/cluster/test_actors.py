@@ -53,9 +53,9 @@ def check_scaling(space: Space) -> None:
         {"parameter": "password", "name": "rabbitmq", "key": "password"}
     ]
     assert authentication["spec"]["configMapTargetRef"] == [
-        {"parameter": "username", "name": "asya-keda", "key": "text-processor.username"}
+        {"parameter": "username", "name": "asya-keda", "key": "username_asya"}
     ]
-    assert space.wait("ConfigMap", "asya-keda", SECONDS)["data"] == {"text-processor.username": "asya"}
+    assert space.wait("ConfigMap", "asya-keda", SECONDS)["data"] == {"username_asya": "asya"}
 
 
 @pytest.mark.needs_kubernetes(1, 29)

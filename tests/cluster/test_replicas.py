@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from controller.cluster.workloads import give_away_replicas
+from controller.rules.replicas import applied_again
+from kube.failures import ApiError
 from kube.resources import Resource
 from tests.cluster.labelling import own, workload
 from tests.cluster.watching import ready, settle
@@ -73,7 +76,38 @@ def test_an_actor_that_scales_to_zero_starts_at_zero(space: Space) -> None:
     settle(space)
     assert {d["spec"]["replicas"] for d in history.stop()} == {0}
     assert replica_sets.stop() == []
+    assert space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "created"
+
+
+@pytest.mark.parametrize("replicas", [0, 3])
+def test_the_first_change_of_a_sleeping_actor_keeps_the_replicas(space: Space, replicas: int) -> None:
+    """The operator owns the zero replicas with which it created the workload, until KEDA or the first change."""
+    scaling = {"enabled": True, "minReplicas": 0}
+    space.apply(actor("a", scaling=scaling))
+    ready(space, "a")
+    if replicas:
+        space.scale("Deployment", "a", replicas)
+    history = History(space, "Deployment")
+    space.apply(actor("a", scaling=scaling, timeout={"processing": 77}))
+    wait_for("the change", lambda: "77s" in str(space.get("Deployment", "a")))
+    settle(space)
+    space.apply(actor("a", scaling=scaling, timeout={"processing": 78}))
+    wait_for("another change", lambda: "78s" in str(space.get("Deployment", "a")))
+    settle(space)
+    assert {d["spec"]["replicas"] for d in history.stop()} == {replicas}
     assert space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "enabled"
+
+
+def test_a_change_of_replicas_that_the_operator_has_not_seen_is_kept(space: Space, operator: Operator) -> None:
+    """KEDA scales a workload while the operator gives the replicas away that it read before."""
+    space.apply(actor("a", scaling={"enabled": True, "minReplicas": 0}))
+    ready(space, "a")
+    stale = space.wait("Deployment", "a")
+    space.scale("Deployment", "a", 3)
+    with pytest.raises(ApiError) as conflict:
+        give_away_replicas(operator.client, BY_KIND["Deployment"], stale, applied_again(stale))
+    assert conflict.value.code == 409
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 3
 
 
 def test_turning_scaling_off_at_zero_starts_pods(space: Space) -> None:

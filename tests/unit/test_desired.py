@@ -5,8 +5,9 @@ from typing import Any
 import orjson
 import pytest
 
+from controller.cluster.access import holds
 from controller.rules import desired, scalers, status
-from controller.rules.replicas import desired_workload
+from controller.rules.replicas import applied_again, desired_workload, scaling_mode
 from controller.rules.status import Observation, Verdict, changes, false, status_of, true, workload_refused
 from crds.models import AsyncActor
 from crds.parse import parse_actor
@@ -58,21 +59,25 @@ def test_the_operator_does_not_own_replicas_that_the_actor_does_not_set() -> Non
     assert made["metadata"]["annotations"]["asya.io/scaling"] == "unmanaged"
 
 
-@pytest.mark.parametrize("mode", ["enabled", "starting"])
-def test_a_workload_without_pods_gets_one_when_keda_no_longer_scales_it(mode: str) -> None:
-    """A process that ends between its two writes of a new workload leaves the mode ``starting``."""
+@pytest.mark.parametrize("mode", ["enabled", "created"])
+def test_a_workload_without_pods_gets_one_when_its_scaling_is_turned_off(mode: str) -> None:
     scaled = parsed(actor("a", scaling={"enabled": True}))
     live = desired_workload(scaled, None, keda=True)
     live["metadata"]["annotations"]["asya.io/scaling"] = mode
     assert live["spec"]["replicas"] == 0
     assert desired_workload(parsed(actor("a")), live, keda=False)["spec"]["replicas"] == 1
-    assert "replicas" not in desired_workload(scaled, live, keda=True)["spec"]
+    for keda in (True, False):  # also when KEDA is removed
+        assert "replicas" not in desired_workload(scaled, live, keda=keda)["spec"]
 
 
-def test_a_workload_that_keda_never_scaled_gets_a_pod_when_keda_is_removed() -> None:
+def test_a_new_workload_that_keda_scales_needs_no_second_apply() -> None:
     scaled = parsed(actor("a", scaling={"enabled": True}))
-    starting = desired_workload(scaled, None, keda=True)
-    assert desired_workload(scaled, starting, keda=False)["spec"]["replicas"] == 1
+    created = desired_workload(scaled, None, keda=True)
+    assert holds(created, desired_workload(scaled, created, keda=True))
+    again = applied_again(created)
+    assert scaling_mode(again) == "enabled"
+    assert applied_again(again) == again
+    assert holds(again, desired_workload(scaled, again, keda=True))
 
 
 def test_labels_of_the_users_template_are_kept_except_those_of_the_selector() -> None:
@@ -131,9 +136,9 @@ def test_triggers_never_contain_a_password() -> None:
     assert scalers.trigger(obj, DEFAULTS)["metadata"]["host"] == "amqp://h:5672/"
     assert (scalers.trigger_authentication(obj) or {})["spec"] == {
         "secretTargetRef": [{"parameter": "password", "name": "s", "key": "k"}],
-        "configMapTargetRef": [{"parameter": "username", "name": "asya-keda", "key": "a.username"}],
+        "configMapTargetRef": [{"parameter": "username", "name": "asya-keda", "key": "username_u"}],
     }
-    assert scalers.trigger_parameters(obj) == {"a.username": "u"}
+    assert scalers.trigger_parameters(obj) == {"username_u": "u"}
     url = parsed(actor("a", transport={"type": "rabbitmq", "rabbitmq": {"urlSecretRef": {"name": "s", "key": "k"}}}))
     assert "host" not in scalers.trigger(url, DEFAULTS)["metadata"]
     assert (scalers.trigger_authentication(url) or {})["spec"]["secretTargetRef"][0]["parameter"] == "host"

@@ -3,19 +3,24 @@
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+
 from controller.cluster.access import Cluster
 from controller.cluster.parameters import Parameters, is_intact, parameters_map
+from controller.rules.scalers import parameter_key
 
 Object = dict[str, Any]
+U, V, TLS = {"username_u": "u"}, {"username_v": "v"}, {"tls_enable": "enable"}
 
 
 class Fake:
-    """A cluster with the ConfigMap, if given, and the TriggerAuthentications with these names."""
+    """A cluster with the ConfigMap, if given, and one TriggerAuthentication for each of these keys."""
 
-    def __init__(self, *authentications: str) -> None:
+    def __init__(self, *keys: str) -> None:
         self.stored: Object | None = None
         self.writes: list[str] = []
-        known = SimpleNamespace(get=lambda namespace, name: {} if name in authentications else None)
+        self.authentications = [authentication(key) for key in keys]
+        known = SimpleNamespace(all=lambda: self.authentications)
         cached = SimpleNamespace(get=lambda namespace, name: self.stored)
         self.keda: Any = SimpleNamespace(parameters=cached, trigger_authentications=known)
 
@@ -23,7 +28,8 @@ class Fake:
         return self.stored
 
     def ensure(self, informer: Any, live: Object | None, desired: Object) -> None:
-        self.writes.append("applied")
+        if live is None or live["data"] != desired["data"]:
+            self.writes.append("applied")
         self.stored = desired
 
     def delete(self, informer: Any, obj: Object) -> None:
@@ -31,31 +37,49 @@ class Fake:
         self.stored = None
 
 
+def authentication(key: str, namespace: str = "n", name: str = "asya-keda") -> Object:
+    reference = {"parameter": "username", "name": name, "key": key}
+    return {"metadata": {"namespace": namespace, "name": "a"}, "spec": {"configMapTargetRef": [reference]}}
+
+
 def data(fake: Fake) -> Object:
     return (fake.stored or {}).get("data") or {}
 
 
-def test_entries_are_added_and_removed_by_actor() -> None:
+def test_actors_share_entries_and_the_last_one_removes_them() -> None:
     fake = Fake()
     parameters = Parameters(cast(Cluster, fake))
-    parameters.put("n", "a", {"a.username": "u"})
-    parameters.put("n", "a.b", {"a.b.username": "v", "a.b.tls": "enable"})
-    assert data(fake) == {"a.username": "u", "a.b.username": "v", "a.b.tls": "enable"}
-    parameters.put("n", "a.b", {"a.b.tls": "enable"})
+    parameters.put("n", "a", U)
+    parameters.put("n", "b", U)
+    assert fake.writes == ["applied"]
+    parameters.put("n", "c", V | TLS)
+    assert data(fake) == U | V | TLS
     parameters.put("n", "a", {})
-    assert data(fake) == {"a.b.tls": "enable"}
-    parameters.put("n", "a.b", {})
+    parameters.put("n", "c", TLS)
+    assert data(fake) == U | TLS
+    parameters.put("n", "b", {})
+    assert data(fake) == TLS
+    parameters.put("n", "c", {})
     assert fake.stored is None
     fake.writes.clear()
     parameters.put("n", "a", {})
     assert fake.writes == []
 
 
+def test_an_actor_that_changes_its_entry_leaves_the_others_theirs() -> None:
+    fake = Fake()
+    parameters = Parameters(cast(Cluster, fake))
+    for name in ("a", "b"):
+        parameters.put("n", name, U)
+    parameters.put("n", "a", V)
+    assert data(fake) == U | V
+
+
 def test_a_foreign_config_map_is_not_changed_and_is_reported() -> None:
     fake = Fake()
-    fake.stored = {"metadata": {"namespace": "n", "name": "asya-keda"}, "data": {"a.username": "theirs"}}
+    fake.stored = {"metadata": {"namespace": "n", "name": "asya-keda"}, "data": {"username_u": "theirs"}}
     parameters = Parameters(cast(Cluster, fake))
-    verdict = parameters.put("n", "a", {"a.username": "u"})
+    verdict = parameters.put("n", "a", U)
     assert verdict is not None
     assert "'asya-keda'" in verdict.message
     assert parameters.put("n", "a", {}) is None
@@ -63,25 +87,68 @@ def test_a_foreign_config_map_is_not_changed_and_is_reported() -> None:
 
 
 def test_entries_of_an_orphaned_authentication_stay() -> None:
-    fake = Fake("orphan")
+    fake = Fake("username_u")
+    fake.authentications += [authentication("username_v", namespace="m"), authentication("username_v", name="theirs")]
     parameters = Parameters(cast(Cluster, fake))
-    for name in ("orphan", "gone"):
-        parameters.put("n", name, {f"{name}.username": "u"})
-        parameters.drop_orphaned("n", name)
-    assert data(fake) == {"orphan.username": "u"}
+    for name, entries in (("orphan", U), ("gone", V)):
+        parameters.put("n", name, entries)
+        parameters.put("n", name, {})
+    assert data(fake) == U
+    fake.authentications.clear()
+    parameters.put("n", "orphan", {})
+    assert fake.stored is None
+
+
+def test_a_restarted_operator_keeps_the_entries_of_actors_that_it_has_not_reconciled() -> None:
+    fake = Fake("username_u", "tls_enable")
+    fake.stored = parameters_map("n", U | V | TLS)
+    Parameters(cast(Cluster, fake)).put("n", "a", {})
+    assert data(fake) == U | TLS
+
+
+def test_the_entries_of_an_older_release_stay_until_no_authentication_refers_to_them() -> None:
+    fake = Fake("a.username", "b.username")
+    fake.stored = parameters_map("n", {"a.username": "u", "b.username": "u"})
+    parameters = Parameters(cast(Cluster, fake))
+    parameters.put("n", "a", U)
+    assert data(fake) == {"a.username": "u", "b.username": "u"} | U
+    fake.authentications = [authentication("username_u"), authentication("b.username")]
+    parameters.put("n", "a", U)
+    assert data(fake) == {"b.username": "u"} | U
+
+
+def test_a_changed_value_is_corrected() -> None:
+    fake = Fake("username_u")
+    parameters = Parameters(cast(Cluster, fake))
+    parameters.put("n", "a", U)
+    fake.stored = parameters_map("n", {"username_u": "changed"})
+    parameters.put("n", "b", V)
+    assert data(fake) == U | V
 
 
 def test_a_manual_change_is_noticed() -> None:
-    made = parameters_map("n", {"a.username": "u", "b.username": "v"})
+    made = parameters_map("n", U | V)
     assert is_intact(made)
-    assert not is_intact({**made, "data": {"a.username": "u"}})
+    assert not is_intact({**made, "data": U})
     assert not is_intact({**made, "metadata": {**made["metadata"], "annotations": None}})
 
 
 def test_a_cluster_without_keda() -> None:
     fake = Fake()
-    fake.keda = None
+    keda, fake.keda = fake.keda, None
     parameters = Parameters(cast(Cluster, fake))
-    assert parameters.put("n", "a", {"a.username": "u"}) is None
-    parameters.drop_orphaned("n", "a")
+    assert parameters.put("n", "a", U) is None
+    assert parameters.put("n", "gone", V) is None
+    parameters.put("n", "gone", {})
     assert fake.writes == []
+    fake.keda = keda
+    parameters.put("n", "a", U)
+    assert data(fake) == U
+
+
+@pytest.mark.parametrize("value", ["a@b:c/d#%", "é", "x" * 250, "a b", "u\n", ""])
+def test_a_value_that_no_key_can_hold_has_a_key_of_its_own(value: str) -> None:
+    key = parameter_key("username", value)
+    assert len(key) <= 253
+    assert key.replace("_", "").isalnum()
+    assert key != parameter_key("username", value + "x")

@@ -268,7 +268,7 @@ def test_a_scaled_job_needs_no_variable_of_its_sidecar_and_keeps_running_jobs() 
     assert spec["scalingStrategy"] == {"strategy": "accurate", "pendingPodConditions": ["Ready"]}
     assert (spec["successfulJobsHistoryLimit"], spec["failedJobsHistoryLimit"]) == (50, 50)
     assert spec["triggers"][0]["metadata"]["value"] == "1"
-    assert scalers.trigger_parameters(one) == {"a.username": "app"}
+    assert scalers.trigger_parameters(one) == {"username_app": "app"}
     counted = job(transport=rabbitmq(management={"url": "http://rabbitmq:15672"}), workload={"job": {"messages": 7}})
     spec = scalers.scaled_job(counted, DEFAULTS)["spec"]
     assert (spec["scalingStrategy"]["strategy"], spec["triggers"][0]["metadata"]["value"]) == ("default", "7")
@@ -321,7 +321,7 @@ def test_keda_gets_tls_by_parameters_and_the_sidecar_by_files() -> None:
     one = parsed(transport=rabbitmq(vhost="a/b", tls=tls))
     spec = (scalers.trigger_authentication(one) or {})["spec"]
     assert {entry["parameter"] for entry in spec["secretTargetRef"]} == {"ca", "cert", "key"}
-    assert scalers.trigger_parameters(one) == {"a.tls": "enable"}
+    assert scalers.trigger_parameters(one) == {"tls_enable": "enable"}
     metadata = scalers.trigger(one, DEFAULTS)["metadata"]
     assert (metadata["host"], metadata["vhostName"]) == ("amqps://rabbitmq:5671/", "a/b")
     plan = make_plan(one, DEFAULTS)
