@@ -4,6 +4,9 @@ It runs only if ``E2E_CONTEXT`` names kubectl's current context, where the opera
 has no broker, so its sidecar is not measured, and its function waits. A copy of its pod has no probes, so the
 difference is their cost inside the pod; the kubelet's own work for a probe is not counted. Memory is the working set,
 which is what a limit counts.
+
+Then 200 actors come that KEDA keeps at zero pods, and the operator's pods are measured again. Their broker does not
+exist, so they also have KEDA's failures in their status.
 """
 
 import copy
@@ -11,20 +14,22 @@ import os
 import time
 from typing import NamedTuple
 
-from crds.names import HOLDER
+from crds.names import HOLDER, KEDA_API_VERSION
 from kube.client import Client
 from kube.credentials import load_configuration
 from kube.objects import Object
-from kube.resources import ASYNC_ACTORS, PODS
+from kube.resources import ASYNC_ACTORS, PODS, SCALED_OBJECTS
 from tests.bench import node
 from tests.bench.measure import Result
 from tests.harness.clusters import wait_for
+from tests.harness.space import actor
 from tests.node.context import refusal
 
 SECONDS = 90.0
 """The kubelet measures every 10 to 15 s."""
 SYSTEM = "asya-system"
 WEBHOOK_MB, CONTROLLER_MB = 80.0, 60.0
+ACTORS, CONTROLLER_FULL_MB = 200, 70.0
 FUNCTION = {"name": "ASYA_HANDLER", "value": "copy.copy"}
 """A function that returns its message unchanged. Each Python has it."""
 
@@ -58,7 +63,24 @@ def run() -> list[Result]:
         time.sleep(SECONDS)
         after = usage(client, pod["spec"]["nodeName"])
         names = {"with": pod["metadata"]["name"], "without": "without-probes"}
-        return [*_containers(namespace, names, before, after), *_system(after)]
+        results = [*_containers(namespace, names, before, after), *_system(after, "at rest", CONTROLLER_MB)]
+        if client.serves(KEDA_API_VERSION, SCALED_OBJECTS.plural):
+            _create_sleeping(client, namespace)
+            time.sleep(SECONDS)
+            full = usage(client, pod["spec"]["nodeName"])
+            results += _system(full, f"with {ACTORS} actors", CONTROLLER_FULL_MB)
+        return results
+
+
+def _create_sleeping(client: Client, namespace: str) -> None:
+    """Create actors without pods. Wait until all have a status."""
+    rabbitmq = {"host": "missing.invalid", "passwordSecretRef": {"name": "missing", "key": "password"}}
+    transport = {"type": "rabbitmq", "rabbitmq": rabbitmq}
+    for n in range(ACTORS):
+        obj = actor(f"sleeping-{n}", transport=transport, scaling={"enabled": True})
+        obj["metadata"]["namespace"] = namespace
+        client.apply(ASYNC_ACTORS, obj, manager="kubectl")
+    wait_for("their statuses", lambda: all(a.get("status") for a in client.list(ASYNC_ACTORS, namespace)), 120)
 
 
 def without_probes(pod: Object) -> Object:
@@ -119,10 +141,10 @@ def _containers(
     return results
 
 
-def _system(after: dict[tuple[str, str, str], Usage]) -> list[Result]:
-    limits = {"webhook": WEBHOOK_MB, "controller": CONTROLLER_MB}
+def _system(after: dict[tuple[str, str, str], Usage], when: str, controller_limit: float) -> list[Result]:
+    limits = {"webhook": WEBHOOK_MB, "controller": controller_limit}
     return [
-        Result("pod", f"the operator's {container}", use.memory, "MB", limit=limits.get(container))
+        Result("pod", f"the operator's {container}, {when}", use.memory, "MB", limit=limits.get(container))
         for (namespace, _, container), use in sorted(after.items())
         if namespace == SYSTEM
     ]
