@@ -66,6 +66,7 @@ class Reconciler:
         """
         namespace, name = key
         if not name:
+            self._scaling.forget(key)
             return self._runtime.reconcile(namespace)
         obj = self._cluster.actors.get(namespace, name)
         if obj is None:

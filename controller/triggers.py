@@ -46,12 +46,17 @@ class Triggers:
         self._queue.add((config_map["metadata"]["namespace"], ""))
 
     def on_parameters(self, config_map: Object, deleted: bool) -> None:
-        """The ConfigMap with KEDA's parameters changed: queue the namespace's actors, unless it has no drift."""
+        """The ConfigMap with KEDA's parameters changed: queue the namespace's actors, unless it has no drift.
+
+        Without actors, queue the namespace itself: the last one may have gone while nobody watched.
+        """
         namespace = config_map["metadata"]["namespace"]
+        actors = [key for key in map(key_of, self.cluster.actors.all()) if key[0] == namespace]
         if deleted or not is_intact(config_map):
-            for key in map(key_of, self.cluster.actors.all()):
-                if key[0] == namespace:
-                    self._queue.add(key)
+            for key in actors:
+                self._queue.add(key)
+        if not deleted and not actors:
+            self._queue.add((namespace, ""))
 
     def on_everything(self) -> None:
         """Queue every actor and namespace: at a resync, when the script changes, when KEDA is installed or removed."""

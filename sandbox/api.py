@@ -171,6 +171,9 @@ class Api:
         key = self._key(resource, namespace, name)
         old = self.store.get(resource.qualified, key)
         shape = self._shape(resource)
+        if content_type == APPLY and call.subresource == "scale":
+            self._apply(resource, key, old, _of_scale(resource, body), call)
+            return self.scale(resource, namespace, name)
         if content_type == APPLY:
             return self._apply(resource, key, old, body, call)
         if old is None:
@@ -355,6 +358,15 @@ class Api:
     @staticmethod
     def _shape(resource: ResourceType) -> Shape:
         return Shape("", resource.schema)
+
+
+def _of_scale(resource: ResourceType, body: Any) -> Object:
+    """The fields of the scaled object in an applied Scale."""
+    if not isinstance(body, dict) or (body.get("apiVersion"), body.get("kind")) != ("autoscaling/v1", "Scale"):
+        raise Failure(400, "invalid object: a Scale of autoscaling/v1 is expected")
+    metadata = {k: v for k, v in (body.get("metadata") or {}).items() if k in ("uid", "resourceVersion")}
+    spec = {k: v for k, v in (body.get("spec") or {}).items() if k == "replicas"}
+    return {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}
 
 
 def _another_uid(resource: ResourceType, name: str, uid: Any) -> Failure:

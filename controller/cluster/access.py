@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from controller.cluster.references import References
 from controller.rules import status
 from controller.rules.remedies import remedy
 from controller.rules.slim import PACKED, pack, unpack
@@ -63,7 +64,13 @@ class Keda:
         watch = partial(make_informer, client, on_change=on_change, namespaces=namespaces)
         self.scaled_objects = watch(resources.SCALED_OBJECTS)
         self.scaled_jobs = watch(resources.SCALED_JOBS, index_label=LABEL_ACTOR)
-        self.trigger_authentications = watch(resources.TRIGGER_AUTHENTICATIONS)
+        self.references = References()
+
+        def authentication_changed(obj: Object, deleted: bool) -> None:
+            self.references.observe(obj, deleted)
+            on_change(obj, deleted)
+
+        self.trigger_authentications = watch(resources.TRIGGER_AUTHENTICATIONS, on_change=authentication_changed)
         self.parameters = watch(
             resources.CONFIG_MAPS, on_change=on_parameters, field_selector=f"metadata.name={KEDA_CONFIGMAP}"
         )

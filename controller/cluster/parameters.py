@@ -8,8 +8,8 @@ deleted with its last entry.
 
 from typing import Any
 
-from controller.cluster.access import Cluster, Keda, Locks
-from controller.rules import scalers, status
+from controller.cluster.access import Cluster, Locks
+from controller.rules import status
 from controller.rules.desired import with_digest
 from controller.rules.status import Verdict
 from crds.names import ANNOTATION_APPLIED, KEDA_CONFIGMAP, LABEL_MANAGED_BY, LABEL_NAME, OPERATOR
@@ -47,8 +47,14 @@ class Parameters:
                 live = self._cluster.get(informer, namespace, KEDA_CONFIGMAP)
             if live is not None and map_of(live, "labels").get(LABEL_MANAGED_BY) != OPERATOR:
                 return status.scaler_not_owned("ConfigMap", KEDA_CONFIGMAP) if entries else None
-            others = {key: value for key, value in _data(live).items() if key not in needed}
-            merged = {**_referenced(keda, namespace, others), **needed}
+            # After a restart, the operator does not know yet which entries its actors need. Orphaned
+            # TriggerAuthentications belong to no actor, and those of an older release refer to entries of other names.
+            kept = {
+                key: value
+                for key, value in _data(live).items()
+                if key not in needed and keda.references.has(namespace, key)
+            }
+            merged = {**kept, **needed}
             if merged:
                 self._cluster.ensure(informer, live, parameters_map(namespace, merged))
             elif live is not None:
@@ -65,23 +71,6 @@ class Parameters:
         if not actors:
             del self._needed[namespace]
         return {key: value for own in actors.values() for key, value in own.items()}
-
-
-def _referenced(keda: Keda, namespace: str, entries: Entries) -> Entries:
-    """Those of ``entries`` to which a TriggerAuthentication of the namespace refers.
-
-    After a restart, the operator does not know yet which entries its actors need. Orphaned TriggerAuthentications
-    belong to no actor. Those of an older release refer to entries of other names until their actors are reconciled.
-    """
-    if not entries:
-        return {}
-    keys = {
-        key
-        for authentication in keda.trigger_authentications.all()
-        if authentication["metadata"]["namespace"] == namespace
-        for key in scalers.referenced_keys(authentication)
-    }
-    return {key: value for key, value in entries.items() if key in keys}
 
 
 def parameters_map(namespace: str, entries: Entries) -> Object:

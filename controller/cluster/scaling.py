@@ -99,7 +99,7 @@ class Scaling:
         return live if live is not None and controller_of(live) == actor.metadata.uid else None
 
     def forget(self, key: Key) -> None:
-        """Delete the parameters that only a deleted actor needed.
+        """Delete the parameters that only a deleted actor needed. Without a name: those that no actor needs.
 
         Raises:
             ApiError: if they cannot be deleted.

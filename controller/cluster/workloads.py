@@ -253,28 +253,19 @@ def give_away_replicas(client: Client, resource: Resource, live: Object, manifes
     """Give ``spec.replicas`` to another field manager, if the operator owns it in ``live`` and not in ``manifest``.
 
     If the only owner of a field drops it, the API server resets the field to its default. That would scale the
-    workload to one replica.
+    workload to one replica. The write is one of the scale, because admission would judge and inject the old template
+    in a write of the workload.
 
     Raises:
         ApiError: code 409, the workload is not ``live`` any more. KEDA may have scaled it.
     """
     if scaling_mode(manifest) == "disabled" or scaling_mode(live) in ("enabled", "unmanaged"):
         return
-    client.apply(
-        resource,
-        {
-            "apiVersion": manifest["apiVersion"],
-            "kind": manifest["kind"],
-            "metadata": {
-                "name": manifest["metadata"]["name"],
-                "namespace": manifest["metadata"]["namespace"],
-                "resourceVersion": live["metadata"]["resourceVersion"],
-            },
-            "spec": {"replicas": live["spec"].get("replicas", 1)},
-        },
-        manager=HANDOVER,
-        uid=live["metadata"]["uid"],
-    )
+    metadata = live["metadata"]
+    names = {key: metadata[key] for key in ("name", "namespace", "resourceVersion")}
+    replicas = {"replicas": live["spec"].get("replicas", 1)}
+    scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": names, "spec": replicas}
+    client.apply(resource, scale, manager=HANDOVER, subresource="scale", uid=metadata["uid"])
 
 
 def _key(actor: AsyncActor) -> Key:

@@ -8,6 +8,7 @@ from kube import resources
 from kube.failures import ApiError
 from kube.objects import Object
 from tests.cluster.shapes import WIDGETS, config_map, deployment, widget
+from tests.harness.clusters import wait_for
 from tests.harness.space import BY_KIND, Space
 
 
@@ -46,6 +47,48 @@ def test_apply_with_a_uid_changes_that_object_and_no_other_of_its_name(bare: Spa
         change(uid)
     changed = bare.wait("Deployment", "a")
     assert (changed["metadata"]["labels"]["x"], changed["spec"]["replicas"]) == ("y", 3)
+
+
+def test_an_applied_scale_owns_the_replicas(bare: Space) -> None:
+    client, resource = bare.client, BY_KIND["Deployment"]
+    obj = deployment("a")
+    obj["spec"]["replicas"] = 0
+    made = bare.apply(obj, "one")["metadata"]
+
+    def scaled(version: str) -> Object:
+        metadata = {"name": "a", "namespace": bare.name, "resourceVersion": version}
+        scale = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": {"replicas": 0}}
+        return client.apply(resource, scale, manager="two", subresource="scale", uid=made["uid"])
+
+    # The Deployment's controller writes the status, and so a version, at any moment.
+    written = wait_for("the scale", lambda: _unless_conflict(lambda: scaled(_version(bare))))
+    assert written is not None
+    assert (written["kind"], written["spec"].get("replicas", 0)) == ("Scale", 0)
+    live = bare.wait("Deployment", "a")
+    assert managers(live)["two", "Apply"] == {"f:spec": {"f:replicas": {}}}
+    assert live["metadata"]["generation"] == made["generation"]
+    bare.patch("Deployment", "a", {"metadata": {"labels": {"x": "z"}}})
+    with pytest.raises(ApiError) as stale:
+        scaled(live["metadata"]["resourceVersion"])
+    assert stale.value.code == 409
+    del obj["spec"]["replicas"]
+    assert bare.apply(obj, "one")["spec"]["replicas"] == 0
+    bare.scale("Deployment", "a", 4)
+    obj["metadata"]["labels"] = {"x": "y"}
+    assert bare.apply(obj, "one")["spec"]["replicas"] == 4
+
+
+def _version(space: Space) -> str:
+    return str(space.wait("Deployment", "a")["metadata"]["resourceVersion"])
+
+
+def _unless_conflict(write: Callable[[], Object]) -> Object | None:
+    try:
+        return write()
+    except ApiError as error:
+        if error.code != 409:
+            raise
+        return None
 
 
 def test_of_two_applies_that_create_one_gets_a_conflict(bare: Space) -> None:

@@ -11,7 +11,7 @@ from controller.cluster.workloads import give_away_replicas
 from controller.rules.replicas import applied_again
 from kube.failures import ApiError
 from kube.resources import Resource
-from tests.cluster.labelling import own, workload
+from tests.cluster.labelling import own, rollout_count, workload
 from tests.cluster.watching import ready, settle
 from tests.harness.clusters import ASSETS, Cluster, wait_for
 from tests.harness.history import History
@@ -77,6 +77,49 @@ def test_an_actor_that_scales_to_zero_starts_at_zero(space: Space) -> None:
     assert {d["spec"]["replicas"] for d in history.stop()} == {0}
     assert replica_sets.stop() == []
     assert space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "created"
+
+
+def test_the_first_change_of_a_sleeping_actor_can_correct_what_admission_refuses(space: Space) -> None:
+    """No write admits the old template again, which conflicts with the new path of the socket."""
+    space.apply(_mounted("/two", socket="/one/asya.sock"))
+    ready(space, "a")
+    space.apply(_mounted("/three", socket="/two/asya.sock"))
+    wait_for("the change", lambda: "/three" in str(space.get("Deployment", "a")))
+    ready(space, "a")
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 0
+
+
+def _mounted(path: str, *, socket: str) -> dict[str, Any]:
+    obj = actor("a", scaling={"enabled": True, "minReplicas": 0}, socket={"path": socket})
+    pod = obj["spec"]["workload"]["template"]["spec"]
+    pod["volumes"] = [{"name": "data", "emptyDir": {}}]
+    pod["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": path}]
+    return obj
+
+
+def test_the_first_change_of_a_scaled_actor_rolls_out_once(space: Space, cluster: Cluster) -> None:
+    """No write injects the old template anew. A change that the API server refuses rolls nothing out."""
+    scaling = {"enabled": True, "minReplicas": 0}
+    space.apply(actor("a", scaling=scaling))
+    ready(space, "a")
+    space.scale("Deployment", "a", 3)
+    settle(space)
+    before = rollout_count(space, "a")
+    obj = actor("a", scaling=scaling, sidecar={"image": "side:2"})
+    container = obj["spec"]["workload"]["template"]["spec"]["containers"][0]
+    container["image"] = "python:3.13"
+    if cluster.real:  # the sandbox validates no port
+        container["ports"] = [{"containerPort": 70000}]
+        space.apply(obj)
+        space.wait_condition("a", "WorkloadReady", "False", "InvalidWorkload")
+        settle(space)
+        assert rollout_count(space, "a") == before
+        del container["ports"]
+    space.apply(obj)
+    wait_for("the change", lambda: "3.13" in str(space.get("Deployment", "a")))
+    settle(space)
+    assert rollout_count(space, "a") == before + 1
+    assert space.wait("Deployment", "a")["spec"]["replicas"] == 3
 
 
 @pytest.mark.parametrize("replicas", [0, 3])

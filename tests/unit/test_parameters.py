@@ -7,6 +7,7 @@ import pytest
 
 from controller.cluster.access import Cluster
 from controller.cluster.parameters import Parameters, is_intact, parameters_map
+from controller.cluster.references import References
 from controller.rules.scalers import parameter_key
 
 Object = dict[str, Any]
@@ -19,10 +20,11 @@ class Fake:
     def __init__(self, *keys: str) -> None:
         self.stored: Object | None = None
         self.writes: list[str] = []
-        self.authentications = [authentication(key) for key in keys]
-        known = SimpleNamespace(all=lambda: self.authentications)
+        self.references = References()
+        for key in keys:
+            self.references.observe(authentication(key), False)
         cached = SimpleNamespace(get=lambda namespace, name: self.stored)
-        self.keda: Any = SimpleNamespace(parameters=cached, trigger_authentications=known)
+        self.keda: Any = SimpleNamespace(parameters=cached, references=self.references)
 
     def get(self, informer: Any, namespace: str, name: str) -> Object | None:
         return self.stored
@@ -37,9 +39,10 @@ class Fake:
         self.stored = None
 
 
-def authentication(key: str, namespace: str = "n", name: str = "asya-keda") -> Object:
-    reference = {"parameter": "username", "name": name, "key": key}
-    return {"metadata": {"namespace": namespace, "name": "a"}, "spec": {"configMapTargetRef": [reference]}}
+def authentication(key: str, namespace: str = "n", config_map: str = "asya-keda", name: str = "") -> Object:
+    """A TriggerAuthentication that refers to a key. Its name is by default that of the key."""
+    reference = {"parameter": "username", "name": config_map, "key": key}
+    return {"metadata": {"namespace": namespace, "name": name or key}, "spec": {"configMapTargetRef": [reference]}}
 
 
 def data(fake: Fake) -> Object:
@@ -88,13 +91,14 @@ def test_a_foreign_config_map_is_not_changed_and_is_reported() -> None:
 
 def test_entries_of_an_orphaned_authentication_stay() -> None:
     fake = Fake("username_u")
-    fake.authentications += [authentication("username_v", namespace="m"), authentication("username_v", name="theirs")]
+    fake.references.observe(authentication("username_v", namespace="m"), False)
+    fake.references.observe(authentication("username_v", config_map="theirs"), False)
     parameters = Parameters(cast(Cluster, fake))
     for name, entries in (("orphan", U), ("gone", V)):
         parameters.put("n", name, entries)
         parameters.put("n", name, {})
     assert data(fake) == U
-    fake.authentications.clear()
+    fake.references.observe(authentication("username_u"), True)
     parameters.put("n", "orphan", {})
     assert fake.stored is None
 
@@ -112,9 +116,24 @@ def test_the_entries_of_an_older_release_stay_until_no_authentication_refers_to_
     parameters = Parameters(cast(Cluster, fake))
     parameters.put("n", "a", U)
     assert data(fake) == {"a.username": "u", "b.username": "u"} | U
-    fake.authentications = [authentication("username_u"), authentication("b.username")]
+    fake.references.observe(authentication("username_u", name="a.username"), False)
     parameters.put("n", "a", U)
     assert data(fake) == {"b.username": "u"} | U
+
+
+def test_references_are_counted() -> None:
+    references = References()
+    one, two = authentication("k", name="one"), authentication("k", name="two")
+    for obj in (one, two, one):
+        references.observe(obj, False)
+    references.observe(one, True)
+    assert references.has("n", "k")
+    references.observe(authentication("other", name="two"), False)
+    assert (references.has("n", "k"), references.has("n", "other")) == (False, True)
+    references.observe(two, True)
+    references.observe(two, True)
+    assert not references.has("n", "other")
+    assert not references.has("elsewhere", "k")
 
 
 def test_a_changed_value_is_corrected() -> None:
