@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certs.rotation import KEYS, State, advance
+from certs.rotation import KEYS, State, advance, check_seconds
 from certs.settings import Settings
 from kube import events
 from kube.client import Client
@@ -146,10 +146,7 @@ class Keeper:
             pauses.append(self._store(secret, authority, changed, change))
         self._last_state = changed
         pauses.append(self._publish(_encoded(changed)))
-        if changed.following is not None or changed.previous is not None:
-            pauses.append(self._settings.policy.overlap.total_seconds() / 2)
-        shortest = min(self._settings.policy.lifetime, self._settings.policy.ca_lifetime).total_seconds()
-        return min(*pauses, shortest / 12)
+        return min(*pauses, check_seconds(changed, self._settings.policy))
 
     @property
     def _ahead_seconds(self) -> float:

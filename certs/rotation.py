@@ -21,6 +21,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from certs.authority import Pair, create_authority, issue
 
 NAME = "asya-operator"
+OVERLAPS_OF_A_LIFE, OVERLAPS_OF_A_CA = 3, 9
+"""Minimum lifetimes of certificate and CA, in multiples of the overlap.
+
+The operator renews a certificate when a third of its life is left. That third must be at least as long as a step takes.
+It replaces a CA in two steps, and a certificate expires no later than its CA.
+"""
+CHECKS_OF_A_LIFE = 12
+"""Checks during the shortest lifetime."""
 KEYS = ("authority.key", "following.key")
 """The keys of authorities. A Secret that the webhook reads never contains them."""
 
@@ -129,21 +137,39 @@ def advance(
         return State(authority, issue(authority, names, policy.lifetime), now, previous=trusted or None)
     if state.authority.expires.timestamp() <= now:
         return advance(None, names, policy, now, published=published, trusted=state.authority.certificate)
-    is_step_over = now - state.since >= policy.overlap.total_seconds()
-    if state.following is not None:
-        if not (published and is_step_over):
-            return state
+    is_step_over = now - state.since >= step_seconds(state, policy) and published
+    if state.following is not None and is_step_over:
         serving = issue(state.following, names, policy.lifetime)
         return State(state.following, serving, now, previous=state.authority.certificate)
-    if state.previous is not None and is_step_over and published:
+    if state.previous is not None and is_step_over:
         return replace(state, previous=None, since=now)
-    if _is_due(state.authority, now) and state.previous is None:
+    if _is_due(state.authority, now) and state.following is None and state.previous is None:
         return replace(state, following=create_authority(NAME, policy.ca_lifetime), since=now)
     new_expiry = min(now + policy.lifetime.total_seconds(), state.authority.expires.timestamp())
     is_longer = new_expiry >= state.serving.expires.timestamp() + 1.0
     if (_is_due(state.serving, now) and is_longer) or _names(state.serving) != set(names):
         return replace(state, serving=issue(state.authority, names, policy.lifetime))
     return state
+
+
+def step_seconds(state: State, policy: Policy) -> float:
+    """Seconds between two steps: the overlap, but never so long that the CA expires before its successor signs.
+
+    The CA may be of an earlier policy with shorter lifetimes.
+    """
+    return min(policy.overlap.total_seconds(), state.authority.life.total_seconds() / OVERLAPS_OF_A_CA)
+
+
+def check_seconds(state: State, policy: Policy) -> float:
+    """Seconds after which :func:`advance` may have something to do, at least half a second.
+
+    The certificates may be of an earlier policy with shorter lifetimes.
+    """
+    shortest = min(policy.lifetime, policy.ca_lifetime, state.serving.life, state.authority.life)
+    pauses = [shortest.total_seconds() / CHECKS_OF_A_LIFE]
+    if state.following is not None or state.previous is not None:
+        pauses.append(step_seconds(state, policy) / 2)
+    return max(0.5, min(pauses))
 
 
 def _is_due(pair: Pair, now: float) -> bool:

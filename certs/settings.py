@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
-from certs.rotation import Policy
+from certs.rotation import OVERLAPS_OF_A_CA, OVERLAPS_OF_A_LIFE, Policy
 
 Mode = Literal["self", "secret", "cert-manager", "none"]
 """Who issues the certificate and publishes its CA.
@@ -74,14 +74,6 @@ def from_environment(env: Mapping[str, str], namespace: str) -> Settings:
             f"{settings.secret!r}. The webhook reads that Secret, but it must not read the CA's key"
         )
     return settings
-
-
-OVERLAPS_OF_A_LIFE, OVERLAPS_OF_A_CA = 3, 9
-"""Minimum lifetimes of certificate and CA, in multiples of the overlap.
-
-The operator renews a certificate when a third of its life is left. That third must be at least as long as a step takes.
-It replaces a CA in two steps, and a certificate expires no later than its CA.
-"""
 
 
 def _check(policy: Policy) -> None:

@@ -330,8 +330,8 @@ _WRONG_TYPE = "failed to create typed patch object"
 def keda_not_installed() -> Verdict:
     """Scaling is enabled, and the API server does not serve KEDA's resources."""
     message = (
-        "KEDA is not installed, so nothing scales the workload: a new one has spec.workload.replicas, and one that KEDA "
-        "scaled keeps its replicas"
+        "KEDA is not installed, so nothing scales the workload: a new one has spec.workload.replicas, "
+        "and one that KEDA scaled keeps its replicas"
     )
     return false("KEDANotInstalled", f"{message}. {remedy('KEDANotInstalled')}")
 

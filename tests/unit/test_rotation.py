@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from certs import authority
 from certs.authority import Pair, create_authority, issue
-from certs.rotation import Policy, State, advance
+from certs.rotation import Policy, State, advance, check_seconds
 from certs.settings import InvalidCertificateSetting, from_environment
 from tests.chaos import FULL
 
@@ -85,6 +85,36 @@ def test_the_served_certificate_is_always_trusted(ca_days: int, leaf_days: int, 
             history = [h for h in history if h[0] > late - overlap]
         assert len(authorities) >= 3, "no rotation happened"
         assert state.to_secret() == (State.from_secret(state.to_secret()) or state).to_secret()
+
+
+@hypothesis_settings(max_examples=60 if FULL else 20)
+@given(changed_at=st.floats(1.0, 400.0), away=st.floats(0.0, 8.0))
+def test_certificates_of_shorter_settings_are_replaced_in_time(changed_at: float, away: float) -> None:
+    """Also while the operator restarts for a change of its settings. The new overlap is longer than the CA can wait."""
+    short = Policy(timedelta(minutes=3), timedelta(seconds=60), timedelta(seconds=10))
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        clock = Clock(monkeypatch)
+        begin, state = clock.now, advance(None, NAMES, short, clock.now, published=False)
+        is_away = False
+        while clock.now < begin + 1000:
+            policy = short if clock.now < begin + changed_at else Policy()
+            pause = min(30.0, check_seconds(state, policy))
+            if not is_away and clock.now + pause >= begin + changed_at:
+                pause, is_away = pause + away, True
+            clock.now += pause
+            # Nothing else renews the certificate, so it must be valid until now.
+            assert min(state.serving.expires, state.authority.expires).timestamp() > clock.now
+            state = advance(state, NAMES, policy, clock.now, published=True)
+        assert min(state.serving.life, state.authority.life) > timedelta(days=80)
+
+
+def test_a_certificate_is_renewed_while_the_next_ca_is_announced() -> None:
+    ca, following = (create_authority("ca", timedelta(days=30)) for _ in range(2))
+    now = time.time()
+    state = State(ca, issue(ca, NAMES, timedelta(seconds=60)), now, following=following)
+    later = advance(state, NAMES, Policy(), now + 50, published=True)
+    assert (later.authority, later.following) == (ca, following)
+    assert later.serving != state.serving
 
 
 @hypothesis_settings(max_examples=25 if FULL else 15)
