@@ -20,7 +20,7 @@ REMEMBERED = 500
 """Number of Events whose counts a recorder remembers."""
 WAITING = 2000
 """Largest number of Events that wait to be sent. Further ones are logged as lost."""
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.1
 """Time between two Events that wait. Many changes at once cause as many Events, and reconciles have priority."""
 
 

@@ -4,6 +4,7 @@ A pod can mount a ConfigMap of its own namespace only. An injected pod needs the
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 from controller.cluster.access import Cluster, Contested, Locks
 from controller.rules.desired import runtime_config_map
@@ -96,7 +97,7 @@ class RuntimeMaps:
                 return false("ConfigMapNotOwned", f"{message}. {do}", UNWATCHED_SECONDS, "ConfigError")
             origin = self._source.identity if how_to_pin else ""
             try:
-                self._cluster.ensure(informer, live, runtime_config_map(namespace, script, origin))
+                self._cluster.ensure(informer, live, _config_map(namespace, script, origin))
             except Contested as contested:
                 return contested.verdict
             except ApiError as error:
@@ -152,6 +153,10 @@ class RuntimeMaps:
 
     def _is_needed(self, namespace: str) -> bool:
         return namespace == self._home or any(obj["metadata"]["namespace"] == namespace for obj in self._users())
+
+
+_config_map = lru_cache(maxsize=1000)(runtime_config_map)
+"""Each reconcile of a namespace compares the same ConfigMap, and its digest covers the whole script."""
 
 
 def _hash(config_map: Object) -> str:
