@@ -74,10 +74,10 @@ def test_a_new_workload_that_keda_scales_needs_no_second_apply() -> None:
     scaled = parsed(actor("a", scaling={"enabled": True}))
     created = desired_workload(scaled, None, keda=True)
     assert holds(created, desired_workload(scaled, created, keda=True))
-    again = applied_again(created)
-    assert scaling_mode(again) == "enabled"
-    assert applied_again(again) == again
-    assert holds(again, desired_workload(scaled, again, keda=True))
+    manifest = applied_again(created)
+    assert scaling_mode(manifest) == "enabled"
+    assert applied_again(manifest) == manifest
+    assert holds(manifest, desired_workload(scaled, manifest, keda=True))
 
 
 def test_labels_of_the_users_template_are_kept_except_those_of_the_selector() -> None:
