@@ -79,6 +79,7 @@ def test_an_actor_that_scales_to_zero_starts_at_zero(space: Space) -> None:
     assert space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "created"
 
 
+@pytest.mark.best_tier
 def test_the_first_change_of_a_sleeping_actor_can_correct_what_admission_refuses(space: Space) -> None:
     """No write admits the old template again, which conflicts with the new path of the socket."""
     space.apply(_mounted("/two", socket="/one/asya.sock"))
@@ -97,6 +98,7 @@ def _mounted(path: str, *, socket: str) -> dict[str, Any]:
     return obj
 
 
+@pytest.mark.best_tier
 def test_the_first_change_of_a_scaled_actor_rolls_out_once(space: Space, cluster: Cluster) -> None:
     """No write injects the old template anew. A change that the API server refuses rolls nothing out."""
     scaling = {"enabled": True, "minReplicas": 0}
@@ -122,6 +124,7 @@ def test_the_first_change_of_a_scaled_actor_rolls_out_once(space: Space, cluster
     assert space.wait("Deployment", "a")["spec"]["replicas"] == 3
 
 
+@pytest.mark.best_tier
 @pytest.mark.parametrize("replicas", [0, 3])
 def test_the_first_change_of_a_sleeping_actor_keeps_the_replicas(space: Space, replicas: int) -> None:
     """The operator owns the zero replicas with which it created the workload, until KEDA or the first change."""
@@ -141,6 +144,7 @@ def test_the_first_change_of_a_sleeping_actor_keeps_the_replicas(space: Space, r
     assert space.wait("Deployment", "a")["metadata"]["annotations"]["asya.io/scaling"] == "enabled"
 
 
+@pytest.mark.best_tier
 def test_a_change_of_replicas_that_the_operator_has_not_seen_is_kept(space: Space, operator: Operator) -> None:
     """KEDA scales a workload while the operator gives the replicas away that it read before."""
     space.apply(actor("a", scaling={"enabled": True, "minReplicas": 0}))
