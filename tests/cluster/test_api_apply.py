@@ -61,8 +61,7 @@ def test_an_applied_scale_owns_the_replicas(bare: Space) -> None:
         return client.apply(resource, scale, manager="two", subresource="scale", uid=made["uid"])
 
     # The Deployment's controller writes the status, and so a version, at any moment.
-    written = wait_for("the scale", lambda: _unless_conflict(lambda: scaled(_version(bare))))
-    assert written is not None
+    written = wait_for("the scale", lambda: scaled(bare.wait("Deployment", "a")["metadata"]["resourceVersion"]))
     assert (written["kind"], written["spec"].get("replicas", 0)) == ("Scale", 0)
     live = bare.wait("Deployment", "a")
     assert managers(live)["two", "Apply"] == {"f:spec": {"f:replicas": {}}}
@@ -76,19 +75,6 @@ def test_an_applied_scale_owns_the_replicas(bare: Space) -> None:
     bare.scale("Deployment", "a", 4)
     obj["metadata"]["labels"] = {"x": "y"}
     assert bare.apply(obj, "one")["spec"]["replicas"] == 4
-
-
-def _version(space: Space) -> str:
-    return str(space.wait("Deployment", "a")["metadata"]["resourceVersion"])
-
-
-def _unless_conflict(write: Callable[[], Object]) -> Object | None:
-    try:
-        return write()
-    except ApiError as error:
-        if error.code != 409:
-            raise
-        return None
 
 
 def test_of_two_applies_that_create_one_gets_a_conflict(bare: Space) -> None:
