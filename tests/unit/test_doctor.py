@@ -143,7 +143,7 @@ FORBIDDEN = ApiError(403, "Forbidden", "you may not")
         ({"asyncactors.asya.io": None}, "bad", "no CustomResourceDefinition"),
         ({"asyncactors.asya.io": {"spec": {"versions": []}}}, "bad", "has another version than this command"),
         ({"Lease": None}, "bad", "no controller leads"),
-        ({"Lease": lambda: lease(120)}, "bad", "has not renewed its Lease for 120 s"),
+        ({"Lease": lambda: lease(120)}, "bad", "the controller 'me' has not renewed its Lease for 12"),
         ({"MutatingWebhookConfiguration": None}, "bad", "no MutatingWebhookConfiguration"),
         ({"asya-operator-webhook-cert": secret(-0.001)}, "bad", "expired"),
         ({"asya-operator-webhook-cert": aged(30, 2.5)}, "bad", "expires in 2 days"),

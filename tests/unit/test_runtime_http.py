@@ -179,9 +179,10 @@ def test_common_classes_have_a_json_form(one: Script) -> None:
 def test_a_client_that_disconnects_stops_the_generator(one: Script) -> None:
     connection = UnixConnection(one.path)
     connection.request("POST", "/invoke", http_message(["endless", 1]))
-    connection.getresponse().read(10)
+    response = connection.getresponse()  # it owns the socket, because the response says "Connection: close"
+    response.read(10)
     assert not (one.directory / "closed").exists()
-    connection.close()
+    response.close()
     assert one.post(["echo", 1])[0] == 200
     assert (one.directory / "closed").exists()
 
