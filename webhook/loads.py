@@ -15,8 +15,13 @@ ABSENT = -1
 TOLERANCE = 8
 """A worker shares connections if it has one eighth more than another. With fewer than eight, one more is enough."""
 
-LEAVE_SECONDS = 0.001
-"""The longest time for which a worker leaves a new connection to another one, which may be busy."""
+LEAVE_SECONDS = 0.01
+"""The longest time for which a worker leaves a new connection to another one, which may be busy.
+
+The other one may also wait for a core. A scheduler gives it one after some milliseconds.
+"""
+STEP_SECONDS = 0.001
+"""The worker looks again after this time. Until then it does not poll for connections: the other one gets the core."""
 NEXT_SECONDS = 0.02
 """A worker that was not asked to accept for this time is asked for a new connection."""
 
@@ -60,7 +65,7 @@ class Share:
     def leaves_to_another(self) -> bool:
         """Whether to leave the waiting connection to a worker with fewer; for :data:`LEAVE_SECONDS` at most.
 
-        The worker asks in each turn of its event loop, for as long as a connection waits.
+        The worker asks every :data:`STEP_SECONDS`, for as long as a connection waits.
         """
         if not self._loads.exceeds_another(self._slot):
             self._last = float("-inf")

@@ -75,13 +75,16 @@ SHARED = (
     "urllib3",
     "prometheus_client.multiprocess",
     "gunicorn.workers.gthread",
-    "webhook.admission",
-    "webhook.connections",
-    "webhook.validation",
+    "kube.watchdog",
+    "telemetry.server",
+    "webhook.direct",
+    "webhook.worker",
+    "webhook.actors",
+    "webhook.tls",
 )
 """Modules that the master imports, so that its workers share their memory and start sooner.
 
-None of them starts a thread or creates a metric. A metric that the master creates would export a zero of its own.
+None of them starts a thread. :func:`run` takes back the zeros that their metrics export for the master.
 """
 READY_SECONDS = 20.0
 """How long a worker waits at its start for the certificate and the list of actors."""
@@ -100,12 +103,20 @@ def run(options: Options) -> None:
     gc.disable()
     for module in SHARED:
         importlib.import_module(module)
+    _withdraw_metrics(master)
     gc.collect()  # else each process would keep the garbage of the imports
     try:
         _Gunicorn(options).run()
     finally:
         if os.getpid() == master:  # a worker that stops comes here too, and the other workers need the directory
             shutil.rmtree(metrics_directory, ignore_errors=True)
+
+
+def _withdraw_metrics(pid: int) -> None:
+    """Remove the gauges of a process, which a scrape would merge with those of the live workers."""
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def choose_temporary_directory(memory: Path = Path("/dev/shm")) -> None:
@@ -133,7 +144,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         # An invalid setting stops the process here, before it forks workers.
         from_environment(options.environment)
         Clients.from_environment(options.environment)
-        load_configuration(options.kubeconfig)
+        self._configuration = load_configuration(options.kubeconfig)
         self.answer: DirectAnswer = lambda request, certificate, is_last: None
         """Answers requests in the worker's event loop. :meth:`load` sets it."""
         self._certificate: Certificate | None = None
@@ -185,7 +196,7 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         tracing.configure("asya-operator-webhook", options.environment)
         clients = Clients.from_environment(options.environment)
         client = Client(
-            load_configuration(options.kubeconfig),
+            self._configuration,
             read_timeout=READ_SECONDS,
             throttle=Throttle(options.client_qps, options.client_burst),
         )
@@ -227,10 +238,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         gc.enable()
 
     def _child_exit(self, _server: Any, worker: Any) -> None:
-        from prometheus_client.multiprocess import mark_process_dead
-
         self.loads.write(worker.slot, ABSENT)
-        mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
+        _withdraw_metrics(worker.pid)
 
     def _when_ready(self, _server: Any) -> None:
         from prometheus_client import CollectorRegistry

@@ -23,7 +23,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 from webhook.connections import Connection
 from webhook.fairness import ConnectionLimits, Turns
 from webhook.limits import TOTAL_CONNECTIONS
-from webhook.loads import ABSENT, Share
+from webhook.loads import ABSENT, STEP_SECONDS, Share
 
 MAX_ACCEPTS = 64
 """New connections that are accepted in one turn, about 2 ms of work."""
@@ -65,6 +65,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     app: Any
     cfg: Any
     nr_conns: int
+    _accepting: bool
 
     def init_process(self) -> None:
         """Start with a limit of connections that the limit of open files allows."""
@@ -72,7 +73,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._limits = ConnectionLimits(min(self.app.peer_connections, total), total)
         self._ready, self._for_threads, self._working = Turns(), Turns(), 0
         self._swept, self._held, self._accepts = 0.0, 0, 1
-        self._share = Share(self.app.loads, self.slot)
+        self._share, self._accepts_from = Share(self.app.loads, self.slot), 0.0
         # gunicorn would stop accepting at its own limits. Here an older connection closes instead.
         self.worker_connections = 1 << 30
         self.max_keepalived = 1 << 30
@@ -88,9 +89,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         So workers that wake up for the same few connections share them, and a crowd is still accepted quickly.
         """
-        if self._share.leaves_to_another():
-            return
         for _ in range(self._accepts):
+            if self._share.leaves_to_another():
+                self._accepts_from = time.monotonic() + STEP_SECONDS
+                self.set_accept_enabled(False)
+                return
             try:
                 sock, client = listener.accept()
             except OSError as error:
@@ -113,10 +116,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._register(connection)
         self._accepts = min(2 * self._accepts, MAX_ACCEPTS)
 
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Poll for new connections, or stop that. gunicorn asks for it in each turn of the event loop."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self._accepts_from)
+
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Serve ready connections for :data:`TURN_SECONDS` at most. Those that remain are served next time."""
         if self._ready:
             timeout = 0.0
+        elif not self._accepting and self.alive:
+            timeout = min(timeout, STEP_SECONDS)
         for key, _ in self.poller.select(timeout if self.alive else min(timeout, 0.1)):
             if not isinstance(key.fileobj, Connection):
                 key.data(key.fileobj)

@@ -1,12 +1,20 @@
 """Workers share new connections evenly, and no connection waits longer than a moment for a busy worker."""
 
 import os
+import selectors
+import socket
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.loads import ABSENT, LEAVE_SECONDS, NEXT_SECONDS, Loads, Share
+from webhook.fairness import ConnectionLimits, Turns
+from webhook.loads import ABSENT, LEAVE_SECONDS, NEXT_SECONDS, STEP_SECONDS, Loads, Share
+from webhook.worker import Worker
 
 
 def with_loads(*connections: int) -> Loads:
@@ -80,3 +88,65 @@ def test_the_next_connection_is_left_as_well() -> None:
 
 def test_a_worker_with_as_many_accepts_at_once() -> None:
     assert not Share(with_loads(1, 1), 0).leaves_to_another()
+
+
+@pytest.fixture
+def worker() -> Iterator[Any]:
+    """A worker that polls a listener, beside another worker in slot 1 that never accepts."""
+    made: Any = Worker.__new__(Worker)
+    made.app, made.cfg, made.alive, made.slot = SimpleNamespace(loads=with_loads(0, 0)), SimpleNamespace(), True, 0
+    made.nr_conns, made._accepts, made._accepting, made._accepts_from = 0, 1, False, 0.0
+    made._limits, made._ready, made._share = ConnectionLimits(100, 100), Turns(), Share(made.app.loads, 0)
+    made.poller = selectors.DefaultSelector()
+    made.sockets = [socket.create_server(("127.0.0.1", 0))]
+    made.set_accept_enabled(True)
+    yield made
+    for open_socket in (*made._limits, *made.sockets, made.poller):
+        open_socket.close()
+
+
+def turn(worker: Any) -> None:
+    """One turn of gunicorn's event loop."""
+    if not worker._accepting:
+        worker.set_accept_enabled(True)
+    worker.wait_for_and_dispatch_events(timeout=1.0)
+
+
+def clients(worker: Any, number: int) -> list[socket.socket]:
+    return [socket.create_connection(worker.sockets[0].getsockname()) for _ in range(number)]
+
+
+def test_a_worker_with_more_does_not_poll_while_the_other_one_gets_the_core(worker: Any) -> None:
+    waiting = clients(worker, 4)
+    turn(worker)
+    turn(worker)
+    assert worker.nr_conns == 1
+    assert not worker._accepting
+    assert not worker.poller.select(0), "a listener that is polled would wake the worker at once, again and again"
+    before = time.monotonic()
+    worker.wait_for_and_dispatch_events(timeout=1.0)
+    assert time.monotonic() - before < 0.5, "it looks again after a step"
+    for client in waiting:
+        client.close()
+
+
+def test_a_worker_accepts_at_once_when_the_other_one_has_as_many(worker: Any) -> None:
+    waiting = clients(worker, 3)
+    turn(worker)
+    turn(worker)
+    worker.app.loads.write(1, 1)
+    time.sleep(2 * STEP_SECONDS)
+    turn(worker)
+    assert worker.nr_conns == 2, "one more, and then the other worker has fewer again"
+    for client in waiting:
+        client.close()
+
+
+def test_a_worker_accepts_all_if_the_other_one_never_comes(worker: Any) -> None:
+    waiting = clients(worker, 20)
+    until = time.monotonic() + 20
+    while worker.nr_conns < 20 and time.monotonic() < until:
+        turn(worker)
+    assert worker.nr_conns == 20
+    for client in waiting:
+        client.close()
