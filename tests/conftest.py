@@ -31,7 +31,7 @@ def pytest_report_header() -> str:
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the marks
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Send a folder's tests of a tier to the same worker, which has one shared cluster of each tier.
+    """Send tests that share a cluster to the same worker.
 
     Tests with their own cluster run anywhere.
 
@@ -47,7 +47,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=reason))
         if "cluster" in getattr(item, "fixturenames", ()):
             tier = item.callspec.params["tier"]  # type: ignore[attr-defined]
-            item.add_marker(pytest.mark.xdist_group(f"{tier}-{item.path.parent.name}"))
+            item.add_marker(pytest.mark.xdist_group(f"{tier}-{_shared_cluster(item)}"))
+
+
+def _shared_cluster(item: pytest.Item) -> str:
+    """The name of the cluster that a test shares: one for each folder, two for the folder with most tests."""
+    folder = item.path.parent.name
+    return f"{folder}-2" if folder == "cluster" and item.path.stem >= "test_p" else folder
 
 
 def _why_too_old(item: pytest.Item) -> str:
