@@ -41,9 +41,12 @@ class Loads:
 
     def exceeds_another(self, slot: int) -> bool:
         """Whether the worker in ``slot`` has so many connections that another one must accept the next."""
-        others = [n for other, n in enumerate(self._connections) if other != slot and n != ABSENT]
-        fewest = min(others, default=self._connections[slot])
+        fewest = min(self.of_others(slot), default=self._connections[slot])
         return self._connections[slot] - fewest > fewest // TOLERANCE
+
+    def of_others(self, slot: int) -> list[int]:
+        """The numbers of connections of the workers in all other slots that accept connections."""
+        return [n for other, n in enumerate(self._connections) if other != slot and n != ABSENT]
 
     def free_slot(self, taken: set[int]) -> int:
         """A slot for a new worker that is not in ``taken``; the last one if there is none."""
@@ -56,22 +59,27 @@ class Share:
 
     def __init__(self, loads: Loads, slot: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._loads, self._slot, self._clock = loads, slot, clock
-        self._since, self._last = 0.0, float("-inf")
+        self._since, self._last, self._others = 0.0, float("-inf"), list[int]()
 
     def publish(self, connections: int) -> None:
         """Publish the worker's number of connections, or :data:`ABSENT`."""
         self._loads.write(self._slot, connections)
 
+    def exceeds_another(self) -> bool:
+        """Whether another worker must accept the next connection, if it comes."""
+        return self._loads.exceeds_another(self._slot)
+
     def leaves_to_another(self) -> bool:
         """Whether to leave the waiting connection to a worker with fewer; for :data:`LEAVE_SECONDS` at most.
 
-        The worker asks every :data:`STEP_SECONDS`, for as long as a connection waits.
+        The worker asks every :data:`STEP_SECONDS`, for as long as a connection waits. If another one has accepted
+        meanwhile, the connection is a new one.
         """
-        if not self._loads.exceeds_another(self._slot):
+        if not self.exceeds_another():
             self._last = float("-inf")
             return False
-        now = self._clock()
-        if now - self._last > NEXT_SECONDS:
+        now, others = self._clock(), self._loads.of_others(self._slot)
+        if now - self._last > NEXT_SECONDS or others != self._others:
             self._since = now
-        self._last = now
+        self._last, self._others = now, others
         return now - self._since < LEAVE_SECONDS

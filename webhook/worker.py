@@ -89,10 +89,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
         So workers that wake up for the same few connections share them, and a crowd is still accepted quickly.
         """
+        if self._share.leaves_to_another():
+            self._accepts_from = time.monotonic() + STEP_SECONDS
+            self.set_accept_enabled(False)
+            return
+        is_alone = self._share.exceeds_another()  # the other worker did not come
         for _ in range(self._accepts):
-            if self._share.leaves_to_another():
-                self._accepts_from = time.monotonic() + STEP_SECONDS
-                self.set_accept_enabled(False)
+            if self._share.exceeds_another() and not is_alone:
                 return
             try:
                 sock, client = listener.accept()

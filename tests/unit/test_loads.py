@@ -86,6 +86,15 @@ def test_the_next_connection_is_left_as_well() -> None:
     assert share.leaves_to_another()
 
 
+def test_a_connection_soon_after_one_that_the_other_accepted_is_left_as_well() -> None:
+    clock, loads = Clock(), with_loads(5, 1)
+    share = Share(loads, 0, clock)
+    assert share.leaves_to_another()
+    loads.write(1, 2)
+    clock.now += 1.5 * LEAVE_SECONDS
+    assert share.leaves_to_another()
+
+
 def test_a_worker_with_as_many_accepts_at_once() -> None:
     assert not Share(with_loads(1, 1), 0).leaves_to_another()
 
@@ -119,6 +128,7 @@ def clients(worker: Any, number: int) -> list[socket.socket]:
 def test_a_worker_with_more_does_not_poll_while_the_other_one_gets_the_core(worker: Any) -> None:
     waiting = clients(worker, 4)
     turn(worker)
+    worker._accepts = 4
     turn(worker)
     assert worker.nr_conns == 1
     assert not worker._accepting
@@ -140,6 +150,15 @@ def test_a_worker_accepts_at_once_when_the_other_one_has_as_many(worker: Any) ->
     assert worker.nr_conns == 2, "one more, and then the other worker has fewer again"
     for client in waiting:
         client.close()
+
+
+def test_a_worker_still_polls_when_no_other_connection_waits(worker: Any) -> None:
+    (client,) = clients(worker, 1)
+    worker._accepts = 4
+    turn(worker)
+    assert worker.nr_conns == 1
+    assert worker._accepting, "the time for which it leaves a connection begins when there is one"
+    client.close()
 
 
 def test_a_worker_accepts_all_if_the_other_one_never_comes(worker: Any) -> None:
