@@ -6,7 +6,6 @@ that client only when needed, because the import takes most of a second and 40 M
 """
 
 import os
-import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import urllib3
-from urllib3.util import create_urllib3_context
 
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 TOKEN_SECONDS = 60.0
@@ -99,22 +97,6 @@ class _Token:
         return self._headers
 
 
-def _tls_context(official: Any) -> ssl.SSLContext:
-    """Return the TLS settings of the official client's ``Configuration``, with all keys read.
-
-    The official client keeps a kubeconfig's keys in temporary files. It deletes them when any process ends that has
-    them: also a forked worker, while other workers still connect.
-    """
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED if official.verify_ssl else ssl.CERT_NONE)
-    if official.ssl_ca_cert:
-        context.load_verify_locations(official.ssl_ca_cert)
-    else:
-        context.load_default_certs()
-    if official.cert_file:
-        context.load_cert_chain(official.cert_file, official.key_file)
-    return context
-
-
 def _from_kubeconfig(kubeconfig: str | None) -> Configuration:
     try:
         import kubernetes.client
@@ -125,11 +107,10 @@ def _from_kubeconfig(kubeconfig: str | None) -> Configuration:
         raise NoCluster(f"{problem} (pip install kubernetes); the operator's image runs only in a cluster") from None
 
     # Exceptions of the official client for a file that is not a kubeconfig.
-    unreadable = (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, AttributeError)
+    unreadable = (OSError, ValueError, yaml.YAMLError, TypeError, AttributeError)
     official: Any = kubernetes.client.Configuration()  # the type stubs are incomplete
     try:
         kubernetes.config.load_kube_config(config_file=kubeconfig, client_configuration=official)
-        context = _tls_context(official)
     except kubernetes.config.ConfigException as error:
         raise NoCluster(str(error)) from error
     except unreadable as error:
@@ -139,7 +120,6 @@ def _from_kubeconfig(kubeconfig: str | None) -> Configuration:
         official.connection_pool_maxsize = size
         official.retries = False
         manager: urllib3.PoolManager = cast(Any, kubernetes.client.ApiClient(official)).rest_client.pool_manager
-        manager.connection_pool_kw |= {"ssl_context": context, "ca_certs": None, "cert_file": None, "key_file": None}
         return manager
 
     def headers() -> Mapping[str, str]:

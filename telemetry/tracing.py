@@ -64,6 +64,7 @@ class _RealSpan:
 
 _NO_SPAN = _NoSpan()
 _tracer: Any = None
+_provider: Any = None
 
 
 def is_enabled(environment: Mapping[str, str]) -> bool:
@@ -78,7 +79,7 @@ def configure(service: str, environment: Mapping[str, str]) -> None:
     Raises:
         TracingUnavailable: the environment enables tracing, but OpenTelemetry is not installed.
     """
-    global _tracer
+    global _provider, _tracer
     if not is_enabled(environment):
         return
     try:
@@ -95,7 +96,13 @@ def configure(service: str, environment: Mapping[str, str]) -> None:
     service_name = environment.get("OTEL_SERVICE_NAME") or service
     provider = TracerProvider(resource=Resource.create({"service.name": service_name}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
-    _tracer = provider.get_tracer("asya-operator")
+    _tracer, _provider = provider.get_tracer("asya-operator"), provider
+
+
+def shut_down() -> None:
+    """Send the last spans of this process. Needed if it ends without its exit handlers."""
+    if _provider is not None:
+        _provider.shutdown()
 
 
 def span(name: str) -> Span:

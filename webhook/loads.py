@@ -41,12 +41,13 @@ class Loads:
 
     def exceeds_another(self, slot: int) -> bool:
         """Whether the worker in ``slot`` has so many connections that another one must accept the next."""
-        fewest = min(self.of_others(slot), default=self._connections[slot])
+        fewest = self.fewest_of_others(slot)
         return self._connections[slot] - fewest > fewest // TOLERANCE
 
-    def of_others(self, slot: int) -> list[int]:
-        """The numbers of connections of the workers in all other slots that accept connections."""
-        return [n for other, n in enumerate(self._connections) if other != slot and n != ABSENT]
+    def fewest_of_others(self, slot: int) -> int:
+        """The fewest connections of another worker; without another one, those of the worker in ``slot``."""
+        others = (n for other, n in enumerate(self._connections) if other != slot and n != ABSENT)
+        return min(others, default=self._connections[slot])
 
     def free_slot(self, taken: set[int]) -> int:
         """A slot for a new worker that is not in ``taken``; the last one if there is none."""
@@ -59,7 +60,7 @@ class Share:
 
     def __init__(self, loads: Loads, slot: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._loads, self._slot, self._clock = loads, slot, clock
-        self._since, self._last, self._others = 0.0, float("-inf"), list[int]()
+        self._since, self._last, self._fewest = 0.0, float("-inf"), 0
 
     def publish(self, connections: int) -> None:
         """Publish the worker's number of connections, or :data:`ABSENT`."""
@@ -72,14 +73,14 @@ class Share:
     def leaves_to_another(self) -> bool:
         """Whether to leave the waiting connection to a worker with fewer; for :data:`LEAVE_SECONDS` at most.
 
-        The worker asks every :data:`STEP_SECONDS`, for as long as a connection waits. If another one has accepted
-        meanwhile, the connection is a new one.
+        The worker asks every :data:`STEP_SECONDS`, for as long as a connection waits. If the worker with the fewest has
+        accepted meanwhile, the connection is a new one.
         """
         if not self.exceeds_another():
             self._last = float("-inf")
             return False
-        now, others = self._clock(), self._loads.of_others(self._slot)
-        if now - self._last > NEXT_SECONDS or others != self._others:
+        now, fewest = self._clock(), self._loads.fewest_of_others(self._slot)
+        if now - self._last > NEXT_SECONDS or fewest > self._fewest:
             self._since = now
-        self._last, self._others = now, others
+        self._last, self._fewest = now, fewest
         return now - self._since < LEAVE_SECONDS

@@ -9,6 +9,8 @@ import importlib
 import os
 import shutil
 import signal
+import ssl
+import sys
 import tempfile
 import threading
 import time
@@ -22,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 
 from injection.settings import from_environment, has_native_sidecars
-from kube.credentials import load_configuration
+from kube.credentials import NoCluster, load_configuration
 from kube.throttle import BURST, QPS, Throttle
 from telemetry import logs, tracing
 from telemetry.addresses import bracketed, every_address
@@ -32,8 +34,6 @@ from webhook.loads import ABSENT, Loads
 from webhook.review import Clients
 
 if TYPE_CHECKING:
-    import ssl
-
     from kube.client import Client
     from webhook.handler import Handler
     from webhook.tls import Certificate
@@ -104,12 +104,28 @@ def run(options: Options) -> None:
     for module in SHARED:
         importlib.import_module(module)
     _withdraw_metrics(master)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # OpenSSL allocates its tables at the first context; workers share them
     gc.collect()  # else each process would keep the garbage of the imports
     try:
         _Gunicorn(options).run()
+    except SystemExit as end:
+        if os.getpid() != master:
+            _end_worker(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise
     finally:
-        if os.getpid() == master:  # a worker that stops comes here too, and the other workers need the directory
+        if os.getpid() == master:
             shutil.rmtree(metrics_directory, ignore_errors=True)
+
+
+def _end_worker(code: int) -> None:
+    """End this worker without the exit handlers of the master, which the worker has inherited.
+
+    That of the official client deletes the temporary files with the keys of a kubeconfig. The other workers need them.
+    """
+    tracing.shut_down()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code & 0xFF)
 
 
 def _withdraw_metrics(pid: int) -> None:
@@ -227,11 +243,15 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         gc.freeze()
         return _FlaskWhenNeeded(handler, not_ready)
 
-    def _context(self) -> "ssl.SSLContext":
+    def _context(self) -> ssl.SSLContext:
         assert self._certificate is not None, "a worker accepts connections after it has loaded the application"
         return self._certificate.context()
 
     def _pre_fork(self, server: Any, worker: Any) -> None:
+        try:
+            self._configuration = load_configuration(self._options.kubeconfig)
+        except NoCluster as problem:
+            log.error("credentials_kept", error=str(problem))  # the new worker uses those that were read last
         worker.slot = self.loads.free_slot({other.slot for other in server.WORKERS.values()})
         # Take all present objects out of the garbage collector's sight, for this process and the worker.
         gc.freeze()

@@ -64,6 +64,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     poller: Any
     app: Any
     cfg: Any
+    sockets: list[Any]
     nr_conns: int
     _accepting: bool
 
@@ -97,27 +98,33 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         for _ in range(self._accepts):
             if self._share.exceeds_another() and not is_alone:
                 return
-            try:
-                sock, client = listener.accept()
-            except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE):
-                    oldest = next(iter(self._limits), None)
-                    if oldest is not None:
-                        self._close(oldest)
-                    return
-                if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
-                    self._accepts = 1
-                    return
-                raise
-            connection = Connection(sock, client, listener.getsockname(), self.cfg, self._context)
-            self.nr_conns += 1
-            self._publish()
-            surplus = self._limits.admit(connection)
-            if surplus is not None:
-                self._close(surplus)
-            if surplus is not connection:
-                self._register(connection)
+            if not self._accept_one(listener):
+                self._accepts = 1
+                return
         self._accepts = min(2 * self._accepts, MAX_ACCEPTS)
+
+    def _accept_one(self, listener: Any) -> bool:
+        """Accept a connection. Returns false if none waits, or if the process has no file left for it."""
+        try:
+            sock, client = listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                oldest = next(iter(self._limits), None)
+                if oldest is not None:
+                    self._close(oldest)
+                return False
+            if error.errno in (errno.EAGAIN, errno.ECONNABORTED, errno.EWOULDBLOCK):
+                return False
+            raise
+        connection = Connection(sock, client, listener.getsockname(), self.cfg, self._context)
+        self.nr_conns += 1
+        self._publish()
+        surplus = self._limits.admit(connection)
+        if surplus is not None:
+            self._close(surplus)
+        if surplus is not connection:
+            self._register(connection)
+        return True
 
     def set_accept_enabled(self, enabled: bool) -> None:
         """Poll for new connections, or stop that. gunicorn asks for it in each turn of the event loop."""
@@ -243,6 +250,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _cap_keepalive(self, deadline: float) -> None:
         """Bring the deadlines of idle connections forward, for a worker that stops."""
-        self._publish()  # it accepts nothing any more, so no other worker leaves a connection to it
+        self._publish()  # it accepts nothing later, so no other worker leaves a connection to it
+        for listener in self.sockets:
+            # Those that wait came before the end, and may have been left to a worker that ends as well.
+            for _ in range(MAX_ACCEPTS):
+                if not self._accept_one(listener):
+                    break
         for connection in self._limits:
             connection.deadline = min(connection.deadline, deadline)

@@ -1,16 +1,12 @@
 """How a process finds the API server, in a pod and outside."""
 
-import base64
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from certs.authority import create_authority
 from kube import credentials
 from kube.credentials import NoCluster, in_cluster, load_configuration
 from tests.harness.clusters import ROOT
@@ -57,40 +53,14 @@ def test_an_invalid_kubeconfig_is_named(tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[]")
     with pytest.raises(NoCluster, match="config is not a kubeconfig"):
         load_configuration(str(tmp_path / "config"))
+    cluster = {"server": "https://127.0.0.1:1", "certificate-authority-data": "abc"}
+    parts = {"clusters": [{"name": "c", "cluster": cluster}], "users": [{"name": "u", "user": {}}]}
+    contexts = [{"name": "c", "context": {"cluster": "c", "user": "u"}}]
+    (tmp_path / "config").write_text(json.dumps({"current-context": "c", "contexts": contexts, **parts}))
+    with pytest.raises(NoCluster, match="config is not a kubeconfig: Incorrect padding"):
+        load_configuration(str(tmp_path / "config"))
     with pytest.raises(NoCluster, match="Invalid kube-config file"):
         load_configuration(str(tmp_path / "nothing"))
-
-
-@pytest.fixture
-def kubeconfig(tmp_path: Path) -> Callable[[bytes], str]:
-    """Writes a kubeconfig with this CA."""
-
-    def write(authority: bytes) -> str:
-        server = {"server": "https://127.0.0.1:1", "certificate-authority-data": base64.b64encode(authority).decode()}
-        content = {
-            "current-context": "c",
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-            "clusters": [{"name": "c", "cluster": server}],
-            "users": [{"name": "u", "user": {"token": "secret"}}],
-        }
-        (tmp_path / "config").write_text(json.dumps(content))
-        return str(tmp_path / "config")
-
-    return write
-
-
-def test_a_ca_that_is_none_is_named(kubeconfig: Callable[[bytes], str]) -> None:
-    with pytest.raises(NoCluster, match="config is not a kubeconfig"):
-        load_configuration(kubeconfig(b"nonsense"))
-
-
-def test_no_file_is_read_after_the_start(kubeconfig: Callable[[bytes], str]) -> None:
-    """The official client's temporary files go when any worker ends."""
-    result = load_configuration(kubeconfig(create_authority("test", timedelta(days=1)).certificate))
-    options = result.pool(7).connection_pool_kw
-    assert not {name: value for name, value in options.items() if name.endswith(("_certs", "_file")) and value}
-    assert options["ssl_context"].get_ca_certs()
-    assert result.headers() == {"authorization": "Bearer secret"}
 
 
 def test_neither_process_imports_the_official_client() -> None:

@@ -95,6 +95,16 @@ def test_a_connection_soon_after_one_that_the_other_accepted_is_left_as_well() -
     assert share.leaves_to_another()
 
 
+def test_a_hung_worker_delays_a_connection_once_while_others_work() -> None:
+    clock, loads = Clock(), with_loads(300, 0, 150)
+    share, left = Share(loads, 0, clock), 0.0
+    while share.leaves_to_another():
+        clock.now += STEP_SECONDS
+        left += STEP_SECONDS
+        loads.write(2, 150 - int(left * 1000))
+    assert left <= LEAVE_SECONDS + STEP_SECONDS
+
+
 def test_a_worker_with_as_many_accepts_at_once() -> None:
     assert not Share(with_loads(1, 1), 0).leaves_to_another()
 
@@ -167,5 +177,17 @@ def test_a_worker_accepts_all_if_the_other_one_never_comes(worker: Any) -> None:
     while worker.nr_conns < 20 and time.monotonic() < until:
         turn(worker)
     assert worker.nr_conns == 20
+    for client in waiting:
+        client.close()
+
+
+def test_a_worker_that_stops_accepts_what_it_had_left_to_another(worker: Any) -> None:
+    waiting = clients(worker, 3)
+    turn(worker)
+    turn(worker)
+    worker.alive = False
+    worker._cap_keepalive(time.monotonic() + 1)
+    assert worker.nr_conns == 3
+    assert worker.app.loads.fewest_of_others(1) == 0, "it accepts nothing more, so it does not count"
     for client in waiting:
         client.close()
