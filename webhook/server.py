@@ -248,8 +248,8 @@ class _Gunicorn(BaseApplication):  # type: ignore[misc]
         return self._certificate.context()
 
     def _pre_fork(self, server: Any, worker: Any) -> None:
-        # A new worker gets credentials that have changed since the start. The master reads them: in each worker, reading
-        # would write into memory that all share.
+        # A new worker gets credentials that have changed since the start. The master reads them, because reading in
+        # each worker would write into memory that all share.
         try:
             self._configuration = load_configuration(self._options.kubeconfig)
         except NoCluster as problem:
