@@ -110,22 +110,24 @@ def run(options: Options) -> None:
         _Gunicorn(options).run()
     except SystemExit as end:
         if os.getpid() != master:
-            _end_worker(end.code if isinstance(end.code, int) else int(end.code is not None))
+            _end_worker(end.code)
         raise
     finally:
         if os.getpid() == master:
             shutil.rmtree(metrics_directory, ignore_errors=True)
 
 
-def _end_worker(code: int) -> None:
+def _end_worker(code: str | int | None) -> None:
     """End this worker without the exit handlers of the master, which the worker has inherited.
 
     That of the official client deletes the temporary files with the keys of a kubeconfig. The other workers need them.
     """
     tracing.shut_down()
+    if isinstance(code, str):  # a message for the user, as in sys.exit
+        print(code, file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
-    os._exit(code & 0xFF)
+    os._exit(code & 0xFF if isinstance(code, int) else int(code is not None))
 
 
 def _withdraw_metrics(pid: int) -> None:
