@@ -4,7 +4,8 @@ import os
 import selectors
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from types import SimpleNamespace
 from typing import Any
 
@@ -131,12 +132,22 @@ def turn(worker: Any) -> None:
     worker.wait_for_and_dispatch_events(timeout=1.0)
 
 
-def clients(worker: Any, number: int) -> list[socket.socket]:
-    return [socket.create_connection(worker.sockets[0].getsockname()) for _ in range(number)]
+@pytest.fixture
+def connect(worker: Any) -> Iterator[Callable[[int], None]]:
+    """Opens connections to the worker, which wait in its listener. They close after the test."""
+    with ExitStack() as opened:
+
+        def open_some(number: int) -> None:
+            for _ in range(number):
+                opened.enter_context(socket.create_connection(worker.sockets[0].getsockname()))
+
+        yield open_some
 
 
-def test_a_worker_with_more_does_not_poll_while_the_other_one_gets_the_core(worker: Any) -> None:
-    waiting = clients(worker, 4)
+def test_a_worker_with_more_does_not_poll_while_the_other_one_gets_the_core(
+    worker: Any, connect: Callable[[int], None]
+) -> None:
+    connect(4)
     turn(worker)
     worker._accepts = 4
     turn(worker)
@@ -146,48 +157,39 @@ def test_a_worker_with_more_does_not_poll_while_the_other_one_gets_the_core(work
     before = time.monotonic()
     worker.wait_for_and_dispatch_events(timeout=1.0)
     assert time.monotonic() - before < 0.5, "it looks again after a step"
-    for client in waiting:
-        client.close()
 
 
-def test_a_worker_accepts_at_once_when_the_other_one_has_as_many(worker: Any) -> None:
-    waiting = clients(worker, 3)
+def test_a_worker_accepts_at_once_when_the_other_one_has_as_many(worker: Any, connect: Callable[[int], None]) -> None:
+    connect(3)
     turn(worker)
     turn(worker)
     worker.app.loads.write(1, 1)
     time.sleep(2 * STEP_SECONDS)
     turn(worker)
     assert worker.nr_conns == 2, "one more, and then the other worker has fewer again"
-    for client in waiting:
-        client.close()
 
 
-def test_a_worker_still_polls_when_no_other_connection_waits(worker: Any) -> None:
-    (client,) = clients(worker, 1)
+def test_a_worker_still_polls_when_no_other_connection_waits(worker: Any, connect: Callable[[int], None]) -> None:
+    connect(1)
     worker._accepts = 4
     turn(worker)
     assert worker.nr_conns == 1
     assert worker._accepting, "the time for which it leaves a connection begins when there is one"
-    client.close()
 
 
-def test_a_worker_accepts_all_if_the_other_one_never_comes(worker: Any) -> None:
-    waiting = clients(worker, 20)
+def test_a_worker_accepts_all_if_the_other_one_never_comes(worker: Any, connect: Callable[[int], None]) -> None:
+    connect(20)
     until = time.monotonic() + 20
     while worker.nr_conns < 20 and time.monotonic() < until:
         turn(worker)
     assert worker.nr_conns == 20
-    for client in waiting:
-        client.close()
 
 
-def test_a_worker_that_stops_accepts_what_it_had_left_to_another(worker: Any) -> None:
-    waiting = clients(worker, 3)
+def test_a_worker_that_stops_accepts_what_it_had_left_to_another(worker: Any, connect: Callable[[int], None]) -> None:
+    connect(3)
     turn(worker)
     turn(worker)
     worker.alive = False
     worker._cap_keepalive(time.monotonic() + 1)
     assert worker.nr_conns == 3
     assert worker.app.loads.fewest_of_others(1) == 0, "it accepts nothing more, so it does not count"
-    for client in waiting:
-        client.close()
