@@ -1,15 +1,20 @@
 """How a process finds the API server, in a pod and outside."""
 
+import gc
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from kube import credentials
 from kube.credentials import NoCluster, in_cluster, load_configuration
 from tests.harness.clusters import ROOT
+from webhook import server
+from webhook.loads import Loads
 
 ENVIRONMENT = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "KUBERNETES_SERVICE_PORT": "443"}
 
@@ -61,6 +66,27 @@ def test_an_invalid_kubeconfig_is_named(tmp_path: Path) -> None:
         load_configuration(str(tmp_path / "config"))
     with pytest.raises(NoCluster, match="Invalid kube-config file"):
         load_configuration(str(tmp_path / "nothing"))
+
+
+def test_each_new_worker_gets_the_credentials_of_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If they cannot be read, it gets the last ones, and the webhook goes on."""
+    application: Any = server._Gunicorn.__new__(server._Gunicorn)
+    application._options, application.loads = server.Options(kubeconfig="config"), Loads(3)
+    configurations: Any = {"config": "first"}
+
+    def load(kubeconfig: str) -> Any:
+        if kubeconfig not in configurations:
+            raise NoCluster(f"{kubeconfig} is missing")
+        return configurations[kubeconfig]
+
+    monkeypatch.setattr(server, "load_configuration", load)
+    given = []
+    for now in ({"config": "first"}, {"config": "second"}, {}):
+        configurations = now
+        application._pre_fork(SimpleNamespace(WORKERS={}), SimpleNamespace())
+        given.append(application._configuration)
+    gc.unfreeze()
+    assert given == ["first", "second", "second"]
 
 
 def test_neither_process_imports_the_official_client() -> None:

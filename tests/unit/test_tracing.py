@@ -39,13 +39,13 @@ def collector() -> Iterator[tuple[str, list[ExportTraceServiceRequest]]]:
 
 
 SCRIPT = """
-import sys
+import os, sys
 from telemetry import tracing
 tracing.configure("asya-operator", {"OTEL_EXPORTER_OTLP_ENDPOINT": sys.argv[1]})
 with tracing.span("reconcile") as span:
     span.set(actor="a", outcome="success", namespace="")
-from opentelemetry.sdk.trace import TracerProvider
-tracing._tracer.span_processor.force_flush()
+tracing.shut_down()
+os._exit(0)  # as a worker of the webhook ends, without exit handlers
 """
 
 
